@@ -1,0 +1,202 @@
+/**
+ * The only file that loads the native addon, and the types of everything that crosses that border.
+ * It knows no architecture, no tokenizer and no sampling.
+ */
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { KvasirError } from './errors.js';
+
+export type TensorDtype = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1' | 'I8' | 'I64' | (string & {});
+
+/** One tensor as a container file declares it. */
+export interface TensorEntry {
+  name: string;
+  dtype: TensorDtype;
+  /** Outermost dimension first (row-major), whatever the file's own order. */
+  shape: number[];
+  /** Size of the stored bytes. */
+  bytes: number;
+}
+
+export type MetadataScalar = string | number | boolean;
+/** An array of more than 1,024 elements is left out of `metadata`: read it with `metadataArray`. */
+export interface LongArray {
+  longArray: true;
+  type: 'string' | 'number' | 'boolean';
+  length: number;
+}
+export type MetadataValue = MetadataScalar | MetadataScalar[] | LongArray;
+
+/** An open safetensors set (one file or several shards) or a GGUF file. Holds file descriptors until `close`. */
+export interface Container {
+  readonly format: 'safetensors' | 'gguf';
+  /** GGUF key/values, or the `__metadata__` strings of safetensors. */
+  readonly metadata: Record<string, MetadataValue>;
+  readonly tensors: TensorEntry[];
+  /** A whole array of the metadata, at any length. Numbers come as Float64Array. */
+  metadataArray(key: string): string[] | Float64Array | boolean[];
+  /** Idempotent. A model that is still loading keeps its own reference. */
+  close(): void;
+}
+
+/** Where one canonical tensor comes from. */
+export interface TensorSource {
+  /** Name in the container. */
+  name: string;
+  /** The file stores [in, out] instead of [out, in] (GPT-2's Conv1D). Default false. */
+  transposed?: boolean;
+  /** First output row that belongs to this tensor (after transposing), for fused QKV. Default 0. */
+  rowOffset?: number;
+}
+
+export interface RopeSpec {
+  /** 'half' rotates (i, i + dim/2) as Hugging Face stores it; 'interleaved' rotates (2i, 2i + 1) as GGUF and llama2.c do. */
+  kind: 'half' | 'interleaved';
+  /** [dim / 2] f32, rounded as the reference rounds them; scaling variants are already in it. */
+  inverseFrequencies: Float32Array;
+}
+
+/** One transformer with parameters: what native needs to know of an architecture. */
+export interface ModelSpec {
+  vocabSize: number;
+  hiddenSize: number;
+  nLayers: number;
+  nHeads: number;
+  nKvHeads: number;
+  headDim: number;
+  ffnSize: number;
+  /** Longest position the model was made for. */
+  maxPositions: number;
+  norm: 'rms' | 'layer';
+  normEps: number;
+  activation: 'silu' | 'gelu_tanh' | 'gelu_erf';
+  /** activation(gate(x)) * up(x), else activation(up(x)). */
+  gated: boolean;
+  /** Absent: no rotary embedding. */
+  rope?: RopeSpec;
+  /** Multiplies q.k before the softmax; default 1 / sqrt(headDim). */
+  attentionScale?: number;
+}
+
+/**
+ * Canonical tensor names, N = 0..nLayers-1; [rows, columns] f32 after conversion:
+ *   embed.tokens [vocabSize, hiddenSize]            embed.positions [maxPositions, hiddenSize] (optional)
+ *   layers.N.attn_norm.weight|bias [hiddenSize]     layers.N.ffn_norm.weight|bias [hiddenSize]
+ *   layers.N.q.weight [nHeads*headDim, hiddenSize]  layers.N.k.weight, layers.N.v.weight [nKvHeads*headDim, hiddenSize]
+ *   layers.N.o.weight [hiddenSize, nHeads*headDim]
+ *   layers.N.gate.weight (gated only), layers.N.up.weight [ffnSize, hiddenSize]  layers.N.down.weight [hiddenSize, ffnSize]
+ *   final_norm.weight|bias [hiddenSize]             lm_head.weight [vocabSize, hiddenSize] (absent: tied to embed.tokens)
+ * Every linear may have `.bias` beside `.weight`.
+ */
+export type TensorMap = Record<string, TensorSource>;
+
+export interface NativeLoadOptions {
+  dtype: 'int8' | 'fp32';
+  kvDtype: 'int8' | 'fp32';
+  /** Longest sequence, in tokens. */
+  contextLength: number;
+  /** Positions the paged cache may hold over all sequences. */
+  kvCapacity: number;
+  /** 0: one per core that the process may use (affinity and cgroup). */
+  threads: number;
+  /** Called on the JS thread at most every 50 ms, and once at the end. */
+  onProgress?: (loaded: number, total: number) => void;
+}
+
+export interface NativeModelInfo {
+  /** The kernel table that runs: 'scalar' | 'avx2' | 'avx512' | 'avx512vnni' ... */
+  kernels: string;
+  threads: number;
+  parameters: number;
+  /** Bytes, packed as they lie in memory. */
+  weightBytes: number;
+  /** Part of weightBytes that are quantization scales. */
+  scaleBytes: number;
+  kvBytesPerToken: number;
+  kvCapacity: number;
+  scratchBytes: number;
+}
+
+/** One step: for each sequence the next `counts[i]` tokens are appended; rows name the positions whose logits are wanted. */
+export interface StepBatch {
+  /** [n] ids from createSequence. */
+  sequences: Int32Array;
+  /** [n] tokens of each sequence in this step, at least 1. */
+  counts: Int32Array;
+  /** [sum(counts)] token ids, sequence after sequence. */
+  tokens: Int32Array;
+  /** [r] ascending indices into `tokens`: logits are wanted after these tokens. */
+  rows: Int32Array;
+  /** [r] temperature of the log-sum-exp; 0 counts as 1. */
+  temperatures: Float32Array;
+  /** [r] 1: the whole row of logits is returned too. */
+  fullLogits: Uint8Array;
+  /** [r] token whose logit is returned (scoring), or -1. */
+  targets: Int32Array;
+}
+
+export interface StepResult {
+  /** true: every sequence was cancelled and the step stopped between layers; nothing was appended. */
+  cancelled: boolean;
+  /** [r * candidates] largest logits first; candidates = min(256, vocabSize). Ties: the lower id first. */
+  candidateIds: Int32Array;
+  candidateLogits: Float32Array;
+  candidates: number;
+  /** [r] log(sum(exp(logit / temperature))). */
+  logSumExp: Float64Array;
+  /** [r] logit of targets[r], or NaN. */
+  targetLogits: Float32Array;
+  /** [r] */
+  fullLogits: (Float32Array | null)[];
+}
+
+/** Sequence operations are for between steps: during a step they throw INTERNAL. */
+export interface NativeModel {
+  readonly info: NativeModelInfo;
+  createSequence(): number;
+  /** A new sequence that shares the first `length` positions (copy on write). */
+  forkSequence(sequence: number, length: number): number;
+  truncateSequence(sequence: number, length: number): void;
+  freeSequence(sequence: number): void;
+  sequenceLength(sequence: number): number;
+  /** Positions that can still be appended before pages run out, shared pages counted once. */
+  freePositions(): number;
+  /** One at a time. Rejects with the native error; nothing was appended then. */
+  step(batch: StepBatch): Promise<StepResult>;
+  /** May be called during a step: when all its sequences are cancelled it stops between layers. */
+  cancelSequence(sequence: number): void;
+  /** Idempotent; waits for the running step, joins the threads, frees all memory. */
+  dispose(): Promise<void>;
+}
+
+export interface CpuReport {
+  brand: string;
+  /** Kernel tables compiled in, best last. */
+  compiled: string[];
+  /** Those that this CPU can run. */
+  available: string[];
+  /** What a load would use now; absent when KVASIR_CPU_ISA names one that cannot run. */
+  selected?: string;
+  error?: string;
+  cores: number;
+}
+
+export interface NativeAddon {
+  /** Parses headers only, off the JS thread. Rejects with MODEL_FORMAT or MODEL_NOT_FOUND. */
+  openContainer(paths: string[]): Promise<Container>;
+  loadModel(
+    container: Container,
+    spec: ModelSpec,
+    tensors: TensorMap,
+    options: NativeLoadOptions,
+  ): { promise: Promise<NativeModel>; cancel(): void };
+  /** What the load would take, without reading a weight. */
+  predictMemory(
+    spec: ModelSpec,
+    tensors: TensorMap,
+    options: NativeLoadOptions,
+  ): { weights: number; kv: number; scratch: number };
+  cpu(): CpuReport;
+}
