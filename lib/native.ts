@@ -116,6 +116,8 @@ export interface NativeModelInfo {
   scaleBytes: number;
   kvBytesPerToken: number;
   kvCapacity: number;
+  /** Positions of one page of the cache: sequences take and share whole pages. kvCapacity is a multiple of it. */
+  kvPageSize: number;
   scratchBytes: number;
 }
 
@@ -146,6 +148,8 @@ export interface StepResult {
   candidates: number;
   /** [r] log(sum(exp(logit / temperature))). */
   logSumExp: Float64Array;
+  /** [r] log(sum(exp(logit))), for log-probabilities whatever the temperature. */
+  logSumExp1: Float64Array;
   /** [r] logit of targets[r], or NaN. */
   targetLogits: Float32Array;
   /** [r] */
@@ -161,7 +165,7 @@ export interface NativeModel {
   truncateSequence(sequence: number, length: number): void;
   freeSequence(sequence: number): void;
   sequenceLength(sequence: number): number;
-  /** Positions that can still be appended before pages run out, shared pages counted once. */
+  /** Positions of the pages that no sequence holds: (pages free) * kvPageSize. Shared pages are counted once. */
   freePositions(): number;
   /** One at a time. Rejects with the native error; nothing was appended then. */
   step(batch: StepBatch): Promise<StepResult>;
