@@ -1,0 +1,39 @@
+/** What a model reference resolves to: paths on this machine. Nothing here reads a model. */
+
+/** A Hugging Face folder: every path is absolute, optional files are left out when the folder lacks them. */
+export interface HfFolderFiles {
+  kind: 'hf-folder';
+  root: string;
+  config: string;
+  /** One or more `.safetensors` files, in shard order. */
+  weights: string[];
+  tokenizer?: string;
+  tokenizerConfig?: string;
+  generationConfig?: string;
+  /** `chat_template.jinja`; it wins over the template in `tokenizer_config.json`. */
+  chatTemplate?: string;
+  /** What to call the model in messages: the alias, `org/name` or the folder's name. */
+  displayName: string;
+}
+
+export interface GgufFiles {
+  kind: 'gguf';
+  /** Folder that holds the file. */
+  root: string;
+  /** The `.gguf` file, absolute. A one-element list, so that both kinds open alike. */
+  weights: string[];
+  displayName: string;
+}
+
+export type ModelFiles = HfFolderFiles | GgufFiles;
+
+/** Where the files came from. */
+export type ModelOrigin = 'embedded' | 'local' | 'cache' | 'hub' | 'pip';
+
+/** Bytes of one file that is being fetched; `total` is 0 while it is unknown. */
+export interface PullProgress {
+  phase: 'download' | 'verify' | 'unpack';
+  file: string;
+  loaded: number;
+  total: number;
+}
