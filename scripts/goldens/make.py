@@ -1,0 +1,61 @@
+"""Makes the golden files under test/fixtures/, or (--check) makes them elsewhere and compares.
+
+python scripts/goldens/make.py <data folder> [--only NAME ...] [--check] [--gguf FILE]
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+import nano_gpt
+import stories
+from fixture import differences
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FIXTURES = REPOSITORY / "test" / "fixtures"
+MODELS = REPOSITORY / "models"
+
+MAKERS = {
+    "stories-260k": lambda options, out: stories.make(options.data, out),
+    "nano-gpt-sort": lambda options, out: nano_gpt.make(options.data, out, MODELS),
+}
+
+
+def compare(made, kept):
+    """Prints how each made file differs from the kept one; how many do."""
+    failures = 0
+    for path in sorted(path for path in made.rglob("*") if path.is_file()):
+        name = path.relative_to(made)
+        other = kept / name
+        if not other.exists():
+            found = ["is missing"]
+        elif path.suffix == ".json":
+            found = differences(json.loads(path.read_text()), json.loads(other.read_text()))
+        else:
+            found = [] if path.read_bytes() == other.read_bytes() else ["bytes differ"]
+        failures += bool(found)
+        print(f"{'differs' if found else 'equal  '} {name}", *found[:5], sep="\n  " if found else " ")
+    return failures
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", nargs="+", choices=MAKERS, default=list(MAKERS))
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # one order of summation
+    with tempfile.TemporaryDirectory() as temporary:
+        out = Path(temporary) if options.check else FIXTURES
+        for name in options.only:
+            print(f"making {name}", file=sys.stderr)
+            MAKERS[name](options, out)
+        return 1 if options.check and compare(out, FIXTURES) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
