@@ -1,0 +1,149 @@
+// Builds the native core: the addon through cmake-js (or node-gyp where CMake is missing), and native_tests under
+// sanitizers through plain CMake. Node built-ins only; node_modules must be there for the addon.
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { run } from './command.mjs';
+import { buildFraction, Step } from './progress.mjs';
+import { hashInputs, listFiles, Stamp } from './stamp.mjs';
+import { chooseBuilder, SetupError } from './toolchain.mjs';
+
+const release = 'build/Release';
+export const addonPath = `${release}/kvasir.node`;
+export const testingPaths = [`${release}/kvasir_testing.node`, `${release}/native_tests`];
+
+/** CMAKE_BUILD_PARALLEL_LEVEL, which cmake itself obeys, wins over one job per core. */
+function jobs(env = process.env) {
+  return Number(env.CMAKE_BUILD_PARALLEL_LEVEL) || availableParallelism();
+}
+
+function packageFolder(root, name) {
+  try {
+    return dirname(createRequire(join(root, 'package.json')).resolve(`${name}/package.json`));
+  } catch {
+    throw new SetupError(
+      `The package '${name}' is not installed: run 'npm ci' (or 'npm install') in ${root} first.`,
+    );
+  }
+}
+
+function packageVersion(root, name) {
+  return JSON.parse(readFileSync(join(packageFolder(root, name), 'package.json'), 'utf8')).version;
+}
+
+/** Everything the addon is made from. Without `testing`, the sources that only tests compile do not count. */
+function nativeHash(root, builder, testing) {
+  const skip = (name) => !testing && name.startsWith('native/testing');
+  const files = listFiles(root, ['native', 'CMakeLists.txt', 'binding.gyp'], skip);
+  const packages = ['cmake-js', 'node-addon-api', 'node-api-headers'];
+  const versions = packages.map((name) => packageVersion(root, name));
+  const { platform, arch } = process;
+  // Paths are baked into the CMake cache: a moved checkout is configured afresh.
+  return hashInputs(root, files, { builder, platform, arch, root, versions, cxx: process.env.CXX ?? '' });
+}
+
+/** A CMake cache of another folder or of another generator can only be thrown away. */
+function dropForeignCache(root, folder, generator) {
+  const cache = join(folder, 'CMakeCache.txt');
+  if (!existsSync(cache)) return;
+  const text = readFileSync(cache, 'utf8');
+  if (
+    text.includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${root}\n`) &&
+    text.includes(`CMAKE_GENERATOR:INTERNAL=${generator}\n`)
+  ) {
+    return;
+  }
+  rmSync(cache);
+  rmSync(join(folder, 'CMakeFiles'), { recursive: true, force: true });
+}
+
+async function runStep(step, command, args, options = {}) {
+  const onLine = (line) => {
+    const fraction = buildFraction(line);
+    if (fraction !== undefined) step.update(`${Math.round(fraction * 100)} %`);
+  };
+  const { status, output } = await run(command, args, { onLine, ...options });
+  if (status === 0) return;
+  step.fail();
+  throw new SetupError(`${output.trimEnd()}\n\nThe native build failed: ${[command, ...args].join(' ')}`);
+}
+
+function generatorOf(make) {
+  return make.endsWith('ninja') ? 'Ninja' : 'Unix Makefiles';
+}
+
+async function buildWithCmake(root, step, make, testing) {
+  const cmakeJs = [join(packageFolder(root, 'cmake-js'), 'bin', 'cmake-js'), '--directory', root];
+  dropForeignCache(root, join(root, 'build'), generatorOf(make));
+  await runStep(step, process.execPath, [...cmakeJs, 'configure'], { cwd: root });
+  const target = testing ? [] : ['--target', 'kvasir'];
+  await runStep(step, process.execPath, [...cmakeJs, 'build', '--parallel', `${jobs()}`, ...target], {
+    cwd: root,
+  });
+}
+
+async function buildWithGyp(root, step, { nodeGyp, nodedir }) {
+  const gyp = [nodeGyp, '--directory', root, `--nodedir=${nodedir}`];
+  await runStep(step, process.execPath, [...gyp, 'configure'], { cwd: root });
+  await runStep(step, process.execPath, [...gyp, 'build', `--jobs=${jobs()}`], { cwd: root });
+}
+
+/**
+ * Builds build/Release/kvasir.node when its inputs changed since the last time.
+ * @param {{ testing?: boolean }} options `testing`: the testing addon and native_tests too (CMake only)
+ * @throws {SetupError} with the compiler's own output, or naming what the machine lacks
+ */
+export async function buildAddon(root, { testing = false } = {}) {
+  const title = testing ? 'native core and its tests' : 'native core';
+  const choice = chooseBuilder(root);
+  if (testing && choice.builder !== 'cmake') {
+    throw new SetupError('The tests need CMake: sudo apt-get install -y cmake');
+  }
+  const stamp = new Stamp(
+    root,
+    testing ? 'native-testing' : 'native',
+    testing ? [addonPath, ...testingPaths] : [addonPath],
+  );
+  const hash = nativeHash(root, choice.builder, testing);
+  const step = new Step(
+    `${title} (${choice.builder === 'cmake' ? 'cmake-js' : 'node-gyp: scalar and AVX2 only'})`,
+  );
+  if (stamp.isCurrent(hash)) {
+    step.skip('up to date');
+    return;
+  }
+  stamp.clear();
+  if (choice.builder === 'cmake') await buildWithCmake(root, step, choice.make, testing);
+  else await buildWithGyp(root, step, choice);
+  for (const product of stamp.products) {
+    if (existsSync(join(root, product))) continue;
+    step.fail();
+    throw new SetupError(`The native build ended without an error, but ${product} is not there.`);
+  }
+  stamp.write(hash);
+  // The addon of `npm test` is the addon of `npm start`: the same sources, flags and path.
+  if (testing) new Stamp(root, 'native', [addonPath]).write(nativeHash(root, choice.builder, false));
+  step.done();
+}
+
+/**
+ * Builds native_tests under sanitizers (incrementally, in build/<name>).
+ * @param {string} name folder below build/
+ * @param {string} sanitize CMake's KVASIR_SANITIZE
+ * @returns {Promise<string>} the executable
+ */
+export async function buildSanitized(root, name, sanitize) {
+  const choice = chooseBuilder(root);
+  if (choice.builder !== 'cmake')
+    throw new SetupError('The sanitizers need CMake: sudo apt-get install -y cmake');
+  const folder = join(root, 'build', name);
+  const step = new Step(`native_tests with -fsanitize=${sanitize}`);
+  const generator = generatorOf(choice.make);
+  dropForeignCache(root, folder, generator);
+  const settings = ['-DKVASIR_NATIVE_TESTS_ONLY=ON', `-DKVASIR_SANITIZE=${sanitize}`];
+  await runStep(step, 'cmake', ['-S', root, '-B', folder, '-G', generator, ...settings]);
+  await runStep(step, 'cmake', ['--build', folder, '--target', 'native_tests', '--parallel', `${jobs()}`]);
+  step.done();
+  return join(folder, 'native_tests');
+}

@@ -1,0 +1,110 @@
+// All the set-up of a checkout: npm packages, native build, TypeScript; each only when its inputs changed.
+// As a command: `node scripts/setup.mjs [--testing | --native-only | --typescript-only]`.
+// Node built-ins only: this runs before `npm ci`.
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isMain, run, runMain } from './command.mjs';
+import { buildAddon } from './native-build.mjs';
+import { Step } from './progress.mjs';
+import { hashInputs, listFiles, Stamp } from './stamp.mjs';
+import { chooseBuilder, SetupError } from './toolchain.mjs';
+
+export const projectRoot = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
+
+/** Why node_modules is not what package-lock.json asks for, or undefined when it is. */
+export function staleDependencies(root) {
+  const installedPath = join(root, 'node_modules', '.package-lock.json');
+  if (!existsSync(installedPath)) return 'not installed';
+  const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
+  const installed = JSON.parse(readFileSync(installedPath, 'utf8')).packages;
+  for (const [path, { version, optional, peer, link }] of Object.entries(wanted)) {
+    if (path === '' || link) continue;
+    // npm leaves out what is optional on this platform.
+    if (!installed[path] && (optional || peer)) continue;
+    if (installed[path]?.version !== version) return `${path} is not at ${version}`;
+    if (!existsSync(join(root, path))) return `${path} is missing`;
+  }
+  return undefined;
+}
+
+async function installDependencies(root) {
+  const step = new Step('npm packages');
+  const reason = staleDependencies(root);
+  if (reason === undefined) {
+    step.skip('up to date');
+    return;
+  }
+  step.update(reason);
+  // The npm that runs this script, else the one on PATH. Our own install script would build a second time.
+  const npm = process.env.npm_execpath?.endsWith('npm-cli.js')
+    ? [process.execPath, process.env.npm_execpath]
+    : ['npm'];
+  const args = [...npm.slice(1), 'ci', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const { status, output } = await run(npm[0], args, { cwd: root });
+  if (status !== 0) {
+    step.fail();
+    throw new SetupError(`${output.trimEnd()}\n\n'npm ci' failed: is the npm registry within reach?`);
+  }
+  step.done();
+}
+
+/** A file that left lib/ must leave dist/ too, or it is still importable and still packed. */
+function dropOrphans(root) {
+  for (const name of listFiles(root, ['dist'])) {
+    const source = name.replace(/^dist/, 'lib').replace(/(\.d\.ts|\.js|\.js\.map)$/, '.ts');
+    if (!existsSync(join(root, source))) rmSync(join(root, name));
+  }
+}
+
+export async function compileTypeScript(root) {
+  const files = listFiles(root, ['lib', 'tsconfig.json', 'tsconfig.build.json']);
+  const typescript = JSON.parse(
+    readFileSync(join(root, 'node_modules/typescript/package.json'), 'utf8'),
+  ).version;
+  const sources = files.filter((name) => name.startsWith('lib/') && name.endsWith('.ts'));
+  const products = sources.map((name) => name.replace(/^lib/, 'dist').replace(/\.ts$/, '.js'));
+  const stamp = new Stamp(root, 'typescript', products);
+  const hash = hashInputs(root, files, { typescript });
+  const step = new Step('TypeScript');
+  if (stamp.isCurrent(hash)) {
+    step.skip('up to date');
+    return;
+  }
+  stamp.clear();
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const { status, output } = await run(process.execPath, [tsc, '--project', 'tsconfig.build.json'], {
+    cwd: root,
+  });
+  if (status !== 0) {
+    step.fail();
+    throw new SetupError(`${output.trimEnd()}\n\nTypeScript does not compile.`);
+  }
+  dropOrphans(root);
+  stamp.write(hash);
+  step.done();
+}
+
+/**
+ * @param {{ testing?: boolean, root?: string }} options `testing`: also what only the tests need
+ * @throws {SetupError} whose message says what to do
+ */
+export async function setup({ testing = false, root = projectRoot } = {}) {
+  // Before the minutes of work: a machine that cannot compile should say so at once.
+  chooseBuilder(root);
+  await installDependencies(root);
+  await buildAddon(root, { testing });
+  await compileTypeScript(root);
+}
+
+async function main() {
+  const known = ['--testing', '--native-only', '--typescript-only'];
+  const flags = process.argv.slice(2);
+  const unknown = flags.find((flag) => !known.includes(flag));
+  if (unknown) throw new SetupError(`Unknown option ${unknown}; known: ${known.join(', ')}`);
+  if (flags.includes('--native-only')) await buildAddon(projectRoot);
+  else if (flags.includes('--typescript-only')) await compileTypeScript(projectRoot);
+  else await setup({ testing: flags.includes('--testing') });
+}
+
+if (isMain(import.meta.url)) await runMain(main);

@@ -1,0 +1,175 @@
+// `npm test`: the set-up, then every check there is, stage after stage; the last line is the sum of all stages.
+//   npm test -- --only vitest,layers     some stages
+//   npm test -- test/cli -t 'Ctrl-C'     vitest alone, with its own filters
+// Node built-ins only: this runs before `npm ci`.
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Interrupted, isMain, run, runMain } from './command.mjs';
+import { buildSanitized, testingPaths } from './native-build.mjs';
+import { projectRoot, setup } from './setup.mjs';
+import { checkLayers } from './check-layers.mjs';
+import { listFiles } from './stamp.mjs';
+import { findClangFormat, SetupError } from './toolchain.mjs';
+
+const root = projectRoot;
+const say = (text) => process.stdout.write(`${text}\n`);
+const none = { passed: 0, failed: 0, skipped: 0 };
+
+/** The counts in the last `N passed, N failed[, N skipped]` line of an output, or undefined. */
+export function parseCounts(output) {
+  const matches = [...output.matchAll(/^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm)];
+  const last = matches.at(-1);
+  return last && { passed: Number(last[1]), failed: Number(last[2]), skipped: Number(last[3] ?? 0) };
+}
+
+/** A crash, or a run that tested nothing, must not look like success. */
+export function judge({ status, counts }) {
+  if (!counts || counts.passed + counts.failed === 0) return { ...none, failed: 1 };
+  return status !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+}
+
+/** One check that passes when the command does; its output is shown when it fails. */
+async function check(command, args, options = {}) {
+  const { status, output } = await run(command, args, { cwd: root, ...options });
+  if (status !== 0) say(output.trimEnd());
+  return status === 0 ? { ...none, passed: 1 } : { ...none, failed: 1 };
+}
+
+const nodeTool = (...path) => join(root, 'node_modules', ...path);
+
+function checkClangFormat() {
+  const files = listFiles(root, ['native']).filter((name) => /\.(cc|h|cu|cuh)$/.test(name));
+  return check(findClangFormat(root), ['--dry-run', '-Werror', ...files]);
+}
+
+async function checkRooms() {
+  const violations = checkLayers(root);
+  for (const violation of violations) say(violation);
+  return violations.length === 0 ? { ...none, passed: 1 } : { ...none, failed: 1 };
+}
+
+async function runNativeTests(executable, env = {}) {
+  const options = { cwd: root, env: { ...process.env, ...env } };
+  let result = await run(executable, [], options);
+  // ThreadSanitizer of older compilers cannot live with the address randomisation of newer kernels.
+  if (/ThreadSanitizer: unexpected memory mapping/.test(result.output)) {
+    result = await run('setarch', ['-R', executable], options);
+  }
+  const counts = judge({ status: result.status, counts: parseCounts(result.output) });
+  if (counts.failed > 0) say(`${result.output.trimEnd()}\n(exit status ${result.status})`);
+  return counts;
+}
+
+async function runSanitized(name, sanitize) {
+  const env = {
+    ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+    TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
+  };
+  return runNativeTests(await buildSanitized(root, name, sanitize), env);
+}
+
+/** The real-model tests find the model in the cache; where it cannot be had they skip themselves by name. */
+async function pullModel() {
+  const command = join(root, 'dist', 'cli', 'main.js');
+  if (!existsSync(command)) {
+    say('There is no command line yet: smollm2-135m is not fetched.');
+    return { ...none, skipped: 1 };
+  }
+  const { status, output } = await run(process.execPath, [command, 'pull', 'smollm2-135m'], { cwd: root });
+  if (status === 0) return { ...none, passed: 1 };
+  say(`${output.trimEnd()}\nsmollm2-135m cannot be fetched: its tests are skipped.`);
+  return { ...none, skipped: 1 };
+}
+
+async function runVitest(filters) {
+  const report = join(root, 'build', 'vitest.json');
+  rmSync(report, { force: true });
+  const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...filters];
+  const { status } = await run(process.execPath, [nodeTool('vitest', 'vitest.mjs'), ...args], {
+    cwd: root,
+    show: true,
+  });
+  if (!existsSync(report)) return judge({ status });
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
+    readFileSync(report, 'utf8'),
+  );
+  const counts = { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests + numTodoTests };
+  return judge({ status, counts });
+}
+
+function makeStages(filters) {
+  const tsc = nodeTool('typescript', 'bin', 'tsc');
+  const biome = nodeTool('@biomejs', 'biome', 'bin', 'biome');
+  return {
+    types: () => check(process.execPath, [tsc, '--noEmit', '--pretty', 'false']),
+    biome: () => check(process.execPath, [biome, 'ci', '--colors=off']),
+    'clang-format': checkClangFormat,
+    layers: checkRooms,
+    native: () => runNativeTests(join(root, testingPaths[1])),
+    asan: () => runSanitized('asan', 'address,undefined'),
+    tsan: () => runSanitized('tsan', 'thread'),
+    model: pullModel,
+    vitest: () => runVitest(filters),
+  };
+}
+
+/** @returns {{ only?: string[], filters: string[] }} filters are vitest's, and stand for vitest alone */
+export function parseArguments(args) {
+  const filters = [...args];
+  const at = filters.findIndex((arg) => arg === '--only' || arg.startsWith('--only='));
+  if (at < 0) return { only: filters.length > 0 ? ['vitest'] : undefined, filters };
+  const [flag, next] = filters.splice(at, filters[at] === '--only' ? 2 : 1);
+  const names = flag === '--only' ? next : flag.slice('--only='.length);
+  if (!names) throw new SetupError('--only wants the names of stages, such as --only vitest,layers');
+  return { only: names.split(','), filters };
+}
+
+const withoutNative = ['types', 'biome', 'clang-format', 'layers'];
+
+async function prepare(chosen) {
+  try {
+    await setup({ testing: !chosen.every((name) => withoutNative.includes(name)) });
+    return true;
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(`${error.message}\n\n0 passed, 1 failed`);
+    return false;
+  }
+}
+
+async function runStage(name, stage) {
+  const started = performance.now();
+  say(`\n== ${name}`);
+  let counts;
+  try {
+    counts = await stage();
+  } catch (error) {
+    if (error instanceof Interrupted) throw error;
+    say(error instanceof SetupError ? error.message : error.stack);
+    counts = { ...none, failed: 1 };
+  }
+  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  say(`-- ${name}: ${counts.passed} passed, ${counts.failed} failed${skipped} (${seconds} s)`);
+  return counts;
+}
+
+async function main() {
+  const { only, filters } = parseArguments(process.argv.slice(2));
+  const stages = makeStages(filters);
+  const chosen = only ?? Object.keys(stages);
+  const unknown = chosen.find((name) => !(name in stages));
+  if (unknown) throw new SetupError(`No stage '${unknown}'; there are: ${Object.keys(stages).join(', ')}`);
+  if (!(await prepare(chosen))) return 1;
+  const sum = { ...none };
+  for (const name of chosen) {
+    const counts = await runStage(name, stages[name]);
+    for (const key of Object.keys(sum)) sum[key] += counts[key];
+  }
+  const skipped = sum.skipped > 0 ? `, ${sum.skipped} skipped` : '';
+  say(`\n${sum.passed} passed, ${sum.failed} failed${skipped}`);
+  return sum.failed > 0 || sum.passed === 0 ? 1 : 0;
+}
+
+if (isMain(import.meta.url)) await runMain(main);
