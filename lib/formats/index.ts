@@ -4,38 +4,26 @@
  */
 import { KvasirError } from '../errors.js';
 import type { ModelFiles } from '../hub/model-files.js';
-import type { Container, ModelSpec, TensorMap } from '../native.js';
-import type { TokenizerSource } from '../tokenizer/source.js';
+import type { Container } from '../native.js';
+import type { ModelDescription } from './description.js';
+import { describeGguf } from './gguf.js';
+import { describeHfFolder } from './hf-folder.js';
 
-/** What the checkpoint itself says about generating. Absent: it says nothing. */
-export interface GenerationDefaults {
-  /** Any of these ends a generation. The tokenizer may know more (`Tokenizer.endTokenIds`). */
-  eosTokenIds: number[];
-  bosTokenId?: number;
-  padTokenId?: number;
-  temperature?: number;
-  topP?: number;
-  topK?: number;
-  repetitionPenalty?: number;
-}
-
-export interface ModelDescription {
-  /** Family in `lib/architectures`: 'llama', 'gpt2'. */
-  architecture: string;
-  spec: ModelSpec;
-  tensors: TensorMap;
-  tokenizerSource: TokenizerSource;
-  generationDefaults: GenerationDefaults;
-  /** Weights counted as the architecture defines them, a tied embedding once. */
-  parameters: number;
-  /** How the file stores most of its weights: 'F32', 'BF16', 'Q4_1', ... */
-  storedDtype: string;
-}
+export type { GenerationDefaults, ModelDescription } from './description.js';
 
 /**
  * `container` is `native.openContainer(files.weights)`.
  * Throws MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE, naming what is wrong.
  */
-export async function describeModel(files: ModelFiles, _container: Container): Promise<ModelDescription> {
-  throw new KvasirError('MODEL_FORMAT', `Cannot describe ${files.displayName}.`);
+export async function describeModel(files: ModelFiles, container: Container): Promise<ModelDescription> {
+  const description =
+    files.kind === 'gguf' ? describeGguf(files, container) : await describeHfFolder(files, container);
+  const beyond = description.generationDefaults.eosTokenIds.find((end) => end >= description.spec.vocabSize);
+  if (beyond !== undefined) {
+    throw new KvasirError(
+      'MODEL_FORMAT',
+      `The end-of-text token ${beyond} lies beyond the ${description.spec.vocabSize} rows of the embedding.`,
+    );
+  }
+  return description;
 }

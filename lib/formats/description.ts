@@ -1,0 +1,28 @@
+/** What the engine needs to know of a model. */
+import type { ModelSpec, TensorMap } from '../native.js';
+import type { TokenizerSource } from '../tokenizer/source.js';
+
+/** What the checkpoint itself says about generating. Absent: it says nothing. */
+export interface GenerationDefaults {
+  /** Any of these ends a generation. The tokenizer may know more (`Tokenizer.endTokenIds`). */
+  eosTokenIds: number[];
+  bosTokenId?: number;
+  padTokenId?: number;
+  temperature?: number;
+  topP?: number;
+  topK?: number;
+  repetitionPenalty?: number;
+}
+
+export interface ModelDescription {
+  /** Family in `lib/architectures`: 'llama', 'gpt2'. */
+  architecture: string;
+  spec: ModelSpec;
+  tensors: TensorMap;
+  tokenizerSource: TokenizerSource;
+  generationDefaults: GenerationDefaults;
+  /** Elements of all tensors in use, a tied embedding counted once. */
+  parameters: number;
+  /** How the file stores most of its weights: 'F32', 'BF16', 'Q4_1', ... */
+  storedDtype: string;
+}

@@ -1,0 +1,64 @@
+/** Describes a GGUF file from its metadata and its tensor table. */
+import { planFromGguf } from '../architectures/index.js';
+import { KvasirError } from '../errors.js';
+import type { GgufFiles } from '../hub/model-files.js';
+import type { Container, MetadataValue } from '../native.js';
+import { bindTensors } from './bind-tensors.js';
+import type { GenerationDefaults, ModelDescription } from './description.js';
+
+function id(metadata: Readonly<Record<string, MetadataValue>>, name: string): number | undefined {
+  const value = metadata[`tokenizer.ggml.${name}_token_id`];
+  // Writers use 4294967295 for "none".
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 0xffffffff
+    ? value
+    : undefined;
+}
+
+function generationDefaults(metadata: Readonly<Record<string, MetadataValue>>): GenerationDefaults {
+  const ends = ['eos', 'eot', 'eom'].map((name) => id(metadata, name)).filter((end) => end !== undefined);
+  const bos = id(metadata, 'bos');
+  const pad = id(metadata, 'padding');
+  return {
+    eosTokenIds: [...new Set(ends)],
+    ...(bos !== undefined ? { bosTokenId: bos } : {}),
+    ...(pad !== undefined ? { padTokenId: pad } : {}),
+  };
+}
+
+/** Length of the token list, wherever the border put it. */
+function tokenCount(metadata: Readonly<Record<string, MetadataValue>>): number {
+  const tokens = metadata['tokenizer.ggml.tokens'];
+  if (typeof tokens === 'object' && 'length' in tokens && tokens.length > 0) return tokens.length;
+  throw new KvasirError('MODEL_FORMAT', 'The GGUF file has no vocabulary (tokenizer.ggml.tokens).');
+}
+
+/** Throws MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE, naming what is wrong. */
+export function describeGguf(files: GgufFiles, container: Container): ModelDescription {
+  const { metadata, tensors } = container;
+  const table = tensors.find((tensor) => tensor.name === 'token_embd.weight');
+  // Without the table any row count does: the plan fails on the architecture or on the missing tensor.
+  const rows = table?.shape[0] ?? 1;
+  const plan = planFromGguf(metadata, rows);
+  if (tensors.some((tensor) => tensor.name === 'rope_freqs.weight')) {
+    throw new KvasirError(
+      'UNSUPPORTED_ARCHITECTURE',
+      'This GGUF file scales its rotary frequencies by a stored tensor (rope_freqs.weight), which is not supported yet. Use the Hugging Face folder of the same model.',
+    );
+  }
+  const bound = bindTensors(plan, tensors);
+  const tokens = tokenCount(metadata);
+  if (tokens > rows) {
+    throw new KvasirError(
+      'MODEL_FORMAT',
+      `The vocabulary has ${tokens} tokens but the embedding only ${rows} rows: the file is damaged or was put together from two models.`,
+      { details: { tokens, rows } },
+    );
+  }
+  return {
+    architecture: plan.architecture,
+    spec: plan.spec,
+    ...bound,
+    tokenizerSource: { kind: 'gguf', path: files.weights[0]!, embeddingRows: rows },
+    generationDefaults: generationDefaults(metadata),
+  };
+}

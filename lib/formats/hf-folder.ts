@@ -1,0 +1,92 @@
+/** Describes a Hugging Face folder: config.json, safetensors, generation_config.json, tokenizer files. */
+import { z } from 'zod';
+import { parseConfig } from '../architectures/config-schema.js';
+import { planFromConfig } from '../architectures/index.js';
+import { KvasirError } from '../errors.js';
+import type { HfFolderFiles } from '../hub/model-files.js';
+import type { Container } from '../native.js';
+import { bindTensors } from './bind-tensors.js';
+import type { GenerationDefaults, ModelDescription } from './description.js';
+import { readJsonObject } from './json-file.js';
+
+const tokenId = z.int().nonnegative();
+const tokenIds = z.union([tokenId, z.array(tokenId)]).nullish();
+
+const idsSchema = z.looseObject({
+  eos_token_id: tokenIds,
+  bos_token_id: tokenIds,
+  pad_token_id: tokenIds,
+});
+
+const generationSchema = idsSchema.extend({
+  do_sample: z.boolean().nullish(),
+  temperature: z.number().nonnegative().nullish(),
+  top_p: z.number().nullish(),
+  top_k: z.number().nullish(),
+  repetition_penalty: z.number().positive().nullish(),
+});
+
+function asList(ids: z.infer<typeof tokenIds>): number[] {
+  return ids === null || ids === undefined ? [] : [ids].flat();
+}
+
+/** generation_config.json wins over config.json, as in the reference. */
+async function generationDefaults(
+  files: HfFolderFiles,
+  config: Record<string, unknown>,
+): Promise<GenerationDefaults> {
+  const own = files.generationConfig
+    ? parseConfig(generationSchema, await readJsonObject(files.generationConfig), 'generation_config.json')
+    : {};
+  const model = parseConfig(idsSchema, config);
+  const eos = asList(own.eos_token_id ?? model.eos_token_id);
+  const bos = asList(own.bos_token_id ?? model.bos_token_id)[0];
+  const pad = asList(own.pad_token_id ?? model.pad_token_id)[0];
+  const sampling = {
+    ...(typeof own.temperature === 'number' ? { temperature: own.temperature } : {}),
+    ...(typeof own.top_p === 'number' ? { topP: own.top_p } : {}),
+    ...(typeof own.top_k === 'number' ? { topK: own.top_k } : {}),
+  };
+  return {
+    eosTokenIds: eos,
+    ...(bos !== undefined ? { bosTokenId: bos } : {}),
+    ...(pad !== undefined ? { padTokenId: pad } : {}),
+    ...(typeof own.repetition_penalty === 'number' ? { repetitionPenalty: own.repetition_penalty } : {}),
+    ...(own.do_sample === true ? sampling : {}),
+  };
+}
+
+/** Throws MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE, naming what is wrong. */
+export async function describeHfFolder(
+  files: HfFolderFiles,
+  container: Container,
+): Promise<ModelDescription> {
+  const config = await readJsonObject(files.config);
+  if (config.quantization_config !== undefined && config.quantization_config !== null) {
+    throw new KvasirError(
+      'UNSUPPORTED_ARCHITECTURE',
+      'config.json has a quantization_config: weights that another tool has quantized are not supported in this form. Use the unquantized folder or a GGUF file.',
+    );
+  }
+  const plan = planFromConfig(config);
+  const bound = bindTensors(plan, container.tensors);
+  if (files.tokenizer === undefined) {
+    throw new KvasirError(
+      'MODEL_FORMAT',
+      `${files.root} has no tokenizer.json, which is needed to turn text into tokens.`,
+    );
+  }
+  return {
+    architecture: plan.architecture,
+    spec: plan.spec,
+    ...bound,
+    tokenizerSource: {
+      kind: 'tokenizer-json',
+      path: files.tokenizer,
+      configPath: files.tokenizerConfig,
+      chatTemplatePath: files.chatTemplate,
+      embeddingRows: plan.spec.vocabSize,
+    },
+    generationDefaults: await generationDefaults(files, config),
+  };
+}
