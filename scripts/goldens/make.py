@@ -13,6 +13,7 @@ import torch
 
 import nano_gpt
 import stories
+import tiny
 from fixture import differences
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -22,6 +23,8 @@ MODELS = REPOSITORY / "models"
 MAKERS = {
     "stories-260k": lambda options, out: stories.make(options.data, out),
     "nano-gpt-sort": lambda options, out: nano_gpt.make(options.data, out, MODELS),
+    "tiny-llama": lambda options, out: tiny.make_llama(options.data, out),
+    "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
 }
 
 
