@@ -1,0 +1,188 @@
+/**
+ * The most probable tokens of one row, in order, and how much probability lies outside them. It starts from the
+ * candidates that native picked and reads the whole row only when a stage needs more of it.
+ */
+import { KvasirError } from '../errors.js';
+import { LargestFinder } from './largest.js';
+import type { Penalties } from './penalties.js';
+import type { LogitRow } from './sampling-options.js';
+
+/** How many entries the first look at the whole row takes; each further look takes this many times more. */
+const FIRST_EXTENSION = 1024;
+const EXTENSION_FACTOR = 4;
+/** Below this part of the mass before penalties, a difference of masses has lost too many digits. */
+const SAFE_REMAINDER = 0.05;
+
+export class Shortlist {
+  readonly #vocabSize: number;
+  readonly #finder: LargestFinder;
+  /** [vocabSize] f32, the row after penalties; valid when `#hasValues`. */
+  readonly #values: Float32Array;
+  #hasValues = false;
+  #row!: LogitRow;
+  #penalties: Penalties | undefined;
+  #temperature = 1;
+
+  /** [n] ids, the most probable first; equal logits by the lower id. */
+  readonly ids: Int32Array;
+  /** [n] logits after penalties. */
+  readonly logits: Float32Array;
+  /** [n] exp((logit - logits[0]) / temperature). */
+  readonly weights: Float64Array;
+  n = 0;
+  /** Nothing outside the list can be drawn. */
+  complete = false;
+
+  constructor(vocabSize: number) {
+    this.#vocabSize = vocabSize;
+    this.#finder = new LargestFinder(vocabSize);
+    this.#values = new Float32Array(vocabSize);
+    this.ids = new Int32Array(vocabSize);
+    this.logits = new Float32Array(vocabSize);
+    this.weights = new Float64Array(vocabSize);
+  }
+
+  /** Starts on a row. `limit`: no stage will look past so many entries. `penalties` need the full row. */
+  load(row: LogitRow, penalties: Penalties | undefined, temperature: number, limit: number): void {
+    this.#row = row;
+    this.#penalties = penalties;
+    this.#temperature = temperature || 1;
+    this.#hasValues = false;
+    if (penalties) {
+      this.#loadPenalized(penalties);
+    } else {
+      this.n = Math.min(limit, row.ids.length);
+      this.ids.set(row.ids.subarray(0, this.n));
+      this.logits.set(row.logits.subarray(0, this.n));
+      this.complete = this.n === this.#vocabSize;
+      this.#weigh();
+    }
+    if (this.n === 0) this.extend(1);
+    if (!Number.isFinite(this.logits[0])) {
+      throw new KvasirError(
+        'INTERNAL',
+        `The model gave a logit of ${this.logits[0]}: its weights may be damaged.`,
+      );
+    }
+  }
+
+  /** Keeps the first n entries and nothing else. */
+  cut(n: number): void {
+    this.n = n;
+    this.complete = true;
+  }
+
+  /** Takes more entries from the whole row, at least `atLeast`. */
+  extend(atLeast = 0): void {
+    const wanted = Math.max(FIRST_EXTENSION, this.n * EXTENSION_FACTOR, atLeast);
+    const values = this.values();
+    this.n = this.#finder.find(values, values.length, Math.min(wanted, values.length), this.ids);
+    for (let i = 0; i < this.n; i++) this.logits[i] = values[this.ids[i]];
+    this.complete = this.n === values.length;
+    this.#weigh();
+  }
+
+  /** [vocabSize] the whole row after penalties. */
+  values(): Float32Array {
+    const full = this.#row.full;
+    if (!full) throw new KvasirError('INTERNAL', 'The sampler needs the full row of logits of this step.');
+    if (this.#hasValues) return this.#values;
+    this.#values.set(full);
+    const penalties = this.#penalties;
+    if (penalties) for (const id of penalties.touched) this.#values[id] = penalties.apply(id, full[id]);
+    this.#hasValues = true;
+    return this.#values;
+  }
+
+  /** Weight of everything that can be drawn, in or outside the list. */
+  total(): number {
+    let inside = 0;
+    for (let i = 0; i < this.n; i++) inside += this.weights[i];
+    if (this.complete) return inside;
+    const outside = this.#totalFromLogSumExp() - inside;
+    return Number.isFinite(outside) ? inside + Math.max(0, outside) : this.#totalFromRow();
+  }
+
+  /** Draws from outside the list: the token, in the order of ids, at which the weights pass `remaining`. */
+  drawOutside(remaining: number): number {
+    const values = this.values();
+    const last = this.n - 1;
+    const lastLogit = this.logits[last];
+    const lastId = this.ids[last];
+    let left = remaining;
+    let fallback = this.ids[0];
+    for (let id = 0; id < values.length; id++) {
+      const logit = values[id];
+      if (logit > lastLogit || (logit === lastLogit && id <= lastId)) continue;
+      const weight = this.#weight(logit);
+      if (weight === 0) continue;
+      left -= weight;
+      fallback = id;
+      if (left < 0) break;
+    }
+    return fallback;
+  }
+
+  /** Every token above the lowest candidate, after penalties: below it, native's candidates say nothing. */
+  #loadPenalized(penalties: Penalties): void {
+    const { ids, logits, full } = this.#row;
+    if (!full) throw new KvasirError('INTERNAL', 'Penalties need the full row of logits.');
+    if (ids.length === this.#vocabSize) {
+      this.extend(ids.length);
+      return;
+    }
+    const floor = logits[logits.length - 1];
+    this.n = this.#collectAbove(penalties, floor);
+    this.#finder.sortPairs(this.logits, this.ids, this.n);
+    this.complete = false;
+    this.#weigh();
+  }
+
+  /** Unsorted entries above `floor` into ids and logits; returns their number. */
+  #collectAbove(penalties: Penalties, floor: number): number {
+    const row = this.#row;
+    let n = 0;
+    for (let i = 0; i < row.ids.length; i++) {
+      const id = row.ids[i];
+      if (penalties.isTouched(id) || row.logits[i] <= floor) continue;
+      this.ids[n] = id;
+      this.logits[n++] = row.logits[i];
+    }
+    const full = row.full as Float32Array;
+    for (const id of penalties.touched) {
+      const logit = penalties.apply(id, full[id]);
+      if (logit <= floor) continue;
+      this.ids[n] = id;
+      this.logits[n++] = logit;
+    }
+    return n;
+  }
+
+  #weight(logit: number): number {
+    return Math.exp((logit - this.logits[0]) / this.#temperature);
+  }
+
+  #weigh(): void {
+    for (let i = 0; i < this.n; i++) this.weights[i] = this.#weight(this.logits[i]);
+  }
+
+  /** NaN where the difference between before and after penalties is too small to trust. */
+  #totalFromLogSumExp(): number {
+    const before = Math.exp(this.#row.logSumExp - this.logits[0] / this.#temperature);
+    const penalties = this.#penalties;
+    if (!penalties) return before;
+    const full = this.#row.full as Float32Array;
+    let after = before;
+    for (const id of penalties.touched) {
+      after += this.#weight(penalties.apply(id, full[id])) - this.#weight(full[id]);
+    }
+    return after > SAFE_REMAINDER * before ? after : Number.NaN;
+  }
+
+  #totalFromRow(): number {
+    const values = this.values();
+    let sum = 0;
+    for (let id = 0; id < values.length; id++) sum += this.#weight(values[id]);
+    return sum;
+  }
+}
