@@ -45,7 +45,7 @@ const addonLoad = /from\s+'bindings'|(?:require|import)\s*\(\s*'bindings'|proces
 
 /** Blanks comments (and, for calls, string literals) but keeps the lines, so that numbers in messages hold. */
 function stripComments(text, strings) {
-  const pattern = /\/\/[^\n]*|\/\*[^]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/g;
+  const pattern = /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/g;
   return text.replace(pattern, (match) => {
     if (match.startsWith('/')) return match.replace(/[^\n]/g, ' ');
     return strings ? match.replace(/[^\n]/g, ' ') : match;

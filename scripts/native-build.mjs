@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { run } from './command.mjs';
-import { buildFraction, Step } from './progress.mjs';
+import { buildFraction, sayUpToDate, Step } from './progress.mjs';
 import { hashInputs, listFiles, Stamp } from './stamp.mjs';
 import { chooseBuilder, SetupError } from './toolchain.mjs';
 
@@ -74,7 +74,13 @@ function generatorOf(make) {
 }
 
 async function buildWithCmake(root, step, make, testing) {
-  const cmakeJs = [join(packageFolder(root, 'cmake-js'), 'bin', 'cmake-js'), '--directory', root];
+  const cmakeJs = [
+    join(packageFolder(root, 'cmake-js'), 'bin', 'cmake-js'),
+    '--log-level',
+    'error',
+    '--directory',
+    root,
+  ];
   dropForeignCache(root, join(root, 'build'), generatorOf(make));
   await runStep(step, process.execPath, [...cmakeJs, 'configure'], { cwd: root });
   const target = testing ? [] : ['--target', 'kvasir'];
@@ -95,28 +101,24 @@ async function buildWithGyp(root, step, { nodeGyp, nodedir }) {
  * @throws {SetupError} with the compiler's own output, or naming what the machine lacks
  */
 export async function buildAddon(root, { testing = false } = {}) {
-  const title = testing ? 'native core and its tests' : 'native core';
   const choice = chooseBuilder(root);
   if (testing && choice.builder !== 'cmake') {
     throw new SetupError('The tests need CMake: sudo apt-get install -y cmake');
   }
-  const stamp = new Stamp(
-    root,
-    testing ? 'native-testing' : 'native',
-    testing ? [addonPath, ...testingPaths] : [addonPath],
-  );
+  const how = choice.builder === 'cmake' ? 'cmake-js' : 'node-gyp: scalar and AVX2 only';
+  const title = `${testing ? 'native core and its tests' : 'native core'} (${how})`;
+  const products = testing ? [addonPath, ...testingPaths] : [addonPath];
+  const stamp = new Stamp(root, testing ? 'native-testing' : 'native', products);
   const hash = nativeHash(root, choice.builder, testing);
-  const step = new Step(
-    `${title} (${choice.builder === 'cmake' ? 'cmake-js' : 'node-gyp: scalar and AVX2 only'})`,
-  );
   if (stamp.isCurrent(hash)) {
-    step.skip('up to date');
+    sayUpToDate(title);
     return;
   }
+  const step = new Step(title);
   stamp.clear();
   if (choice.builder === 'cmake') await buildWithCmake(root, step, choice.make, testing);
   else await buildWithGyp(root, step, choice);
-  for (const product of stamp.products) {
+  for (const product of products) {
     if (existsSync(join(root, product))) continue;
     step.fail();
     throw new SetupError(`The native build ended without an error, but ${product} is not there.`);

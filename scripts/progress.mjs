@@ -11,7 +11,12 @@ export function buildFraction(line) {
   return make ? Number(make[1]) / 100 : undefined;
 }
 
-/** One step of the set-up: `update` as it goes, then `done`, `skip` or `fail`. */
+/** A step that has nothing to do. */
+export function sayUpToDate(title, stream = process.stderr) {
+  stream.write(`  ${title}: up to date\n`);
+}
+
+/** One step of the set-up: `update` as it goes, then `done` or `fail`. */
 export class Step {
   constructor(title, stream = process.stderr) {
     this.title = title;
@@ -33,10 +38,6 @@ export class Step {
   done(note = '') {
     const seconds = ((performance.now() - this.started) / 1000).toFixed(1);
     this.#end(`  ${this.title}: done in ${seconds} s${note && `, ${note}`}`);
-  }
-
-  skip(note) {
-    this.#end(`  ${this.title}: ${note}`);
   }
 
   fail() {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMain, run, runMain } from './command.mjs';
 import { buildAddon } from './native-build.mjs';
-import { Step } from './progress.mjs';
+import { sayUpToDate, Step } from './progress.mjs';
 import { hashInputs, listFiles, Stamp } from './stamp.mjs';
 import { chooseBuilder, SetupError } from './toolchain.mjs';
 
@@ -28,13 +28,22 @@ export function staleDependencies(root) {
   return undefined;
 }
 
+/** npm's own account of a failure, without the page of options that it appends. */
+function withoutUsage(output) {
+  return output
+    .split(/^npm error (?:Usage:|Clean install a project)/m)[0]
+    .replace(/(npm error\s*)+$/, '')
+    .trimEnd();
+}
+
 async function installDependencies(root) {
-  const step = new Step('npm packages');
+  const title = 'npm packages';
   const reason = staleDependencies(root);
   if (reason === undefined) {
-    step.skip('up to date');
+    sayUpToDate(title);
     return;
   }
+  const step = new Step(title);
   step.update(reason);
   // The npm that runs this script, else the one on PATH. Our own install script would build a second time.
   const npm = process.env.npm_execpath?.endsWith('npm-cli.js')
@@ -44,7 +53,9 @@ async function installDependencies(root) {
   const { status, output } = await run(npm[0], args, { cwd: root });
   if (status !== 0) {
     step.fail();
-    throw new SetupError(`${output.trimEnd()}\n\n'npm ci' failed: is the npm registry within reach?`);
+    throw new SetupError(
+      `${withoutUsage(output)}\n\n'npm ci' failed: see above. It needs the npm registry once.`,
+    );
   }
   step.done();
 }
@@ -66,11 +77,11 @@ export async function compileTypeScript(root) {
   const products = sources.map((name) => name.replace(/^lib/, 'dist').replace(/\.ts$/, '.js'));
   const stamp = new Stamp(root, 'typescript', products);
   const hash = hashInputs(root, files, { typescript });
-  const step = new Step('TypeScript');
   if (stamp.isCurrent(hash)) {
-    step.skip('up to date');
+    sayUpToDate('TypeScript');
     return;
   }
+  const step = new Step('TypeScript');
   stamp.clear();
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const { status, output } = await run(process.execPath, [tsc, '--project', 'tsconfig.build.json'], {

@@ -32,11 +32,11 @@ function findFirst(names, env) {
 
 /**
  * The folder whose include/node holds the headers of the running Node (node-gyp's `--nodedir`), or undefined:
- * the one in npm's `nodedir` setting, beside the executable, or where distributions put them.
+ * the one in npm's `nodedir` setting, or beside the executable. Those of another Node would be a guess.
  */
 export function findNodeHeaders(execPath = process.execPath, env = process.env) {
   const beside = resolve(dirname(execPath), '..');
-  const candidates = [env.npm_config_nodedir, beside, '/usr', '/usr/local'].filter(Boolean);
+  const candidates = [env.npm_config_nodedir, beside].filter(Boolean);
   return candidates.find((folder) => existsSync(join(folder, 'include', 'node', 'node_api.h')));
 }
 

@@ -1,0 +1,203 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readSources } from '../scripts/sources.mjs';
+import { listFiles } from '../scripts/stamp.mjs';
+
+const checkout = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
+let scratch = '';
+
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'kvasir-products-'));
+});
+afterEach(() => rmSync(scratch, { recursive: true, force: true }));
+
+/** No setting of this machine may help. */
+function cleanEnv(): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...process.env, HOME: scratch };
+  for (const name of Object.keys(env)) if (/^npm_config_nodedir$/i.test(name)) delete env[name];
+  return env;
+}
+
+describe('native/sources.txt', () => {
+  it('lists every compiled source once, and nothing else', () => {
+    const listed = readSources(checkout).map(({ path }) => `native/${path}`);
+    const existing = listFiles(checkout, ['native']).filter((name: string) => name.endsWith('.cc'));
+    expect([...listed].sort()).toEqual(existing);
+  });
+
+  it('gives node-gyp the scalar and AVX2 half of what CMake compiles', () => {
+    const commands: { file: string }[] = JSON.parse(
+      readFileSync(join(checkout, 'build/compile_commands.json'), 'utf8'),
+    );
+    const compiled = new Set(commands.map(({ file }) => file.slice(checkout.length + 1)));
+    const kinds = ['core', 'isa:scalar', 'isa:avx2', 'addon'];
+    const script = join(checkout, 'scripts/sources.mjs');
+    const printed = execFileSync(process.execPath, [script, ...kinds], { encoding: 'utf8' })
+      .trim()
+      .split('\n');
+    const wanted = readSources(checkout).filter(({ kind }) => kinds.includes(kind));
+    expect(printed).toEqual(wanted.map(({ path }) => `native/${path}`));
+    const forThisMachine = printed.filter((name) => process.arch === 'x64' || !name.includes('avx2'));
+    expect(forThisMachine.filter((name) => !compiled.has(name))).toEqual([]);
+  });
+});
+
+describe('compiler flags', () => {
+  const commands = () =>
+    JSON.parse(readFileSync(join(checkout, 'build/compile_commands.json'), 'utf8')) as {
+      file: string;
+      command: string;
+    }[];
+
+  it('keep the arithmetic contract in every object', () => {
+    expect(commands().length).toBeGreaterThan(0);
+    for (const { file, command } of commands()) {
+      expect(command, file).toContain('-ffp-contract=off');
+      expect(command, file).not.toMatch(
+        /-ffast-math|-Ofast|-march=|-funsafe-math|-ffinite-math|-fassociative-math/,
+      );
+    }
+    expect(readFileSync(join(checkout, 'binding.gyp'), 'utf8').match(/"-ffp-contract=off"/g)).toHaveLength(2);
+  });
+
+  it('give instruction sets to kernels only', () => {
+    const kinds = new Map(readSources(checkout).map(({ kind, path }) => [`native/${path}`, kind]));
+    for (const { file, command } of commands()) {
+      const kind = kinds.get(file.slice(checkout.length + 1)) ?? '';
+      const flags = command.match(/ -m(avx|fma|f16c|sse)[^ ]*/g) ?? [];
+      expect(flags.length > 0, `${file}: ${flags}`).toBe(kind.startsWith('isa:') && kind !== 'isa:scalar');
+    }
+  });
+
+  // An inline function of a shared header, compiled here with AVX-512 and kept by the linker, is SIGILL elsewhere.
+  it('leave no shared inline function in objects with special instruction sets', () => {
+    const kernels = readSources(checkout).filter(
+      ({ kind }) => kind.startsWith('isa:') && kind !== 'isa:scalar',
+    );
+    const objects = join(checkout, 'build/CMakeFiles/kvasir_core.dir/native');
+    const built = kernels.map(({ path }) => join(objects, `${path}.o`)).filter((path) => existsSync(path));
+    if (process.arch === 'x64') expect(built.length).toBe(kernels.length);
+    for (const path of built) {
+      const symbols = execFileSync('nm', ['--defined-only', '-C', path], { encoding: 'utf8' }).split('\n');
+      expect(
+        symbols.filter((line) => / [WVu] /.test(line)),
+        basename(path),
+      ).toEqual([]);
+    }
+  });
+});
+
+describe('headers', () => {
+  // Every socket and fetch of the process is refused: what would be downloaded fails loudly.
+  const noNetwork = `data:text/javascript,${encodeURIComponent(`
+    import net from 'node:net';
+    const refuse = () => { throw new Error('NETWORK TOUCHED'); };
+    net.Socket.prototype.connect = refuse;
+    globalThis.fetch = refuse;
+  `)}`;
+
+  function configure(project: string) {
+    const cmakeJs = join(checkout, 'node_modules/cmake-js/bin/cmake-js');
+    const args = [
+      '--import',
+      noNetwork,
+      cmakeJs,
+      'configure',
+      '--directory',
+      project,
+      '--out',
+      join(scratch, 'build'),
+    ];
+    return spawnSync(process.execPath, args, { cwd: project, encoding: 'utf8', env: cleanEnv() });
+  }
+
+  it('come from an npm package: an empty HOME, no nodedir, no network', () => {
+    const { status, stdout, stderr } = configure(checkout);
+    expect(status, stdout + stderr).toBe(0);
+    const cache = readFileSync(join(scratch, 'build/CMakeCache.txt'), 'utf8');
+    const includes = /^CMAKE_JS_INC:[^=]*=(.*)$/m.exec(cache)?.[1]?.split(';') ?? [];
+    const modules = join(checkout, 'node_modules');
+    expect(includes).toEqual([join(modules, 'node-api-headers/include'), join(modules, 'node-addon-api')]);
+    expect(readdirSync(scratch)).toEqual(['build']);
+  });
+
+  it('would be downloaded without binary.napi_versions (the proof above can fail)', () => {
+    const project = join(scratch, 'project');
+    mkdirSync(project);
+    writeFileSync(join(project, 'package.json'), '{ "name": "no-node-api" }');
+    writeFileSync(join(project, 'CMakeLists.txt'), 'cmake_minimum_required(VERSION 3.18)\nproject(x NONE)\n');
+    const { status, stdout, stderr } = configure(project);
+    expect(status).not.toBe(0);
+    expect(stdout + stderr).toContain('NETWORK TOUCHED');
+  });
+});
+
+describe('a second set-up', () => {
+  it('does no work twice', () => {
+    const products = ['build/Release/kvasir.node', 'build/Release/kvasir_testing.node', 'dist/index.js'];
+    const times = () => products.map((name) => statSync(join(checkout, name)).mtimeMs);
+    const before = times();
+    for (const flags of [[], ['--testing']]) {
+      const args = [join(checkout, 'scripts/setup.mjs'), ...flags];
+      const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+      expect(status, stderr).toBe(0);
+      expect(stderr.match(/up to date$/gm)).toHaveLength(3);
+    }
+    expect(times()).toEqual(before);
+  });
+});
+
+describe('the npm package', () => {
+  it('holds what an installation needs to compile and run, and no tests', () => {
+    const args = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+    const report = JSON.parse(
+      execFileSync('npm', args, { cwd: checkout, encoding: 'utf8', env: cleanEnv() }),
+    );
+    const [{ files }] = Array.isArray(report) ? report : Object.values(report);
+    const names = (files as { path: string }[]).map(({ path }) => path);
+    const wanted = [
+      'package.json',
+      'LICENSE',
+      'CMakeLists.txt',
+      'binding.gyp',
+      'dist/index.js',
+      'dist/index.d.ts',
+    ];
+    expect(names).toEqual(expect.arrayContaining([...wanted, 'native/sources.txt', 'scripts/setup.mjs']));
+    for (const { kind, path } of readSources(checkout)) {
+      const shipped = kind !== 'testing' && kind !== 'tests';
+      expect(names.includes(`native/${path}`), path).toBe(shipped);
+    }
+    expect(names.filter((name) => /^(test|docs|\.ci|build|node_modules)\//.test(name))).toEqual([]);
+    for (const script of names.filter((name) => /^scripts\/.*\.mjs$/.test(name))) {
+      const text = readFileSync(join(checkout, script), 'utf8');
+      for (const [, name] of text.matchAll(/from '\.\/([^']+)'/g)) expect(names).toContain(`scripts/${name}`);
+    }
+  });
+
+  it('resolves by its own name in the checkout, through import and require', () => {
+    const print = 'console.log(Object.keys(k).includes("Model"))';
+    const viaImport = `import * as k from 'kvasir'; ${print}`;
+    const options = { cwd: checkout, encoding: 'utf8' as const };
+    expect(execFileSync(process.execPath, ['--input-type=module', '-e', viaImport], options)).toBe('true\n');
+    const [major, minor] = process.versions.node.split('.').map(Number) as [number, number];
+    if (major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19)) {
+      const viaRequire = `const k = require('kvasir'); ${print}`;
+      const run = spawnSync(process.execPath, ['--input-type=commonjs', '-e', viaRequire], options);
+      expect(run.stdout, run.stderr).toBe('true\n');
+    }
+  });
+});
