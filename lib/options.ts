@@ -1,0 +1,256 @@
+/**
+ * The options of `Model.load` and `generate`, validated once. An unknown or impossible option is INVALID_OPTION, with
+ * what was given and what may be given; nothing is ignored.
+ */
+import { z } from 'zod';
+import { KvasirError } from './errors.js';
+import type { SamplingOptions } from './generation/sampling-options.js';
+import { randomSeed } from './generation/random.js';
+
+export interface LoadProgress {
+  /** 'download' and 'verify' (and 'unpack') while files are fetched, then 'load' while weights are read and packed. */
+  phase: 'download' | 'verify' | 'unpack' | 'load';
+  /** File name, without its folder. */
+  file: string;
+  /** Bytes. */
+  loaded: number;
+  /** Bytes; 0 while unknown. */
+  total: number;
+}
+
+export interface LoadOptions {
+  /** Default 'auto': the best that works here. 'cuda' and 'cuda:N' fail with DEVICE_UNAVAILABLE where they do not. */
+  device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+  /** Default 'auto', which is 'int8'. */
+  dtype?: 'int8' | 'fp32' | 'auto';
+  /** Of the KV cache. Default 'auto': that of `dtype`. */
+  kvDtype?: 'int8' | 'fp32' | 'auto';
+  /** Longest sequence in tokens, prompt and output together. Default: 4096, or the model's own limit if that is less. */
+  contextLength?: number;
+  /**
+   * Tokens that all running sequences may hold together; more lets more requests run at once and costs memory.
+   * Default: four contexts, but no more than max(contextLength, 4096).
+   */
+  kvCapacity?: number;
+  /** Default: KVASIR_THREADS, or one per core that the process may use. */
+  threads?: number;
+  onProgress?: (progress: LoadProgress) => void;
+  /** Aborting rejects `load` with the signal's reason and frees everything. */
+  signal?: AbortSignal;
+}
+
+export interface GenerateOptions {
+  /** Most tokens to generate, at least 1. Default 256. The context limits it too. */
+  maxTokens?: number;
+  /**
+   * From 0 (greedy) to 100. Default: the model's own, or else 0, or else 1 if topK, topP, minP, typicalP or seed is
+   * given.
+   */
+  temperature?: number;
+  /** Sample from the k most probable tokens only; 0: off. Default: the model's own, or else 0. */
+  topK?: number;
+  /** Sample from the fewest tokens that have this probability together, in (0, 1]. Default: the model's own, or 1 (off). */
+  topP?: number;
+  /** Drop tokens less than this many times as probable as the best, in [0, 1]. Default 0 (off). */
+  minP?: number;
+  /** Locally typical sampling, in (0, 1]. Default 1 (off). */
+  typicalP?: number;
+  /** Above 0; divides positive logits of tokens that occurred. Default: the model's own, or else 1 (off). */
+  repetitionPenalty?: number;
+  /** From -2 to 2: subtracted from the logits of tokens that the output has. Default 0. */
+  presencePenalty?: number;
+  /** From -2 to 2: subtracted for each time that the output has the token. Default 0. */
+  frequencyPenalty?: number;
+  /** Token id to a number from -100 to 100 that is added to its logit. */
+  logitBias?: Readonly<Record<number, number>>;
+  /** An integer from 0 to 2^53 - 1: the same seed, the same tokens. Default: random. */
+  seed?: number;
+  /** Strings at which the text ends; they are not part of it. */
+  stop?: string | readonly string[];
+  /** Go on past the model's end-of-text tokens. Default false. */
+  ignoreEos?: boolean;
+  /** Report log-probabilities: of each token, and of this many alternatives (0 to 1000). Default: none. */
+  logprobs?: number;
+  /** Aborting ends the run within one step, with what there is and `finishReason: 'abort'`. */
+  signal?: AbortSignal;
+}
+
+/** What a checkpoint itself says about sampling. */
+export interface SamplingDefaults {
+  temperature?: number;
+  topP?: number;
+  topK?: number;
+  repetitionPenalty?: number;
+}
+
+export interface GenerateSettings {
+  sampling: SamplingOptions;
+  maxTokens: number;
+  stop: string[];
+  ignoreEos: boolean;
+  /** Alternatives per token; absent: no log-probabilities. */
+  logprobs: number | undefined;
+  signal: AbortSignal | undefined;
+}
+
+export const DEFAULT_MAX_TOKENS = 256;
+export const DEFAULT_CONTEXT_LENGTH = 4096;
+
+const integer = (min: number, max: number) =>
+  z.custom<number>(
+    (v) => Number.isInteger(v) && (v as number) >= min && (v as number) <= max,
+    `an integer from ${min} to ${max === Number.MAX_SAFE_INTEGER ? '2^53 - 1' : max}`,
+  );
+const number = (min: number, max: number) =>
+  z.custom<number>((v) => typeof v === 'number' && v >= min && v <= max, `a number from ${min} to ${max}`);
+const fraction = z.custom<number>(
+  (v) => typeof v === 'number' && v > 0 && v <= 1,
+  'a number above 0 and at most 1',
+);
+const boolean = z.custom<boolean>((v) => typeof v === 'boolean', 'true or false');
+const signal = z.custom<AbortSignal>((v) => v instanceof AbortSignal, 'an AbortSignal');
+const oneOf = <T extends string>(...values: T[]) =>
+  z.custom<T>((v) => values.includes(v as T), `one of ${values.map((value) => `'${value}'`).join(', ')}`);
+const positive = z.custom<number>(
+  (v) => typeof v === 'number' && v > 0 && v <= 1000,
+  'a number above 0 and at most 1000',
+);
+const isText = (v: unknown) => typeof v === 'string' && v.length > 0 && !hasLoneSurrogate(v);
+const stop = z.custom<string | string[]>(
+  (v) => (Array.isArray(v) ? v.length <= 64 && v.every(isText) : isText(v)),
+  'a non-empty, well-formed string or an array of at most 64 of them',
+);
+const logitBias = z.custom<Record<number, number>>((v) => {
+  if (typeof v !== 'object' || v === null || Array.isArray(v)) return false;
+  return Object.entries(v).every(
+    ([id, bias]) => /^\d+$/.test(id) && typeof bias === 'number' && Math.abs(bias) <= 100,
+  );
+}, 'an object from token ids to numbers from -100 to 100');
+
+const loadSchema = z.strictObject({
+  device: z
+    .custom<LoadOptions['device']>(
+      (v) => typeof v === 'string' && /^(auto|cpu|cuda(:\d+)?)$/.test(v),
+      "'auto', 'cpu', 'cuda' or 'cuda:<number>'",
+    )
+    .optional(),
+  dtype: oneOf('int8', 'fp32', 'auto').optional(),
+  kvDtype: oneOf('int8', 'fp32', 'auto').optional(),
+  contextLength: integer(1, 2 ** 24).optional(),
+  kvCapacity: integer(1, 2 ** 28).optional(),
+  threads: integer(1, 1024).optional(),
+  onProgress: z
+    .custom<(progress: LoadProgress) => void>((v) => typeof v === 'function', 'a function')
+    .optional(),
+  signal: signal.optional(),
+});
+
+const generateSchema = z.strictObject({
+  maxTokens: integer(1, Number.MAX_SAFE_INTEGER).optional(),
+  temperature: number(0, 100).optional(),
+  topK: integer(0, Number.MAX_SAFE_INTEGER).optional(),
+  topP: fraction.optional(),
+  minP: number(0, 1).optional(),
+  typicalP: fraction.optional(),
+  repetitionPenalty: positive.optional(),
+  presencePenalty: number(-2, 2).optional(),
+  frequencyPenalty: number(-2, 2).optional(),
+  logitBias: logitBias.optional(),
+  seed: integer(0, Number.MAX_SAFE_INTEGER).optional(),
+  stop: stop.optional(),
+  ignoreEos: boolean.optional(),
+  logprobs: integer(0, 1000).optional(),
+  signal: signal.optional(),
+});
+
+/** Checks what the caller gave; defaults that depend on the model are `Model.load`'s. */
+export function parseLoadOptions(options: unknown): LoadOptions {
+  return parse(loadSchema, options, 'Model.load') as LoadOptions;
+}
+
+/**
+ * Checks what the caller gave and fills in every default: the caller's value, else the checkpoint's, else ours.
+ * Throws INVALID_OPTION, also for a logit bias on a token that the vocabulary does not have.
+ */
+export function parseGenerateOptions(
+  options: unknown,
+  defaults: SamplingDefaults,
+  vocabSize: number,
+): GenerateSettings {
+  const given = parse(generateSchema, options, 'generate') as GenerateOptions;
+  const bias = given.logitBias ?? {};
+  for (const id of Object.keys(bias)) {
+    if (Number(id) < vocabSize) continue;
+    throw invalidOption('logitBias', id, `token ids from 0 to ${vocabSize - 1}`);
+  }
+  return {
+    sampling: samplingOf(given, defaults),
+    maxTokens: given.maxTokens ?? DEFAULT_MAX_TOKENS,
+    stop: typeof given.stop === 'string' ? [given.stop] : [...(given.stop ?? [])],
+    ignoreEos: given.ignoreEos ?? false,
+    logprobs: given.logprobs,
+    signal: given.signal,
+  };
+}
+
+function samplingOf(given: GenerateOptions, defaults: SamplingDefaults): SamplingOptions {
+  // Greedy would ignore these, so giving one asks for sampling.
+  const wantsSampling = [given.topK, given.topP, given.minP, given.typicalP, given.seed].some(
+    (value) => value !== undefined,
+  );
+  return {
+    temperature: given.temperature ?? defaults.temperature ?? (wantsSampling ? 1 : 0),
+    topK: given.topK ?? defaults.topK ?? 0,
+    topP: given.topP ?? defaults.topP ?? 1,
+    minP: given.minP ?? 0,
+    typicalP: given.typicalP ?? 1,
+    repetitionPenalty: given.repetitionPenalty ?? defaults.repetitionPenalty ?? 1,
+    presencePenalty: given.presencePenalty ?? 0,
+    frequencyPenalty: given.frequencyPenalty ?? 0,
+    logitBias: { ...given.logitBias },
+    seed: given.seed ?? randomSeed(),
+  };
+}
+
+/** INVALID_OPTION that names the option, what was given and what may be. */
+export function invalidOption(name: string, given: unknown, allowed: string): KvasirError {
+  const shown = show(given);
+  return new KvasirError('INVALID_OPTION', `Option ${name} is ${shown}; it must be ${allowed}.`, {
+    details: { option: name, given: shown },
+  });
+}
+
+/** JavaScript strings may hold half a character; such text has no UTF-8. */
+export function hasLoneSurrogate(text: string): boolean {
+  return /\p{Surrogate}/u.test(text);
+}
+
+function parse(schema: z.ZodObject, options: unknown, call: string): unknown {
+  const given = options ?? {};
+  if (typeof given !== 'object' || Array.isArray(given))
+    throw invalidOption(`of ${call}`, given, 'an object');
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  if (issue.code === 'unrecognized_keys') {
+    const known = Object.keys(schema.shape).join(', ');
+    const name = issue.keys[0];
+    throw new KvasirError('INVALID_OPTION', `${call} has no option ${name}. Its options: ${known}.`, {
+      details: { option: name },
+    });
+  }
+  const name = String(issue.path[0]);
+  throw invalidOption(name, (given as Record<string, unknown>)[name], issue.message);
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 60)}...` : value}'`;
+  if (typeof value === 'number' || value === undefined || value === null) return String(value);
+  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
+  try {
+    const json = JSON.stringify(value) ?? String(value);
+    return json.length > 60 ? `${json.slice(0, 60)}...` : json;
+  } catch {
+    return `a ${typeof value}`;
+  }
+}
