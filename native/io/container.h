@@ -1,5 +1,5 @@
-// The only parser of container bytes: safetensors (one file or shards) and GGUF v2/v3. It gives metadata as plain
-// values and tensors with checked bounds, and reads their values as float32. It knows no architecture.
+// The only parser of container bytes: safetensors (one file or shards) and GGUF v2/v3. It gives metadata as
+// plain values and tensors with checked bounds, and reads their values as float32. It knows no architecture.
 // Bytes are read with pread, never mapped: a file that shrinks under a mapping kills the process with SIGBUS.
 #pragma once
 
@@ -21,11 +21,13 @@ struct MetadataArray {
   size_t size() const { return type == Type::kString ? strings.size() : numbers.size(); }
 };
 
+// Numbers of every stored type are doubles: 64-bit integers above 2^53 become the nearest one. GGUF strings
+// are the file's own bytes, not checked to be UTF-8.
 using MetadataValue = std::variant<std::string, double, bool, MetadataArray>;
 
 struct TensorInfo {
   std::string name;
-  std::string dtype;           // "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", or the file's own name for others
+  std::string dtype;  // "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", or the file's own name for others
   std::vector<int64_t> shape;  // outermost dimension first
   uint64_t bytes = 0;          // stored size
   uint64_t offset = 0;         // absolute, within file `file`
