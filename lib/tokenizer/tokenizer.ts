@@ -1,24 +1,18 @@
 /** The public tokenizer of a model: text to ids and back, and chat templates. */
-import { KvasirError } from '../errors.js';
+import { type ChatMessage, ChatTemplate, type ChatTemplateOptions, checkMessages } from './chat-template.js';
+import { TokenizerClient } from './client.js';
+import { markValue, SpecialSpellings } from './content-marks.js';
+import type { ReadyMessage } from './protocol.js';
 import type { TokenizerSource } from './source.js';
+import { StreamingDecoder, type StreamingDecoderOptions } from './streaming-decoder.js';
+import { TokenTable } from './token-table.js';
 
-/** One message of a conversation, as chat templates read it. */
-export interface ChatMessage {
-  role: string;
-  content: string | null | { type: string; text?: string }[];
-  [field: string]: unknown;
-}
+export type { ChatMessage, ChatTemplateOptions } from './chat-template.js';
+export type { StreamingDecoder, StreamingDecoderOptions } from './streaming-decoder.js';
 
 export interface EncodeOptions {
   /** Add what the model's own tokenizer adds around a text (such as a leading BOS). Default true. */
   addSpecialTokens?: boolean;
-}
-
-export interface ChatTemplateOptions {
-  /** JSON-schema tool definitions, handed to the template as `tools`. */
-  tools?: readonly unknown[];
-  /** Open the assistant's turn at the end. Default true. */
-  addGenerationPrompt?: boolean;
 }
 
 export interface DecodeOptions {
@@ -26,75 +20,128 @@ export interface DecodeOptions {
   skipSpecialTokens?: boolean;
 }
 
-export interface StreamingDecoder {
-  /** Text that is complete after this token: never half a character. May be ''. */
-  push(tokenId: number): string;
-  /** The rest, with U+FFFD for an unfinished character. */
-  flush(): string;
-}
-
+/**
+ * In a raw string special tokens are parsed as the reference tokenizer does; inside the messages of a chat they never
+ * are. Half a surrogate pair encodes as U+FFFD.
+ */
 export class Tokenizer {
-  /** Starts the worker that builds the tokenizer; resolves when it is ready. The worker never keeps the process alive. */
-  static async load(_source: TokenizerSource, _options: { signal?: AbortSignal } = {}): Promise<Tokenizer> {
-    throw new KvasirError('INTERNAL', 'The tokenizer is not there yet.');
+  readonly #client: TokenizerClient;
+  readonly #table: TokenTable;
+  readonly #template: ChatTemplate;
+  readonly #spellings: SpecialSpellings;
+  readonly bosTokenId: number | undefined;
+  readonly eosTokenId: number | undefined;
+  /** Tokens that end a turn, known by the vocabulary; to be united with what the checkpoint declares. */
+  readonly endTokenIds: readonly number[];
+  #disposed: Promise<void> | undefined;
+
+  private constructor(client: TokenizerClient, ready: ReadyMessage) {
+    this.#client = client;
+    this.#table = new TokenTable(ready.table);
+    this.#template = new ChatTemplate(ready.chatTemplates, ready.specialTokens);
+    this.#spellings = new SpecialSpellings(ready.specialSpellings);
+    this.bosTokenId = ready.specialIds.bos;
+    this.eosTokenId = ready.specialIds.eos;
+    this.endTokenIds = ready.endTokenIds;
+  }
+
+  /**
+   * Builds the tokenizer on a worker thread, which afterwards keeps nothing alive while it is idle.
+   * Rejects with MODEL_NOT_FOUND, MODEL_FORMAT, UNSUPPORTED_ARCHITECTURE or the signal's reason.
+   */
+  static async load(source: TokenizerSource, options: { signal?: AbortSignal } = {}): Promise<Tokenizer> {
+    const client = new TokenizerClient(source, options.signal);
+    return new Tokenizer(client, await client.ready);
   }
 
   /** Number of token ids, added tokens included. */
-  readonly vocabSize: number = 0;
-  readonly bosTokenId: number | undefined;
-  readonly eosTokenId: number | undefined;
-  /** Tokens that end a turn, known by the vocabulary; to be united with `GenerationDefaults.eosTokenIds`. */
-  readonly endTokenIds: readonly number[] = [];
-  /** The model's chat template (Jinja), when it has one. */
-  readonly chatTemplate: string | undefined;
+  get vocabSize(): number {
+    return this.#table.size;
+  }
 
-  /** Synchronous: builds the tokenizer on this thread at first use (0.2 to 0.4 s at 49k tokens). May block. */
-  encode(_text: string, _options: EncodeOptions = {}): Int32Array {
-    return new Int32Array();
+  /** The model's chat template (Jinja), when it has one. */
+  get chatTemplate(): string | undefined {
+    const { templates } = this.#template;
+    return (templates.find(({ name }) => name === 'default') ?? templates[0])?.template;
   }
-  /** On the worker thread. Rejects with the signal's reason when aborted. */
-  async encodeAsync(
-    _text: string,
-    _options: EncodeOptions & { signal?: AbortSignal } = {},
-  ): Promise<Int32Array> {
-    return new Int32Array();
-  }
-  /** Number of tokens that `encodeAsync` gives. */
-  async count(_text: string, _options: EncodeOptions & { signal?: AbortSignal } = {}): Promise<number> {
-    return 0;
-  }
-  decode(_ids: ArrayLike<number>, _options: DecodeOptions = {}): string {
-    return '';
-  }
-  /** Text of one token by itself, U+FFFD where it is part of a character; special tokens give their name. */
-  tokenText(_id: number): string {
-    return '';
-  }
-  /** Bytes of one token; do not write to them. */
-  tokenBytes(_id: number): Uint8Array {
-    return new Uint8Array();
-  }
-  isSpecial(_id: number): boolean {
-    return false;
-  }
+
   /**
-   * `after`: the last token before the stream (the prompt's last). Without it, or when it is special, the text starts
-   * fresh: the leading space that SentencePiece adds is dropped, as `decode` does.
+   * Blocks this thread until the worker thread has encoded the text, and whatever it was given before: about a second
+   * per megabyte. In a server use `encodeAsync`. Throws DISPOSED.
    */
-  createStreamingDecoder(_options: DecodeOptions & { after?: number } = {}): StreamingDecoder {
-    return { push: () => '', flush: () => '' };
+  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): Int32Array {
+    return this.#client.encodeSync({ text, addSpecialTokens });
   }
-  /** The prompt as text. To encode a conversation use `encodeChat`: text cannot tell a special token from its spelling. */
-  applyChatTemplate(_messages: readonly ChatMessage[], _options: ChatTemplateOptions = {}): string {
-    return '';
-  }
-  /** Template and encoding in one; special tokens inside messages stay plain text. On the worker thread. */
-  async encodeChat(
-    _messages: readonly ChatMessage[],
-    _options: ChatTemplateOptions & { signal?: AbortSignal } = {},
+
+  /** On the worker thread. Rejects with the signal's reason when aborted, DISPOSED after `dispose`. */
+  async encodeAsync(
+    text: string,
+    { addSpecialTokens = true, signal }: EncodeOptions & { signal?: AbortSignal } = {},
   ): Promise<Int32Array> {
-    return new Int32Array();
+    return this.#client.encode({ text, addSpecialTokens }, signal);
   }
-  /** Ends the worker; pending encodings reject with DISPOSED. Idempotent. `decode` goes on working. */
-  async dispose(): Promise<void> {}
+
+  /** Number of tokens that `encodeAsync` gives. */
+  async count(text: string, options: EncodeOptions & { signal?: AbortSignal } = {}): Promise<number> {
+    return (await this.encodeAsync(text, options)).length;
+  }
+
+  /** The text of tokens; bytes that are no UTF-8 become U+FFFD. Throws INVALID_OPTION for an id that is none. */
+  decode(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
+    return this.#table.decode(ids, skipSpecialTokens);
+  }
+
+  /** Text of one token by itself, U+FFFD where it is part of a character; special tokens give their spelling. */
+  tokenText(id: number): string {
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.#table.bytesOf(id));
+  }
+
+  /** Bytes that one token adds to a text; do not write to them. */
+  tokenBytes(id: number): Uint8Array {
+    return this.#table.bytesOf(id);
+  }
+
+  isSpecial(id: number): boolean {
+    return this.#table.isSpecial(id);
+  }
+
+  /**
+   * Text of tokens that come one by one. `after` is the last token before them (the prompt's last): without it, or when
+   * it is special, a text begins, and the space that SentencePiece puts before a text is dropped, as `decode` does.
+   */
+  createStreamingDecoder(options: StreamingDecoderOptions = {}): StreamingDecoder {
+    return new StreamingDecoder(this.#table, options);
+  }
+
+  /**
+   * The conversation as text. To encode it use `encodeChat`: text cannot tell a special token from its spelling.
+   * Throws INVALID_OPTION when the model has no template or the template refuses the conversation.
+   */
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
+    checkMessages(messages);
+    return this.#template.render(messages, options);
+  }
+
+  /**
+   * The conversation as token ids, on the worker thread. Special tokens spelled inside messages and tools are plain
+   * text. Rejects as `applyChatTemplate` and `encodeAsync` do.
+   */
+  async encodeChat(
+    messages: readonly ChatMessage[],
+    { signal, ...options }: ChatTemplateOptions & { signal?: AbortSignal } = {},
+  ): Promise<Int32Array> {
+    checkMessages(messages);
+    const marks = this.#spellings.createMarks();
+    const text = this.#template.render(markValue(messages, this.#spellings, marks), {
+      ...options,
+      tools: options.tools && markValue(options.tools, this.#spellings, marks),
+    });
+    return this.#client.encode({ text, addSpecialTokens: false, marks }, signal);
+  }
+
+  /** Ends the worker thread; encodings under way reject with DISPOSED. Idempotent. `decode` goes on working. */
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#client.dispose();
+    return this.#disposed;
+  }
 }

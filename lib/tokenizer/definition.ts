@@ -1,0 +1,71 @@
+/** A tokenizer as data: the contents of `tokenizer.json` and what its config adds. */
+import { z } from 'zod';
+
+export const addedTokenSchema = z.looseObject({
+  id: z.int().nonnegative(),
+  content: z.string().min(1),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
+  special: z.boolean().default(false),
+  normalized: z.boolean().optional(),
+});
+export type AddedTokenEntry = z.infer<typeof addedTokenSchema>;
+
+/** A node of the pipeline: normalizer, pre-tokenizer, decoder, post-processor. */
+export type Component = { type: string; [field: string]: unknown };
+
+export interface TokenizerJson {
+  added_tokens: AddedTokenEntry[];
+  normalizer: Component | null;
+  pre_tokenizer: Component | null;
+  post_processor: Component | null;
+  decoder: Component | null;
+  model: Component & { vocab: unknown };
+}
+
+/** What chat templates and generation need beside the vocabulary. */
+export interface SpecialTokens {
+  bos?: string;
+  eos?: string;
+  unk?: string;
+  pad?: string;
+}
+
+export interface NamedTemplate {
+  name: string;
+  template: string;
+}
+
+export interface TokenizerDefinition {
+  json: TokenizerJson;
+  specialTokens: SpecialTokens;
+  chatTemplates: NamedTemplate[];
+}
+
+/** The spelling of GPT-2's pre-tokenizer. `\s` is Unicode white space, as in the reference. */
+export const gpt2Pattern =
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+export function splitIsolated(pattern: string): Component {
+  return { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false };
+}
+
+/**
+ * Rewrites the pre-tokenizers whose JavaScript form differs from the reference: there `\s` takes U+FEFF and misses
+ * U+0085, and `\d` knows ASCII digits only. As a `Split` they are translated exactly.
+ */
+export function exactPreTokenizer(component: Component | null): Component | null {
+  if (component === null) return null;
+  if (component.type === 'Sequence') {
+    const parts = (component.pretokenizers as Component[]).map((part) => exactPreTokenizer(part));
+    return { ...component, pretokenizers: parts };
+  }
+  if (component.type === 'Digits') return splitIsolated(component.individual_digits ? '\\p{N}' : '\\p{N}+');
+  if (component.type === 'ByteLevel' && component.use_regex !== false && !component.add_prefix_space) {
+    return {
+      type: 'Sequence',
+      pretokenizers: [splitIsolated(gpt2Pattern), { ...component, use_regex: false }],
+    };
+  }
+  return component;
+}

@@ -1,0 +1,29 @@
+/** Reads a tokenizer definition from its source. Called on the worker thread. */
+import { KvasirError } from '../errors.js';
+import type { NativeAddon } from '../native.js';
+import type { TokenizerDefinition } from './definition.js';
+import { definitionFromGguf } from './gguf-vocabulary.js';
+import type { TokenizerSource } from './source.js';
+import { definitionFromFiles } from './tokenizer-files.js';
+
+/** Throws MODEL_NOT_FOUND, MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE. */
+export async function loadDefinition(source: TokenizerSource): Promise<TokenizerDefinition> {
+  if (source.kind === 'tokenizer-json') return definitionFromFiles(source);
+  const border = (await import('../native.js')) as unknown as { loadNative: () => NativeAddon };
+  const container = await border.loadNative().openContainer([source.path]);
+  try {
+    return definitionFromGguf(container);
+  } finally {
+    container.close();
+  }
+}
+
+/** A token beyond the embedding would be read from memory that belongs to something else: refuse it here. */
+export function checkVocabularySize(tokens: number, embeddingRows: number): void {
+  if (tokens <= embeddingRows) return;
+  throw new KvasirError(
+    'MODEL_FORMAT',
+    `The tokenizer has ${tokens} tokens but the model's embedding only ${embeddingRows} rows: they do not belong together.`,
+    { details: { tokens, rows: embeddingRows } },
+  );
+}

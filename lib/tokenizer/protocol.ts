@@ -1,0 +1,47 @@
+/** What the tokenizer's threads say to each other. */
+import type { ContentMarks } from './content-marks.js';
+import type { NamedTemplate, SpecialTokens } from './definition.js';
+import type { TokenizerSource } from './source.js';
+import type { TokenTableData } from './token-table.js';
+
+export interface WorkerStart {
+  source: TokenizerSource;
+  /** [1] counts the answers to synchronous requests; the caller sleeps on it. */
+  wake: SharedArrayBuffer;
+}
+
+export interface EncodeRequest {
+  id: number;
+  text: string;
+  addSpecialTokens: boolean;
+  marks?: ContentMarks;
+  /** [1] 1: give up. */
+  stop?: SharedArrayBuffer;
+  /** The caller sleeps until `wake` changes. */
+  synchronous?: true;
+}
+
+/** An error as plain data; `code` is that of a KvasirError. */
+export interface SentError {
+  code: string;
+  message: string;
+}
+
+/** What the main thread needs once the tokenizer stands. */
+export interface ReadyMessage {
+  kind: 'ready';
+  table: TokenTableData;
+  specialTokens: SpecialTokens;
+  specialIds: { bos?: number; eos?: number };
+  /** Spellings of all special tokens. */
+  specialSpellings: string[];
+  endTokenIds: number[];
+  chatTemplates: NamedTemplate[];
+}
+
+export type EncodeReply =
+  | { kind: 'encoded'; id: number; ids: Int32Array }
+  | { kind: 'stopped'; id: number }
+  | { kind: 'failed'; id: number; error: SentError };
+
+export type WorkerMessage = ReadyMessage | { kind: 'broken'; error: SentError } | EncodeReply;

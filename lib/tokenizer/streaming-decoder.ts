@@ -1,0 +1,43 @@
+/** Tokens to text one at a time; what has been handed out never changes afterwards and never ends in half a character. */
+import { space, type TokenTable } from './token-table.js';
+
+export interface StreamingDecoderOptions {
+  /** Leave special tokens out of the text. Default true. */
+  skipSpecialTokens?: boolean;
+  /** The last token before the stream. Without it, or when it is special, a text begins here. */
+  after?: number;
+}
+
+export class StreamingDecoder {
+  readonly #table: TokenTable;
+  readonly #skipSpecial: boolean;
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  #atStart: boolean;
+  /** Leading spaces that may still be dropped. */
+  #leading: number;
+
+  constructor(table: TokenTable, { skipSpecialTokens = true, after }: StreamingDecoderOptions = {}) {
+    this.#table = table;
+    this.#skipSpecial = skipSpecialTokens;
+    this.#atStart = after === undefined || table.isSpecial(after);
+    this.#leading = this.#atStart ? table.data.leadingSpaces : 0;
+  }
+
+  /** Text that is complete after this token; may be ''. Throws INVALID_OPTION for an id that is none. */
+  push(tokenId: number): string {
+    let bytes = this.#table.bytesOf(tokenId, this.#atStart);
+    if (this.#skipSpecial && this.#table.isSpecial(tokenId)) return '';
+    this.#atStart = false;
+    while (this.#leading > 0 && bytes.length > 0) {
+      const drops = bytes[0] === space;
+      if (drops) bytes = bytes.subarray(1);
+      this.#leading = drops ? this.#leading - 1 : 0;
+    }
+    return this.#decoder.decode(bytes, { stream: true });
+  }
+
+  /** The rest: U+FFFD for a character that was never finished. */
+  flush(): string {
+    return this.#decoder.decode();
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Works out the bytes that each token adds to a text, by reading the decoder of a tokenizer definition. Only decoders
+ * that treat tokens one by one can be taken apart so; others are refused rather than decoded wrongly.
+ */
+import { KvasirError } from '../errors.js';
+import type { AddedTokenEntry, Component } from './definition.js';
+import type { TokenTableData } from './token-table.js';
+
+/** One token on its way through the decoder: text, or the single byte it stands for. */
+type Piece = string | number;
+type Step = (piece: Piece) => Piece;
+
+interface Plan {
+  steps: Step[];
+  leadingSpaces: number;
+  /** The token's characters stand for bytes, as GPT-2 spells them. */
+  byteLevel: boolean;
+  /** What the first token of a text reads like, where it differs. */
+  first?: Step[];
+}
+
+/** GPT-2's spelling of bytes: printable Latin-1 characters stand for themselves, the others follow from U+0100. */
+export const byteOfCharacter: ReadonlyMap<string, number> = (() => {
+  const map = new Map<string, number>();
+  let next = 0x100;
+  for (let byte = 0; byte < 256; ++byte) {
+    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+    map.set(String.fromCharCode(printable ? byte : next++), byte);
+  }
+  return map;
+})();
+
+const onText =
+  (change: (text: string) => string): Step =>
+  (piece) =>
+    typeof piece === 'string' ? change(piece) : piece;
+
+function replaceStep(component: Component): Step {
+  const pattern = component.pattern as { String?: string; Regex?: string } | undefined;
+  const content = String(component.content ?? '');
+  if (typeof pattern?.String !== 'string') throw unsupported('Replace with a regular expression');
+  return onText((text) => text.replaceAll(pattern.String!, () => content));
+}
+
+function byteFallback(piece: Piece): Piece {
+  const match = typeof piece === 'string' ? /^<0x([0-9A-Fa-f]{2})>$/.exec(piece) : null;
+  return match ? Number.parseInt(match[1]!, 16) : piece;
+}
+
+function stripStep(component: Component): Step {
+  const { content, start, stop } = component as unknown as { content: string; start: number; stop: number };
+  return onText((text) => {
+    let from = 0;
+    while (from < start && text[from] === content) ++from;
+    let to = text.length;
+    while (text.length - to < stop && to > from && text[to - 1] === content) --to;
+    return text.slice(from, to);
+  });
+}
+
+/** Spaces that the reference takes out before punctuation and English contractions. */
+const wordPieceCleanup = [' .', ' ?', ' !', ' ,', " ' ", " n't", " 'm", " 's", " 've", " 're"] as const;
+
+function wordPieceStep(component: Component, first: boolean): Step {
+  const prefix = String(component.prefix ?? '##');
+  const cleanup = component.cleanup !== false;
+  return onText((token) => {
+    const continues = token.startsWith(prefix);
+    const text = first ? token : continues ? token.slice(prefix.length) : ` ${token}`;
+    return cleanup
+      ? wordPieceCleanup.reduce((clean, part) => clean.replaceAll(part, part.trim()), text)
+      : text;
+  });
+}
+
+function unsupported(what: string): KvasirError {
+  return new KvasirError(
+    'UNSUPPORTED_ARCHITECTURE',
+    `The tokenizer turns tokens into text by "${what}", which is not supported.`,
+  );
+}
+
+/** After `Fuse` a decoder sees the whole text: only dropping spaces from its front can be done token by token. */
+function addFused(plan: Plan, component: Component): void {
+  const { type, content, start, stop } = component as Component & {
+    content?: string;
+    start?: number;
+    stop?: number;
+  };
+  if (type !== 'Strip' || content !== ' ' || (stop ?? 0) !== 0) throw unsupported(`${type} after Fuse`);
+  plan.leadingSpaces += start ?? 0;
+}
+
+function addStep(plan: Plan, component: Component): void {
+  switch (component.type) {
+    case 'ByteLevel':
+      plan.byteLevel = true;
+      return;
+    case 'Replace':
+      plan.steps.push(replaceStep(component));
+      return;
+    case 'ByteFallback':
+      plan.steps.push(byteFallback);
+      return;
+    case 'Strip':
+      plan.steps.push(stripStep(component));
+      return;
+    case 'Metaspace': {
+      const replacement = String(component.replacement ?? '\u2581');
+      plan.steps.push(onText((text) => text.replaceAll(replacement, ' ')));
+      const prepends = component.prepend_scheme !== 'never' && component.add_prefix_space !== false;
+      if (prepends) plan.leadingSpaces += 1;
+      return;
+    }
+    case 'WordPiece':
+      plan.first = [...plan.steps, wordPieceStep(component, true)];
+      plan.steps.push(wordPieceStep(component, false));
+      return;
+    default:
+      throw unsupported(component.type);
+  }
+}
+
+function planOf(decoder: Component | null): Plan {
+  const plan: Plan = { steps: [], leadingSpaces: 0, byteLevel: false };
+  if (decoder === null) {
+    // Without a decoder the reference puts a space between tokens.
+    plan.steps.push(onText((text) => ` ${text}`));
+    plan.leadingSpaces = 1;
+    return plan;
+  }
+  const parts = decoder.type === 'Sequence' ? (decoder.decoders as Component[]) : [decoder];
+  let fused = false;
+  for (const part of parts) {
+    if (part.type === 'Fuse') fused = true;
+    else if (fused) addFused(plan, part);
+    else addStep(plan, part);
+  }
+  return plan;
+}
+
+const encoder = new TextEncoder();
+
+function bytesOf(token: string, steps: readonly Step[], byteLevel: boolean): Uint8Array {
+  const piece = steps.reduce<Piece>((value, step) => step(value), token);
+  if (typeof piece === 'number') return Uint8Array.of(piece);
+  if (!byteLevel) return encoder.encode(piece);
+  const bytes = Array.from(piece, (character) => byteOfCharacter.get(character));
+  return bytes.includes(undefined) ? encoder.encode(piece) : Uint8Array.from(bytes as number[]);
+}
+
+function pack(parts: readonly Uint8Array[]): { bytes: Uint8Array; offsets: Uint32Array } {
+  const offsets = new Uint32Array(parts.length + 1);
+  parts.forEach((part, id) => {
+    offsets[id + 1] = offsets[id]! + part.length;
+  });
+  const bytes = new Uint8Array(offsets[parts.length]!);
+  parts.forEach((part, id) => {
+    bytes.set(part, offsets[id]);
+  });
+  return { bytes, offsets };
+}
+
+/** Throws UNSUPPORTED_ARCHITECTURE for a decoder that cannot be taken apart. */
+export function buildTokenTable(
+  vocabulary: readonly (string | undefined)[],
+  added: readonly AddedTokenEntry[],
+  decoder: Component | null,
+): TokenTableData {
+  const plan = planOf(decoder);
+  const special = new Uint8Array(vocabulary.length);
+  for (const token of added) special[token.id] = token.special ? 1 : 0;
+  const tokens = Array.from(vocabulary, (token) => token ?? '');
+  const all = (steps: readonly Step[]): { bytes: Uint8Array; offsets: Uint32Array } =>
+    pack(tokens.map((token) => bytesOf(token, steps, plan.byteLevel)));
+  return {
+    ...all(plan.steps),
+    ...(plan.first ? { first: all(plan.first) } : {}),
+    leadingSpaces: plan.leadingSpaces,
+    special,
+  };
+}
