@@ -36,7 +36,8 @@ function withoutUsage(output) {
     .trimEnd();
 }
 
-async function installDependencies(root) {
+/** `npm ci`, when node_modules is not what package-lock.json asks for. */
+export async function installDependencies(root) {
   const title = 'npm packages';
   const reason = staleDependencies(root);
   if (reason === undefined) {

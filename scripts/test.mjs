@@ -6,7 +6,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Interrupted, isMain, run, runMain } from './command.mjs';
 import { buildSanitized, testingPaths } from './native-build.mjs';
-import { projectRoot, setup } from './setup.mjs';
+import { installDependencies, projectRoot, setup } from './setup.mjs';
 import { checkLayers } from './check-layers.mjs';
 import { listFiles } from './stamp.mjs';
 import { findClangFormat, SetupError } from './toolchain.mjs';
@@ -125,11 +125,13 @@ export function parseArguments(args) {
   return { only: names.split(','), filters };
 }
 
-const withoutNative = ['types', 'biome', 'clang-format', 'layers'];
+// These need no build.
+const staticStages = ['types', 'biome', 'clang-format', 'layers'];
 
 async function prepare(chosen) {
   try {
-    await setup({ testing: !chosen.every((name) => withoutNative.includes(name)) });
+    if (chosen.every((name) => staticStages.includes(name))) await installDependencies(root);
+    else await setup({ testing: true });
     return true;
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
