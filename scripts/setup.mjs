@@ -104,9 +104,11 @@ export async function compileTypeScript(root) {
 export async function setup({ testing = false, root = projectRoot } = {}) {
   // Before the minutes of work: a machine that cannot compile should say so at once.
   chooseBuilder(root);
-  await installDependencies(root);
+  // A package inside node_modules came with dist/ and had its dependencies put beside it.
+  const isCheckout = existsSync(join(root, 'package-lock.json')) && existsSync(join(root, 'lib'));
+  if (isCheckout) await installDependencies(root);
   await buildAddon(root, { testing });
-  await compileTypeScript(root);
+  if (isCheckout) await compileTypeScript(root);
 }
 
 async function main() {

@@ -145,6 +145,23 @@ describe('headers', () => {
   });
 });
 
+describe('the loader', () => {
+  it('takes the Release build, not a stale Debug build beside it', () => {
+    const debug = join(checkout, 'build/Debug');
+    const made = !existsSync(debug);
+    mkdirSync(debug, { recursive: true });
+    const stale = join(debug, 'kvasir.node');
+    writeFileSync(stale, 'not an addon');
+    try {
+      const script = `import { native } from './dist/native.js'; console.log(native().cpu().cores > 0);`;
+      const args = ['--input-type=module', '-e', script];
+      expect(execFileSync(process.execPath, args, { cwd: checkout, encoding: 'utf8' })).toBe('true\n');
+    } finally {
+      rmSync(made ? debug : stale, { recursive: true });
+    }
+  });
+});
+
 describe('a second set-up', () => {
   it('does no work twice', () => {
     const products = ['build/Release/kvasir.node', 'build/Release/kvasir_testing.node', 'dist/index.js'];
