@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { KvasirError } from './errors.js';
+import { KvasirError, type KvasirErrorCode } from './errors.js';
 
 export type TensorDtype = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1' | 'I8' | 'I64' | (string & {});
 
@@ -160,7 +160,10 @@ export interface StepResult {
 export interface NativeModel {
   readonly info: NativeModelInfo;
   createSequence(): number;
-  /** A new sequence that shares the first `length` positions (copy on write). */
+  /**
+   * A new sequence with the first `length` positions of another. Whole pages are shared, a partial one is copied at
+   * once: that takes a page, and throws CONTEXT_OVERFLOW when none is free.
+   */
   forkSequence(sequence: number, length: number): number;
   truncateSequence(sequence: number, length: number): void;
   freeSequence(sequence: number): void;
@@ -203,4 +206,46 @@ export interface NativeAddon {
     options: NativeLoadOptions,
   ): { weights: number; kv: number; scratch: number };
   cpu(): CpuReport;
+}
+
+const here = dirname(fileURLToPath(import.meta.url));
+const require = createRequire(import.meta.url);
+/** The package's root, from lib/ and from dist/ alike. */
+export const packageRoot = join(here, '..');
+
+let loaded: NativeAddon | undefined;
+
+/**
+ * The native addon, loaded on first use.
+ * @throws KvasirError DEVICE_UNAVAILABLE when it was not built or does not fit this system, with the remedy.
+ */
+export function native(): NativeAddon {
+  if (loaded !== undefined) return loaded;
+  const path = join(packageRoot, 'build', 'Release', 'kvasir.node');
+  if (!existsSync(path)) {
+    throw new KvasirError(
+      'DEVICE_UNAVAILABLE',
+      `The native addon is missing (${path}); build it with 'npm run build' in ${packageRoot}`,
+    );
+  }
+  try {
+    // Explicit candidates: the default list of `bindings` prefers a stale Debug build.
+    const bindings = require('bindings') as (options: object) => NativeAddon;
+    loaded = bindings({ bindings: 'kvasir.node', module_root: packageRoot, try: [['module_root', 'build', 'Release', 'bindings']] });
+  } catch (error) {
+    throw new KvasirError(
+      'DEVICE_UNAVAILABLE',
+      `The native addon cannot be loaded (${(error as Error).message}); rebuild it with 'npm run build' in ${packageRoot}`,
+      { cause: error },
+    );
+  }
+  return loaded;
+}
+
+/** A native error as KvasirError; anything else as it is. */
+export function fromNative(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof KvasirError) return error;
+  const code = (error as { code?: unknown }).code;
+  if (typeof code !== 'string') return new KvasirError('INTERNAL', error.message, { cause: error });
+  return new KvasirError(code as KvasirErrorCode, error.message, { cause: error });
 }

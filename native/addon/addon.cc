@@ -1,0 +1,145 @@
+// The N-API surface of lib/native.ts: it parses arguments, queues work and converts results. No arithmetic.
+#include <napi.h>
+
+#include <chrono>
+
+#include "addon/addon_data.h"
+#include "addon/async.h"
+#include "addon/container_wrap.h"
+#include "addon/from_js.h"
+#include "addon/model_wrap.h"
+#include "backend/cpu/cpu_features.h"
+#include "backend/cpu/kernel_select.h"
+#include "core/cpu_count.h"
+#include "runtime/load.h"
+
+namespace kvasir::addon {
+
+namespace {
+
+Napi::Value OpenContainer(const Napi::CallbackInfo& info) {
+  if (!info[0].IsArray()) throw Napi::TypeError::New(info.Env(), "paths is not an array");
+  std::vector<std::string> paths;
+  const Napi::Array list = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) paths.push_back(list.Get(i).ToString().Utf8Value());
+  return RunAsync(info.Env(), "kvasir.open", [paths = std::move(paths)] {
+    std::shared_ptr<Container> container = Container::Open(paths);
+    return [container](Napi::Env env) { return ContainerWrap::Wrap(env, container); };
+  });
+}
+
+// Reports at most every 50 ms, and the end; the callback lives until the load has settled.
+class ProgressReporter {
+ public:
+  ProgressReporter(Napi::Env env, const Napi::Value& callback) {
+    if (!callback.IsFunction()) return;
+    callback_ = std::make_shared<Napi::FunctionReference>(Napi::Persistent(callback.As<Napi::Function>()));
+    queue_ = MakeJsQueue(env, "kvasir.progress");
+  }
+  void operator()(int64_t loaded, int64_t total) {
+    if (callback_ == nullptr) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (loaded < total && now - last_ < std::chrono::milliseconds(50)) return;
+    last_ = now;
+    Post(queue_, [callback = callback_, loaded, total](Napi::Env env) {
+      try {
+        callback->Call({Napi::Number::New(env, static_cast<double>(loaded)),
+                        Napi::Number::New(env, static_cast<double>(total))});
+      } catch (const Napi::Error&) {
+        // A listener that throws must not end the load or the process.
+      }
+    });
+  }
+  // The reference is dropped on the JS thread.
+  void Close() {
+    if (callback_ == nullptr) return;
+    Post(queue_, [callback = std::move(callback_)](Napi::Env) {});
+    queue_.Release();
+  }
+
+ private:
+  std::shared_ptr<Napi::FunctionReference> callback_;
+  JsQueue queue_;
+  std::chrono::steady_clock::time_point last_{};
+};
+
+Napi::Value LoadModel(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    const std::shared_ptr<Container> container = ContainerWrap::ContainerOf(info[0]);
+    const ModelSpec spec = SpecFromJs(info[1]);
+    const TensorMap tensors = TensorMapFromJs(info[2]);
+    const LoadOptions options = LoadOptionsFromJs(info[3]);
+    const auto cancellation = std::make_shared<CancellationToken>();
+    const auto progress =
+        std::make_shared<ProgressReporter>(env, info[3].As<Napi::Object>().Get("onProgress"));
+    const Napi::Promise promise = RunAsync(env, "kvasir.load", [=] {
+      struct Closer {
+        ProgressReporter& reporter;
+        ~Closer() { reporter.Close(); }
+      } closer{*progress};
+      std::unique_ptr<Transformer> transformer =
+          LoadTransformer(spec, tensors, options, *container, *cancellation,
+                          [&](int64_t loaded, int64_t total) { (*progress)(loaded, total); });
+      // Shared only because std::function must be copyable.
+      auto engine = std::make_shared<std::unique_ptr<Engine>>(std::make_unique<Engine>(std::move(transformer)));
+      return [engine](Napi::Env js) { return ModelWrap::Wrap(js, std::move(*engine)); };
+    });
+    const Napi::Object load = Napi::Object::New(env);
+    load.Set("promise", promise);
+    load.Set("cancel", Napi::Function::New(env, [cancellation](const Napi::CallbackInfo&) { cancellation->Cancel(); }));
+    return load;
+  });
+}
+
+Napi::Value PredictMemoryForJs(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    const MemoryPrediction prediction =
+        PredictMemory(SpecFromJs(info[0]), TensorMapFromJs(info[1]), LoadOptionsFromJs(info[2]));
+    const Napi::Object object = Napi::Object::New(env);
+    object.Set("weights", static_cast<double>(prediction.weights));
+    object.Set("kv", static_cast<double>(prediction.kv));
+    object.Set("scratch", static_cast<double>(prediction.scratch));
+    return object;
+  });
+}
+
+Napi::Array NamesToJs(Napi::Env env, const std::vector<const cpu::KernelTable*>& tables) {
+  const Napi::Array names = Napi::Array::New(env, tables.size());
+  for (uint32_t i = 0; i < tables.size(); ++i) names.Set(i, tables[i]->name);
+  return names;
+}
+
+Napi::Value Cpu(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Napi::Object report = Napi::Object::New(env);
+  report.Set("brand", cpu::CpuBrand());
+  report.Set("compiled", NamesToJs(env, cpu::CompiledKernels()));
+  report.Set("available", NamesToJs(env, cpu::AvailableKernels()));
+  report.Set("cores", AvailableCpus());
+  try {
+    report.Set("selected", cpu::SelectKernels(cpu::ForcedIsa()).name);
+  } catch (const Error& error) {
+    report.Set("error", error.what());
+  }
+  return report;
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  auto data = std::make_unique<AddonData>();
+  data->container_class = Napi::Persistent(ContainerWrap::Define(env));
+  data->model_class = Napi::Persistent(ModelWrap::Define(env));
+  env.SetInstanceData(data.release());
+  exports.Set("openContainer", Napi::Function::New(env, OpenContainer));
+  exports.Set("loadModel", Napi::Function::New(env, LoadModel));
+  exports.Set("predictMemory", Napi::Function::New(env, PredictMemoryForJs));
+  exports.Set("cpu", Napi::Function::New(env, Cpu));
+  return exports;
+}
+
+NODE_API_MODULE(kvasir, Init)
+
+}  // namespace
+
+}  // namespace kvasir::addon

@@ -1,0 +1,15 @@
+// What one instance of the addon (one per JS environment) keeps: its classes.
+#pragma once
+
+#include <napi.h>
+
+namespace kvasir::addon {
+
+struct AddonData {
+  Napi::FunctionReference container_class;
+  Napi::FunctionReference model_class;
+
+  static AddonData& Of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
+};
+
+}  // namespace kvasir::addon

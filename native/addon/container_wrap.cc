@@ -1,0 +1,110 @@
+#include "addon/container_wrap.h"
+
+#include "addon/addon_data.h"
+#include "addon/async.h"
+
+namespace kvasir::addon {
+
+namespace {
+
+constexpr size_t kLongArray = 1024;  // longer ones are read one by one with metadataArray
+
+Napi::Value ArrayToJs(Napi::Env env, const MetadataArray& array) {
+  if (array.type == MetadataArray::Type::kNumber) {
+    Napi::Float64Array numbers = Napi::Float64Array::New(env, array.numbers.size());
+    std::copy(array.numbers.begin(), array.numbers.end(), numbers.Data());
+    return numbers;
+  }
+  const Napi::Array values = Napi::Array::New(env, array.size());
+  for (uint32_t i = 0; i < array.size(); ++i) {
+    if (array.type == MetadataArray::Type::kString) {
+      values.Set(i, Napi::String::New(env, array.strings[i]));
+    } else {
+      values.Set(i, Napi::Boolean::New(env, array.numbers[i] != 0));
+    }
+  }
+  return values;
+}
+
+Napi::Value ShortArrayToJs(Napi::Env env, const MetadataArray& array) {
+  if (array.type != MetadataArray::Type::kNumber) return ArrayToJs(env, array);
+  const Napi::Array values = Napi::Array::New(env, array.size());
+  for (uint32_t i = 0; i < array.size(); ++i) values.Set(i, Napi::Number::New(env, array.numbers[i]));
+  return values;
+}
+
+Napi::Value MetadataToJs(Napi::Env env, const MetadataValue& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return Napi::String::New(env, *text);
+  if (const auto* number = std::get_if<double>(&value)) return Napi::Number::New(env, *number);
+  if (const auto* flag = std::get_if<bool>(&value)) return Napi::Boolean::New(env, *flag);
+  const MetadataArray& array = std::get<MetadataArray>(value);
+  if (array.size() <= kLongArray) return ShortArrayToJs(env, array);
+  static const char* const kTypes[] = {"string", "number", "boolean"};
+  const Napi::Object summary = Napi::Object::New(env);
+  summary.Set("longArray", true);
+  summary.Set("type", kTypes[static_cast<int>(array.type)]);
+  summary.Set("length", static_cast<double>(array.size()));
+  return summary;
+}
+
+Napi::Value TensorsToJs(Napi::Env env, const Container& container) {
+  const std::vector<TensorInfo>& tensors = container.tensors();
+  const Napi::Array list = Napi::Array::New(env, tensors.size());
+  for (uint32_t i = 0; i < tensors.size(); ++i) {
+    const Napi::Object entry = Napi::Object::New(env);
+    const Napi::Array shape = Napi::Array::New(env, tensors[i].shape.size());
+    for (uint32_t d = 0; d < tensors[i].shape.size(); ++d) {
+      shape.Set(d, static_cast<double>(tensors[i].shape[d]));
+    }
+    entry.Set("name", tensors[i].name);
+    entry.Set("dtype", tensors[i].dtype);
+    entry.Set("shape", shape);
+    entry.Set("bytes", static_cast<double>(tensors[i].bytes));
+    list.Set(i, entry);
+  }
+  return list;
+}
+
+}  // namespace
+
+Napi::Function ContainerWrap::Define(Napi::Env env) {
+  return DefineClass(env, "Container",
+                     {InstanceMethod<&ContainerWrap::MetadataArray>("metadataArray"),
+                      InstanceMethod<&ContainerWrap::Close>("close")});
+}
+
+Napi::Value ContainerWrap::Wrap(Napi::Env env, std::shared_ptr<Container> container) {
+  const Napi::Object object = AddonData::Of(env).container_class.New({});
+  const Napi::Object metadata = Napi::Object::New(env);
+  for (const auto& [key, value] : container->metadata()) metadata.Set(key, MetadataToJs(env, value));
+  object.Set("format", container->format());
+  object.Set("metadata", metadata);
+  object.Set("tensors", TensorsToJs(env, *container));
+  Napi::ObjectWrap<ContainerWrap>::Unwrap(object)->container_ = std::move(container);
+  return object;
+}
+
+std::shared_ptr<Container> ContainerWrap::ContainerOf(const Napi::Value& value) {
+  const Napi::Function container_class = AddonData::Of(value.Env()).container_class.Value();
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(container_class)) {
+    throw Napi::TypeError::New(value.Env(), "container is not one that openContainer returned");
+  }
+  std::shared_ptr<Container> container = Napi::ObjectWrap<ContainerWrap>::Unwrap(value.As<Napi::Object>())->container_;
+  if (container == nullptr) throw Error(ErrorCode::kDisposed, "The container was closed");
+  return container;
+}
+
+Napi::Value ContainerWrap::MetadataArray(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    if (container_ == nullptr) throw Error(ErrorCode::kDisposed, "The container was closed");
+    const std::string key = info[0].ToString().Utf8Value();
+    const auto it = container_->metadata().find(key);
+    if (it == container_->metadata().end() || !std::holds_alternative<kvasir::MetadataArray>(it->second)) {
+      throw Error(ErrorCode::kModelFormat, "The file has no metadata array '" + key + "'");
+    }
+    return ArrayToJs(env, std::get<kvasir::MetadataArray>(it->second));
+  });
+}
+
+}  // namespace kvasir::addon

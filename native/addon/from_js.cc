@@ -1,0 +1,117 @@
+#include "addon/from_js.h"
+
+#include <cmath>
+
+#include "backend/cpu/kernel_select.h"
+
+namespace kvasir::addon {
+
+namespace {
+
+Napi::Object ObjectFrom(const Napi::Value& value, const char* name) {
+  if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), std::string(name) + " is not an object");
+  return value.As<Napi::Object>();
+}
+
+double Number(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsNumber() || !std::isfinite(value.As<Napi::Number>().DoubleValue())) {
+    throw Napi::TypeError::New(object.Env(), std::string(name) + " is not a finite number");
+  }
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+int64_t Integer(const Napi::Object& object, const char* name) {
+  const double value = Number(object, name);
+  if (value != std::floor(value) || std::fabs(value) > 9007199254740991.0) {
+    throw Napi::TypeError::New(object.Env(), std::string(name) + " is not an integer");
+  }
+  return static_cast<int64_t>(value);
+}
+
+std::string String(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsString()) throw Napi::TypeError::New(object.Env(), std::string(name) + " is not a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+bool Bool(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  return value.IsBoolean() && value.As<Napi::Boolean>().Value();
+}
+
+// The index of a string in its list of allowed ones.
+int Choice(const Napi::Object& object, const char* name, const std::vector<std::string>& allowed) {
+  const std::string value = String(object, name);
+  for (size_t i = 0; i < allowed.size(); ++i) {
+    if (value == allowed[i]) return static_cast<int>(i);
+  }
+  throw Napi::TypeError::New(object.Env(), std::string(name) + " has the unknown value '" + value + "'");
+}
+
+Dtype DtypeFrom(const Napi::Object& object, const char* name) {
+  return Choice(object, name, {"fp32", "int8"}) == 0 ? Dtype::kF32 : Dtype::kInt8;
+}
+
+}  // namespace
+
+ModelSpec SpecFromJs(const Napi::Value& value) {
+  const Napi::Object object = ObjectFrom(value, "spec");
+  ModelSpec spec;
+  spec.vocab_size = Integer(object, "vocabSize");
+  spec.hidden_size = Integer(object, "hiddenSize");
+  spec.n_layers = Integer(object, "nLayers");
+  spec.n_heads = Integer(object, "nHeads");
+  spec.n_kv_heads = Integer(object, "nKvHeads");
+  spec.head_dim = Integer(object, "headDim");
+  spec.ffn_size = Integer(object, "ffnSize");
+  spec.max_positions = Integer(object, "maxPositions");
+  spec.norm = Choice(object, "norm", {"rms", "layer"}) == 0 ? NormKind::kRms : NormKind::kLayer;
+  spec.norm_eps = static_cast<float>(Number(object, "normEps"));
+  constexpr ActivationKind kActivations[] = {ActivationKind::kSilu, ActivationKind::kGeluTanh,
+                                             ActivationKind::kGeluErf};
+  spec.activation = kActivations[Choice(object, "activation", {"silu", "gelu_tanh", "gelu_erf"})];
+  spec.gated = Bool(object, "gated");
+  if (object.Has("attentionScale") && !object.Get("attentionScale").IsUndefined()) {
+    spec.attention_scale = static_cast<float>(Number(object, "attentionScale"));
+  }
+  if (object.Has("rope") && !object.Get("rope").IsUndefined()) {
+    const Napi::Object rope = ObjectFrom(object.Get("rope"), "rope");
+    spec.rope = Choice(rope, "kind", {"half", "interleaved"}) == 0 ? RopeKind::kHalf : RopeKind::kInterleaved;
+    spec.inverse_frequencies =
+        VectorFromTypedArray<float>(rope.Get("inverseFrequencies"), napi_float32_array, "inverseFrequencies");
+  }
+  return spec;
+}
+
+TensorMap TensorMapFromJs(const Napi::Value& value) {
+  const Napi::Object object = ObjectFrom(value, "tensors");
+  TensorMap tensors;
+  const Napi::Array names = object.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).As<Napi::String>().Utf8Value();
+    const Napi::Object source = ObjectFrom(object.Get(name), "a tensor source");
+    TensorSource entry;
+    entry.name = String(source, "name");
+    entry.transposed = Bool(source, "transposed");
+    if (source.Has("rowOffset") && !source.Get("rowOffset").IsUndefined()) {
+      entry.row_offset = Integer(source, "rowOffset");
+    }
+    tensors[name] = entry;
+  }
+  return tensors;
+}
+
+LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
+  const Napi::Object object = ObjectFrom(value, "options");
+  LoadOptions options;
+  options.dtype = DtypeFrom(object, "dtype");
+  options.kv_dtype = DtypeFrom(object, "kvDtype");
+  options.context_length = Integer(object, "contextLength");
+  options.kv_capacity = Integer(object, "kvCapacity");
+  options.threads = static_cast<int>(Integer(object, "threads"));
+  options.isa = cpu::ForcedIsa();
+  return options;
+}
+
+}  // namespace kvasir::addon

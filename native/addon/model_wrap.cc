@@ -1,0 +1,199 @@
+#include "addon/model_wrap.h"
+
+#include "addon/addon_data.h"
+#include "addon/from_js.h"
+
+namespace kvasir::addon {
+
+namespace {
+
+Napi::Object InfoToJs(Napi::Env env, Transformer& transformer) {
+  const Weights& weights = transformer.weights();
+  KvCache& cache = transformer.cache();
+  const Napi::Object info = Napi::Object::New(env);
+  info.Set("kernels", transformer.backend().kernels());
+  info.Set("threads", transformer.backend().threads());
+  info.Set("parameters", static_cast<double>(weights.parameters));
+  info.Set("weightBytes", static_cast<double>(weights.bytes));
+  info.Set("scaleBytes", static_cast<double>(weights.scale_bytes));
+  info.Set("kvBytesPerToken", static_cast<double>(cache.layout().PageBytes()) / kKvPagePositions);
+  info.Set("kvCapacity", static_cast<double>(cache.capacity()));
+  info.Set("kvPageSize", static_cast<double>(kKvPagePositions));
+  info.Set("scratchBytes", static_cast<double>(transformer.scratch_bytes()));
+  return info;
+}
+
+StepRequest RequestFromJs(const Napi::Value& value) {
+  if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), "batch is not an object");
+  const Napi::Object batch = value.As<Napi::Object>();
+  const auto ints = [&](const char* name) {
+    return VectorFromTypedArray<int32_t>(batch.Get(name), napi_int32_array, name);
+  };
+  StepRequest request;
+  const std::vector<int32_t> sequences = ints("sequences"), counts = ints("counts");
+  if (sequences.size() != counts.size()) {
+    throw Napi::TypeError::New(value.Env(), "sequences and counts differ in length");
+  }
+  for (size_t i = 0; i < sequences.size(); ++i) request.batch.sequences.push_back({sequences[i], counts[i]});
+  request.batch.tokens = ints("tokens");
+  request.batch.rows = ints("rows");
+  request.targets = ints("targets");
+  request.temperatures =
+      VectorFromTypedArray<float>(batch.Get("temperatures"), napi_float32_array, "temperatures");
+  request.full_logits = VectorFromTypedArray<uint8_t>(batch.Get("fullLogits"), napi_uint8_array, "fullLogits");
+  return request;
+}
+
+template <typename Array, typename T>
+Array TypedArrayToJs(Napi::Env env, const std::vector<T>& values) {
+  Array array = Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+Napi::Object ResultToJs(Napi::Env env, const StepResult& result) {
+  const Napi::Object object = Napi::Object::New(env);
+  object.Set("cancelled", result.cancelled);
+  object.Set("candidates", static_cast<double>(result.candidates));
+  object.Set("candidateIds", TypedArrayToJs<Napi::Int32Array>(env, result.candidate_ids));
+  object.Set("candidateLogits", TypedArrayToJs<Napi::Float32Array>(env, result.candidate_logits));
+  object.Set("logSumExp", TypedArrayToJs<Napi::Float64Array>(env, result.log_sum_exp));
+  object.Set("logSumExp1", TypedArrayToJs<Napi::Float64Array>(env, result.log_sum_exp_1));
+  object.Set("targetLogits", TypedArrayToJs<Napi::Float32Array>(env, result.target_logits));
+  const Napi::Array full = Napi::Array::New(env, result.full.size());
+  for (uint32_t i = 0; i < result.full.size(); ++i) {
+    if (result.full[i].empty()) {
+      full.Set(i, env.Null());
+    } else {
+      full.Set(i, TypedArrayToJs<Napi::Float32Array>(env, result.full[i]));
+    }
+  }
+  object.Set("fullLogits", full);
+  return object;
+}
+
+int32_t SequenceArgument(const Napi::CallbackInfo& info) {
+  if (!info[0].IsNumber()) throw Napi::TypeError::New(info.Env(), "sequence is not a number");
+  return info[0].As<Napi::Number>().Int32Value();
+}
+
+int64_t LengthArgument(const Napi::CallbackInfo& info) {
+  if (!info[1].IsNumber()) throw Napi::TypeError::New(info.Env(), "length is not a number");
+  return info[1].As<Napi::Number>().Int64Value();
+}
+
+}  // namespace
+
+Napi::Function ModelWrap::Define(Napi::Env env) {
+  return DefineClass(env, "NativeModel",
+                     {InstanceMethod<&ModelWrap::CreateSequence>("createSequence"),
+                      InstanceMethod<&ModelWrap::ForkSequence>("forkSequence"),
+                      InstanceMethod<&ModelWrap::TruncateSequence>("truncateSequence"),
+                      InstanceMethod<&ModelWrap::FreeSequence>("freeSequence"),
+                      InstanceMethod<&ModelWrap::SequenceLength>("sequenceLength"),
+                      InstanceMethod<&ModelWrap::FreePositions>("freePositions"),
+                      InstanceMethod<&ModelWrap::Step>("step"),
+                      InstanceMethod<&ModelWrap::CancelSequence>("cancelSequence"),
+                      InstanceMethod<&ModelWrap::Dispose>("dispose")});
+}
+
+Napi::Value ModelWrap::Wrap(Napi::Env env, std::unique_ptr<Engine> engine) {
+  const Napi::Object object = AddonData::Of(env).model_class.New({});
+  ModelWrap* model = Napi::ObjectWrap<ModelWrap>::Unwrap(object);
+  model->engine_ = std::move(engine);
+  model->queue_ = MakeJsQueue(env, "kvasir.step");
+  model->queue_.Unref(env);
+  object.Set("info", InfoToJs(env, const_cast<Transformer&>(model->engine_->transformer())));
+  return object;
+}
+
+ModelWrap::~ModelWrap() {
+  if (engine_ == nullptr) return;
+  engine_.reset();  // joins the engine's thread, so nothing posts to the queue any more
+  queue_.Release();
+}
+
+Engine& ModelWrap::Live() {
+  if (engine_ == nullptr) throw Error(ErrorCode::kDisposed, "The model was disposed; load it again");
+  return *engine_;
+}
+
+Napi::Value ModelWrap::CreateSequence(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] { return Napi::Number::New(info.Env(), Live().cache().Create()); });
+}
+
+Napi::Value ModelWrap::ForkSequence(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] {
+    return Napi::Number::New(info.Env(), Live().cache().Fork(SequenceArgument(info), LengthArgument(info)));
+  });
+}
+
+void ModelWrap::TruncateSequence(const Napi::CallbackInfo& info) {
+  Guard(info.Env(), [&] { Live().cache().Truncate(SequenceArgument(info), LengthArgument(info)); });
+}
+
+void ModelWrap::FreeSequence(const Napi::CallbackInfo& info) {
+  Guard(info.Env(), [&] { Live().FreeSequence(SequenceArgument(info)); });
+}
+
+Napi::Value ModelWrap::SequenceLength(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] {
+    return Napi::Number::New(info.Env(), static_cast<double>(Live().cache().Length(SequenceArgument(info))));
+  });
+}
+
+Napi::Value ModelWrap::FreePositions(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] {
+    return Napi::Number::New(info.Env(), static_cast<double>(Live().cache().free_positions()));
+  });
+}
+
+void ModelWrap::CancelSequence(const Napi::CallbackInfo& info) {
+  Guard(info.Env(), [&] { Live().Cancel(SequenceArgument(info)); });
+}
+
+Napi::Value ModelWrap::Step(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto deferred = std::make_unique<Napi::Promise::Deferred>(Napi::Promise::Deferred::New(env));
+  const Napi::Promise promise = deferred->Promise();
+  try {
+    StepRequest request = RequestFromJs(info[0]);
+    Live().Submit(std::move(request), [this](StepResult result) {
+      Post(queue_, [this, result = std::move(result)](Napi::Env js) {
+        const std::unique_ptr<Napi::Promise::Deferred> settled = std::move(pending_);
+        if (engine_ != nullptr) queue_.Unref(js);
+        Unref();
+        if (result.error) {
+          settled->Reject(ErrorToJs(js, *result.error));
+        } else {
+          settled->Resolve(ResultToJs(js, result));
+        }
+      });
+    });
+    // The step holds this object and the process; the result is delivered on this thread, so not before this line.
+    pending_ = std::move(deferred);
+    Ref();
+    queue_.Ref(env);
+  } catch (const Error& error) {
+    deferred->Reject(ErrorToJs(env, error));
+  } catch (const Napi::Error& error) {
+    deferred->Reject(error.Value());
+  }
+  return promise;
+}
+
+Napi::Value ModelWrap::Dispose(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!disposed_.IsEmpty()) return disposed_.Value();
+  // The engine dies on another thread: its destructor waits for the running step, then gives the memory back.
+  const Napi::Promise promise =
+      RunAsync(env, "kvasir.dispose", [engine = std::move(engine_), queue = queue_]() mutable {
+        engine.reset();
+        queue.Release();
+        return [](Napi::Env js) -> Napi::Value { return js.Undefined(); };
+      });
+  disposed_ = Napi::Persistent(promise);
+  return promise;
+}
+
+}  // namespace kvasir::addon

@@ -1,0 +1,41 @@
+// The JS object of a loaded model; see NativeModel in lib/native.ts.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "addon/async.h"
+#include "runtime/engine.h"
+
+namespace kvasir::addon {
+
+class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+  static Napi::Value Wrap(Napi::Env env, std::unique_ptr<Engine> engine);
+
+  explicit ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWrap>(info) {}
+  ~ModelWrap() override;
+
+ private:
+  Napi::Value CreateSequence(const Napi::CallbackInfo& info);
+  Napi::Value ForkSequence(const Napi::CallbackInfo& info);
+  void TruncateSequence(const Napi::CallbackInfo& info);
+  void FreeSequence(const Napi::CallbackInfo& info);
+  Napi::Value SequenceLength(const Napi::CallbackInfo& info);
+  Napi::Value FreePositions(const Napi::CallbackInfo& info);
+  Napi::Value Step(const Napi::CallbackInfo& info);
+  void CancelSequence(const Napi::CallbackInfo& info);
+  Napi::Value Dispose(const Napi::CallbackInfo& info);
+
+  // Throws Error(kDisposed).
+  Engine& Live();
+
+  std::shared_ptr<Engine> engine_;
+  JsQueue queue_;  // brings step results to the JS thread; unref'ed while no step runs
+  std::unique_ptr<Napi::Promise::Deferred> pending_;
+  Napi::Reference<Napi::Promise> disposed_;
+};
+
+}  // namespace kvasir::addon

@@ -1,0 +1,165 @@
+// The operations of the transformer as one interface, with the arithmetic contract that each implementation keeps:
+// a row's result does not depend on the rows beside it, on chunking or on the number of threads.
+// Shapes are checked when weights are loaded and batches are built, not here. It knows no graph and no file format.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace kvasir {
+
+enum class Dtype { kF32, kInt8 };
+enum class NormKind { kRms, kLayer };
+enum class ActivationKind { kSilu, kGeluTanh, kGeluErf };
+enum class RopeKind { kNone, kHalf, kInterleaved };
+
+constexpr int64_t kKvPagePositions = 64;
+
+// y = x W^T + b, W [n, k], packed as the backend likes it. Memory belongs to whoever asked for the packing.
+struct LinearWeight {
+  Dtype dtype = Dtype::kF32;
+  int64_t n = 0;
+  int64_t k = 0;
+  void* panels = nullptr;
+  const float* bias = nullptr;  // [n padded to 32] or nullptr
+};
+
+struct NormWeight {
+  NormKind kind = NormKind::kRms;
+  float eps = 0;
+  const float* weight = nullptr;  // [width]
+  const float* bias = nullptr;    // [width] or nullptr
+};
+
+// Rows as the linears of one dtype read them. `f32` is used when dtype is kF32, the others when it is kInt8.
+struct Activations {
+  Dtype dtype = Dtype::kF32;
+  int64_t width = 0;
+  float* f32 = nullptr;      // [rows, width]
+  void* values = nullptr;    // [rows, groups * 64] quantized, rotated
+  float* scales = nullptr;   // [rows, groups]
+  int32_t* start = nullptr;  // [rows, groups]
+};
+
+// How one page of the KV cache is laid out. A page holds kKvPagePositions positions of one sequence, all layers.
+// Per layer: K of each head, V of each head, then (INT8) the scales of K and of V, [n_kv_heads, 64] f32 each.
+struct KvLayout {
+  Dtype dtype = Dtype::kF32;
+  int64_t n_layers = 0;
+  int64_t n_kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t padded_head_dim = 0;  // multiple of 16
+
+  int64_t HeadBytes() const { return padded_head_dim * kKvPagePositions * (dtype == Dtype::kF32 ? 4 : 1); }
+  int64_t ScaleBytes() const { return dtype == Dtype::kInt8 ? n_kv_heads * kKvPagePositions * 4 : 0; }
+  int64_t LayerBytes() const { return 2 * n_kv_heads * HeadBytes() + 2 * ScaleBytes(); }
+  int64_t PageBytes() const { return n_layers * LayerBytes(); }
+  int64_t KOffset(int64_t layer, int64_t head) const { return layer * LayerBytes() + head * HeadBytes(); }
+  int64_t VOffset(int64_t layer, int64_t head) const { return KOffset(layer, n_kv_heads + head); }
+  int64_t KScaleOffset(int64_t layer, int64_t head) const {
+    return layer * LayerBytes() + 2 * n_kv_heads * HeadBytes() + head * kKvPagePositions * 4;
+  }
+  int64_t VScaleOffset(int64_t layer, int64_t head) const { return KScaleOffset(layer, head) + ScaleBytes(); }
+};
+
+// One sequence of a batch step: rows [row, row + n_tokens) hold positions [start, start + n_tokens).
+struct SequenceSpan {
+  uint8_t* const* pages = nullptr;
+  int64_t start = 0;
+  int64_t n_tokens = 0;
+  int64_t row = 0;
+};
+
+struct AttentionShape {
+  int64_t n_heads = 0;
+  int64_t n_kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t padded_head_dim = 0;
+  float scale = 0;  // multiplies q.k
+  RopeKind rope = RopeKind::kNone;
+  int64_t rope_dim = 0;             // leading dimensions of a head that rotate
+  const float* rope_cos = nullptr;  // [positions, rope_dim / 2]
+  const float* rope_sin = nullptr;
+  // Order of the Hadamard rotation of Q, K and V heads for an INT8 cache: the power of two up to 64 that divides
+  // head_dim. 1 for a float32 cache.
+  int rotation = 1;
+};
+
+// Queries of a step, grouped by kv head: [n_kv_heads, rows, n_heads / n_kv_heads, padded_head_dim].
+struct Queries {
+  Dtype dtype = Dtype::kF32;
+  float* f32 = nullptr;
+  void* values = nullptr;
+  float* scales = nullptr;   // [n_kv_heads, rows, group]
+  int32_t* start = nullptr;  // the same
+};
+
+// Optional record of raw attention scores, [rows, n_heads, positions]; see model/taps.h.
+struct AttentionTrace {
+  float* scores = nullptr;
+  int64_t positions = 0;
+};
+
+struct AttentionArgs {
+  const AttentionShape* shape = nullptr;
+  const KvLayout* layout = nullptr;
+  int64_t layer = 0;
+  int64_t rows = 0;
+  const SequenceSpan* sequences = nullptr;
+  int64_t n_sequences = 0;
+  AttentionTrace trace;
+};
+
+// What sampling needs of one row of logits.
+struct LogitsSummary {
+  float temperature = 1;          // in: of log_sum_exp; > 0
+  double log_sum_exp = 0;         // out
+  double log_sum_exp_1 = 0;       // out: at temperature 1
+  int32_t* ids = nullptr;         // out: [n_candidates], largest logit first, lower id first among equals
+  float* logits = nullptr;        // out: [n_candidates]
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string kernels() const = 0;
+  virtual int threads() const = 0;
+  virtual int64_t quantized_bytes() const = 0;  // size of a quantized activation value
+
+  // Bytes of a packed linear without its bias, and how many of them are scales.
+  virtual int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const = 0;
+  virtual int64_t PackedScaleBytes(Dtype dtype, int64_t n, int64_t k) const = 0;
+  // Rows [first, first + n_rows) of W, given as f32 [n_rows, k], into `weight.panels`; `first` is a multiple of 32.
+  virtual void PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) = 0;
+
+  // x [n, table.k] = rows of the table, unpacked (and rotated back).
+  virtual void Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) = 0;
+  // x [n, width] += table[positions[i]]
+  virtual void AddRows(const float* table, const int32_t* positions, int64_t n, int64_t width, float* x) = 0;
+  virtual void Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) = 0;
+  // x as input of a linear. With dtype f32 this only points to x. `rotated`: x H is what x holds already.
+  virtual void Prepare(float* x, int64_t rows, bool rotated, Activations* out) = 0;
+  // out [rows, ld_out] = (accumulate ? out : 0) + x W^T + b
+  virtual void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out, int64_t ld_out,
+                      bool accumulate) = 0;
+  // act(gate) * up for gate_up [rows, 2 * width], or act(x) for x [rows, width]; f32 work rows are in `scratch`.
+  virtual void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
+                          Activations* out) = 0;
+  // qkv [rows, (n_heads + 2 n_kv_heads) * head_dim]: rotary embedding, then K and V into the cache, Q into queries.
+  virtual void StoreKv(const AttentionArgs& args, const float* qkv, Queries* queries) = 0;
+  // out [rows, n_heads * head_dim]. V's rotation is still in it.
+  virtual void Attention(const AttentionArgs& args, const Queries& queries, float* out) = 0;
+  // In place: undoes a head rotation of x [rows, width].
+  virtual void RotateBlocks(float* x, int64_t rows, int64_t width, int block) = 0;
+  // logits [rows, vocab]
+  virtual void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
+                         LogitsSummary* summaries) = 0;
+};
+
+// `threads` 0: one per available core. `isa` empty: the best table this CPU has. Throws Error(kInvalidOption).
+std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int64_t max_positions,
+                                        int64_t padded_head_dim);
+
+}  // namespace kvasir

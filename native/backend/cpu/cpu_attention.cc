@@ -1,0 +1,264 @@
+// Rotary embedding, the KV cache's writes, and how attention is split among threads.
+//
+// Query rows of a sequence that share a kv head are numbered token * group + head in group, and cut into tiles of at
+// most 12. A tile walks its chunks of 256 positions in order, or, when a step has few tiles (decode), the chunks are
+// tasks of their own and are merged in the same order afterwards: the same arithmetic either way.
+#include <algorithm>
+#include <cstring>
+
+#include "backend/cpu/cpu_backend.h"
+
+namespace kvasir::cpu {
+
+namespace {
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// x [head_dim] of one position. cos and sin [rope_dim / 2].
+void Rope(const AttentionShape& shape, int64_t position, float* x) {
+  const int64_t half = shape.rope_dim / 2;
+  const float* cos = shape.rope_cos + position * half;
+  const float* sin = shape.rope_sin + position * half;
+  const bool interleaved = shape.rope == RopeKind::kInterleaved;
+  for (int64_t i = 0; i < half; ++i) {
+    float& low = interleaved ? x[2 * i] : x[i];
+    float& high = interleaved ? x[2 * i + 1] : x[i + half];
+    const float a = low, b = high;
+    low = a * cos[i] - b * sin[i];
+    high = b * cos[i] + a * sin[i];
+  }
+}
+
+// One head vector, padded with zeros, rotated for an INT8 cache.
+void LoadHead(const AttentionShape& shape, const KernelTable& kernels, const float* source, int64_t rope_position,
+              float* head) {
+  std::copy_n(source, shape.head_dim, head);
+  std::fill(head + shape.head_dim, head + shape.padded_head_dim, 0.0f);
+  if (rope_position >= 0 && shape.rope != RopeKind::kNone) Rope(shape, rope_position, head);
+  if (shape.rotation > 1) kernels.rotate_blocks(head, shape.head_dim, shape.rotation);
+}
+
+}  // namespace
+
+struct CpuBackend::Tile {
+  const SequenceSpan* sequence;
+  int64_t kv_head;
+  int64_t first;  // first query row, token * group + head in group
+  int rows;
+  int64_t n_chunks;  // that its last row attends to
+};
+
+void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token, float* qkv_row,
+                            Queries* queries) const {
+  const AttentionShape& s = *args.shape;
+  const KvLayout& layout = *args.layout;
+  const int64_t position = sequence.start + token, row = sequence.row + token;
+  const int64_t group = s.n_heads / s.n_kv_heads, width = s.padded_head_dim;
+  uint8_t* page = sequence.pages[position / kKvPagePositions];
+  const int64_t slot = position % kKvPagePositions;
+  float head[kMaxHeadDim];
+  int8_t quantized[kMaxHeadDim];
+
+  for (int64_t h = 0; h < s.n_heads; ++h) {
+    LoadHead(s, kernels_, qkv_row + h * s.head_dim, position, head);
+    const int64_t index = (h / group * args.rows + row) * group + h % group;
+    if (queries->dtype == Dtype::kF32) {
+      std::copy_n(head, width, queries->f32 + index * width);
+    } else {
+      kernels_.quantize_head(head, width,
+                             static_cast<uint8_t*>(queries->values) + index * width * kernels_.quantized_bytes,
+                             queries->scales + index, queries->start + index);
+    }
+  }
+  for (int64_t h = 0; h < s.n_kv_heads; ++h) {
+    LoadHead(s, kernels_, qkv_row + (s.n_heads + h) * s.head_dim, position, head);
+    uint8_t* k = page + layout.KOffset(args.layer, h);
+    if (layout.dtype == Dtype::kF32) {
+      float* keys = reinterpret_cast<float*>(k);
+      for (int64_t d = 0; d < width; ++d) keys[d * kKvPagePositions + slot] = head[d];
+    } else {
+      float* scales = reinterpret_cast<float*>(page + layout.KScaleOffset(args.layer, h));
+      kernels_.quantize_head_s8(head, width, quantized, scales + slot);
+      for (int64_t d = 0; d < width; ++d) {
+        k[(d / 4 * kKvPagePositions + slot) * 4 + d % 4] = static_cast<uint8_t>(quantized[d] + kWeightOffset);
+      }
+    }
+    LoadHead(s, kernels_, qkv_row + (s.n_heads + s.n_kv_heads + h) * s.head_dim, -1, head);
+    uint8_t* v = page + layout.VOffset(args.layer, h);
+    if (layout.dtype == Dtype::kF32) {
+      std::copy_n(head, width, reinterpret_cast<float*>(v) + slot * width);
+    } else {
+      float* scales = reinterpret_cast<float*>(page + layout.VScaleOffset(args.layer, h));
+      kernels_.quantize_head_s8(head, width, reinterpret_cast<int8_t*>(v) + slot * width, scales + slot);
+    }
+  }
+}
+
+void CpuBackend::StoreKv(const AttentionArgs& args, const float* qkv, Queries* queries) {
+  const AttentionShape& s = *args.shape;
+  const int64_t width = (s.n_heads + 2 * s.n_kv_heads) * s.head_dim;
+  constexpr int64_t kTokensPerTask = 8;
+  for (int64_t i = 0; i < args.n_sequences; ++i) {
+    const SequenceSpan& sequence = args.sequences[i];
+    pool_.ParallelFor(CeilDiv(sequence.n_tokens, kTokensPerTask), [&](int64_t task, int) {
+      const int64_t end = std::min(sequence.n_tokens, (task + 1) * kTokensPerTask);
+      for (int64_t token = task * kTokensPerTask; token < end; ++token) {
+        StoreToken(args, sequence, token, const_cast<float*>(qkv) + (sequence.row + token) * width, queries);
+      }
+    });
+  }
+}
+
+CpuBackend::Tile CpuBackend::TileAt(const AttentionArgs& args, int64_t index) const {
+  const int64_t i = std::upper_bound(first_tile_.begin(), first_tile_.end(), index) - first_tile_.begin() - 1;
+  const SequenceSpan& sequence = args.sequences[i];
+  const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
+  const int64_t tiles_per_head = CeilDiv(sequence.n_tokens * group, kMaxTileRows);
+  const int64_t local = index - first_tile_[static_cast<size_t>(i)];
+  const int64_t first = local % tiles_per_head * kMaxTileRows;
+  const int rows = static_cast<int>(std::min<int64_t>(kMaxTileRows, sequence.n_tokens * group - first));
+  const int64_t length = sequence.start + (first + rows - 1) / group + 1;
+  return {&sequence, local / tiles_per_head, first, rows, CeilDiv(length, kChunkPositions)};
+}
+
+void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, const Tile& tile, int64_t chunk,
+                             float* max, float* sum, float* acc) const {
+  const AttentionShape& s = *args.shape;
+  const KvLayout& layout = *args.layout;
+  constexpr int64_t kPages = kChunkPositions / kPagePositions;
+  const int64_t group = s.n_heads / s.n_kv_heads;
+  const int64_t index = (tile.kv_head * args.rows + tile.sequence->row) * group + tile.first;
+  const void* k_pages[kPages];
+  const void* v_pages[kPages];
+  const float* k_scales[kPages];
+  const float* v_scales[kPages];
+  int n_valid[kMaxTileRows];
+  int64_t largest = 0;
+  for (int r = 0; r < tile.rows; ++r) {
+    const int64_t length = tile.sequence->start + (tile.first + r) / group + 1;
+    const int64_t valid = std::clamp<int64_t>(length - chunk * kChunkPositions, 0, kChunkPositions);
+    n_valid[r] = static_cast<int>(valid);
+    largest = std::max(largest, valid);
+  }
+  for (int64_t page = 0; page * kPagePositions < largest; ++page) {
+    const uint8_t* base = tile.sequence->pages[chunk * kPages + page];
+    k_pages[page] = base + layout.KOffset(args.layer, tile.kv_head);
+    v_pages[page] = base + layout.VOffset(args.layer, tile.kv_head);
+    if (layout.dtype == Dtype::kF32) continue;
+    k_scales[page] = reinterpret_cast<const float*>(base + layout.KScaleOffset(args.layer, tile.kv_head));
+    v_scales[page] = reinterpret_cast<const float*>(base + layout.VScaleOffset(args.layer, tile.kv_head));
+  }
+  float traced[kMaxTileRows * kChunkPositions];
+  AttentionChunk c = {};
+  c.rows = tile.rows;
+  c.head_dim = static_cast<int>(s.padded_head_dim);
+  c.scale = s.scale;
+  c.k_pages = k_pages;
+  c.v_pages = v_pages;
+  c.n_valid = n_valid;
+  c.max = max;
+  c.sum = sum;
+  c.acc = acc;
+  c.trace = args.trace.scores == nullptr ? nullptr : traced;
+  if (layout.dtype == Dtype::kF32) {
+    c.q_f32 = queries.f32 + index * s.padded_head_dim;
+    kernels_.attention_chunk_f32(c);
+  } else {
+    c.q_s8 = static_cast<const uint8_t*>(queries.values) + index * s.padded_head_dim * kernels_.quantized_bytes;
+    c.q_scales = queries.scales + index;
+    c.q_start = queries.start + index;
+    c.k_scales = k_scales;
+    c.v_scales = v_scales;
+    kernels_.attention_chunk_s8(c);
+  }
+  if (c.trace == nullptr) return;
+  for (int r = 0; r < tile.rows; ++r) {
+    const int64_t row = tile.sequence->row + (tile.first + r) / group;
+    const int64_t head = tile.kv_head * group + (tile.first + r) % group;
+    std::copy_n(traced + r * kChunkPositions, n_valid[r],
+                args.trace.scores + (row * s.n_heads + head) * args.trace.positions + chunk * kChunkPositions);
+  }
+}
+
+void CpuBackend::FinishTile(const AttentionArgs& args, const Tile& tile, const float* sum, const float* acc,
+                            float* out) const {
+  const AttentionShape& s = *args.shape;
+  const int64_t group = s.n_heads / s.n_kv_heads;
+  float head[kMaxHeadDim];
+  for (int r = 0; r < tile.rows; ++r) {
+    const int64_t row = tile.sequence->row + (tile.first + r) / group;
+    const int64_t h = tile.kv_head * group + (tile.first + r) % group;
+    kernels_.attention_finish(acc + r * s.padded_head_dim, sum[r], static_cast<int>(s.padded_head_dim), head);
+    std::copy_n(head, s.head_dim, out + (row * s.n_heads + h) * s.head_dim);
+  }
+}
+
+void CpuBackend::AttentionByTile(const AttentionArgs& args, const Queries& queries, float* out) {
+  const int width = static_cast<int>(args.shape->padded_head_dim);
+  const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
+  pool_.ParallelFor(first_tile_.back(), [&](int64_t index, int) {
+    const Tile tile = TileAt(args, index);
+    float max[kMaxTileRows], sum[kMaxTileRows], acc[kMaxTileRows * kMaxHeadDim];
+    float next_max[kMaxTileRows], next_sum[kMaxTileRows], next_acc[kMaxTileRows * kMaxHeadDim];
+    ChunkOfTile(args, queries, tile, 0, max, sum, acc);
+    for (int64_t chunk = 1; chunk < tile.n_chunks; ++chunk) {
+      ChunkOfTile(args, queries, tile, chunk, next_max, next_sum, next_acc);
+      for (int r = 0; r < tile.rows; ++r) {
+        const int64_t length = tile.sequence->start + (tile.first + r) / group + 1;
+        if (length <= chunk * kChunkPositions) continue;
+        kernels_.attention_merge({max + r, sum + r, acc + r * width},
+                                 {next_max + r, next_sum + r, next_acc + r * width}, width);
+      }
+    }
+    FinishTile(args, tile, sum, acc, out);
+  });
+}
+
+void CpuBackend::AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks, float* out) {
+  const int64_t n_tiles = first_tile_.back();
+  const int width = static_cast<int>(args.shape->padded_head_dim);
+  const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
+  const int64_t stride = kMaxTileRows * (2 + width);  // max, sum, acc of a tile's rows
+  const auto state = [&](int64_t tile, int64_t chunk) { return partials_.data() + (tile * n_chunks + chunk) * stride; };
+  pool_.ParallelFor(n_tiles * n_chunks, [&](int64_t task, int) {
+    const Tile tile = TileAt(args, task / n_chunks);
+    if (task % n_chunks >= tile.n_chunks) return;
+    float* p = state(task / n_chunks, task % n_chunks);
+    ChunkOfTile(args, queries, tile, task % n_chunks, p, p + kMaxTileRows, p + 2 * kMaxTileRows);
+  });
+  for (int64_t index = 0; index < n_tiles; ++index) {
+    const Tile tile = TileAt(args, index);
+    float* first = state(index, 0);
+    for (int64_t chunk = 1; chunk < tile.n_chunks; ++chunk) {
+      float* next = state(index, chunk);
+      for (int r = 0; r < tile.rows; ++r) {
+        const int64_t length = tile.sequence->start + (tile.first + r) / group + 1;
+        if (length <= chunk * kChunkPositions) continue;
+        kernels_.attention_merge({first + r, first + kMaxTileRows + r, first + 2 * kMaxTileRows + r * width},
+                                 {next + r, next + kMaxTileRows + r, next + 2 * kMaxTileRows + r * width}, width);
+      }
+    }
+    FinishTile(args, tile, first + kMaxTileRows, first + 2 * kMaxTileRows, out);
+  }
+}
+
+void CpuBackend::Attention(const AttentionArgs& args, const Queries& queries, float* out) {
+  const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
+  int64_t tiles = 0, n_chunks = 1;
+  first_tile_.clear();
+  for (int64_t i = 0; i < args.n_sequences; ++i) {
+    const SequenceSpan& sequence = args.sequences[i];
+    first_tile_.push_back(tiles);
+    tiles += args.shape->n_kv_heads * CeilDiv(sequence.n_tokens * group, kMaxTileRows);
+    n_chunks = std::max(n_chunks, CeilDiv(sequence.start + sequence.n_tokens, kChunkPositions));
+  }
+  first_tile_.push_back(tiles);
+  const bool few = tiles < 4 * threads() && n_chunks > 1 && threads() > 1;
+  if (few) {
+    AttentionByChunk(args, queries, n_chunks, out);
+  } else {
+    AttentionByTile(args, queries, out);
+  }
+}
+
+}  // namespace kvasir::cpu

@@ -1,0 +1,138 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/cpu/kernel_select.h"
+#include "core/cpu_count.h"
+#include "core/error.h"
+#include "core/half.h"
+
+namespace kvasir {
+
+std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int64_t max_positions,
+                                        int64_t padded_head_dim) {
+  if (threads < 0 || threads > 1024) {
+    throw Error(ErrorCode::kInvalidOption, "threads must be between 1 and 1024, or 0 for one per core");
+  }
+  return std::make_unique<cpu::CpuBackend>(threads == 0 ? AvailableCpus() : threads, cpu::SelectKernels(isa),
+                                           max_positions, padded_head_dim);
+}
+
+}  // namespace kvasir
+
+namespace kvasir::cpu {
+
+namespace {
+
+// Rows of element-wise work that are worth handing to another thread.
+constexpr int64_t kRowsPerTask = 4;
+
+int64_t GroupsOf(int64_t width) { return (width + kGroup - 1) / kGroup; }
+
+}  // namespace
+
+CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions, int64_t padded_head_dim)
+    : kernels_(kernels), pool_(threads) {
+  if (padded_head_dim > kMaxHeadDim) {
+    throw Error(ErrorCode::kUnsupportedArchitecture,
+                "Attention heads of more than " + std::to_string(kMaxHeadDim) + " dimensions are not supported");
+  }
+  const int64_t max_chunks = (max_positions + kChunkPositions - 1) / kChunkPositions;
+  // A step is split by chunk only while it has fewer than 4 tiles a thread; see Attention.
+  partials_.resize(static_cast<size_t>(4 * threads * max_chunks * kMaxTileRows * (2 + padded_head_dim)));
+}
+
+void CpuBackend::Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) {
+  const int64_t k = table.k;
+  const auto lookup = [&](int64_t i, int) {
+    const int64_t panel = ids[i] / kPanelColumns, column = ids[i] % kPanelColumns;
+    float* out = x + i * k;
+    if (table.dtype == Dtype::kF32) {
+      const float* values = static_cast<const float*>(table.panels) + panel * k * kPanelColumns + column;
+      for (int64_t j = 0; j < k; ++j) out[j] = values[j * kPanelColumns];
+      return;
+    }
+    const Int8Block* blocks = static_cast<const Int8Block*>(table.panels) + panel * GroupsOf(k);
+    for (int64_t base = 0; base < k; base += kGroup, ++blocks) {
+      const float scale = FloatFromHalf(blocks->scales[column]);
+      float group[kGroup];
+      for (int j = 0; j < kGroup; ++j) {
+        group[j] = static_cast<float>(blocks->weights[j / 4][column][j % 4] - kWeightOffset) * scale;
+      }
+      kernels_.rotate_blocks(group, kGroup, kGroup);
+      std::copy_n(group, std::min<int64_t>(kGroup, k - base), out + base);
+    }
+  };
+  pool_.ParallelFor(n, lookup);
+}
+
+void CpuBackend::AddRows(const float* table, const int32_t* positions, int64_t n, int64_t width, float* x) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float* row = table + positions[i] * width;
+    for (int64_t j = 0; j < width; ++j) x[i * width + j] += row[j];
+  }
+}
+
+void CpuBackend::QuantizeRow(const float* x, int64_t row, bool rotate, Activations* out) const {
+  const int64_t groups = GroupsOf(out->width);
+  uint8_t* values = static_cast<uint8_t*>(out->values) + row * groups * kGroup * kernels_.quantized_bytes;
+  kernels_.quantize_row(x, out->width, rotate, values, out->scales + row * groups, out->start + row * groups);
+}
+
+void CpuBackend::Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) {
+  const int64_t width = out->width;
+  const int64_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
+  pool_.ParallelFor(tasks, [&](int64_t task, int) {
+    for (int64_t row = task * kRowsPerTask; row < std::min(rows, (task + 1) * kRowsPerTask); ++row) {
+      float* normed = out->f32 + row * width;
+      if (weight.kind == NormKind::kRms) {
+        kernels_.rms_norm(x + row * width, weight.weight, width, weight.eps, normed);
+      } else {
+        kernels_.layer_norm(x + row * width, weight.weight, weight.bias, width, weight.eps, normed);
+      }
+      if (out->dtype == Dtype::kInt8) QuantizeRow(normed, row, true, out);
+    }
+  });
+}
+
+void CpuBackend::Prepare(float* x, int64_t rows, bool rotated, Activations* out) {
+  if (out->dtype == Dtype::kF32) {
+    out->f32 = x;
+    return;
+  }
+  const int64_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
+  pool_.ParallelFor(tasks, [&](int64_t task, int) {
+    for (int64_t row = task * kRowsPerTask; row < std::min(rows, (task + 1) * kRowsPerTask); ++row) {
+      QuantizeRow(x + row * out->width, row, !rotated, out);
+    }
+  });
+}
+
+void CpuBackend::Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
+                            Activations* out) {
+  const auto activate = kind == ActivationKind::kSilu       ? kernels_.silu
+                        : kind == ActivationKind::kGeluTanh ? kernels_.gelu_tanh
+                                                            : kernels_.gelu_erf;
+  const int64_t width = out->width;
+  if (out->dtype == Dtype::kF32) out->f32 = scratch;
+  const int64_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
+  pool_.ParallelFor(tasks, [&](int64_t task, int) {
+    for (int64_t row = task * kRowsPerTask; row < std::min(rows, (task + 1) * kRowsPerTask); ++row) {
+      const float* gate = gated ? x + row * 2 * width : nullptr;
+      const float* up = gated ? gate + width : x + row * width;
+      activate(gate, up, width, scratch + row * width);
+      if (out->dtype == Dtype::kInt8) QuantizeRow(scratch + row * width, row, true, out);
+    }
+  });
+}
+
+void CpuBackend::RotateBlocks(float* x, int64_t rows, int64_t width, int block) {
+  const int64_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
+  pool_.ParallelFor(tasks, [&](int64_t task, int) {
+    const int64_t first = task * kRowsPerTask;
+    kernels_.rotate_blocks(x + first * width, std::min(kRowsPerTask, rows - first) * width, block);
+  });
+}
+
+}  // namespace kvasir::cpu

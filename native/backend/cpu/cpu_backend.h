@@ -1,0 +1,58 @@
+// The backend interface on CPU kernels and a thread pool: it splits each op into tasks and hands them to one kernel
+// table. No arithmetic of its own besides rotary embedding and table look-ups.
+#pragma once
+
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernel_table.h"
+#include "core/thread_pool.h"
+
+namespace kvasir::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions, int64_t padded_head_dim);
+
+  std::string kernels() const override { return kernels_.name; }
+  int threads() const override { return pool_.size(); }
+  int64_t quantized_bytes() const override { return kernels_.quantized_bytes; }
+
+  int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const override;
+  int64_t PackedScaleBytes(Dtype dtype, int64_t n, int64_t k) const override;
+  void PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) override;
+
+  void Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) override;
+  void AddRows(const float* table, const int32_t* positions, int64_t n, int64_t width, float* x) override;
+  void Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) override;
+  void Prepare(float* x, int64_t rows, bool rotated, Activations* out) override;
+  void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out, int64_t ld_out,
+              bool accumulate) override;
+  void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
+                  Activations* out) override;
+  void StoreKv(const AttentionArgs& args, const float* qkv, Queries* queries) override;
+  void Attention(const AttentionArgs& args, const Queries& queries, float* out) override;
+  void RotateBlocks(float* x, int64_t rows, int64_t width, int block) override;
+  void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
+                 LogitsSummary* summaries) override;
+
+ private:
+  struct Tile;  // query rows that share a kv head and a pass over its cache; see cpu_attention.cc
+  void QuantizeRow(const float* x, int64_t row, bool rotate, Activations* out) const;
+  void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token, float* qkv_row,
+                  Queries* queries) const;
+  Tile TileAt(const AttentionArgs& args, int64_t index) const;
+  void ChunkOfTile(const AttentionArgs& args, const Queries& queries, const Tile& tile, int64_t chunk, float* max,
+                   float* sum, float* acc) const;
+  void FinishTile(const AttentionArgs& args, const Tile& tile, const float* sum, const float* acc, float* out) const;
+  void AttentionByTile(const AttentionArgs& args, const Queries& queries, float* out);
+  void AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks, float* out);
+
+  const KernelTable& kernels_;
+  ThreadPool pool_;
+  // Attention tiles of the running op: index of each sequence's first tile.
+  std::vector<int64_t> first_tile_;
+  std::vector<float> partials_;  // chunk states of a split decode
+};
+
+}  // namespace kvasir::cpu

@@ -1,0 +1,18 @@
+// What this processor and operating system can run. It refuses to choose: see kernel_select.h.
+#pragma once
+
+#include <string>
+
+namespace kvasir::cpu {
+
+struct CpuFeatures {
+  bool avx2 = false;        // with FMA and F16C, and ymm state saved by the system
+  bool avx512 = false;      // F, BW, DQ, VL, and zmm state saved by the system
+  bool avx512vnni = false;  // avx512 and VNNI
+};
+
+CpuFeatures DetectCpu();
+// The processor's own name, or "unknown".
+std::string CpuBrand();
+
+}  // namespace kvasir::cpu

@@ -1,0 +1,20 @@
+// Which kernel table runs: the best that this CPU has, or the one that KVASIR_CPU_ISA names.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend/cpu/kernel_table.h"
+
+namespace kvasir::cpu {
+
+// Tables in this build, worst first.
+std::vector<const KernelTable*> CompiledKernels();
+// Those that this CPU can run.
+std::vector<const KernelTable*> AvailableKernels();
+// `isa` empty: the best available. Throws Error(kInvalidOption) for a name this build or this CPU lacks.
+const KernelTable& SelectKernels(const std::string& isa);
+// The value of KVASIR_CPU_ISA, or empty.
+std::string ForcedIsa();
+
+}  // namespace kvasir::cpu

@@ -1,0 +1,117 @@
+// The CPU kernels as one table of functions per ISA. Plain structs only: files built with special flags include this.
+// Every table computes the same bits: reductions run in 16 virtual lanes with a fixed tree, fused multiply-adds are
+// written out, and INT8 sums are exact. A table is chosen once (kernel_select.h), never per call.
+#pragma once
+
+#include <cstdint>
+
+#include "quant/int8_layout.h"
+
+namespace kvasir::cpu {
+
+constexpr int kPagePositions = 64;    // positions of a KV cache page
+constexpr int kChunkPositions = 256;  // positions that attention reduces from a fresh state, then merges in order
+constexpr int kMaxTileRows = 12;      // query rows of one attention tile
+constexpr int kMaxHeadDim = 256;
+
+// Rows of float32 or of quantized groups, the input of a linear.
+struct QuantizedRows {
+  void* values;    // [rows, groups * 64], int8 or int16 as KernelTable::quantized_bytes says
+  float* scales;   // [rows, groups]
+  int32_t* start;  // [rows, groups]: -128 * sum of the group, where the u8 x s8 sums begin
+  int64_t groups;
+};
+
+// What happens to a tile when its sums are complete.
+struct Epilogue {
+  float* out;         // [rows, ld_out], column 0 is the first column of the panel
+  int64_t ld_out;
+  const float* bias;  // [kPanelColumns], or nullptr
+  int n_valid;        // columns of this panel that exist, 1..kPanelColumns
+  bool accumulate;    // out += instead of out = (the residual stream)
+};
+
+struct LinearF32Args {
+  const float* x;  // [rows, ld_x]
+  int64_t ld_x;
+  int64_t rows;
+  int64_t k;
+  const float* panel;  // [k, kPanelColumns]
+  Epilogue epilogue;
+};
+
+struct LinearS8Args {
+  QuantizedRows x;  // its pointers stand at the first row
+  int64_t rows;
+  const Int8Block* panel;  // [groups]
+  Epilogue epilogue;
+};
+
+// One kv head of one sequence over at most kChunkPositions cache positions.
+struct AttentionChunk {
+  int rows;             // 1..kMaxTileRows
+  int head_dim;         // padded to 16
+  float scale;          // multiplies q.k
+  const float* q_f32;   // [rows, head_dim], or
+  const void* q_s8;     // [rows, head_dim] as the table quantizes, with
+  const float* q_scales;    // [rows]
+  const int32_t* q_start;   // [rows]: -128 * sum(q)
+  const void* const* k_pages;  // [chunk pages]: f32 [head_dim][64], or u8 [head_dim / 4][64][4] (offset 128)
+  const void* const* v_pages;  // f32 or s8 [64][head_dim]
+  const float* const* k_scales;  // s8: [chunk pages] of [64]
+  const float* const* v_scales;
+  const int* n_valid;  // [rows] positions of this chunk that the row attends to, 0..kChunkPositions
+  // Results per row: the state of an online softmax over this chunk alone. Rows with n_valid 0 are left untouched.
+  float* max;      // [rows]
+  float* sum;      // [rows]
+  float* acc;      // [rows, head_dim]
+  float* trace;    // nullptr, or [rows, kChunkPositions]: the raw scores
+};
+
+// One row of an online softmax.
+struct SoftmaxState {
+  float* max;
+  float* sum;
+  float* acc;  // [head_dim]
+};
+
+struct KernelTable {
+  const char* name;
+  int quantized_bytes;  // size of a quantized activation
+
+  void (*linear_f32)(const LinearF32Args&);
+  void (*linear_s8)(const LinearS8Args&);
+  // out[i] = x[i] * 1/sqrt(mean(x^2) + eps) * weight[i]
+  void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, float* out);
+  // out[i] = (x[i] - mean) / sqrt(var + eps) * weight[i] + bias[i]; bias may be nullptr
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n, float eps, float* out);
+  // One row: [n] f32 to groups of 64 (the last one padded with zeros), rotated first unless it already is.
+  void (*quantize_row)(const float* x, int64_t n, bool rotate, void* values, float* scales, int32_t* start);
+  // In place, orthonormal Hadamard of order `block` (a power of two, 1..64) on each block of x [n].
+  void (*rotate_blocks)(float* x, int64_t n, int block);
+  // [n_rows, k] f32 weights, n_rows <= kPanelColumns, to one panel of ceil(k / 64) blocks; missing rows become zeros.
+  void (*pack_panel_s8)(const float* weights, int64_t n_rows, int64_t k, Int8Block* panel);
+  // One head vector [n], n a multiple of 16: q * scale ~ x, scale = amax / 127. values as the table's quantized type.
+  void (*quantize_head)(const float* x, int64_t n, void* values, float* scale, int32_t* start);
+  // The same to plain int8.
+  void (*quantize_head_s8)(const float* x, int64_t n, int8_t* values, float* scale);
+  // out[i] = act(gate[i]) * up[i], or act(up[i]) when gate is nullptr
+  void (*silu)(const float* gate, const float* up, int64_t n, float* out);
+  void (*gelu_tanh)(const float* gate, const float* up, int64_t n, float* out);
+  void (*gelu_erf)(const float* gate, const float* up, int64_t n, float* out);
+  void (*attention_chunk_f32)(const AttentionChunk&);
+  void (*attention_chunk_s8)(const AttentionChunk&);
+  // state <- state merged with that of a later chunk; acc [head_dim]
+  void (*attention_merge)(SoftmaxState state, SoftmaxState later, int head_dim);
+  // out[i] = acc[i] / sum
+  void (*attention_finish)(const float* acc, float sum, int head_dim, float* out);
+  // log(sum(exp(x[i] * inverse_temperature)))
+  double (*log_sum_exp)(const float* x, int64_t n, float inverse_temperature);
+};
+
+const KernelTable& ScalarKernels();
+const KernelTable& Avx2Kernels();
+const KernelTable& Avx512Kernels();
+const KernelTable& Avx512VnniKernels();
+
+}  // namespace kvasir::cpu

@@ -1,0 +1,26 @@
+// The avx512 kernel table: the shared kernel bodies over the lanes of simd_avx512.h.
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "backend/cpu/kernel_table.h"
+
+namespace kvasir::cpu {
+namespace isa_avx512 {
+
+#include "backend/cpu/simd_avx512.h"
+// The order matters: each part uses those above it.
+#include "backend/cpu/ops_math.h"
+#include "backend/cpu/ops_linear.h"
+#include "backend/cpu/ops_rows.h"
+#include "backend/cpu/ops_attention.h"
+#include "backend/cpu/ops_table.h"
+
+}  // namespace isa_avx512
+
+const KernelTable& Avx512Kernels() {
+  static constexpr KernelTable table = isa_avx512::MakeTable("avx512");
+  return table;
+}
+
+}  // namespace kvasir::cpu

@@ -1,0 +1,27 @@
+// The scalar kernel table: the shared kernel bodies over the lanes of simd_scalar.h.
+#include <cmath>
+#include <cstdint>
+
+#include "core/half.h"
+
+#include "backend/cpu/kernel_table.h"
+
+namespace kvasir::cpu {
+namespace isa_scalar {
+
+#include "backend/cpu/simd_scalar.h"
+// The order matters: each part uses those above it.
+#include "backend/cpu/ops_math.h"
+#include "backend/cpu/ops_linear.h"
+#include "backend/cpu/ops_rows.h"
+#include "backend/cpu/ops_attention.h"
+#include "backend/cpu/ops_table.h"
+
+}  // namespace isa_scalar
+
+const KernelTable& ScalarKernels() {
+  static constexpr KernelTable table = isa_scalar::MakeTable("scalar");
+  return table;
+}
+
+}  // namespace kvasir::cpu

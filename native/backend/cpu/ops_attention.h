@@ -1,0 +1,186 @@
+// Attention of one tile of query rows over one chunk of the paged cache, and the merge of chunk states (online
+// softmax: Milakov and Gimelshein, arXiv:1805.02867; chunks as in Flash-Decoding). Included by each kernels_<isa>.cc
+// inside its own namespace. All rows of a tile share the kv head, so K and V are read once for all of them.
+
+constexpr float kNegativeInfinity = -__builtin_inff();
+
+inline int LargestValid(const AttentionChunk& c) {
+  int largest = 0;
+  for (int r = 0; r < c.rows; ++r) largest = c.n_valid[r] > largest ? c.n_valid[r] : largest;
+  return largest;
+}
+
+// Scores of kRows rows at the 64 positions of one page: float32 dot product, head_dim ascending.
+template <int kRows>
+inline void PageScoresF32(const AttentionChunk& c, int row, int page, float (*scores)[kChunkPositions]) {
+  const float* k = static_cast<const float*>(c.k_pages[page]);
+  const float* q = c.q_f32 + row * c.head_dim;
+  for (int base = 0; base < kPagePositions; base += 32) {
+    F32 acc[kRows][2];
+    for (int r = 0; r < kRows; ++r) acc[r][0] = acc[r][1] = Zero();
+    for (int d = 0; d < c.head_dim; ++d) {
+      const F32 k0 = Load(k + d * kPagePositions + base), k1 = Load(k + d * kPagePositions + base + 16);
+      for (int r = 0; r < kRows; ++r) {
+        const F32 b = Set1(q[r * c.head_dim + d]);
+        acc[r][0] = Fma(b, k0, acc[r][0]);
+        acc[r][1] = Fma(b, k1, acc[r][1]);
+      }
+    }
+    for (int r = 0; r < kRows; ++r) {
+      float* out = scores[row + r] + page * kPagePositions + base;
+      Store(out, Mul(acc[r][0], Set1(c.scale)));
+      Store(out + 16, Mul(acc[r][1], Set1(c.scale)));
+    }
+  }
+}
+
+// The same in INT8: an exact int32 dot product, then float(dot) * (scale_q * scale_k).
+template <int kRows>
+inline void PageScoresS8(const AttentionChunk& c, int row, int page, float (*scores)[kChunkPositions]) {
+  const uint8_t* k = static_cast<const uint8_t*>(c.k_pages[page]);
+  const Quantized* q = static_cast<const Quantized*>(c.q_s8) + row * c.head_dim;
+  constexpr int kVectors = kS8TileVectors;
+  for (int base = 0; base < kPagePositions; base += 16 * kVectors) {
+    DotAcc acc[kRows][kVectors];
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = DotInit(c.q_start[row + r]);
+    }
+    for (int d4 = 0; d4 < c.head_dim / 4; ++d4) {
+      DotWeights w[kVectors];
+      for (int v = 0; v < kVectors; ++v) w[v] = DotLoad(k + (d4 * kPagePositions + base + 16 * v) * 4);
+      for (int r = 0; r < kRows; ++r) {
+        const DotInput b = DotBroadcast(q + r * c.head_dim + d4 * 4);
+        for (int v = 0; v < kVectors; ++v) Dot(acc[r][v], w[v], b);
+      }
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      const F32 k_scale = Mul(Load(c.k_scales[page] + base + 16 * v), Set1(c.scale));
+      for (int r = 0; r < kRows; ++r) {
+        const F32 s = Mul(FromInt(DotFinish(acc[r][v])), Mul(Set1(c.q_scales[row + r]), k_scale));
+        Store(scores[row + r] + page * kPagePositions + base + 16 * v, s);
+      }
+    }
+  }
+}
+
+// scores -> probabilities relative to the row's own maximum, in place; what lies past n_valid becomes exactly 0.
+inline void ChunkSoftmax(float* scores, int n_valid, int n_padded, float* max, float* sum) {
+  F32 largest = Set1(kNegativeInfinity);
+  for (int i = 0; i < n_valid; i += 16) {
+    largest = Max(SelectFirst(n_valid - i, Load(scores + i), Set1(kNegativeInfinity)), largest);
+  }
+  *max = MaxLane(largest);
+  const F32 shift = Set1(*max);
+  F32 total = Zero();
+  for (int i = 0; i < n_padded; i += 16) {
+    const F32 p = SelectFirst(n_valid - i, Exp(Sub(Load(scores + i), shift)), Zero());
+    total = Add(total, p);
+    Store(scores + i, p);
+  }
+  *sum = Sum(total);
+}
+
+inline F32 LoadValue(const float* p) { return Load(p); }
+inline F32 LoadValue(const int8_t* p) { return LoadS8(p); }
+
+// acc[r] += p[r][position] * V[position] for kRows rows and kVectors * 16 dimensions, positions ascending.
+template <typename Value, int kRows, int kVectors>
+inline void WeightedValues(const AttentionChunk& c, int row, int d, int n, float (*p)[kChunkPositions]) {
+  F32 acc[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = Zero();
+  }
+  for (int position = 0; position < n; ++position) {
+    const Value* values = static_cast<const Value*>(c.v_pages[position / kPagePositions]) +
+                          (position % kPagePositions) * c.head_dim + d;
+    F32 value[kVectors];
+    for (int v = 0; v < kVectors; ++v) value[v] = LoadValue(values + 16 * v);
+    for (int r = 0; r < kRows; ++r) {
+      const F32 weight = Set1(p[row + r][position]);
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = Fma(weight, value[v], acc[r][v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    if (c.n_valid[row + r] == 0) continue;
+    for (int v = 0; v < kVectors; ++v) Store(c.acc + (row + r) * c.head_dim + d + 16 * v, acc[r][v]);
+  }
+}
+
+template <typename Value, int kRows>
+inline void ValuesOfRows(const AttentionChunk& c, int row, int n, float (*p)[kChunkPositions]) {
+  if (c.rows - row >= kRows) {
+    int d = 0;
+    for (; d + 32 <= c.head_dim; d += 32) WeightedValues<Value, kRows, 2>(c, row, d, n, p);
+    for (; d < c.head_dim; d += 16) WeightedValues<Value, kRows, 1>(c, row, d, n, p);
+    row += kRows;
+    if (row < c.rows) ValuesOfRows<Value, kRows>(c, row, n, p);
+  } else if constexpr (kRows > 1) {
+    ValuesOfRows<Value, kRows - 1>(c, row, n, p);
+  }
+}
+
+template <bool kInt8, int kRows>
+inline void ScoresOfRows(const AttentionChunk& c, int row, int n_pages, float (*scores)[kChunkPositions]) {
+  for (; c.rows - row >= kRows; row += kRows) {
+    for (int page = 0; page < n_pages; ++page) {
+      if constexpr (kInt8) {
+        PageScoresS8<kRows>(c, row, page, scores);
+      } else {
+        PageScoresF32<kRows>(c, row, page, scores);
+      }
+    }
+  }
+  if constexpr (kRows > 1) {
+    if (row < c.rows) ScoresOfRows<kInt8, kRows - 1>(c, row, n_pages, scores);
+  }
+}
+
+template <bool kInt8>
+inline void ChunkOfTile(const AttentionChunk& c) {
+  alignas(64) float scores[kMaxTileRows][kChunkPositions];
+  const int n = LargestValid(c);
+  if (n == 0) return;
+  const int n_pages = (n + kPagePositions - 1) / kPagePositions;
+  const int n_padded = (n + 15) / 16 * 16;
+  ScoresOfRows<kInt8, kScoreRows>(c, 0, n_pages, scores);
+  for (int r = 0; r < c.rows; ++r) {
+    if (c.trace != nullptr) {
+      for (int i = 0; i < c.n_valid[r]; ++i) c.trace[r * kChunkPositions + i] = scores[r][i];
+    }
+    float max = kNegativeInfinity, sum = 0;
+    ChunkSoftmax(scores[r], c.n_valid[r], n_padded, &max, &sum);
+    if (c.n_valid[r] == 0) continue;
+    c.max[r] = max;
+    c.sum[r] = sum;
+    if constexpr (kInt8) {
+      for (int i = 0; i < n_padded; i += 16) {
+        const F32 v_scale = Load(c.v_scales[i / kPagePositions] + i % kPagePositions);
+        Store(scores[r] + i, SelectFirst(c.n_valid[r] - i, Mul(Load(scores[r] + i), v_scale), Zero()));
+      }
+    }
+  }
+  if constexpr (kInt8) {
+    ValuesOfRows<int8_t, kAttentionRows>(c, 0, n, scores);
+  } else {
+    ValuesOfRows<float, kAttentionRows>(c, 0, n, scores);
+  }
+}
+
+void AttentionChunkF32(const AttentionChunk& c) { ChunkOfTile<false>(c); }
+void AttentionChunkS8(const AttentionChunk& c) { ChunkOfTile<true>(c); }
+
+void AttentionMerge(SoftmaxState state, SoftmaxState later, int head_dim) {
+  const float largest = *state.max > *later.max ? *state.max : *later.max;
+  float factors[16] = {*state.max - largest, *later.max - largest};
+  Store(factors, Exp(Load(factors)));
+  const F32 mine = Set1(factors[0]), theirs = Set1(factors[1]);
+  *state.max = largest;
+  *state.sum = *state.sum * factors[0] + *later.sum * factors[1];
+  for (int d = 0; d < head_dim; d += 16) {
+    Store(state.acc + d, Fma(Load(state.acc + d), mine, Mul(Load(later.acc + d), theirs)));
+  }
+}
+
+void AttentionFinish(const float* acc, float sum, int head_dim, float* out) {
+  for (int d = 0; d < head_dim; d += 16) Store(out + d, Div(Load(acc + d), Set1(sum)));
+}

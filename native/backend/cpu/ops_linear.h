@@ -1,0 +1,98 @@
+// Matrix products over packed panels of 32 columns. Included by each kernels_<isa>.cc inside its own namespace.
+// One accumulator per output, k (or group) ascending, so a row's result depends neither on its neighbours in the tile
+// nor on how rows are split: decode is the one-row tile of the same code.
+
+inline void StoreTile(const Epilogue& e, int64_t row, int column, F32 sum) {
+  float* out = e.out + row * e.ld_out + column;
+  const int n = e.n_valid - column;
+  if (n <= 0) return;
+  if (e.bias != nullptr) sum = Add(sum, Load(e.bias + column));
+  if (e.accumulate) sum = Add(LoadFirst(out, n, 0.0f), sum);
+  StoreFirst(out, n, sum);
+}
+
+template <int kRows>
+inline void TileF32(const LinearF32Args& a, int64_t row) {
+  const float* x = a.x + row * a.ld_x;
+  F32 acc[kRows][2];
+  for (int r = 0; r < kRows; ++r) acc[r][0] = acc[r][1] = Zero();
+  const float* w = a.panel;
+  for (int64_t k = 0; k < a.k; ++k, w += kPanelColumns) {
+    const F32 w0 = Load(w), w1 = Load(w + 16);
+    for (int r = 0; r < kRows; ++r) {
+      const F32 b = Set1(x[r * a.ld_x + k]);
+      acc[r][0] = Fma(b, w0, acc[r][0]);
+      acc[r][1] = Fma(b, w1, acc[r][1]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    StoreTile(a.epilogue, row + r, 0, acc[r][0]);
+    StoreTile(a.epilogue, row + r, 16, acc[r][1]);
+  }
+}
+
+// kVectors * 16 columns from `column`, kRows rows: int32 sums of a group start at -128 * sum(x), because the stored
+// weights are w + 128.
+template <int kRows, int kVectors>
+inline void TileS8(const LinearS8Args& a, int64_t row, int column) {
+  const int64_t groups = a.x.groups;
+  const Quantized* x = static_cast<const Quantized*>(a.x.values) + row * groups * kGroup;
+  const float* scales = a.x.scales + row * groups;
+  const int32_t* start = a.x.start + row * groups;
+  F32 sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = Zero();
+  }
+  for (int64_t g = 0; g < groups; ++g) {
+    const Int8Block& block = a.panel[g];
+    DotAcc acc[kRows][kVectors];
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = DotInit(start[r * groups + g]);
+    }
+    for (int k4 = 0; k4 < kGroup / 4; ++k4) {
+      DotWeights w[kVectors];
+      for (int v = 0; v < kVectors; ++v) w[v] = DotLoad(block.weights[k4][column + 16 * v]);
+      for (int r = 0; r < kRows; ++r) {
+        const DotInput b = DotBroadcast(x + (r * groups + g) * kGroup + k4 * 4);
+        for (int v = 0; v < kVectors; ++v) Dot(acc[r][v], w[v], b);
+      }
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      const F32 w_scale = LoadHalf(block.scales + column + 16 * v);
+      for (int r = 0; r < kRows; ++r) {
+        const F32 scale = Mul(Set1(scales[r * groups + g]), w_scale);
+        sum[r][v] = Fma(FromInt(DotFinish(acc[r][v])), scale, sum[r][v]);
+      }
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) StoreTile(a.epilogue, row + r, column + 16 * v, sum[r][v]);
+  }
+}
+
+// Full tiles, then one tile of the remainder: kRows counts down at compile time to the one that fits.
+template <int kRows>
+inline void RowsF32(const LinearF32Args& a, int64_t row) {
+  for (; a.rows - row >= kRows; row += kRows) TileF32<kRows>(a, row);
+  if constexpr (kRows > 1) {
+    if (row < a.rows) RowsF32<kRows - 1>(a, row);
+  }
+}
+
+template <int kRows>
+inline void RowsS8(const LinearS8Args& a, int64_t row, int column) {
+  for (; a.rows - row >= kRows; row += kRows) TileS8<kRows, kS8TileVectors>(a, row, column);
+  if constexpr (kRows > 1) {
+    if (row < a.rows) RowsS8<kRows - 1>(a, row, column);
+  }
+}
+
+void LinearF32(const LinearF32Args& args) { RowsF32<kGemmRows>(args, 0); }
+
+void LinearS8(const LinearS8Args& args) {
+  if (args.rows == 1) {  // decode: memory-bound, so the panel is read once, in order
+    TileS8<1, 2>(args, 0, 0);
+    return;
+  }
+  for (int column = 0; column < kPanelColumns; column += 16 * kS8TileVectors) RowsS8<kS8Rows>(args, 0, column);
+}

@@ -1,0 +1,80 @@
+// exp, erf and fixed-order reductions over F32, the sixteen lanes of a simd_<isa>.h. Included by each kernels_<isa>.cc
+// inside its own namespace, so no copy compiled for one ISA can be linked into another's.
+
+// exp(x), relative error below 2e-7; 0 below -87, saturates at exp(88). x = n ln2 + r, |r| <= ln2 / 2, and
+// exp(r) = 1 + r + r^2 P(r) with P fitted to a relative error of 3e-9 (Lawson's algorithm).
+inline F32 Exp(F32 x) {
+  const F32 clamped = Max(Set1(-87.0f), Min(Set1(88.0f), x));
+  const I32 n = Round(Mul(clamped, Set1(1.44269504f)));
+  const F32 nf = FromInt(n);
+  F32 r = Fma(nf, Set1(-0.693359375f), clamped);  // ln2 in two parts: the first has 9 bits, so n * part is exact
+  r = Fma(nf, Set1(2.12194440e-4f), r);
+  F32 p = Set1(1.381459837e-03f);
+  p = Fma(p, r, Set1(8.368716898e-03f));
+  p = Fma(p, r, Set1(4.166838805e-02f));
+  p = Fma(p, r, Set1(1.666652063e-01f));
+  p = Fma(p, r, Set1(4.999999345e-01f));
+  p = Fma(Mul(r, r), p, Add(Set1(1.0f), r));
+  return SelectLess(x, Set1(-87.0f), Zero(), Mul(p, Pow2(n)));
+}
+
+// erf(z), absolute error below 1e-7: z P(z^2) up to 1, then 1 - exp(-z^2) t Q(t) with t = 1 / (1 + z / 2).
+inline F32 Erf(F32 z) {
+  const F32 a = Min(Abs(z), Set1(4.2f));
+  const F32 u = Mul(a, a);
+  F32 p = Set1(-9.680138283e-06f);
+  p = Fma(p, u, Set1(1.127054517e-04f));
+  p = Fma(p, u, Set1(-8.484711545e-04f));
+  p = Fma(p, u, Set1(5.221074885e-03f));
+  p = Fma(p, u, Set1(-2.686544582e-02f));
+  p = Fma(p, u, Set1(1.128378275e-01f));
+  p = Fma(p, u, Set1(-3.761263848e-01f));
+  p = Fma(p, u, Set1(1.128379167e+00f));
+  const F32 t = Div(Set1(1.0f), Fma(a, Set1(0.5f), Set1(1.0f)));
+  F32 q = Set1(4.819985791e-03f);
+  q = Fma(q, t, Set1(9.233100462e-02f));
+  q = Fma(q, t, Set1(-4.067952211e-01f));
+  q = Fma(q, t, Set1(4.775637717e-01f));
+  q = Fma(q, t, Set1(-3.373671973e-02f));
+  q = Fma(q, t, Set1(3.119739981e-01f));
+  q = Fma(q, t, Set1(2.709915969e-01f));
+  q = Fma(q, t, Set1(2.829034315e-01f));
+  const F32 tail = Sub(Set1(1.0f), Mul(Exp(Sub(Zero(), u)), Mul(t, q)));
+  return CopySign(SelectLess(a, Set1(1.0f), Mul(a, p), tail), z);
+}
+
+// Lanes i and i + 8, then i and i + 4, 2, 1: the same tree on every ISA.
+inline float Sum(F32 a) {
+  float v[16];
+  Store(v, a);
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) v[i] = v[i] + v[i + half];
+  }
+  return v[0];
+}
+
+inline float MaxLane(F32 a) {
+  float v[16];
+  Store(v, a);
+  float best = v[0];
+  for (int i = 1; i < 16; ++i) best = v[i] > best ? v[i] : best;
+  return best;
+}
+
+// The first n lanes of memory, the others `fill`.
+inline F32 LoadFirst(const float* p, int64_t n, float fill) {
+  if (n >= 16) return Load(p);
+  float v[16];
+  for (int64_t i = 0; i < 16; ++i) v[i] = i < n ? p[i] : fill;
+  return Load(v);
+}
+
+inline void StoreFirst(float* p, int64_t n, F32 a) {
+  if (n >= 16) {
+    Store(p, a);
+    return;
+  }
+  float v[16];
+  Store(v, a);
+  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+}

@@ -1,0 +1,205 @@
+// Work on single rows: norms, rotation, quantization, activations, log-sum-exp. Included by each kernels_<isa>.cc
+// inside its own namespace.
+
+void RmsNorm(const float* x, const float* weight, int64_t n, float eps, float* out) {
+  F32 squares = Zero();
+  for (int64_t i = 0; i < n; i += 16) {
+    const F32 v = LoadFirst(x + i, n - i, 0.0f);
+    squares = Fma(v, v, squares);
+  }
+  const float mean = Sum(squares) / static_cast<float>(n);
+  const F32 scale = Set1(1.0f / __builtin_sqrtf(mean + eps));
+  for (int64_t i = 0; i < n; i += 16) {
+    const F32 v = Mul(LoadFirst(x + i, n - i, 0.0f), scale);
+    StoreFirst(out + i, n - i, Mul(v, LoadFirst(weight + i, n - i, 0.0f)));
+  }
+}
+
+// Two passes: the variance is that of the centred values, as in the reference.
+void LayerNorm(const float* x, const float* weight, const float* bias, int64_t n, float eps, float* out) {
+  F32 total = Zero();
+  for (int64_t i = 0; i < n; i += 16) total = Add(total, LoadFirst(x + i, n - i, 0.0f));
+  const float mean_value = Sum(total) / static_cast<float>(n);
+  const F32 mean = Set1(mean_value);
+  F32 squares = Zero();
+  for (int64_t i = 0; i < n; i += 16) {
+    const F32 v = Sub(LoadFirst(x + i, n - i, mean_value), mean);
+    squares = Fma(v, v, squares);
+  }
+  const float variance = Sum(squares) / static_cast<float>(n);
+  const F32 scale = Set1(1.0f / __builtin_sqrtf(variance + eps));
+  for (int64_t i = 0; i < n; i += 16) {
+    F32 v = Mul(Sub(LoadFirst(x + i, n - i, 0.0f), mean), scale);
+    v = Mul(v, LoadFirst(weight + i, n - i, 0.0f));
+    if (bias != nullptr) v = Add(v, LoadFirst(bias + i, n - i, 0.0f));
+    StoreFirst(out + i, n - i, v);
+  }
+}
+
+// Orthonormal Hadamard transform of 64 values: strides 1, 2, 4, 8 inside a vector, 16 and 32 across, then 1 / 8.
+inline void Rotate64(F32 (&v)[4]) {
+  for (F32& x : v) x = Butterfly<8>(Butterfly<4>(Butterfly<2>(Butterfly<1>(x))));
+  const F32 a = Add(v[0], v[1]), b = Sub(v[0], v[1]), c = Add(v[2], v[3]), d = Sub(v[2], v[3]);
+  const F32 norm = Set1(0.125f);
+  v[0] = Mul(Add(a, c), norm);
+  v[1] = Mul(Add(b, d), norm);
+  v[2] = Mul(Sub(a, c), norm);
+  v[3] = Mul(Sub(b, d), norm);
+}
+
+void RotateBlocks(float* x, int64_t n, int block) {
+  for (int64_t base = 0; base + block <= n; base += block) {
+    if (block == 64) {
+      F32 v[4];
+      for (int i = 0; i < 4; ++i) v[i] = Load(x + base + 16 * i);
+      Rotate64(v);
+      for (int i = 0; i < 4; ++i) Store(x + base + 16 * i, v[i]);
+      continue;
+    }
+    for (int stride = 1; stride < block; stride *= 2) {
+      for (int i = 0; i < block; ++i) {
+        if ((i & stride) != 0) continue;
+        const float low = x[base + i], high = x[base + i + stride];
+        x[base + i] = low + high;
+        x[base + i + stride] = low - high;
+      }
+    }
+    const float norm = 1.0f / __builtin_sqrtf(static_cast<float>(block));
+    for (int i = 0; i < block; ++i) x[base + i] *= norm;
+  }
+}
+
+// scale = amax / 127 and the factor 127 / amax; both 0 for a group of zeros.
+struct QuantScale {
+  float scale, inverse;
+};
+inline QuantScale ScaleOf(float amax) {
+  if (!(amax > 0.0f)) return {0.0f, 0.0f};
+  const float inverse = 127.0f / amax;
+  return {amax / 127.0f, inverse <= 3.4028234e38f ? inverse : 0.0f};
+}
+
+void QuantizeRow(const float* x, int64_t n, bool rotate, void* values, float* scales, int32_t* start) {
+  Quantized* out = static_cast<Quantized*>(values);
+  for (int64_t base = 0; base < n; base += kGroup, out += kGroup) {
+    F32 v[4];
+    for (int i = 0; i < 4; ++i) {
+      const int64_t left = n - base - 16 * i;
+      v[i] = left > 0 ? LoadFirst(x + base + 16 * i, left, 0.0f) : Zero();
+    }
+    if (rotate) Rotate64(v);
+    const F32 largest = Max(Max(Abs(v[0]), Abs(v[1])), Max(Abs(v[2]), Abs(v[3])));
+    const QuantScale s = ScaleOf(MaxLane(largest));
+    const F32 inverse = Set1(s.inverse);
+    int32_t sum = 0;
+    for (int i = 0; i < 4; ++i) {
+      const I32 q = ClampQuantized(Round(Mul(v[i], inverse)));
+      StoreQuantized(out + 16 * i, q);
+      sum += SumInt(q);
+    }
+    *scales++ = s.scale;
+    *start++ = -kWeightOffset * sum;
+  }
+}
+
+void PackPanelS8(const float* weights, int64_t n_rows, int64_t k, Int8Block* panel) {
+  for (int64_t base = 0; base < k; base += kGroup, ++panel) {
+    for (int64_t row = 0; row < kPanelColumns; ++row) {
+      if (row >= n_rows) {
+        panel->scales[row] = 0;
+        for (auto& quad : panel->weights) {
+          for (uint8_t& w : quad[row]) w = kWeightOffset;
+        }
+        continue;
+      }
+      F32 v[4];
+      for (int i = 0; i < 4; ++i) {
+        const int64_t left = k - base - 16 * i;
+        v[i] = left > 0 ? LoadFirst(weights + row * k + base + 16 * i, left, 0.0f) : Zero();
+      }
+      Rotate64(v);
+      const F32 largest = Max(Max(Abs(v[0]), Abs(v[1])), Max(Abs(v[2]), Abs(v[3])));
+      // The scale is rounded to binary16 first, and the values are quantized with what is stored.
+      panel->scales[row] = HalfBits(MaxLane(largest) / 127.0f);
+      const float scale = HalfValue(panel->scales[row]);
+      const F32 inverse = Set1(scale > 0.0f ? 1.0f / scale : 0.0f);
+      int8_t q[kGroup];
+      for (int i = 0; i < 4; ++i) StoreS8(q + 16 * i, ClampQuantized(Round(Mul(v[i], inverse))));
+      for (int i = 0; i < kGroup; ++i) {
+        panel->weights[i / 4][row][i % 4] = static_cast<uint8_t>(q[i] + kWeightOffset);
+      }
+    }
+  }
+}
+
+template <typename StoreFn>
+inline int32_t QuantizeHeadTo(const float* x, int64_t n, float* scale, const StoreFn& store) {
+  F32 largest = Zero();
+  for (int64_t i = 0; i < n; i += 16) largest = Max(Abs(Load(x + i)), largest);
+  const QuantScale s = ScaleOf(MaxLane(largest));
+  int32_t sum = 0;
+  for (int64_t i = 0; i < n; i += 16) {
+    const I32 q = ClampQuantized(Round(Mul(Load(x + i), Set1(s.inverse))));
+    store(i, q);
+    sum += SumInt(q);
+  }
+  *scale = s.scale;
+  return sum;
+}
+
+void QuantizeHead(const float* x, int64_t n, void* values, float* scale, int32_t* start) {
+  Quantized* out = static_cast<Quantized*>(values);
+  *start = -kWeightOffset * QuantizeHeadTo(x, n, scale, [=](int64_t i, I32 q) { StoreQuantized(out + i, q); });
+}
+
+void QuantizeHeadS8(const float* x, int64_t n, int8_t* values, float* scale) {
+  QuantizeHeadTo(x, n, scale, [=](int64_t i, I32 q) { StoreS8(values + i, q); });
+}
+
+template <typename Act>
+inline void Activate(const float* gate, const float* up, int64_t n, float* out, const Act& act) {
+  for (int64_t i = 0; i < n; i += 16) {
+    const F32 u = LoadFirst(up + i, n - i, 0.0f);
+    const F32 v = gate != nullptr ? Mul(act(LoadFirst(gate + i, n - i, 0.0f)), u) : act(u);
+    StoreFirst(out + i, n - i, v);
+  }
+}
+
+// x / (1 + exp(-x))
+inline F32 SiluOf(F32 x) { return Div(x, Add(Set1(1.0f), Exp(Sub(Zero(), x)))); }
+
+void Silu(const float* gate, const float* up, int64_t n, float* out) { Activate(gate, up, n, out, SiluOf); }
+
+// 0.5 x (1 + tanh(u)) = x / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) (Hendrycks and Gimpel, 2016)
+void GeluTanh(const float* gate, const float* up, int64_t n, float* out) {
+  Activate(gate, up, n, out, [](F32 x) {
+    const F32 inner = Fma(Mul(Mul(x, x), x), Set1(0.044715f), x);
+    return Div(x, Add(Set1(1.0f), Exp(Mul(inner, Set1(-1.5957691216f)))));
+  });
+}
+
+void GeluErf(const float* gate, const float* up, int64_t n, float* out) {
+  Activate(gate, up, n, out, [](F32 x) {
+    const F32 half = Mul(x, Set1(0.5f));
+    return Fma(half, Erf(Mul(x, Set1(0.70710678f))), half);
+  });
+}
+
+// Partial sums of 256 in float lanes, their total in double: the error stays that of exp.
+double LogSumExp(const float* x, int64_t n, float inverse_temperature) {
+  F32 largest = Set1(-__builtin_inff());
+  for (int64_t i = 0; i < n; i += 16) largest = Max(LoadFirst(x + i, n - i, -__builtin_inff()), largest);
+  const float max = MaxLane(largest);
+  const F32 shift = Set1(max), inverse = Set1(inverse_temperature);
+  double total = 0;
+  for (int64_t base = 0; base < n; base += 256) {
+    F32 part = Zero();
+    const int64_t end = base + 256 < n ? base + 256 : n;
+    for (int64_t i = base; i < end; i += 16) {
+      const F32 v = LoadFirst(x + i, n - i, -__builtin_inff());
+      part = Add(part, Exp(Mul(Sub(v, shift), inverse)));
+    }
+    total += static_cast<double>(Sum(part));
+  }
+  return static_cast<double>(max) * static_cast<double>(inverse_temperature) + __builtin_log(total);
+}

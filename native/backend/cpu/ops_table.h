@@ -1,0 +1,25 @@
+// The table of one ISA, filled with the kernels above it. Included last by each kernels_<isa>.cc.
+
+constexpr KernelTable MakeTable(const char* name) {
+  return {
+      .name = name,
+      .quantized_bytes = sizeof(Quantized),
+      .linear_f32 = LinearF32,
+      .linear_s8 = LinearS8,
+      .rms_norm = RmsNorm,
+      .layer_norm = LayerNorm,
+      .quantize_row = QuantizeRow,
+      .rotate_blocks = RotateBlocks,
+      .pack_panel_s8 = PackPanelS8,
+      .quantize_head = QuantizeHead,
+      .quantize_head_s8 = QuantizeHeadS8,
+      .silu = Silu,
+      .gelu_tanh = GeluTanh,
+      .gelu_erf = GeluErf,
+      .attention_chunk_f32 = AttentionChunkF32,
+      .attention_chunk_s8 = AttentionChunkS8,
+      .attention_merge = AttentionMerge,
+      .attention_finish = AttentionFinish,
+      .log_sum_exp = LogSumExp,
+  };
+}

@@ -1,0 +1,144 @@
+// Sixteen float lanes in two ymm registers (AVX2, FMA, F16C). Included inside a namespace of its own by
+// kernels_avx2.cc. Sixteen registers: tiles are small.
+
+constexpr int kF32TileVectors = 2;
+constexpr int kGemmRows = 3;  // 3 x 4 ymm accumulators, 3 broadcasts, 1 weight: all 16 registers
+constexpr int kAttentionRows = 3;
+constexpr int kS8TileVectors = 1;
+constexpr int kS8Rows = 3;  // 3 x 4 ymm partial sums, 3 broadcasts, 1 weight; float sums are touched once a group
+constexpr int kScoreRows = 3;
+
+struct F32 {
+  __m256 lo, hi;
+};
+struct I32 {
+  __m256i lo, hi;
+};
+
+inline F32 Zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+inline F32 Set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline F32 Load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline void Store(float* p, F32 a) {
+  _mm256_storeu_ps(p, a.lo);
+  _mm256_storeu_ps(p + 8, a.hi);
+}
+inline F32 LoadHalf(const uint16_t* p) {
+  const __m128i* q = reinterpret_cast<const __m128i*>(p);
+  return {_mm256_cvtph_ps(_mm_loadu_si128(q)), _mm256_cvtph_ps(_mm_loadu_si128(q + 1))};
+}
+inline uint16_t HalfBits(float x) { return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT); }
+inline float HalfValue(uint16_t bits) { return _cvtsh_ss(bits); }
+inline F32 LoadS8(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+inline F32 Add(F32 a, F32 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+inline F32 Sub(F32 a, F32 b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+inline F32 Mul(F32 a, F32 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+inline F32 Div(F32 a, F32 b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+inline F32 Fma(F32 a, F32 b, F32 c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+inline F32 Max(F32 a, F32 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+inline F32 Min(F32 a, F32 b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+inline F32 Abs(F32 a) {
+  const __m256 bit = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(bit, a.lo), _mm256_andnot_ps(bit, a.hi)};
+}
+inline F32 CopySign(F32 magnitude, F32 sign) {
+  const __m256 bit = _mm256_set1_ps(-0.0f);
+  return {_mm256_or_ps(_mm256_andnot_ps(bit, magnitude.lo), _mm256_and_ps(bit, sign.lo)),
+          _mm256_or_ps(_mm256_andnot_ps(bit, magnitude.hi), _mm256_and_ps(bit, sign.hi))};
+}
+inline F32 SelectLess(F32 a, F32 b, F32 if_less, F32 otherwise) {
+  return {_mm256_blendv_ps(otherwise.lo, if_less.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
+          _mm256_blendv_ps(otherwise.hi, if_less.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))};
+}
+inline F32 SelectFirst(int n, F32 inside, F32 outside) {
+  const __m256i limit = _mm256_set1_epi32(n);
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i upper = _mm256_add_epi32(lanes, _mm256_set1_epi32(8));
+  return {_mm256_blendv_ps(outside.lo, inside.lo, _mm256_castsi256_ps(_mm256_cmpgt_epi32(limit, lanes))),
+          _mm256_blendv_ps(outside.hi, inside.hi, _mm256_castsi256_ps(_mm256_cmpgt_epi32(limit, upper)))};
+}
+inline I32 Round(F32 a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
+inline F32 FromInt(I32 a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+inline F32 Pow2(I32 n) {
+  const __m256i bias = _mm256_set1_epi32(127);
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.lo, bias), 23)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.hi, bias), 23))};
+}
+template <int kStride>
+inline __m256 Butterfly8(__m256 a) {
+  __m256 other;
+  if constexpr (kStride == 1) {
+    other = _mm256_permute_ps(a, 0xb1);
+  } else if constexpr (kStride == 2) {
+    other = _mm256_permute_ps(a, 0x4e);
+  } else {
+    other = _mm256_permute2f128_ps(a, a, 0x01);
+  }
+  constexpr int kUpper = kStride == 1 ? 0xaa : (kStride == 2 ? 0xcc : 0xf0);
+  return _mm256_blend_ps(_mm256_add_ps(a, other), _mm256_sub_ps(other, a), kUpper);
+}
+template <int kStride>
+inline F32 Butterfly(F32 a) {
+  if constexpr (kStride == 8) {
+    return {_mm256_add_ps(a.lo, a.hi), _mm256_sub_ps(a.lo, a.hi)};
+  } else {
+    return {Butterfly8<kStride>(a.lo), Butterfly8<kStride>(a.hi)};
+  }
+}
+inline I32 ClampQuantized(I32 a) {
+  const __m256i high = _mm256_set1_epi32(127), low = _mm256_set1_epi32(-127);
+  return {_mm256_max_epi32(_mm256_min_epi32(a.lo, high), low), _mm256_max_epi32(_mm256_min_epi32(a.hi, high), low)};
+}
+inline __m256i PackS16(I32 a) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8); }
+inline void StoreS8(int8_t* p, I32 a) {
+  const __m256i words = PackS16(a);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+inline int32_t SumInt(I32 a) {
+  const __m256i eight = _mm256_add_epi32(a.lo, a.hi);
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+}
+
+// Both sides are widened to int16: vpmaddwd is exact, where vpmaddubsw would saturate at offset weights
+// (255 * 127 * 2 > 32,767).
+using Quantized = int16_t;
+inline void StoreQuantized(Quantized* p, I32 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), PackS16(a)); }
+// Two partial sums a column (k 0,1 and k 2,3), four columns a register.
+struct DotAcc {
+  __m256i v[4];
+};
+struct DotWeights {
+  const __m128i* p;
+};
+struct DotInput {
+  __m256i v;
+};
+inline DotAcc DotInit(int32_t start) {
+  const __m256i one = _mm256_set1_epi64x(static_cast<uint32_t>(start));
+  return {{one, one, one, one}};
+}
+inline DotWeights DotLoad(const uint8_t* p) { return {reinterpret_cast<const __m128i*>(p)}; }
+inline DotInput DotBroadcast(const Quantized* p) {
+  int64_t quad;
+  __builtin_memcpy(&quad, p, 8);
+  return {_mm256_set1_epi64x(quad)};
+}
+inline void Dot(DotAcc& acc, DotWeights w, DotInput a) {
+  for (int i = 0; i < 4; ++i) {
+    const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128(w.p + i));
+    acc.v[i] = _mm256_add_epi32(acc.v[i], _mm256_madd_epi16(words, a.v));
+  }
+}
+// hadd interleaves the 128-bit halves: [c0 c1 c4 c5 | c2 c3 c6 c7]; the 64-bit permutation puts columns in order.
+inline I32 DotFinish(const DotAcc& acc) {
+  return {_mm256_permute4x64_epi64(_mm256_hadd_epi32(acc.v[0], acc.v[1]), 0xd8),
+          _mm256_permute4x64_epi64(_mm256_hadd_epi32(acc.v[2], acc.v[3]), 0xd8)};
+}

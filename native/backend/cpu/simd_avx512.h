@@ -1,0 +1,145 @@
+// Sixteen float lanes in one zmm register. Included inside a namespace of its own by kernels_avx512.cc and
+// kernels_avx512vnni.cc; KVASIR_SIMD_VNNI says which. What differs is the INT8 dot product alone.
+
+struct F32 {
+  __m512 v;
+};
+struct I32 {
+  __m512i v;
+};
+
+inline F32 Zero() { return {_mm512_setzero_ps()}; }
+inline F32 Set1(float x) { return {_mm512_set1_ps(x)}; }
+inline F32 Load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void Store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
+inline F32 LoadHalf(const uint16_t* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline uint16_t HalfBits(float x) { return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT); }
+inline float HalfValue(uint16_t bits) { return _cvtsh_ss(bits); }
+inline F32 LoadS8(const int8_t* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}
+inline F32 Add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline F32 Sub(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline F32 Mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline F32 Div(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline F32 Fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline F32 Max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline F32 Min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline F32 Abs(F32 a) { return {_mm512_abs_ps(a.v)}; }
+inline F32 CopySign(F32 magnitude, F32 sign) {
+  const __m512 bit = _mm512_set1_ps(-0.0f);
+  return {_mm512_or_ps(_mm512_andnot_ps(bit, magnitude.v), _mm512_and_ps(bit, sign.v))};
+}
+inline F32 SelectLess(F32 a, F32 b, F32 if_less, F32 otherwise) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), otherwise.v, if_less.v)};
+}
+inline F32 SelectFirst(int n, F32 inside, F32 outside) {
+  const __mmask16 mask = n >= 16 ? 0xffff : (n <= 0 ? 0 : static_cast<__mmask16>((1u << n) - 1));
+  return {_mm512_mask_blend_ps(mask, outside.v, inside.v)};
+}
+inline I32 Round(F32 a) { return {_mm512_cvtps_epi32(a.v)}; }
+inline F32 FromInt(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
+inline F32 Pow2(I32 n) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))};
+}
+template <int kStride>
+inline F32 Butterfly(F32 a) {
+  __m512 other;
+  __mmask16 upper;
+  if constexpr (kStride == 1) {
+    other = _mm512_permute_ps(a.v, 0xb1);
+    upper = 0xaaaa;
+  } else if constexpr (kStride == 2) {
+    other = _mm512_permute_ps(a.v, 0x4e);
+    upper = 0xcccc;
+  } else if constexpr (kStride == 4) {
+    other = _mm512_shuffle_f32x4(a.v, a.v, 0xb1);
+    upper = 0xf0f0;
+  } else {
+    other = _mm512_shuffle_f32x4(a.v, a.v, 0x4e);
+    upper = 0xff00;
+  }
+  return {_mm512_mask_sub_ps(_mm512_add_ps(a.v, other), upper, other, a.v)};
+}
+inline I32 ClampQuantized(I32 a) {
+  return {_mm512_max_epi32(_mm512_min_epi32(a.v, _mm512_set1_epi32(127)), _mm512_set1_epi32(-127))};
+}
+inline void StoreS8(int8_t* p, I32 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+inline int32_t SumInt(I32 a) { return _mm512_reduce_add_epi32(a.v); }
+
+constexpr int kF32TileVectors = 2;
+constexpr int kGemmRows = 12;  // 12 x 2 accumulators, 2 weights, 1 broadcast of 32 registers
+constexpr int kAttentionRows = 6;
+
+#ifdef KVASIR_SIMD_VNNI
+using Quantized = int8_t;
+constexpr int kS8TileVectors = 2;
+constexpr int kS8Rows = 6;  // 6 x 2 int32 sums and as many float sums, 2 weights, 1 broadcast: 27 of 32 registers
+constexpr int kScoreRows = 3;
+inline void StoreQuantized(Quantized* p, I32 a) { StoreS8(p, a); }
+using DotAcc = I32;
+struct DotWeights {
+  __m512i v;
+};
+struct DotInput {
+  __m512i v;
+};
+inline DotAcc DotInit(int32_t start) { return {_mm512_set1_epi32(start)}; }
+inline DotWeights DotLoad(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline DotInput DotBroadcast(const Quantized* p) {
+  int32_t quad;
+  __builtin_memcpy(&quad, p, 4);
+  return {_mm512_set1_epi32(quad)};
+}
+// Inline asm: GCC 12 spills the accumulators of _mm512_dpbusd_epi32 inside the loop.
+inline void Dot(DotAcc& acc, DotWeights w, DotInput a) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc.v) : "v"(w.v), "v"(a.v));
+}
+inline I32 DotFinish(const DotAcc& acc) { return acc; }
+#else
+// Without VNNI both sides are widened to int16: vpmaddwd is exact, where vpmaddubsw would saturate at offset weights.
+using Quantized = int16_t;
+constexpr int kS8TileVectors = 1;
+constexpr int kS8Rows = 8;  // 8 x 2 int32 sums, 8 float sums, 2 weights, 1 broadcast: 27 of 32 registers
+constexpr int kScoreRows = 3;
+inline void StoreQuantized(Quantized* p, I32 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
+}
+// Two partial sums a column: k 0,1 and k 2,3; columns 0..7 and 8..15.
+struct DotAcc {
+  __m512i lo, hi;
+};
+struct DotWeights {
+  __m512i lo, hi;
+};
+struct DotInput {
+  __m512i v;
+};
+inline DotAcc DotInit(int32_t start) {
+  const __m512i one = _mm512_set1_epi64(static_cast<uint32_t>(start));
+  return {one, one};
+}
+inline DotWeights DotLoad(const uint8_t* p) {
+  const __m256i* q = reinterpret_cast<const __m256i*>(p);
+  return {_mm512_cvtepu8_epi16(_mm256_loadu_si256(q)), _mm512_cvtepu8_epi16(_mm256_loadu_si256(q + 1))};
+}
+inline DotInput DotBroadcast(const Quantized* p) {
+  int64_t quad;
+  __builtin_memcpy(&quad, p, 8);
+  return {_mm512_set1_epi64(quad)};
+}
+inline void Dot(DotAcc& acc, DotWeights w, DotInput a) {
+  acc.lo = _mm512_add_epi32(acc.lo, _mm512_madd_epi16(w.lo, a.v));
+  acc.hi = _mm512_add_epi32(acc.hi, _mm512_madd_epi16(w.hi, a.v));
+}
+inline I32 DotFinish(const DotAcc& acc) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  return {_mm512_add_epi32(_mm512_permutex2var_epi32(acc.lo, even, acc.hi),
+                           _mm512_permutex2var_epi32(acc.lo, odd, acc.hi))};
+}
+#endif

@@ -1,0 +1,142 @@
+// Sixteen float lanes in plain C++: the oracle that every ISA must equal bit for bit.
+// Included inside a namespace of its own by kernels_scalar.cc, after <cmath> and core/half.h.
+// It refuses to be fast.
+
+constexpr int kGemmRows = 4;       // rows of a GEMM tile
+constexpr int kS8TileVectors = 2;  // 16-column vectors of an INT8 tile
+constexpr int kF32TileVectors = 2;
+constexpr int kS8Rows = 4;
+constexpr int kAttentionRows = 4;  // query rows that share one pass over V
+constexpr int kScoreRows = 3;
+using Quantized = int8_t;
+
+struct F32 {
+  float v[16];
+};
+struct I32 {
+  int32_t v[16];
+};
+
+template <typename Fn>
+inline F32 Map(const Fn& fn) {
+  F32 out;
+  for (int i = 0; i < 16; ++i) out.v[i] = fn(i);
+  return out;
+}
+
+inline F32 Zero() {
+  return Map([](int) { return 0.0f; });
+}
+inline F32 Set1(float x) {
+  return Map([=](int) { return x; });
+}
+inline F32 Load(const float* p) {
+  return Map([=](int i) { return p[i]; });
+}
+inline void Store(float* p, F32 a) {
+  for (int i = 0; i < 16; ++i) p[i] = a.v[i];
+}
+inline F32 LoadHalf(const uint16_t* p) {
+  return Map([=](int i) { return FloatFromHalf(p[i]); });
+}
+inline uint16_t HalfBits(float x) { return HalfFromFloat(x); }
+inline float HalfValue(uint16_t bits) { return FloatFromHalf(bits); }
+inline F32 LoadS8(const int8_t* p) {
+  return Map([=](int i) { return static_cast<float>(p[i]); });
+}
+inline F32 Add(F32 a, F32 b) {
+  return Map([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline F32 Sub(F32 a, F32 b) {
+  return Map([&](int i) { return a.v[i] - b.v[i]; });
+}
+inline F32 Mul(F32 a, F32 b) {
+  return Map([&](int i) { return a.v[i] * b.v[i]; });
+}
+inline F32 Div(F32 a, F32 b) {
+  return Map([&](int i) { return a.v[i] / b.v[i]; });
+}
+inline F32 Fma(F32 a, F32 b, F32 c) {
+  return Map([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
+}
+// As x86 does it: the second operand when they do not compare.
+inline F32 Max(F32 a, F32 b) {
+  return Map([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline F32 Min(F32 a, F32 b) {
+  return Map([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline F32 Abs(F32 a) {
+  return Map([&](int i) { return FloatFromBits(BitsFromFloat(a.v[i]) & 0x7fffffffu); });
+}
+inline F32 CopySign(F32 magnitude, F32 sign) {
+  return Map([&](int i) {
+    return FloatFromBits((BitsFromFloat(magnitude.v[i]) & 0x7fffffffu) | (BitsFromFloat(sign.v[i]) & 0x80000000u));
+  });
+}
+inline F32 SelectLess(F32 a, F32 b, F32 if_less, F32 otherwise) {
+  return Map([&](int i) { return a.v[i] < b.v[i] ? if_less.v[i] : otherwise.v[i]; });
+}
+// Lane i gets `inside` where i < n, else `outside`.
+inline F32 SelectFirst(int n, F32 inside, F32 outside) {
+  return Map([&](int i) { return i < n ? inside.v[i] : outside.v[i]; });
+}
+// Nearest even; what does not fit (NaN too) becomes INT32_MIN, as on x86.
+inline I32 Round(F32 a) {
+  I32 out;
+  for (int i = 0; i < 16; ++i) {
+    const float x = a.v[i];
+    out.v[i] = x >= -2147483648.0f && x < 2147483648.0f ? static_cast<int32_t>(std::nearbyintf(x)) : INT32_MIN;
+  }
+  return out;
+}
+inline F32 FromInt(I32 a) {
+  return Map([&](int i) { return static_cast<float>(a.v[i]); });
+}
+// 2^n for n in [-126, 127].
+inline F32 Pow2(I32 n) {
+  return Map([&](int i) { return FloatFromBits(static_cast<uint32_t>(n.v[i] + 127) << 23); });
+}
+// x[i] + x[i ^ kStride] in lanes with bit kStride clear, x[i ^ kStride] - x[i] in the others.
+template <int kStride>
+inline F32 Butterfly(F32 a) {
+  return Map([&](int i) {
+    const float other = a.v[i ^ kStride];
+    return (i & kStride) ? other - a.v[i] : a.v[i] + other;
+  });
+}
+inline void StoreQuantized(Quantized* p, I32 a) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(a.v[i] < -127 ? -127 : (a.v[i] > 127 ? 127 : a.v[i]));
+}
+inline void StoreS8(int8_t* p, I32 a) { StoreQuantized(p, a); }
+inline int32_t SumInt(I32 a) {
+  int32_t sum = 0;
+  for (int i = 0; i < 16; ++i) sum += a.v[i];
+  return sum;
+}
+inline I32 ClampQuantized(I32 a) {
+  for (int i = 0; i < 16; ++i) a.v[i] = a.v[i] < -127 ? -127 : (a.v[i] > 127 ? 127 : a.v[i]);
+  return a;
+}
+
+// 16 columns x 4 k of unsigned weights times 4 signed activations, added to 16 int32.
+using DotAcc = I32;
+struct DotWeights {
+  const uint8_t* p;
+};
+struct DotInput {
+  int8_t v[4];
+};
+inline DotAcc DotInit(int32_t start) {
+  DotAcc acc;
+  for (int i = 0; i < 16; ++i) acc.v[i] = start;
+  return acc;
+}
+inline DotWeights DotLoad(const uint8_t* p) { return {p}; }
+inline DotInput DotBroadcast(const Quantized* p) { return {{p[0], p[1], p[2], p[3]}}; }
+inline void Dot(DotAcc& acc, DotWeights w, DotInput a) {
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 4; ++j) acc.v[i] += static_cast<int32_t>(w.p[i * 4 + j]) * a.v[j];
+  }
+}
+inline I32 DotFinish(const DotAcc& acc) { return acc; }

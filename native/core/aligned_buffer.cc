@@ -1,0 +1,63 @@
+#include "core/aligned_buffer.h"
+
+#include <sys/mman.h>
+
+#include "core/error.h"
+
+namespace kvasir {
+
+namespace {
+constexpr size_t kHugePage = size_t{2} << 20;
+}
+
+AlignedBuffer::AlignedBuffer(size_t bytes, const std::string& purpose, bool lazy) : size_(bytes) {
+  if (bytes == 0) return;
+  // Over-allocated by one huge page so that the start can be aligned to one; the kernel backs only touched pages.
+  const bool huge = bytes >= kHugePage;
+  mapping_size_ = bytes + (huge ? kHugePage : 0);
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (lazy ? MAP_NORESERVE : 0);
+  mapping_ = mmap(nullptr, mapping_size_, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (mapping_ == MAP_FAILED) {
+    mapping_ = nullptr;
+    throw Error(ErrorCode::kInsufficientMemory, "The system refused " + std::to_string(bytes) + " bytes for " +
+                                                    purpose + "; close other programs or use a smaller model");
+  }
+  uintptr_t start = reinterpret_cast<uintptr_t>(mapping_);
+  if (huge) {
+    start = (start + kHugePage - 1) & ~(kHugePage - 1);
+#ifdef MADV_HUGEPAGE
+    madvise(reinterpret_cast<void*>(start), bytes, MADV_HUGEPAGE);
+#endif
+  }
+  data_ = reinterpret_cast<uint8_t*>(start);
+}
+
+AlignedBuffer::~AlignedBuffer() {
+  if (mapping_ != nullptr) munmap(mapping_, mapping_size_);
+}
+
+AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
+  if (this == &other) return *this;
+  if (mapping_ != nullptr) munmap(mapping_, mapping_size_);
+  data_ = other.data_;
+  size_ = other.size_;
+  mapping_ = other.mapping_;
+  mapping_size_ = other.mapping_size_;
+  other.data_ = nullptr;
+  other.size_ = 0;
+  other.mapping_ = nullptr;
+  other.mapping_size_ = 0;
+  return *this;
+}
+
+void* Arena::Take(size_t bytes) {
+  const size_t padded = Padded(bytes);
+  if (padded > buffer_.size() - used_) {
+    throw Error(ErrorCode::kInternal, "An arena was sized too small for its tensors");
+  }
+  void* part = buffer_.data() + used_;
+  used_ += padded;
+  return part;
+}
+
+}  // namespace kvasir

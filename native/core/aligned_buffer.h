@@ -1,0 +1,54 @@
+// Memory straight from the kernel: zeroed, page-aligned, returned to it at once when freed, on huge pages where they
+// exist. It refuses to grow: a buffer is as large as it was asked for. Not for small or short-lived objects.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace kvasir {
+
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  // Throws Error(kInsufficientMemory) naming `purpose`. With `lazy`, physical memory comes on first touch and the
+  // kernel does not check that all of it could.
+  AlignedBuffer(size_t bytes, const std::string& purpose, bool lazy = false);
+  ~AlignedBuffer();
+  AlignedBuffer(AlignedBuffer&& other) noexcept { *this = static_cast<AlignedBuffer&&>(other); }
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept;
+  AlignedBuffer(const AlignedBuffer&) = delete;
+  AlignedBuffer& operator=(const AlignedBuffer&) = delete;
+
+  uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+  void* mapping_ = nullptr;
+  size_t mapping_size_ = 0;
+};
+
+// Hands out 64-byte aligned parts of one buffer, in order. Sizes are summed first, so the buffer is exact.
+class Arena {
+ public:
+  static constexpr size_t kAlignment = 64;
+  static size_t Padded(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+  Arena() = default;
+  Arena(size_t bytes, const std::string& purpose) : buffer_(bytes, purpose) {}
+  // Throws Error(kInternal) when the arena was sized too small.
+  void* Take(size_t bytes);
+  template <typename T>
+  T* TakeArray(size_t count) {
+    return static_cast<T*>(Take(count * sizeof(T)));
+  }
+  size_t size() const { return buffer_.size(); }
+
+ private:
+  AlignedBuffer buffer_;
+  size_t used_ = 0;
+};
+
+}  // namespace kvasir

@@ -1,0 +1,58 @@
+// The engine's helper threads. One caller at a time hands out a range of tasks and works along; helpers spin briefly
+// for the next range (the ops of a decode step follow each other within microseconds) and then park.
+// It refuses to queue: there is one job at a time, and tasks must not throw.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace kvasir {
+
+class ThreadPool {
+ public:
+  // n_threads counts the caller: n_threads - 1 helpers are started.
+  explicit ThreadPool(int n_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(helpers_.size()) + 1; }
+
+  // Calls fn(task, thread) for every task in [0, n_tasks), thread in [0, size()). Tasks are claimed one by one, so
+  // uneven ones balance; which thread runs a task must not change its result. Returns when all are done.
+  template <typename Fn>
+  void ParallelFor(int64_t n_tasks, const Fn& fn) {
+    if (n_tasks <= 1 || helpers_.empty()) {
+      for (int64_t task = 0; task < n_tasks; ++task) fn(task, 0);
+      return;
+    }
+    Run(n_tasks, [](const void* context, int64_t task, int thread) {
+      (*static_cast<const Fn*>(context))(task, thread);
+    }, &fn);
+  }
+
+ private:
+  using TaskFn = void (*)(const void* context, int64_t task, int thread);
+  void Run(int64_t n_tasks, TaskFn fn, const void* context);
+  void Helper(int thread);
+  void ClaimTasks(int thread);
+
+  std::vector<std::thread> helpers_;
+  // The job. Written by the caller before `generation_` moves on.
+  TaskFn fn_ = nullptr;
+  const void* context_ = nullptr;
+  int64_t n_tasks_ = 0;
+  alignas(64) std::atomic<int64_t> next_task_{0};
+  alignas(64) std::atomic<int> helpers_running_{0};
+  alignas(64) std::atomic<uint64_t> generation_{0};
+  std::atomic<int> parked_{0};
+  std::atomic<bool> stopping_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+};
+
+}  // namespace kvasir

@@ -1,0 +1,55 @@
+// What the graph needs to know of an architecture: one transformer with parameters. lib/architectures/ fills it in;
+// this room never looks at a family's name. Mirrors ModelSpec of lib/native.ts.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace kvasir {
+
+struct ModelSpec {
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;
+  int64_t n_layers = 0;
+  int64_t n_heads = 0;
+  int64_t n_kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t ffn_size = 0;
+  int64_t max_positions = 0;
+  NormKind norm = NormKind::kRms;
+  float norm_eps = 0;
+  ActivationKind activation = ActivationKind::kSilu;
+  bool gated = false;
+  RopeKind rope = RopeKind::kNone;
+  std::vector<float> inverse_frequencies;  // [rope_dim / 2]
+  float attention_scale = 0;               // 0: 1 / sqrt(head_dim)
+
+  int64_t padded_head_dim() const { return (head_dim + 15) / 16 * 16; }
+  int64_t qkv_size() const { return (n_heads + 2 * n_kv_heads) * head_dim; }
+  // Throws Error(kModelFormat | kUnsupportedArchitecture) for sizes that cannot be.
+  void Check() const;
+};
+
+// Where one canonical tensor lies in a container; see lib/native.ts.
+struct TensorSource {
+  std::string name;
+  bool transposed = false;
+  int64_t row_offset = 0;
+};
+
+using TensorMap = std::map<std::string, TensorSource>;
+
+struct LoadOptions {
+  Dtype dtype = Dtype::kInt8;
+  Dtype kv_dtype = Dtype::kInt8;
+  int64_t context_length = 0;  // longest sequence
+  int64_t kv_capacity = 0;     // positions of the paged cache over all sequences
+  int threads = 0;
+  std::string isa;
+};
+
+}  // namespace kvasir

@@ -1,0 +1,17 @@
+// A window into the graph that generates: when a sink is set, each intermediate tensor is shown to it as it is
+// computed. Without one the graph pays a branch an op. Sinks copy; they never write.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace kvasir {
+
+class TapSink {
+ public:
+  virtual ~TapSink() = default;
+  // values [rows, columns] f32. Names: "embed", "layers.N.<op>", "final_norm", "logits"; see transformer.cc.
+  virtual void Record(const std::string& name, const float* values, int64_t rows, int64_t columns) = 0;
+};
+
+}  // namespace kvasir

@@ -1,0 +1,36 @@
+// Reads canonical tensors from a container: resolves names, checks shapes, undoes transposed storage.
+// It gives float32 rows and knows neither quantization nor what a tensor is for.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "io/container.h"
+#include "model/model_spec.h"
+
+namespace kvasir {
+
+class TensorReader {
+ public:
+  TensorReader(const Container& container, const TensorMap& tensors);
+
+  bool Has(const std::string& name) const { return tensors_.count(name) != 0; }
+  // Throws Error(kModelFormat) when the tensor is missing or is not [rows, columns].
+  void CheckShape(const std::string& name, int64_t rows, int64_t columns) const;
+  // Rows [first, first + rows) of a checked tensor to out [rows, columns]. A transposed tensor is read whole once and
+  // kept until another one is asked for.
+  void ReadRows(const std::string& name, int64_t first, int64_t rows, int64_t columns, float* out);
+
+ private:
+  const TensorSource& Source(const std::string& name) const;
+  const TensorInfo& Info(const std::string& name) const;
+
+  const Container& container_;
+  const TensorMap& tensors_;
+  std::map<std::string, int> uses_;  // canonical tensors that read from a stored one (3 for a fused QKV)
+  std::string whole_name_;
+  std::vector<float> whole_;  // as stored: [in, out]
+};
+
+}  // namespace kvasir

@@ -1,0 +1,131 @@
+#include "runtime/engine.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace kvasir {
+
+Engine::Engine(std::unique_ptr<Transformer> transformer)
+    : transformer_(std::move(transformer)), cancellation_(std::make_unique<CancellationToken>()) {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+Engine::~Engine() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void Engine::Submit(StepRequest request, std::function<void(StepResult)> done) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (busy_) throw Error(ErrorCode::kInternal, "A step is running already");
+    busy_ = true;
+    cancellation_ = std::make_unique<CancellationToken>();
+    request_ = std::move(request);
+    done_ = std::move(done);
+  }
+  wake_.notify_one();
+}
+
+void Engine::Cancel(int32_t sequence) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  cancelled_.insert(sequence);
+  if (!request_) return;
+  for (const BatchSequence& s : request_->batch.sequences) {
+    if (cancelled_.count(s.id) == 0) return;
+  }
+  cancellation_->Cancel();
+}
+
+KvCache& Engine::cache() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (busy_) throw Error(ErrorCode::kInternal, "Sequences cannot change while a step runs");
+  return transformer_->cache();
+}
+
+void Engine::FreeSequence(int32_t sequence) {
+  cache().Free(sequence);
+  std::lock_guard<std::mutex> lock(mutex_);
+  cancelled_.erase(sequence);
+}
+
+void Engine::Loop() {
+  for (;;) {
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [&] { return stopping_ || request_; });
+      if (!request_) return;
+    }
+    StepResult result = Run(*request_);
+    std::function<void(StepResult)> done;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      request_.reset();
+      done = std::move(done_);
+      busy_ = false;
+    }
+    done(std::move(result));
+  }
+}
+
+StepResult Engine::Run(const StepRequest& request) {
+  StepResult result;
+  const size_t rows = request.batch.rows.size();
+  const int64_t vocab = transformer_->spec().vocab_size;
+  result.candidates = std::min(kCandidates, vocab);
+  result.candidate_ids.resize(rows * static_cast<size_t>(result.candidates));
+  result.candidate_logits.resize(result.candidate_ids.size());
+  result.log_sum_exp.resize(rows);
+  result.log_sum_exp_1.resize(rows);
+  result.target_logits.assign(rows, std::nanf(""));
+  result.full.resize(rows);
+  try {
+    if (request.temperatures.size() != rows || request.full_logits.size() != rows || request.targets.size() != rows) {
+      throw Error(ErrorCode::kInternal, "A step's row options disagree with its rows");
+    }
+    transformer_->Forward(request.batch, cancellation_.get(), nullptr,
+                          [&](int64_t first, int64_t n_rows, const float* logits) {
+                            Summarize(request, first, n_rows, logits, &result);
+                          });
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) {
+      result.cancelled = true;
+    } else {
+      result.error = error;
+    }
+  } catch (const std::exception& error) {
+    result.error = Error(ErrorCode::kInternal, error.what());
+  }
+  return result;
+}
+
+void Engine::Summarize(const StepRequest& request, int64_t first, int64_t n_rows, const float* logits,
+                       StepResult* result) {
+  const int64_t vocab = transformer_->spec().vocab_size;
+  summaries_.resize(static_cast<size_t>(n_rows));
+  for (int64_t i = 0; i < n_rows; ++i) {
+    const size_t row = static_cast<size_t>(first + i);
+    const float temperature = request.temperatures[row];
+    const size_t offset = row * static_cast<size_t>(result->candidates);
+    summaries_[static_cast<size_t>(i)] = {
+        .temperature = temperature > 0 ? temperature : 1.0f,
+        .ids = result->candidate_ids.data() + offset,
+        .logits = result->candidate_logits.data() + offset,
+    };
+    const float* values = logits + i * vocab;
+    if (request.full_logits[row] != 0) result->full[row].assign(values, values + vocab);
+    const int32_t target = request.targets[row];
+    if (target >= 0 && target < vocab) result->target_logits[row] = values[target];
+  }
+  transformer_->backend().Summarize(logits, n_rows, vocab, result->candidates, summaries_.data());
+  for (int64_t i = 0; i < n_rows; ++i) {
+    result->log_sum_exp[static_cast<size_t>(first + i)] = summaries_[static_cast<size_t>(i)].log_sum_exp;
+    result->log_sum_exp_1[static_cast<size_t>(first + i)] = summaries_[static_cast<size_t>(i)].log_sum_exp_1;
+  }
+}
+
+}  // namespace kvasir

@@ -1,0 +1,75 @@
+// Runs one batch step at a time on a thread of its own, so that neither the caller nor its event loop ever computes.
+// It reduces each wanted row of logits to what sampling needs. What to run next is its caller's decision.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "core/cancellation.h"
+#include "model/transformer.h"
+
+namespace kvasir {
+
+struct StepRequest {
+  Batch batch;
+  // One entry per row of batch.rows:
+  std::vector<float> temperatures;   // of log_sum_exp; 0 counts as 1
+  std::vector<uint8_t> full_logits;  // 1: return the whole row
+  std::vector<int32_t> targets;      // token whose logit is returned, or -1
+};
+
+struct StepResult {
+  bool cancelled = false;
+  std::optional<Error> error;  // nothing was appended
+  int64_t candidates = 0;
+  std::vector<int32_t> candidate_ids;    // [rows * candidates]
+  std::vector<float> candidate_logits;   // the same
+  std::vector<double> log_sum_exp;       // [rows] at the row's temperature
+  std::vector<double> log_sum_exp_1;     // [rows] at temperature 1
+  std::vector<float> target_logits;      // [rows] or NaN
+  std::vector<std::vector<float>> full;  // [rows] empty or [vocab]
+};
+
+class Engine {
+ public:
+  static constexpr int64_t kCandidates = 256;
+
+  explicit Engine(std::unique_ptr<Transformer> transformer);
+  // Waits for the running step.
+  ~Engine();
+
+  const Transformer& transformer() const { return *transformer_; }
+  // `done` runs on the engine's thread. Throws Error(kInternal) while a step runs.
+  void Submit(StepRequest request, std::function<void(StepResult)> done);
+  // The step stops between layers once all its sequences are cancelled. Thread-safe.
+  void Cancel(int32_t sequence);
+
+  // Between steps only: during one they throw Error(kInternal).
+  KvCache& cache();
+  void FreeSequence(int32_t sequence);
+
+ private:
+  void Loop();
+  StepResult Run(const StepRequest& request);
+  void Summarize(const StepRequest& request, int64_t first, int64_t n_rows, const float* logits, StepResult* result);
+
+  std::unique_ptr<Transformer> transformer_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool busy_ = false;
+  bool stopping_ = false;
+  std::optional<StepRequest> request_;
+  std::function<void(StepResult)> done_;
+  std::set<int32_t> cancelled_;  // sequences
+  std::unique_ptr<CancellationToken> cancellation_;
+  std::vector<LogitsSummary> summaries_;
+  std::thread thread_;
+};
+
+}  // namespace kvasir

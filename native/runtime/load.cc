@@ -1,0 +1,49 @@
+#include "runtime/load.h"
+
+#include "core/error.h"
+
+namespace kvasir {
+
+namespace {
+
+void CheckOptions(const ModelSpec& spec, const LoadOptions& options) {
+  spec.Check();
+  if (options.context_length < 1 || options.context_length > spec.max_positions) {
+    throw Error(ErrorCode::kInvalidOption, "contextLength is " + std::to_string(options.context_length) +
+                                               ", but this model has positions for 1.." +
+                                               std::to_string(spec.max_positions));
+  }
+  if (options.kv_capacity < options.context_length || options.kv_capacity > (int64_t{1} << 31)) {
+    throw Error(ErrorCode::kInvalidOption, "The KV cache must hold at least one context and at most 2^31 positions");
+  }
+}
+
+std::unique_ptr<Backend> BackendFor(const ModelSpec& spec, const LoadOptions& options) {
+  return MakeCpuBackend(options.threads, options.isa, options.context_length, spec.padded_head_dim());
+}
+
+}  // namespace
+
+MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options) {
+  CheckOptions(spec, options);
+  LoadOptions one_thread = options;
+  one_thread.threads = 1;
+  const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
+  const KvLayout layout = {options.kv_dtype, spec.n_layers, spec.n_kv_heads, spec.head_dim, spec.padded_head_dim()};
+  const int64_t pages = (options.kv_capacity + kKvPagePositions - 1) / kKvPagePositions;
+  return {PredictWeightBytes(spec, tensors, options, *backend).total, pages * layout.PageBytes(),
+          Transformer::ScratchBytes(spec, options, backend->quantized_bytes())};
+}
+
+std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const TensorMap& tensors,
+                                             const LoadOptions& options, const Container& container,
+                                             const CancellationToken& cancellation,
+                                             const std::function<void(int64_t, int64_t)>& progress) {
+  CheckOptions(spec, options);
+  std::unique_ptr<Backend> backend = BackendFor(spec, options);
+  std::unique_ptr<Weights> weights =
+      LoadWeights(spec, tensors, options, container, *backend, cancellation, progress);
+  return std::make_unique<Transformer>(spec, std::move(weights), std::move(backend), options);
+}
+
+}  // namespace kvasir

@@ -1,0 +1,27 @@
+// From an open container to a model that is ready to run.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "core/cancellation.h"
+#include "io/container.h"
+#include "model/transformer.h"
+
+namespace kvasir {
+
+struct MemoryPrediction {
+  int64_t weights = 0;
+  int64_t kv = 0;  // all pages of the cache; they take physical memory on first touch
+  int64_t scratch = 0;
+};
+
+MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options);
+
+// Throws Error as LoadWeights does, kInvalidOption for a thread count or ISA that cannot be.
+std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const TensorMap& tensors,
+                                             const LoadOptions& options, const Container& container,
+                                             const CancellationToken& cancellation,
+                                             const std::function<void(int64_t, int64_t)>& progress);
+
+}  // namespace kvasir
