@@ -1,0 +1,191 @@
+/**
+ * Continuous batching over one native model: requests queue, join the running ones when pages suffice, and every step
+ * holds the next tokens of all of them. All calls of sequence operations come from the one loop below, between steps.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { KvasirError } from '../errors.js';
+import type { NativeModel, StepResult } from '../native.js';
+import { MAX_STEP_TOKENS, Pace } from './pace.js';
+import { Pages } from './pages.js';
+import { planStep, type StepPlan } from './plan.js';
+import type { Request } from './request.js';
+
+/** Sequences in one step. */
+const MAX_ACTIVE = Math.min(64, MAX_STEP_TOKENS);
+/** Sampling may hold the event loop so long; then the rest of the step's rows waits for the next turn. */
+const SAMPLING_SLICE_MS = 2;
+
+export class Engine {
+  readonly #native: NativeModel;
+  readonly #pages: Pages;
+  readonly #pace = new Pace();
+  /** First come, first served. Also requests that were suspended. */
+  #queue: Request[] = [];
+  /** Those that hold a sequence. */
+  #active: Request[] = [];
+  #inFlight: StepPlan | undefined;
+  #loop: Promise<void> | undefined;
+  #disposed: Promise<void> | undefined;
+
+  constructor(native: NativeModel, contextLength: number) {
+    this.#native = native;
+    this.#pages = new Pages(native, contextLength);
+  }
+
+  /** Throws CONTEXT_OVERFLOW when the request can never run, DISPOSED after `dispose`. */
+  submit(request: Request): void {
+    this.throwIfDisposed();
+    if (!this.#pages.canEverHold(request.positions)) {
+      throw overflowError(request.positions, this.#native.info.kvCapacity, 'the KV cache', 'kvCapacity');
+    }
+    this.#queue.push(request);
+    this.wake();
+  }
+
+  /** Ends a request: it leaves within one step, the others go on. */
+  cancel(request: Request): void {
+    if (request.settled) return;
+    request.abort();
+    this.#stopNative(request);
+    this.wake();
+  }
+
+  /** Something changed: a request came, ended, or somebody reads on. */
+  wake(): void {
+    this.#loop ??= this.#run();
+  }
+
+  /** The owner of kept sequences is gone. */
+  disown(owner: object): void {
+    if (this.#disposed) return;
+    this.#pages.disown(owner);
+  }
+
+  throwIfDisposed(): void {
+    if (this.#disposed) throw disposedError();
+  }
+
+  /** Ends all requests with DISPOSED, waits for the running step and frees the native model. Idempotent. */
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#shutDown();
+    return this.#disposed;
+  }
+
+  async #shutDown(): Promise<void> {
+    for (const request of [...this.#active, ...this.#queue]) {
+      request.fail(disposedError());
+      this.#stopNative(request);
+    }
+    await this.#loop;
+    await this.#native.dispose();
+  }
+
+  #stopNative(request: Request): void {
+    const running = this.#inFlight?.slices.some((slice) => slice.request === request);
+    if (!running || request.sequence === undefined) return;
+    request.interrupted = true;
+    this.#native.cancelSequence(request.sequence);
+  }
+
+  async #run(): Promise<void> {
+    try {
+      // generate() calls of one turn of the event loop start in one step.
+      await nextTurn();
+      while (!this.#disposed) {
+        this.#retire();
+        this.#admit();
+        const plan = planStep(this.#active, this.#pace);
+        if (!plan) return;
+        await this.#step(plan);
+      }
+    } catch (error) {
+      for (const request of [...this.#active, ...this.#queue]) request.fail(error);
+      this.#active = [];
+      this.#queue = [];
+    } finally {
+      // In the same turn as the decision to stop: a wake-up after it starts the next loop.
+      this.#loop = undefined;
+    }
+  }
+
+  #retire(): void {
+    for (const request of this.#active)
+      if (request.settled) this.#pages.release(request, !request.interrupted);
+    this.#active = this.#active.filter((request) => !request.settled);
+    this.#queue = this.#queue.filter((request) => !request.settled);
+  }
+
+  #admit(): void {
+    while (this.#active.length < MAX_ACTIVE) {
+      const next = this.#queue.find((request) => !request.paused);
+      if (!next) return;
+      if (this.#pages.place(next, this.#active, performance.now())) {
+        this.#queue = this.#queue.filter((request) => request !== next);
+        this.#active.push(next);
+      } else if (!this.#suspendOne()) {
+        return;
+      }
+    }
+  }
+
+  /** A request whose output nobody reads gives its pages to those who wait. */
+  #suspendOne(): boolean {
+    const idle = this.#active.find((request) => request.paused);
+    if (!idle) return false;
+    this.#pages.suspend(idle);
+    this.#active = this.#active.filter((request) => request !== idle);
+    this.#queue.push(idle);
+    return true;
+  }
+
+  async #step(plan: StepPlan): Promise<void> {
+    const started = performance.now();
+    this.#inFlight = plan;
+    let result: StepResult;
+    try {
+      result = await this.#native.step(plan.batch);
+    } catch (error) {
+      for (const { request } of plan.slices) {
+        request.fail(error);
+        // Its sequence may have met what broke the step; it is not kept for others.
+        this.#pages.release(request, false);
+      }
+      return;
+    } finally {
+      this.#inFlight = undefined;
+    }
+    const now = performance.now();
+    if (result.cancelled) return;
+    this.#pace.record(plan.promptTokens, now - started);
+    for (const { request, count } of plan.slices) request.computed += count;
+    await deliver(plan, result, now);
+  }
+}
+
+/** Hands every request its rows. */
+async function deliver(plan: StepPlan, result: StepResult, now: number): Promise<void> {
+  let turnStarted = performance.now();
+  for (const { request, firstRow, rows } of plan.slices) {
+    if (rows === 0 || request.settled) continue;
+    try {
+      request.take(result, firstRow, rows, now);
+    } catch (error) {
+      request.fail(error);
+    }
+    if (performance.now() - turnStarted < SAMPLING_SLICE_MS) continue;
+    await nextTurn();
+    turnStarted = performance.now();
+  }
+}
+
+export function disposedError(): KvasirError {
+  return new KvasirError('DISPOSED', 'The model was disposed: load it again to go on.');
+}
+
+export function overflowError(needed: number, available: number, what: string, option: string): KvasirError {
+  return new KvasirError(
+    'CONTEXT_OVERFLOW',
+    `The request needs ${needed} tokens, but ${what} holds ${available}. Shorten it or load with a larger ${option}.`,
+    { details: { tokens: needed, limit: available } },
+  );
+}

@@ -1,0 +1,113 @@
+/**
+ * Sequences that outlive their requests, so that a later prompt with the same beginning starts from them. At most one
+ * context's worth of tokens is kept, the least recently used go first; those that belong to a living owner (a session)
+ * stay until their pages are needed.
+ */
+
+export interface Prefix {
+  sequence: number;
+  /** [length] ids that the sequence holds. */
+  tokens: Int32Array;
+}
+
+interface Entry extends Prefix {
+  owner: WeakRef<object> | undefined;
+}
+
+/** The first `length` positions of a sequence. */
+export interface SharedPrefix {
+  sequence: number;
+  length: number;
+}
+
+/** Sharing less than this is not worth a copied page. */
+const MIN_SHARED = 4;
+
+export class PrefixCache {
+  /** Least recently used first. */
+  #entries: Entry[] = [];
+  readonly #maxTokens: number;
+  readonly #free: (sequence: number) => void;
+
+  constructor(maxTokens: number, free: (sequence: number) => void) {
+    this.#maxTokens = maxTokens;
+    this.#free = free;
+  }
+
+  get sequences(): readonly Prefix[] {
+    return this.#entries;
+  }
+
+  /** Marks as just used. */
+  touch(sequence: number): void {
+    const entry = this.#entries.find((e) => e.sequence === sequence);
+    if (!entry) return;
+    this.#entries = this.#entries.filter((e) => e !== entry);
+    this.#entries.push(entry);
+  }
+
+  /** Takes over a sequence, and drops what it makes superfluous. */
+  keep(sequence: number, tokens: Int32Array, owner: object | undefined): void {
+    for (const entry of [...this.#entries]) {
+      const sameOwner = owner !== undefined && entry.owner?.deref() === owner;
+      const ownerless = entry.owner?.deref() === undefined;
+      if (sameOwner || (ownerless && sharedLength(entry.tokens, tokens) === entry.tokens.length))
+        this.#drop(entry);
+    }
+    this.#entries.push({ sequence, tokens, owner: owner && new WeakRef(owner) });
+    this.#trim();
+  }
+
+  /** The owner needs its sequence no longer. */
+  disown(owner: object): void {
+    for (const entry of this.#entries) if (entry.owner?.deref() === owner) entry.owner = undefined;
+    this.#trim();
+  }
+
+  /** Frees the sequence that will be missed least, but never `spared`. False when there is none. */
+  evict(spared: number | undefined): boolean {
+    const others = this.#entries.filter((entry) => entry.sequence !== spared);
+    const victim = others.find((entry) => entry.owner?.deref() === undefined) ?? others[0];
+    if (victim) this.#drop(victim);
+    return victim !== undefined;
+  }
+
+  /** Gives a sequence away to a request. False when it is not kept here. */
+  take(sequence: number): boolean {
+    const count = this.#entries.length;
+    this.#entries = this.#entries.filter((entry) => entry.sequence !== sequence);
+    return this.#entries.length < count;
+  }
+
+  #trim(): void {
+    const loose = this.#entries.filter((entry) => entry.owner?.deref() === undefined);
+    let tokens = loose.reduce((sum, entry) => sum + entry.tokens.length, 0);
+    for (const entry of loose) {
+      if (tokens <= this.#maxTokens) return;
+      tokens -= entry.tokens.length;
+      this.#drop(entry);
+    }
+  }
+
+  #drop(entry: Entry): void {
+    this.#entries = this.#entries.filter((e) => e !== entry);
+    this.#free(entry.sequence);
+  }
+}
+
+/** The sequence that shares the most leading tokens with `prompt`; at least one token is left to compute. */
+export function longestPrefix(prompt: Int32Array, among: Iterable<Prefix>): SharedPrefix | undefined {
+  let best: SharedPrefix | undefined;
+  for (const { sequence, tokens } of among) {
+    const length = Math.min(sharedLength(tokens, prompt), prompt.length - 1);
+    if (length >= MIN_SHARED && length > (best?.length ?? 0)) best = { sequence, length };
+  }
+  return best;
+}
+
+function sharedLength(a: Int32Array, b: Int32Array): number {
+  const end = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < end && a[length] === b[length]) length++;
+  return length;
+}

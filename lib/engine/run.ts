@@ -1,0 +1,188 @@
+/**
+ * What `generate` returns: one object to iterate, await, both or neither. It holds output between the engine and its
+ * reader, and asks the engine to wait when nobody reads.
+ */
+import { Deferred } from './deferred.js';
+import type { GeneratedLogprob } from '../generation/logprobs.js';
+
+export interface GenerationChunk {
+  /** Whole characters; '' only when many tokens brought no text. */
+  text: string;
+  /** Ids behind this chunk. Text that is held back (half a character, what may be a stop string) comes later. */
+  tokens: number[];
+  /** One for each of `tokens`, when `logprobs` asked for them. */
+  logprobs?: GeneratedLogprob[];
+}
+
+/** `stop`: end of text or a stop string. `length`: maxTokens or the context is used up. `abort`: signal, or left loop. */
+export type FinishReason = 'stop' | 'length' | 'abort' | 'tool_calls';
+
+export interface GenerationResult {
+  /** Without the stop string. */
+  text: string;
+  /** What was generated, without the end-of-text token; the tokens of a stop string are there. */
+  tokens: number[];
+  finishReason: FinishReason;
+  usage: {
+    promptTokens: number;
+    /** Length of `tokens`. */
+    completionTokens: number;
+    /** Prompt tokens that were found in the cache. */
+    cachedTokens: number;
+  };
+  timings: {
+    /** From `generate()` to the first token; 0 when there was none. */
+    ttftMs: number;
+    /** Prompt tokens that were computed, per second; 0 when the prompt was not finished. */
+    prefillTokensPerSecond: number;
+    /** Tokens after the first, per second; 0 when there are fewer than two. */
+    decodeTokensPerSecond: number;
+  };
+  /** One per generated token, when `logprobs` asked for them. */
+  logprobs?: GeneratedLogprob[];
+}
+
+/** Output that nobody has read: beyond either bound the request pauses, unless somebody awaits its result. */
+const MAX_UNREAD_TOKENS = 1024;
+const MAX_UNREAD_CHARACTERS = 65_536;
+/** Tokens without any text (special ones) go out at this number. */
+const TEXTLESS_TOKENS = 16;
+
+interface Waiting {
+  resolve(result: IteratorResult<GenerationChunk, undefined>): void;
+  reject(error: unknown): void;
+}
+
+/** Iterate it, await it, both or neither. */
+export interface Generation extends Promise<GenerationResult>, AsyncIterable<GenerationChunk> {}
+
+export class GenerationRun implements Generation {
+  readonly [Symbol.toStringTag] = 'GenerationRun';
+  readonly #result = new Deferred<GenerationResult>();
+  /** Somebody reads again, or awaits. */
+  #onDemand: () => void = () => {};
+  #onCancel: () => void = () => {};
+  #text = '';
+  #tokens: number[] = [];
+  #logprobs: GeneratedLogprob[] = [];
+  #waiting: Waiting[] = [];
+  #state: 'open' | 'ended' | 'failed' | 'left' = 'open';
+  #error: unknown;
+  #awaited = false;
+
+  /** From here to `fail` is the producer's side; callers see a `Generation`. */
+  attach(handlers: { onDemand: () => void; onCancel: () => void }): void {
+    this.#onDemand = handlers.onDemand;
+    this.#onCancel = handlers.onCancel;
+  }
+
+  /** Output waits unread beyond the bound: produce no more until `onDemand`. */
+  get full(): boolean {
+    if (this.#awaited || this.#state !== 'open') return false;
+    return this.#tokens.length >= MAX_UNREAD_TOKENS || this.#text.length >= MAX_UNREAD_CHARACTERS;
+  }
+
+  push(token: number, text: string, logprob: GeneratedLogprob | undefined): void {
+    if (this.#state !== 'open') return;
+    this.#text += text;
+    this.#tokens.push(token);
+    if (logprob) this.#logprobs.push(logprob);
+    this.#serve();
+  }
+
+  /** @param text what was held back until now. */
+  finish(result: GenerationResult, text: string): void {
+    if (this.#state === 'open') {
+      this.#text += text;
+      this.#state = 'ended';
+    }
+    this.#result.resolve(result);
+    this.#serve();
+  }
+
+  fail(error: unknown): void {
+    if (this.#state === 'open') {
+      this.#state = 'failed';
+      this.#error = error;
+    }
+    this.#result.reject(error);
+    this.#serve();
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: awaiting the run gives its result
+  then<A = GenerationResult, B = never>(
+    onFulfilled?: ((result: GenerationResult) => A | PromiseLike<A>) | null,
+    onRejected?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    if (!this.#awaited) {
+      this.#awaited = true;
+      this.#onDemand();
+    }
+    return this.#result.promise.then(onFulfilled, onRejected);
+  }
+
+  catch<B = never>(
+    onRejected?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<GenerationResult | B> {
+    return this.then(null, onRejected);
+  }
+
+  finally(onFinally?: (() => void) | null): Promise<GenerationResult> {
+    this.then(null, () => {});
+    return this.#result.promise.finally(onFinally);
+  }
+
+  /** All iterators of a run read from the same output. Leaving the loop ends the run with `abort`. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<GenerationChunk, undefined> {
+    const iterator: AsyncIterableIterator<GenerationChunk, undefined> = {
+      next: () =>
+        new Promise((resolve, reject) => {
+          this.#waiting.push({ resolve, reject });
+          this.#serve();
+        }),
+      return: async () => {
+        this.#leave();
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  #leave(): void {
+    const open = this.#state === 'open';
+    this.#state = 'left';
+    this.#text = '';
+    this.#tokens = [];
+    this.#logprobs = [];
+    this.#serve();
+    if (open) this.#onCancel();
+  }
+
+  /** Gives waiting readers what there is. */
+  #serve(): void {
+    while (this.#waiting.length > 0) {
+      const chunk = this.#takeChunk();
+      if (chunk) this.#waiting.shift()?.resolve({ done: false, value: chunk });
+      else if (this.#state === 'open') return;
+      else if (this.#state === 'failed') {
+        this.#state = 'left';
+        this.#waiting.shift()?.reject(this.#error);
+      } else this.#waiting.shift()?.resolve({ done: true, value: undefined });
+    }
+  }
+
+  #takeChunk(): GenerationChunk | undefined {
+    const over = this.#state !== 'open';
+    const ready = this.#text !== '' || this.#tokens.length >= (over ? 1 : TEXTLESS_TOKENS);
+    if (!ready) return undefined;
+    const wasFull = this.full;
+    const chunk: GenerationChunk = { text: this.#text, tokens: this.#tokens };
+    if (this.#logprobs.length > 0) chunk.logprobs = this.#logprobs;
+    this.#text = '';
+    this.#tokens = [];
+    this.#logprobs = [];
+    if (wasFull) this.#onDemand();
+    return chunk;
+  }
+}
