@@ -32,7 +32,10 @@
     {
       "target_name": "kvasir",
       "sources": ["<!@(node scripts/sources.mjs core isa:scalar addon)"],
-      "conditions": [["target_arch=='x64'", { "dependencies": ["kvasir_avx2"] }]]
+      "conditions": [
+        ["target_arch=='x64'", { "dependencies": ["kvasir_avx2"] }],
+        ["OS=='linux'", { "ldflags": ["-Wl,--version-script=<(module_root_dir)/native/addon/exports.map"] }]
+      ]
     }
   ]
 }

@@ -91,11 +91,26 @@ describe('compiler flags', () => {
     const built = kernels.map(({ path }) => join(objects, `${path}.o`)).filter((path) => existsSync(path));
     if (process.arch === 'x64') expect(built.length).toBe(kernels.length);
     for (const path of built) {
+      const isa = /kernels_(\w+)\.cc\.o$/.exec(path)?.[1];
+      // What lives in a namespace of its own instruction set cannot be mistaken for another's.
+      const own = new RegExp(`^(?:[^(<]* )?kvasir::cpu::isa_${isa}::`);
       const symbols = execFileSync('nm', ['--defined-only', '-C', path], { encoding: 'utf8' }).split('\n');
+      const shared = symbols
+        .map((line) => /^\w+ [WVu] (.*)$/.exec(line)?.[1] ?? '')
+        .filter((name) => name !== '');
       expect(
-        symbols.filter((line) => / [WVu] /.test(line)),
+        shared.filter((name) => !own.test(name)),
         basename(path),
       ).toEqual([]);
+    }
+  });
+
+  it('show Node the entry points and nothing else', () => {
+    if (process.platform !== 'linux') return;
+    for (const name of ['kvasir.node', 'kvasir_testing.node']) {
+      const args = ['-D', '--defined-only', '--format=just-symbols', join(checkout, 'build/Release', name)];
+      const symbols = execFileSync('nm', args, { encoding: 'utf8' }).trim().split('\n');
+      expect(symbols.sort(), name).toEqual(['napi_register_module_v1', 'node_api_module_get_api_version_v1']);
     }
   });
 });
