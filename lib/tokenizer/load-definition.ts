@@ -1,6 +1,6 @@
 /** Reads a tokenizer definition from its source. Called on the worker thread. */
 import { KvasirError } from '../errors.js';
-import type { NativeAddon } from '../native.js';
+import { type Container, fromNative, native } from '../native.js';
 import type { TokenizerDefinition } from './definition.js';
 import { definitionFromGguf } from './gguf-vocabulary.js';
 import type { TokenizerSource } from './source.js';
@@ -9,12 +9,19 @@ import { definitionFromFiles } from './tokenizer-files.js';
 /** Throws MODEL_NOT_FOUND, MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE. */
 export async function loadDefinition(source: TokenizerSource): Promise<TokenizerDefinition> {
   if (source.kind === 'tokenizer-json') return definitionFromFiles(source);
-  const border = (await import('../native.js')) as unknown as { loadNative: () => NativeAddon };
-  const container = await border.loadNative().openContainer([source.path]);
+  const container = await openContainer(source.path);
   try {
     return definitionFromGguf(container);
   } finally {
     container.close();
+  }
+}
+
+async function openContainer(path: string): Promise<Container> {
+  try {
+    return await native().openContainer([path]);
+  } catch (error) {
+    throw fromNative(error);
   }
 }
 

@@ -1,0 +1,92 @@
+/** Requests to the hub: the token, redirects, time limits, and what a status means. */
+import { KvasirError } from '../errors.js';
+
+const defaultEndpoint = 'https://huggingface.co';
+const mostRedirects = 5;
+
+/** The hub cannot be reached at all (as against: it answered, and said no). */
+export function unreachable(endpoint: string, cause: unknown): KvasirError {
+  const reason = cause instanceof Error ? deepest(cause).message : String(cause);
+  return new KvasirError('DOWNLOAD', `The hub ${endpoint} cannot be reached: ${reason}.`, { cause });
+}
+
+function deepest(error: Error): Error {
+  return error.cause instanceof Error && error.cause.message !== '' ? deepest(error.cause) : error;
+}
+
+/** HF_HUB_OFFLINE: 1, true, yes or on. */
+export function isOffline(env: NodeJS.ProcessEnv = process.env): boolean {
+  return /^(1|true|yes|on)$/i.test(env.HF_HUB_OFFLINE ?? '');
+}
+
+export class Endpoint {
+  readonly url: string;
+  readonly #token: string | undefined;
+
+  constructor(env: NodeJS.ProcessEnv = process.env) {
+    this.url = (env.HF_ENDPOINT || defaultEndpoint).replace(/\/+$/, '');
+    this.#token = env.HF_TOKEN?.trim() || undefined;
+    if (!URL.canParse(this.url)) {
+      throw new KvasirError('INVALID_OPTION', `HF_ENDPOINT is no URL: "${this.url}".`);
+    }
+  }
+
+  /** Where the bytes of a file are. */
+  fileUrl(repository: string, revision: string, name: string): string {
+    return `${this.url}/${repository}/resolve/${revision}/${name.split('/').map(encodeURIComponent).join('/')}`;
+  }
+
+  /**
+   * Like `fetch`, with redirects followed here: the token goes to the endpoint's own origin only, and never from https
+   * to http. Rejects with what `fetch` rejects with.
+   */
+  async fetch(url: string, init: RequestInit = {}): Promise<Response> {
+    let target = new URL(url);
+    for (let hop = 0; hop <= mostRedirects; ++hop) {
+      const headers = new Headers(init.headers);
+      headers.delete('authorization');
+      if (this.#token && target.origin === new URL(this.url).origin) {
+        headers.set('authorization', `Bearer ${this.#token}`);
+      }
+      const response = await fetch(target, { ...init, headers, redirect: 'manual' });
+      const location = response.headers.get('location');
+      if (response.status < 300 || response.status >= 400 || response.status === 304 || location === null)
+        return response;
+      await response.body?.cancel();
+      const next = new URL(location, target);
+      if (target.protocol === 'https:' && next.protocol !== 'https:') {
+        throw new KvasirError(
+          'DOWNLOAD',
+          `${target.origin} redirects to the unencrypted ${next.origin}: refused.`,
+        );
+      }
+      target = next;
+    }
+    throw new KvasirError('DOWNLOAD', `${url} redirects more than ${mostRedirects} times.`);
+  }
+}
+
+/** What an answer other than success means for the user; undefined when it is worth another try. */
+export function refusal(status: number, what: string): KvasirError | undefined {
+  if (status === 401 || status === 403) {
+    return new KvasirError(
+      'DOWNLOAD',
+      `The hub refuses ${what} (status ${status}): it does not exist, or it is private or gated. ` +
+        'For the latter accept its terms on the hub and set HF_TOKEN to a token that may read it.',
+      { details: { status } },
+    );
+  }
+  if (status === 404 || status === 410) {
+    return new KvasirError(
+      'MODEL_NOT_FOUND',
+      `The hub has no ${what} (status ${status}): check its spelling.`,
+      {
+        details: { status },
+      },
+    );
+  }
+  if (status === 408 || status === 429 || status >= 500) return undefined;
+  return new KvasirError('DOWNLOAD', `The hub answered ${what} with status ${status}.`, {
+    details: { status },
+  });
+}

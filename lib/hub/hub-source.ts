@@ -1,0 +1,192 @@
+/** Fetches a repository of the hub, or one file of it, into the cache. Listing is the hub package's, bytes are ours. */
+import { KvasirError } from '../errors.js';
+import { CachedRepository, fileSize } from './cache.js';
+import { prepareFolder } from './disk.js';
+import { Endpoint, refusal, unreachable } from './endpoint.js';
+import { shardNames } from './local-files.js';
+import { withLock } from './lock.js';
+import type { PullProgress } from './model-files.js';
+import { checkRelativeName } from './reference.js';
+import { Transfer, type TransferOptions } from './transfer.js';
+
+export interface FetchOptions extends Pick<TransferOptions, 'retryDelays' | 'stallMs'> {
+  signal?: AbortSignal;
+  onProgress?: (progress: PullProgress) => void;
+}
+
+export interface Fetched {
+  /** Snapshot folder. */
+  folder: string;
+  downloadedBytes: number;
+}
+
+interface Listed {
+  name: string;
+  bytes: number;
+  /** Name of the blob: the sha256 of an LFS file, else git's own hash. */
+  oid: string;
+  kind: 'sha256' | 'git-sha1';
+}
+
+const listingTimeoutMs = 20_000;
+/** What a model folder is made of; weights are added by what the repository has. */
+const wanted = [
+  'config.json',
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'chat_template.jinja',
+];
+const shardIndex = 'model.safetensors.index.json';
+
+export class HubSource {
+  readonly #endpoint = new Endpoint();
+  readonly #cache: CachedRepository;
+  #downloaded = 0;
+  /** The hub has answered: it is there. */
+  listed = false;
+
+  constructor(
+    readonly repository: string,
+    readonly options: FetchOptions,
+  ) {
+    this.#cache = new CachedRepository(repository);
+  }
+
+  /** Config, weights and tokenizer; in a repository of GGUF files its only one. */
+  async fetchModel(): Promise<Fetched> {
+    const { revision, files } = await this.#list();
+    const fetch = (name: string): Promise<string> => this.#fetchFile(revision, files, name);
+    const found = wanted.filter((name) => files.has(name));
+    const weights = [...files.keys()].filter((name) => name.endsWith('.safetensors') && !name.includes('/'));
+    const ggufs = [...files.keys()].filter((name) => name.endsWith('.gguf'));
+    let names: string[];
+    if (files.has('config.json') && files.has('model.safetensors')) names = [...found, 'model.safetensors'];
+    else if (files.has('config.json') && files.has(shardIndex)) {
+      names = [...found, shardIndex, ...(await shardNames(await fetch(shardIndex)))];
+    } else if (files.has('config.json') && weights.length === 1) names = [...found, ...weights];
+    else if (ggufs.length === 1) names = ggufs;
+    else throw this.#noModel(ggufs);
+    for (const name of names) await fetch(name);
+    return this.#done(revision);
+  }
+
+  async fetchSingle(name: string): Promise<Fetched> {
+    const { revision, files } = await this.#list();
+    await this.#fetchFile(revision, files, name);
+    return this.#done(revision);
+  }
+
+  async #done(revision: string): Promise<Fetched> {
+    await this.#cache.setCurrent(revision);
+    return { folder: this.#cache.snapshot(revision), downloadedBytes: this.#downloaded };
+  }
+
+  #noModel(ggufs: readonly string[]): KvasirError {
+    const hint =
+      ggufs.length > 0
+        ? `it has ${ggufs.length} GGUF files, name one: hf:${this.repository}:${ggufs[0]} (others: ${ggufs.slice(1, 12).join(', ')})`
+        : 'it has neither config.json with .safetensors nor a GGUF file';
+    return new KvasirError(
+      'MODEL_NOT_FOUND',
+      `${this.repository} on the hub cannot be loaded as it is: ${hint}.`,
+    );
+  }
+
+  /** The newest revision and its files. Throws DOWNLOAD or MODEL_NOT_FOUND. */
+  async #list(): Promise<{ revision: string; files: Map<string, Listed> }> {
+    const { listFiles, modelInfo } = await import('@huggingface/hub');
+    const limit = AbortSignal.timeout(listingTimeoutMs);
+    const signal = this.options.signal ? AbortSignal.any([limit, this.options.signal]) : limit;
+    const access = {
+      hubUrl: this.#endpoint.url,
+      fetch: ((url: string, init?: RequestInit) =>
+        this.#endpoint.fetch(url, { ...init, signal })) as typeof fetch,
+    };
+    try {
+      const { sha: revision } = await modelInfo({
+        ...access,
+        name: this.repository,
+        revision: 'main',
+        additionalFields: ['sha'],
+      });
+      if (typeof revision !== 'string' || !/^[\w.-]*\w[\w.-]*$/.test(revision))
+        throw new Error('it names no revision');
+      const files = new Map<string, Listed>();
+      for await (const entry of listFiles({ ...access, repo: this.repository, revision, recursive: true })) {
+        const oid = entry.lfs?.oid ?? entry.oid;
+        if (entry.type !== 'file' || oid === undefined) continue;
+        files.set(entry.path, {
+          name: entry.path,
+          bytes: entry.size,
+          oid,
+          kind: entry.lfs ? 'sha256' : 'git-sha1',
+        });
+      }
+      this.listed = true;
+      return { revision, files };
+    } catch (cause) {
+      this.options.signal?.throwIfAborted();
+      if (cause instanceof KvasirError) throw cause;
+      const status = (cause as { statusCode?: number }).statusCode;
+      throw (status && refusal(status, this.repository)) || unreachable(this.#endpoint.url, cause);
+    }
+  }
+
+  /** Path of the file in the snapshot. */
+  async #fetchFile(revision: string, files: ReadonlyMap<string, Listed>, name: string): Promise<string> {
+    const listed = files.get(name);
+    if (listed === undefined) {
+      const similar = [...files.keys()].filter((other) => other.endsWith('.gguf')).slice(0, 12);
+      const hint = similar.length > 0 ? ` Its GGUF files are ${similar.join(', ')}.` : '';
+      throw new KvasirError('MODEL_NOT_FOUND', `${this.repository} on the hub has no file "${name}".${hint}`);
+    }
+    checkRelativeName(name);
+    if (!/^[0-9a-f]{40,64}$/.test(listed.oid) || !Number.isSafeInteger(listed.bytes) || listed.bytes < 0) {
+      throw new KvasirError('DOWNLOAD', `The hub lists "${name}" with a hash or size that is none.`);
+    }
+    const blob = this.#cache.blob(listed.oid);
+    await prepareFolder(this.#cache.folder, 0);
+    await prepareFolder(this.#cache.blob('..'), 0);
+    await withLock(`${blob}.lock`, this.options.signal, async () => {
+      if ((await fileSize(blob)) === listed.bytes) return;
+      await this.#transfer(revision, listed, blob);
+    });
+    return this.#cache.link(listed.oid, revision, name);
+  }
+
+  async #transfer(revision: string, listed: Listed, blob: string): Promise<void> {
+    const { signal, onProgress, retryDelays, stallMs } = this.options;
+    const { name, bytes, oid, kind } = listed;
+    const transfer = new Transfer(
+      {
+        name,
+        bytes,
+        blob,
+        url: this.#endpoint.fileUrl(this.repository, revision, name),
+        hash: { kind, hex: oid },
+      },
+      {
+        endpoint: this.#endpoint,
+        signal,
+        retryDelays,
+        stallMs,
+        onProgress: throttled(bytes, (phase, loaded) =>
+          onProgress?.({ phase, file: name, loaded, total: bytes }),
+        ),
+      },
+    );
+    this.#downloaded += await transfer.run();
+  }
+}
+
+/** Lets through a report every 50 ms, and the last one. */
+function throttled(total: number, report: NonNullable<TransferOptions['onProgress']>): typeof report {
+  let last = 0;
+  return (phase, loaded) => {
+    const now = performance.now();
+    if (now - last < 50 && loaded !== total) return;
+    last = now;
+    report(phase, loaded);
+  };
+}

@@ -1,0 +1,111 @@
+/** Finds the files of a model in a folder, or takes a single `.gguf`. Reads nothing but the list of shards. */
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { KvasirError } from '../errors.js';
+import type { GgufFiles, HfFolderFiles, ModelFiles } from './model-files.js';
+import { checkRelativeName, unknownReference } from './reference.js';
+
+const shardIndex = 'model.safetensors.index.json';
+
+export function ggufFiles(path: string, displayName = basename(path, '.gguf')): GgufFiles {
+  return { kind: 'gguf', root: dirname(path), weights: [path], displayName };
+}
+
+function cannotRead(path: string, cause: unknown): KvasirError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const what =
+    code === 'EACCES' || code === 'EPERM'
+      ? `No permission to read ${path}: give this user read access to it`
+      : `Cannot read ${path}: ${message}`;
+  return new KvasirError('MODEL_NOT_FOUND', `${what}.`, { cause });
+}
+
+/** Names of the shards that the index lists, in order. Throws MODEL_FORMAT. */
+export async function shardNames(indexPath: string): Promise<string[]> {
+  let map: unknown;
+  try {
+    map = (JSON.parse(await readFile(indexPath, 'utf8')) as { weight_map?: unknown } | null)?.weight_map;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cannotRead(indexPath, cause);
+    throw new KvasirError('MODEL_FORMAT', `${indexPath} is not valid JSON: ${cause.message}`, { cause });
+  }
+  const names = typeof map === 'object' && map !== null ? [...new Set(Object.values(map))].sort() : [];
+  if (names.length === 0 || names.some((name) => typeof name !== 'string')) {
+    throw new KvasirError(
+      'MODEL_FORMAT',
+      `${indexPath} must have a "weight_map" from tensors to file names.`,
+    );
+  }
+  for (const name of names) checkRelativeName(name);
+  return names;
+}
+
+async function weightFiles(root: string, names: ReadonlySet<string>): Promise<string[]> {
+  if (names.has('model.safetensors')) return [join(root, 'model.safetensors')];
+  if (names.has(shardIndex)) {
+    const shards = await shardNames(join(root, shardIndex));
+    const missing = shards.filter((shard) => !names.has(shard));
+    if (missing.length > 0) {
+      throw new KvasirError(
+        'MODEL_FORMAT',
+        `${root} lacks ${missing.length} of ${shards.length} weight files: ${missing.join(', ')}.`,
+      );
+    }
+    return shards.map((shard) => join(root, shard));
+  }
+  const others = [...names].filter((name) => name.endsWith('.safetensors'));
+  if (others.length === 1) return [join(root, others[0]!)];
+  const found =
+    others.length === 0 ? 'no .safetensors file' : `${others.length} .safetensors files and no ${shardIndex}`;
+  throw new KvasirError('MODEL_FORMAT', `${root} has ${found}: the weights cannot be told.`);
+}
+
+/** Throws MODEL_NOT_FOUND (no such folder, no permission) or MODEL_FORMAT (something is missing). */
+export async function folderFiles(root: string, displayName = basename(root)): Promise<ModelFiles> {
+  let names: Set<string>;
+  try {
+    names = new Set(await readdir(root));
+  } catch (cause) {
+    throw cannotRead(root, cause);
+  }
+  if (!names.has('config.json')) {
+    const ggufs = [...names].filter((name) => name.endsWith('.gguf'));
+    if (ggufs.length === 1) return ggufFiles(join(root, ggufs[0]!), displayName);
+    const hint = ggufs.length > 1 ? ` Name one of its GGUF files: ${ggufs.join(', ')}.` : '';
+    throw new KvasirError('MODEL_FORMAT', `${root} has no config.json, so it is no model folder.${hint}`);
+  }
+  const optional = (name: string): string | undefined => (names.has(name) ? join(root, name) : undefined);
+  const files: HfFolderFiles = {
+    kind: 'hf-folder',
+    root,
+    config: join(root, 'config.json'),
+    weights: await weightFiles(root, names),
+    tokenizer: optional('tokenizer.json'),
+    tokenizerConfig: optional('tokenizer_config.json'),
+    generationConfig: optional('generation_config.json'),
+    chatTemplate: optional('chat_template.jinja'),
+    displayName,
+  };
+  return files;
+}
+
+/** A folder or a `.gguf` file that the user names. Throws MODEL_NOT_FOUND or MODEL_FORMAT. */
+export async function localFiles(path: string): Promise<ModelFiles> {
+  const absolute = resolve(path);
+  try {
+    const real = await realpath(absolute);
+    const info = await stat(real);
+    if (info.isDirectory()) return await folderFiles(absolute);
+    if (absolute.endsWith('.gguf') || real.endsWith('.gguf')) return ggufFiles(absolute);
+  } catch (cause) {
+    if (cause instanceof KvasirError) throw cause;
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'ENAMETOOLONG') throw cannotRead(absolute, cause);
+    const onHub = /^[\w.-]+\/[\w.-]+$/.test(path) ? ` (on the hub? then write hf:${path})` : '';
+    throw unknownReference(path, `There is no such alias, folder or file${onHub}`);
+  }
+  throw new KvasirError(
+    'MODEL_FORMAT',
+    `${absolute} is no .gguf file and no folder. For a .safetensors file give the folder that holds it and its config.json.`,
+  );
+}
