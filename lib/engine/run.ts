@@ -48,6 +48,16 @@ const MAX_UNREAD_CHARACTERS = 65_536;
 /** Tokens without any text (special ones) go out at this number. */
 const TEXTLESS_TOKENS = 16;
 
+/** Who fills a run. Called at once, not in a later microtask. */
+export interface Producer {
+  /** Somebody reads again, or awaits: go on. */
+  onDemand(): void;
+  /** The reader left the loop. */
+  onCancel(): void;
+  /** The outcome is there; `undefined`: it failed. */
+  onSettled?(result: GenerationResult | undefined): void;
+}
+
 interface Waiting {
   resolve(result: IteratorResult<GenerationChunk, undefined>): void;
   reject(error: unknown): void;
@@ -59,9 +69,7 @@ export interface Generation extends Promise<GenerationResult>, AsyncIterable<Gen
 export class GenerationRun implements Generation {
   readonly [Symbol.toStringTag] = 'GenerationRun';
   readonly #result = new Deferred<GenerationResult>();
-  /** Somebody reads again, or awaits. */
-  #onDemand: () => void = () => {};
-  #onCancel: () => void = () => {};
+  #producer: Producer | undefined;
   #text = '';
   #tokens: number[] = [];
   #logprobs: GeneratedLogprob[] = [];
@@ -69,11 +77,16 @@ export class GenerationRun implements Generation {
   #state: 'open' | 'ended' | 'failed' | 'left' = 'open';
   #error: unknown;
   #awaited = false;
+  #settled = false;
 
   /** From here to `fail` is the producer's side; callers see a `Generation`. */
-  attach(handlers: { onDemand: () => void; onCancel: () => void }): void {
-    this.#onDemand = handlers.onDemand;
-    this.#onCancel = handlers.onCancel;
+  attach(producer: Producer): void {
+    this.#producer = producer;
+  }
+
+  /** The outcome is there. */
+  get settled(): boolean {
+    return this.#settled;
   }
 
   /** Output waits unread beyond the bound: produce no more until `onDemand`. */
@@ -92,21 +105,27 @@ export class GenerationRun implements Generation {
 
   /** @param text what was held back until now. */
   finish(result: GenerationResult, text: string): void {
+    if (this.#settled) return;
+    this.#settled = true;
     if (this.#state === 'open') {
       this.#text += text;
       this.#state = 'ended';
     }
     this.#result.resolve(result);
     this.#serve();
+    this.#producer?.onSettled?.(result);
   }
 
   fail(error: unknown): void {
+    if (this.#settled) return;
+    this.#settled = true;
     if (this.#state === 'open') {
       this.#state = 'failed';
       this.#error = error;
     }
     this.#result.reject(error);
     this.#serve();
+    this.#producer?.onSettled?.(undefined);
   }
 
   // biome-ignore lint/suspicious/noThenProperty: awaiting the run gives its result
@@ -116,7 +135,7 @@ export class GenerationRun implements Generation {
   ): Promise<A | B> {
     if (!this.#awaited) {
       this.#awaited = true;
-      this.#onDemand();
+      this.#producer?.onDemand();
     }
     return this.#result.promise.then(onFulfilled, onRejected);
   }
@@ -156,7 +175,7 @@ export class GenerationRun implements Generation {
     this.#tokens = [];
     this.#logprobs = [];
     this.#serve();
-    if (open) this.#onCancel();
+    if (open) this.#producer?.onCancel();
   }
 
   /** Gives waiting readers what there is. */
@@ -182,7 +201,7 @@ export class GenerationRun implements Generation {
     this.#text = '';
     this.#tokens = [];
     this.#logprobs = [];
-    if (wasFull) this.#onDemand();
+    if (wasFull) this.#producer?.onDemand();
     return chunk;
   }
 }

@@ -1,0 +1,97 @@
+/**
+ * From a prompt and its options to a run: encodes off the JS thread, then hands the request to the engine. An abort
+ * takes effect at once, before, while and after that.
+ */
+import type { SamplerBuffers } from '../generation/sampler.js';
+import { fromNative } from '../native.js';
+import { type GenerateSettings, invalidOption } from '../options.js';
+import { type Engine, overflowError } from './engine.js';
+import { GenerationRequest, type Vocabulary } from './generation-request.js';
+import type { CacheUse } from './request.js';
+import { type Generation, type GenerationResult, GenerationRun } from './run.js';
+
+/** What all generations of a model share. */
+export interface Generator {
+  engine: Engine;
+  contextLength: number;
+  vocabulary: Vocabulary;
+  buffers: SamplerBuffers;
+}
+
+export interface Launch {
+  /** Gives the ids of the prompt; rejects when the signal is aborted. */
+  encode(signal: AbortSignal): Promise<Int32Array>;
+  settings: GenerateSettings;
+  cache: CacheUse;
+  /** Called at once when the outcome is there; `undefined`: it failed. */
+  onSettled?(result: GenerationResult | undefined): void;
+}
+
+export function launch(generator: Generator, { encode, settings, cache, onSettled }: Launch): Generation {
+  const createdAt = performance.now();
+  const run = new GenerationRun();
+  const encoding = new AbortController();
+  let request: GenerationRequest | undefined;
+  const end = () => {
+    encoding.abort();
+    if (request) generator.engine.cancel(request);
+    else run.finish(nothing(settings), '');
+  };
+  const { signal } = settings;
+  run.attach({
+    onDemand: () => generator.engine.wake(),
+    onCancel: end,
+    onSettled: (result) => {
+      signal?.removeEventListener('abort', end);
+      onSettled?.(result);
+    },
+  });
+  const submit = (prompt: Int32Array) => {
+    if (run.settled) return;
+    checkPrompt(prompt, generator);
+    const { contextLength, vocabulary, buffers } = generator;
+    request = new GenerationRequest({
+      run,
+      prompt,
+      settings,
+      contextLength,
+      vocabulary,
+      buffers,
+      cache,
+      createdAt,
+    });
+    generator.engine.submit(request);
+  };
+  if (signal?.aborted) {
+    end();
+    return run;
+  }
+  signal?.addEventListener('abort', end, { once: true });
+  encode(encoding.signal)
+    .then(submit)
+    .catch((error) => run.fail(fromNative(error)));
+  return run;
+}
+
+/** Throws INVALID_OPTION or CONTEXT_OVERFLOW. */
+function checkPrompt(prompt: Int32Array, { contextLength, vocabulary }: Generator): void {
+  if (prompt.length === 0) throw invalidOption('prompt', 'empty', 'at least one token long');
+  const wrong = prompt.find((id) => id < 0 || id >= vocabulary.size);
+  if (wrong !== undefined) throw invalidOption('prompt', wrong, `token ids from 0 to ${vocabulary.size - 1}`);
+  if (prompt.length > contextLength) {
+    throw overflowError(prompt.length, contextLength, 'the context', 'contextLength');
+  }
+}
+
+/** The outcome of a run that was aborted before its prompt was known. */
+function nothing(settings: GenerateSettings): GenerationResult {
+  const result: GenerationResult = {
+    text: '',
+    tokens: [],
+    finishReason: 'abort',
+    usage: { promptTokens: 0, completionTokens: 0, cachedTokens: 0 },
+    timings: { ttftMs: 0, prefillTokensPerSecond: 0, decodeTokensPerSecond: 0 },
+  };
+  if (settings.logprobs !== undefined) result.logprobs = [];
+  return result;
+}

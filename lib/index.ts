@@ -1,0 +1,18 @@
+/** The public API, nothing else. */
+export { KvasirError, type KvasirErrorCode } from './errors.js';
+export type { FinishReason, Generation, GenerationChunk, GenerationResult } from './engine/run.js';
+export type { GeneratedLogprob, TokenLogprob } from './generation/logprobs.js';
+export type { MemoryInfo, ModelInfo } from './info.js';
+export { Model } from './model.js';
+export type { GenerateOptions, LoadOptions, LoadProgress } from './options.js';
+export type { Message, Prompt } from './prompt.js';
+export type { ScoreOptions, ScoreResult } from './score.js';
+export { ChatSession, type SessionOptions } from './session.js';
+export {
+  type ChatTemplateOptions,
+  type DecodeOptions,
+  type EncodeOptions,
+  type StreamingDecoder,
+  type StreamingDecoderOptions,
+  Tokenizer,
+} from './tokenizer/tokenizer.js';

@@ -1,0 +1,88 @@
+/** What a loaded model says about itself. */
+import type { ModelDescription } from './formats/index.js';
+import type { NativeModelInfo } from './native.js';
+
+/** All in bytes. */
+export interface MemoryInfo {
+  /** Weights, KV cache and scratch, computed before the load. */
+  predicted: number;
+  /** The same, as they lie in memory now. Pages of the KV cache become resident when they are first used. */
+  actual: number;
+  /** Parts of `actual`. `scales` is a part of `weights`. */
+  weights: number;
+  scales: number;
+  kv: number;
+  scratch: number;
+}
+
+export interface ModelInfo {
+  /** What the reference resolved to: alias, `org/name`, folder or file name. */
+  name: string;
+  /** 'llama', 'gpt2', ... */
+  architecture: string;
+  /** Weights, a tied embedding counted once. */
+  parameters: number;
+  layers: number;
+  /** Rows of the embedding: token ids are below it. */
+  vocabSize: number;
+  /** How the file stores most of its weights. */
+  storedDtype: string;
+  /** How they lie in memory. */
+  dtype: 'int8' | 'fp32';
+  kvDtype: 'int8' | 'fp32';
+  device: 'cpu';
+  /** Why the device is not a faster one. */
+  deviceReason: string;
+  /** The kernel table that runs: 'scalar', 'avx2', 'avx512vnni', ... */
+  kernels: string;
+  threads: number;
+  /** Longest sequence, in tokens. */
+  contextLength: number;
+  /** Tokens that all sequences may hold together. */
+  kvCapacity: number;
+  /** Bytes that one token takes in the KV cache. */
+  kvBytesPerToken: number;
+  memory: Readonly<MemoryInfo>;
+}
+
+export interface EffectiveOptions {
+  dtype: 'int8' | 'fp32';
+  kvDtype: 'int8' | 'fp32';
+  contextLength: number;
+}
+
+export function describeLoaded(
+  name: string,
+  description: ModelDescription,
+  options: EffectiveOptions,
+  native: NativeModelInfo,
+  predicted: number,
+  deviceReason: string,
+): ModelInfo {
+  const kv = native.kvCapacity * native.kvBytesPerToken;
+  return Object.freeze({
+    name,
+    architecture: description.architecture,
+    parameters: description.parameters,
+    layers: description.spec.nLayers,
+    vocabSize: description.spec.vocabSize,
+    storedDtype: description.storedDtype,
+    dtype: options.dtype,
+    kvDtype: options.kvDtype,
+    device: 'cpu',
+    deviceReason,
+    kernels: native.kernels,
+    threads: native.threads,
+    contextLength: options.contextLength,
+    kvCapacity: native.kvCapacity,
+    kvBytesPerToken: native.kvBytesPerToken,
+    memory: Object.freeze({
+      predicted,
+      actual: native.weightBytes + kv + native.scratchBytes,
+      weights: native.weightBytes,
+      scales: native.scaleBytes,
+      kv,
+      scratch: native.scratchBytes,
+    }),
+  });
+}

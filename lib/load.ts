@@ -1,0 +1,144 @@
+/** `Model.load`: from a reference to a native model and its tokenizer, or to one error with nothing left behind. */
+import { KvasirError } from './errors.js';
+import { describeModel, type ModelDescription } from './formats/index.js';
+import { type ModelFiles, resolveModel } from './hub/index.js';
+import { describeLoaded, type ModelInfo } from './info.js';
+import { availableMemory } from './memory.js';
+import { type Container, fromNative, type NativeLoadOptions, type NativeModel, native } from './native.js';
+import { DEFAULT_CONTEXT_LENGTH, invalidOption, type LoadOptions } from './options.js';
+import { Tokenizer } from './tokenizer/tokenizer.js';
+
+export interface LoadedModel {
+  info: ModelInfo;
+  native: NativeModel;
+  tokenizer: Tokenizer;
+  description: ModelDescription;
+}
+
+/** Throws what `Model.load` throws. `options` are validated already. */
+export async function loadModel(reference: string, options: LoadOptions): Promise<LoadedModel> {
+  const { signal, onProgress } = options;
+  signal?.throwIfAborted();
+  const deviceReason = chooseDevice(options.device ?? 'auto');
+  const addon = native();
+  const files = await resolveModel(reference, { signal, onProgress });
+  signal?.throwIfAborted();
+  const container = await addon.openContainer(files.weights).catch((error) => {
+    throw fromNative(error);
+  });
+  try {
+    const description = await describeModel(files, container);
+    signal?.throwIfAborted();
+    const effective = effectiveOptions(options, description.spec.maxPositions);
+    const predicted = checkMemory(description, effective);
+    const loaded = await loadBoth(files, container, description, effective, options);
+    const info = describeLoaded(
+      files.displayName,
+      description,
+      effective,
+      loaded.native.info,
+      predicted,
+      deviceReason,
+    );
+    return { ...loaded, info, description };
+  } catch (error) {
+    throw fromNative(error);
+  } finally {
+    container.close();
+  }
+}
+
+/** Why the model runs on the CPU. Throws DEVICE_UNAVAILABLE when a GPU was asked for. */
+function chooseDevice(device: NonNullable<LoadOptions['device']>): string {
+  const reason = 'this build has no CUDA backend';
+  if (device === 'cpu') return "device 'cpu' was asked for";
+  if (device === 'auto') return reason;
+  throw new KvasirError(
+    'DEVICE_UNAVAILABLE',
+    `Device '${device}' cannot be used: ${reason}. Use device 'cpu' or 'auto'.`,
+    { details: { device } },
+  );
+}
+
+type Effective = Omit<NativeLoadOptions, 'onProgress'>;
+
+function effectiveOptions(options: LoadOptions, maxPositions: number): Effective {
+  const contextLength = options.contextLength ?? Math.min(DEFAULT_CONTEXT_LENGTH, maxPositions);
+  if (contextLength > maxPositions) {
+    throw invalidOption(
+      'contextLength',
+      contextLength,
+      `an integer from 1 to ${maxPositions} for this model`,
+    );
+  }
+  const kvCapacity =
+    options.kvCapacity ?? Math.max(contextLength, Math.min(4 * contextLength, DEFAULT_CONTEXT_LENGTH));
+  if (kvCapacity < contextLength) {
+    throw invalidOption('kvCapacity', kvCapacity, `at least the context length, ${contextLength}`);
+  }
+  const dtype = options.dtype === 'fp32' ? 'fp32' : 'int8';
+  const kvDtype = options.kvDtype === 'int8' || options.kvDtype === 'fp32' ? options.kvDtype : dtype;
+  return { dtype, kvDtype, contextLength, kvCapacity, threads: options.threads ?? threadsFromEnvironment() };
+}
+
+/** 0: native decides. */
+function threadsFromEnvironment(): number {
+  const given = process.env.KVASIR_THREADS;
+  if (given === undefined || given === '') return 0;
+  const threads = Number(given);
+  if (Number.isInteger(threads) && threads >= 1 && threads <= 1024) return threads;
+  throw invalidOption('KVASIR_THREADS (environment)', given, 'an integer from 1 to 1024');
+}
+
+/** Bytes that the load will take. Throws INSUFFICIENT_MEMORY when they are not there. */
+function checkMemory({ spec, tensors }: ModelDescription, options: Effective): number {
+  const { weights, kv, scratch } = native().predictMemory(spec, tensors, options);
+  const required = weights + kv + scratch;
+  const available = availableMemory();
+  if (required <= available) return required;
+  const megabytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  throw new KvasirError(
+    'INSUFFICIENT_MEMORY',
+    `The model needs ${megabytes(required)} (weights ${megabytes(weights)}, KV cache ${megabytes(kv)}), but only ` +
+      `${megabytes(available)} are available. Use dtype 'int8' or a smaller contextLength, or free memory.`,
+    { details: { required, available } },
+  );
+}
+
+/** Weights and tokenizer at the same time; when one fails, the other is stopped and freed. */
+async function loadBoth(
+  files: ModelFiles,
+  container: Container,
+  { spec, tensors, tokenizerSource }: ModelDescription,
+  effective: Effective,
+  { signal, onProgress }: LoadOptions,
+): Promise<{ native: NativeModel; tokenizer: Tokenizer }> {
+  const stop = new AbortController();
+  let failure: { error: unknown } | undefined;
+  const giveUp = (error: unknown) => {
+    failure ??= { error };
+    load.cancel();
+    stop.abort(error);
+  };
+  const report = (loaded: number, total: number) => {
+    try {
+      onProgress?.({ phase: 'load', file: files.displayName, loaded, total });
+    } catch (error) {
+      giveUp(error);
+    }
+  };
+  const load = native().loadModel(container, spec, tensors, { ...effective, onProgress: report });
+  const tokenizing = Tokenizer.load(tokenizerSource, { signal: stop.signal });
+  load.promise.catch(giveUp);
+  tokenizing.catch(giveUp);
+  const onAbort = () => giveUp(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const [model, tokenizer] = await Promise.allSettled([load.promise, tokenizing]);
+  signal?.removeEventListener('abort', onAbort);
+  if (!failure && model.status === 'fulfilled' && tokenizer.status === 'fulfilled') {
+    return { native: model.value, tokenizer: tokenizer.value };
+  }
+  if (model.status === 'fulfilled') await model.value.dispose();
+  if (tokenizer.status === 'fulfilled') await tokenizer.value.dispose();
+  throw failure?.error;
+}

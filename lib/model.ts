@@ -1,0 +1,151 @@
+/** A loaded model: describe, generate, score, converse, dispose. */
+import { Engine } from './engine/engine.js';
+import { type Generator, launch } from './engine/launch.js';
+import type { Generation } from './engine/run.js';
+import { SamplerBuffers } from './generation/sampler.js';
+import type { ModelInfo } from './info.js';
+import { type LoadedModel, loadModel } from './load.js';
+import {
+  type GenerateOptions,
+  invalidOption,
+  type LoadOptions,
+  parseGenerateOptions,
+  parseLoadOptions,
+  type SamplingDefaults,
+} from './options.js';
+import { checkPrompt, checkText, type Prompt } from './prompt.js';
+import { type ScoreOptions, type ScoreResult, scoreTokens } from './score.js';
+import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
+import type { Tokenizer } from './tokenizer/tokenizer.js';
+import { vocabularyOf } from './vocabulary.js';
+
+/** `generate` with what only our own rooms may ask for, such as `bench` that must not find its prompt in the cache. */
+let startGeneration: (
+  model: Model,
+  prompt: Prompt,
+  options: GenerateOptions,
+  internals: GenerationInternals,
+) => Generation;
+
+export class Model {
+  /** What was loaded and how it runs. */
+  readonly info: ModelInfo;
+  readonly tokenizer: Tokenizer;
+  readonly #engine: Engine;
+  readonly #generator: Generator;
+  readonly #defaults: SamplingDefaults;
+  #disposed: Promise<void> | undefined;
+
+  static {
+    startGeneration = (model, prompt, options, internals) => model.#start(prompt, options, internals);
+  }
+
+  private constructor({ info, native, tokenizer, description }: LoadedModel) {
+    this.info = info;
+    this.tokenizer = tokenizer;
+    this.#engine = new Engine(native, info.contextLength);
+    this.#defaults = description.generationDefaults;
+    const endTokens = [...description.generationDefaults.eosTokenIds, ...tokenizer.endTokenIds];
+    this.#generator = {
+      engine: this.#engine,
+      contextLength: info.contextLength,
+      vocabulary: vocabularyOf(tokenizer, info.vocabSize, endTokens),
+      buffers: new SamplerBuffers(info.vocabSize),
+    };
+  }
+
+  /**
+   * Loads a model, fetching it first where it is not on this machine.
+   * @param reference an alias ('smollm2-135m'), a local folder or `.gguf` file, or 'hf:org/name[:file]'.
+   * @throws MODEL_NOT_FOUND, MODEL_FORMAT, UNSUPPORTED_ARCHITECTURE, INSUFFICIENT_MEMORY, DEVICE_UNAVAILABLE,
+   * DOWNLOAD, INVALID_OPTION, or the signal's reason; nothing is left behind then.
+   */
+  static async load(reference: string, options: LoadOptions = {}): Promise<Model> {
+    if (typeof reference !== 'string' || reference === '') {
+      throw invalidOption('reference', reference, "an alias, a path or 'hf:org/name[:file]'");
+    }
+    return new Model(await loadModel(reference, parseLoadOptions(options)));
+  }
+
+  /**
+   * Starts at once. The run may be iterated for chunks of text, awaited for the result, both or neither. An abort (by
+   * signal, or by leaving the loop) is no error: the result then holds what there is, with `finishReason: 'abort'`.
+   * @throws INVALID_OPTION and DISPOSED at once; what shows later (CONTEXT_OVERFLOW, a token id that does not exist)
+   * rejects the run.
+   */
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    return this.#start(prompt, options, {});
+  }
+
+  /**
+   * A conversation that remembers its messages and keeps its KV cache between turns.
+   * @throws INVALID_OPTION, DISPOSED.
+   */
+  createSession(options: SessionOptions = {}): ChatSession {
+    this.#engine.throwIfDisposed();
+    const host = {
+      generate: this.#start.bind(this),
+      disown: (owner: object) => this.#engine.disown(owner),
+    };
+    return new ChatSession(host, options);
+  }
+
+  /**
+   * The log-likelihood of a text, each token given those before it, and its perplexity. Text beyond the context is
+   * scored in windows that overlap by half.
+   * @param text at least two tokens long, with the beginning-of-text token where the tokenizer adds one.
+   * @throws INVALID_OPTION, DISPOSED, or the signal's reason.
+   */
+  async score(text: string | Int32Array, options: ScoreOptions = {}): Promise<ScoreResult> {
+    this.#engine.throwIfDisposed();
+    for (const [name, value] of Object.entries(options)) {
+      if (name !== 'signal') throw invalidOption(name, value, 'absent: score knows only signal');
+      if (value !== undefined && !(value instanceof AbortSignal))
+        throw invalidOption(name, value, 'an AbortSignal');
+    }
+    const { signal } = options;
+    const ids = await this.#encodeText(text, signal);
+    if (ids.length < 2) throw invalidOption('text', `${ids.length} token(s) long`, 'at least 2 tokens long');
+    const wrong = ids.find((id) => id < 0 || id >= this.info.vocabSize);
+    if (wrong !== undefined)
+      throw invalidOption('text', wrong, `token ids from 0 to ${this.info.vocabSize - 1}`);
+    return scoreTokens(this.#engine, ids, this.info.contextLength, signal);
+  }
+
+  /**
+   * Ends running requests with DISPOSED, waits for the running step and frees everything. Idempotent; later calls of
+   * other methods throw DISPOSED.
+   */
+  dispose(): Promise<void> {
+    this.#disposed ??= Promise.all([this.#engine.dispose(), this.tokenizer.dispose()]).then(() => {});
+    return this.#disposed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  #start(prompt: Prompt, options: GenerateOptions, internals: GenerationInternals): Generation {
+    this.#engine.throwIfDisposed();
+    const settings = parseGenerateOptions(options, this.#defaults, this.info.vocabSize);
+    checkPrompt(prompt);
+    const given = prompt instanceof Int32Array ? prompt.slice() : prompt;
+    return launch(this.#generator, {
+      settings,
+      cache: internals.cache ?? { reuse: true },
+      onSettled: internals.onSettled,
+      encode: async (signal) => {
+        if (typeof given === 'string' || given instanceof Int32Array) return this.#encodeText(given, signal);
+        return this.tokenizer.encodeChat(given, { tools: internals.tools, signal });
+      },
+    });
+  }
+
+  async #encodeText(text: string | Int32Array, signal: AbortSignal | undefined): Promise<Int32Array> {
+    if (text instanceof Int32Array) return text;
+    checkText(text, 'text');
+    return this.tokenizer.encodeAsync(text, { signal });
+  }
+}
+
+export { startGeneration };

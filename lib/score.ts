@@ -1,0 +1,63 @@
+/** How probable a model finds a text: windows over it, each scored in one pass. */
+import type { Engine } from './engine/engine.js';
+import { ScoreRequest } from './engine/score-request.js';
+import { fromNative } from './native.js';
+
+export interface ScoreOptions {
+  /** Aborting rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface ScoreResult {
+  /** Sum of the natural logarithms of the tokens' probabilities. */
+  logLikelihood: number;
+  /** exp(-logLikelihood / tokens). */
+  perplexity: number;
+  /** Tokens that were scored: all but the first, which has nothing before it. */
+  tokens: number;
+}
+
+/**
+ * @param ids at least two. Where they are more than the context, windows of a whole context overlap by half: every
+ * token after the first window has at least half a context before it.
+ */
+export async function scoreTokens(
+  engine: Engine,
+  ids: Int32Array,
+  contextLength: number,
+  signal: AbortSignal | undefined,
+): Promise<ScoreResult> {
+  const stride = Math.max(1, Math.floor(contextLength / 2));
+  let logLikelihood = 0;
+  let scored = 1;
+  while (scored < ids.length) {
+    const end =
+      scored === 1 ? Math.min(ids.length, contextLength + 1) : Math.min(ids.length, scored + stride);
+    const start = Math.max(0, end - contextLength - 1);
+    const logprobs = await scoreWindow(engine, ids.slice(start, end), scored - start, signal);
+    for (const logprob of logprobs) logLikelihood += logprob;
+    scored = end;
+  }
+  const tokens = ids.length - 1;
+  return { logLikelihood, perplexity: Math.exp(-logLikelihood / tokens), tokens };
+}
+
+async function scoreWindow(
+  engine: Engine,
+  tokens: Int32Array,
+  from: number,
+  signal: AbortSignal | undefined,
+): Promise<Float64Array> {
+  signal?.throwIfAborted();
+  const request = new ScoreRequest(tokens, from, signal);
+  const abort = () => engine.cancel(request);
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    engine.submit(request);
+    return await request.result;
+  } catch (error) {
+    throw signal?.aborted ? error : fromNative(error);
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+}

@@ -1,0 +1,17 @@
+/** A tokenizer as the engine sees it. */
+import type { Vocabulary } from './engine/generation-request.js';
+import type { Tokenizer } from './tokenizer/tokenizer.js';
+
+/** @param size rows of the embedding: models pad theirs, so ids may lie beyond the tokenizer's; those have no text. */
+export function vocabularyOf(tokenizer: Tokenizer, size: number, endTokens: Iterable<number>): Vocabulary {
+  const known = tokenizer.vocabSize;
+  return {
+    size,
+    endTokens: new Set(endTokens),
+    textOf: (id) => (id < known ? tokenizer.tokenText(id) : ''),
+    createDecoder: (after) => {
+      const decoder = tokenizer.createStreamingDecoder(after < known ? { after } : {});
+      return { push: (id) => (id < known ? decoder.push(id) : ''), flush: () => decoder.flush() };
+    },
+  };
+}
