@@ -10,7 +10,8 @@ namespace kvasir {
 class TapSink {
  public:
   virtual ~TapSink() = default;
-  // values [rows, columns] f32. Names: "embed", "layers.N.<op>", "final_norm", "logits"; see transformer.cc.
+  // values [rows, columns] f32. Names: "token_embed", "embed", "layers.N.<op>", "final_norm",
+  // "logits"; see transformer.cc.
   virtual void Record(const std::string& name, const float* values, int64_t rows, int64_t columns) = 0;
 };
 

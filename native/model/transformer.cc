@@ -223,6 +223,7 @@ void Transformer::RunStep(const Step& step, const CancellationToken* cancellatio
     }
   }
   backend_->Embed(weights_->embed_tokens, step.tokens, step.n_tokens, x_);
+  if (taps != nullptr) taps->Record("token_embed", x_, step.n_tokens, spec_.hidden_size);
   if (weights_->embed_positions != nullptr) {
     backend_->AddRows(weights_->embed_positions, positions_.data(), step.n_tokens, spec_.hidden_size, x_);
   }

@@ -118,11 +118,12 @@ class Loader {
     linear.panels = weights_.arena.Take(static_cast<size_t>(backend_.PackedBytes(dtype_, linear.n, linear.k)));
     // Staged rows may span parts, so that panels stay whole whatever the parts' sizes.
     const int64_t rows_at_once = std::max(kPanel, kStagingBytes / (plan.k * 4) / kPanel * kPanel);
-    staging_.resize(static_cast<size_t>(std::min(rows_at_once, RoundUp(linear.n, kPanel)) * plan.k));
+    const size_t staging_bytes = static_cast<size_t>(std::min(rows_at_once, RoundUp(linear.n, kPanel)) * plan.k * 4);
+    if (staging_.size() < staging_bytes) staging_ = AlignedBuffer(staging_bytes, "converting the weights");
     for (int64_t first = 0; first < linear.n; first += rows_at_once) {
       const int64_t count = std::min(rows_at_once, linear.n - first);
       Stage(plan, first, count);
-      backend_.PackRows(linear, first, count, staging_.data());
+      backend_.PackRows(linear, first, count, reinterpret_cast<const float*>(staging_.data()));
       Advance(count * plan.k);
     }
     if (HasBias(plan, tensors_)) linear.bias = Bias(plan);
@@ -143,7 +144,7 @@ class Loader {
 
  private:
   void Stage(const LinearPlan& plan, int64_t first, int64_t count) {
-    float* out = staging_.data();
+    float* out = reinterpret_cast<float*>(staging_.data());
     int64_t part_begin = 0;
     for (const Part& part : plan.parts) {
       const int64_t begin = std::max(first, part_begin), end = std::min(first + count, part_begin + part.rows);
@@ -176,7 +177,7 @@ class Loader {
   TensorReader& reader_;
   Backend& backend_;
   Weights& weights_;
-  std::vector<float> staging_;  // [rows, k] f32
+  AlignedBuffer staging_;  // [rows, k] f32, mapped: what malloc keeps would stay resident
   const CancellationToken* cancellation_ = nullptr;
   const std::function<void(int64_t, int64_t)>* progress_ = nullptr;
   int64_t loaded_ = 0, total_ = 0;

@@ -1,6 +1,7 @@
 #include "runtime/load.h"
 
 #include "core/error.h"
+#include "core/release_memory.h"
 
 namespace kvasir {
 
@@ -43,6 +44,7 @@ std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const Tensor
   std::unique_ptr<Backend> backend = BackendFor(spec, options);
   std::unique_ptr<Weights> weights =
       LoadWeights(spec, tensors, options, container, *backend, cancellation, progress);
+  ReleaseFreeMemory();
   return std::make_unique<Transformer>(spec, std::move(weights), std::move(backend), options);
 }
 
