@@ -29,8 +29,12 @@ export class CachedRepository {
     this.folder = join(root, ['models', ...name.split('/')].join('--'));
   }
 
+  get blobs(): string {
+    return join(this.folder, 'blobs');
+  }
+
   blob(hash: string): string {
-    return join(this.folder, 'blobs', hash);
+    return join(this.blobs, hash);
   }
 
   snapshot(revision: string): string {

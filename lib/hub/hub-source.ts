@@ -147,7 +147,7 @@ export class HubSource {
     }
     const blob = this.#cache.blob(listed.oid);
     await prepareFolder(this.#cache.folder, 0);
-    await prepareFolder(this.#cache.blob('..'), 0);
+    await prepareFolder(this.#cache.blobs, 0);
     await withLock(`${blob}.lock`, this.options.signal, async () => {
       if ((await fileSize(blob)) === listed.bytes) return;
       await this.#transfer(revision, listed, blob);

@@ -101,7 +101,7 @@ export async function localFiles(path: string): Promise<ModelFiles> {
     if (cause instanceof KvasirError) throw cause;
     const { code } = cause as NodeJS.ErrnoException;
     if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'ENAMETOOLONG') throw cannotRead(absolute, cause);
-    const onHub = /^[\w.-]+\/[\w.-]+$/.test(path) ? ` (on the hub? then write hf:${path})` : '';
+    const onHub = /^\w[\w.-]*\/[\w.-]+$/.test(path) ? ` (on the hub? then write hf:${path})` : '';
     throw unknownReference(path, `There is no such alias, folder or file${onHub}`);
   }
   throw new KvasirError(

