@@ -69,3 +69,24 @@ export function exactPreTokenizer(component: Component | null): Component | null
   }
   return component;
 }
+
+/**
+ * Parts a pre-tokenizer from a last stage that only spells bytes as characters, so that words can be remembered as they
+ * are written and spelled only once. `split` null: nothing is split.
+ */
+export function separateByteSpelling(component: Component | null): {
+  split: Component | null;
+  spellsBytes: boolean;
+} {
+  const stages = flatten(component);
+  const last = stages.at(-1);
+  const spellsBytes = last?.type === 'ByteLevel' && last.use_regex === false && !last.add_prefix_space;
+  if (spellsBytes) stages.pop();
+  return { split: stages.length === 0 ? null : { type: 'Sequence', pretokenizers: stages }, spellsBytes };
+}
+
+function flatten(component: Component | null): Component[] {
+  if (component === null) return [];
+  if (component.type !== 'Sequence') return [component];
+  return (component.pretokenizers as Component[]).flatMap(flatten);
+}

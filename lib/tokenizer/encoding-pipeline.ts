@@ -7,7 +7,13 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { KvasirError } from '../errors.js';
 import { AddedTokenSplitter, type Section } from './added-tokens.js';
 import { type ContentMarks, removeMarks } from './content-marks.js';
-import { type AddedTokenEntry, exactPreTokenizer, type TokenizerDefinition } from './definition.js';
+import {
+  type AddedTokenEntry,
+  exactPreTokenizer,
+  separateByteSpelling,
+  type TokenizerDefinition,
+} from './definition.js';
+import { spellBytes } from './byte-spelling.js';
 import { IdBuffer } from './id-buffer.js';
 
 export interface PipelineOptions {
@@ -55,11 +61,13 @@ export class EncodingPipeline {
   readonly #before: number[];
   readonly #after: number[];
   readonly #splitsAtMetaspace: boolean;
+  readonly #spellsBytes: boolean;
 
   constructor(readonly definition: TokenizerDefinition) {
     const { json } = definition;
-    const preTokenizer = exactPreTokenizer(json.pre_tokenizer);
-    this.#engine = new Tokenizer({ ...json, pre_tokenizer: preTokenizer }, {}) as unknown as Engine;
+    const { split, spellsBytes } = separateByteSpelling(exactPreTokenizer(json.pre_tokenizer));
+    this.#engine = new Tokenizer({ ...json, pre_tokenizer: split }, {}) as unknown as Engine;
+    this.#spellsBytes = spellsBytes;
     const normalize = this.#engine.normalizer;
     const late = (token: AddedTokenEntry): boolean =>
       normalize !== null && (token.normalized ?? !token.special);
@@ -148,7 +156,7 @@ export class EncodingPipeline {
     if (known) return known;
     const model = this.#engine.model;
     const ids: number[] = [];
-    for (const token of model([word])) {
+    for (const token of model([this.#spellsBytes ? spellBytes(word) : word])) {
       const id = model.tokens_to_ids.get(token) ?? model.unk_token_id;
       if (id !== undefined) ids.push(id);
     }

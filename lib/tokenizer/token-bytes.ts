@@ -3,6 +3,7 @@
  * that treat tokens one by one can be taken apart so; others are refused rather than decoded wrongly.
  */
 import { KvasirError } from '../errors.js';
+import { byteOfCharacter } from './byte-spelling.js';
 import type { AddedTokenEntry, Component } from './definition.js';
 import type { TokenTableData } from './token-table.js';
 
@@ -18,17 +19,6 @@ interface Plan {
   /** What the first token of a text reads like, where it differs. */
   first?: Step[];
 }
-
-/** GPT-2's spelling of bytes: printable Latin-1 characters stand for themselves, the others follow from U+0100. */
-export const byteOfCharacter: ReadonlyMap<string, number> = (() => {
-  const map = new Map<string, number>();
-  let next = 0x100;
-  for (let byte = 0; byte < 256; ++byte) {
-    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-    map.set(String.fromCharCode(printable ? byte : next++), byte);
-  }
-  return map;
-})();
 
 const onText =
   (change: (text: string) => string): Step =>

@@ -1,0 +1,22 @@
+/** GPT-2's spelling of bytes: printable Latin-1 characters stand for themselves, the others follow from U+0100. */
+
+const characterOfByte: readonly string[] = (() => {
+  let next = 0x100;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+    return String.fromCharCode(printable ? byte : next++);
+  });
+})();
+
+export const byteOfCharacter: ReadonlyMap<string, number> = new Map(
+  characterOfByte.map((character, byte) => [character, byte]),
+);
+
+const encoder = new TextEncoder();
+
+/** The UTF-8 bytes of a text, one character for each. */
+export function spellBytes(text: string): string {
+  let spelled = '';
+  for (const byte of encoder.encode(text)) spelled += characterOfByte[byte]!;
+  return spelled;
+}
