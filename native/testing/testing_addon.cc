@@ -1,0 +1,123 @@
+// kvasir_testing.node: what tests see of the core that the shipped addon does not show. It runs the Transformer that
+// generates, with a tap sink set, and reads tensors as the loader does. Everything is synchronous. Never shipped.
+#include <napi.h>
+
+#include <map>
+
+#include "runtime/load.h"
+
+// The shipped addon's own parsers; sources.txt lists each source for one addon only.
+#include "addon/async.cc"
+#include "addon/from_js.cc"
+
+namespace kvasir::testing {
+
+namespace {
+
+struct Tap {
+  std::string name;
+  int64_t rows;
+  int64_t columns;
+  std::vector<float> values;
+};
+
+class RecordingSink : public TapSink {
+ public:
+  void Record(const std::string& name, const float* values, int64_t rows, int64_t columns) override {
+    taps.push_back({name, rows, columns, std::vector<float>(values, values + rows * columns)});
+  }
+  std::vector<Tap> taps;
+};
+
+Napi::Value Float32ToJs(Napi::Env env, const std::vector<float>& values) {
+  Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+Napi::Value TapsToJs(Napi::Env env, const std::vector<Tap>& taps) {
+  const Napi::Array list = Napi::Array::New(env, taps.size());
+  for (uint32_t i = 0; i < taps.size(); ++i) {
+    const Napi::Object tap = Napi::Object::New(env);
+    tap.Set("name", taps[i].name);
+    tap.Set("rows", static_cast<double>(taps[i].rows));
+    tap.Set("columns", static_cast<double>(taps[i].columns));
+    tap.Set("values", Float32ToJs(env, taps[i].values));
+    list.Set(i, tap);
+  }
+  return list;
+}
+
+std::vector<std::string> PathsFromJs(const Napi::Value& value) {
+  std::vector<std::string> paths;
+  const Napi::Array list = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) paths.push_back(list.Get(i).ToString().Utf8Value());
+  return paths;
+}
+
+// {sequences: [{index, tokens}], rows}: `index` names a sequence of this trace, made when it is first met.
+Batch BatchFromJs(const Napi::Object& step, KvCache& cache, std::map<int32_t, int32_t>* ids) {
+  Batch batch;
+  const Napi::Array sequences = step.Get("sequences").As<Napi::Array>();
+  for (uint32_t i = 0; i < sequences.Length(); ++i) {
+    const Napi::Object sequence = sequences.Get(i).As<Napi::Object>();
+    const int32_t index = sequence.Get("index").As<Napi::Number>().Int32Value();
+    if (ids->count(index) == 0) (*ids)[index] = cache.Create();
+    const std::vector<int32_t> tokens =
+        addon::VectorFromTypedArray<int32_t>(sequence.Get("tokens"), napi_int32_array, "tokens");
+    batch.sequences.push_back({(*ids)[index], static_cast<int64_t>(tokens.size())});
+    batch.tokens.insert(batch.tokens.end(), tokens.begin(), tokens.end());
+  }
+  batch.rows = addon::VectorFromTypedArray<int32_t>(step.Get("rows"), napi_int32_array, "rows");
+  return batch;
+}
+
+// trace({paths, spec, tensors, options, isa?, steps}) -> for each step its taps, in the order of the graph.
+Napi::Value Trace(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return addon::Guard(env, [&]() -> Napi::Value {
+    const Napi::Object request = info[0].As<Napi::Object>();
+    LoadOptions options = addon::LoadOptionsFromJs(request.Get("options"));
+    if (request.Get("isa").IsString()) options.isa = request.Get("isa").As<Napi::String>().Utf8Value();
+    const std::shared_ptr<Container> container = Container::Open(PathsFromJs(request.Get("paths")));
+    const std::unique_ptr<Transformer> transformer = LoadTransformer(
+        addon::SpecFromJs(request.Get("spec")), addon::TensorMapFromJs(request.Get("tensors")), options,
+        *container, CancellationToken(), [](int64_t, int64_t) {});
+    const Napi::Array steps = request.Get("steps").As<Napi::Array>();
+    const Napi::Array results = Napi::Array::New(env, steps.Length());
+    std::map<int32_t, int32_t> ids;
+    for (uint32_t i = 0; i < steps.Length(); ++i) {
+      RecordingSink sink;
+      const Batch batch = BatchFromJs(steps.Get(i).As<Napi::Object>(), transformer->cache(), &ids);
+      transformer->Forward(batch, nullptr, &sink, [](int64_t, int64_t, const float*) {});
+      results.Set(i, TapsToJs(env, sink.taps));
+    }
+    return results;
+  });
+}
+
+// readTensor(paths, name) -> Float32Array, rows as the file has them.
+Napi::Value ReadTensor(const Napi::CallbackInfo& info) {
+  return addon::Guard(info.Env(), [&]() -> Napi::Value {
+    const std::shared_ptr<Container> container = Container::Open(PathsFromJs(info[0]));
+    const std::string name = info[1].ToString().Utf8Value();
+    const TensorInfo* tensor = container->Find(name);
+    if (tensor == nullptr) throw Error(ErrorCode::kModelFormat, "There is no tensor '" + name + "'");
+    std::vector<float> values(static_cast<size_t>(tensor->elements()));
+    const int64_t rows = tensor->shape.size() > 1 ? tensor->elements() / tensor->shape.back() : 1;
+    container->ReadRows(*tensor, 0, rows, values.data());
+    return Float32ToJs(info.Env(), values);
+  });
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  exports.Set("trace", Napi::Function::New(env, Trace));
+  exports.Set("readTensor", Napi::Function::New(env, ReadTensor));
+  return exports;
+}
+
+NODE_API_MODULE(kvasir_testing, Init)
+
+}  // namespace
+
+}  // namespace kvasir::testing
