@@ -46,12 +46,7 @@ inline void PageScoresS8(const AttentionChunk& c, int row, int page, float (*sco
       for (int v = 0; v < kVectors; ++v) acc[r][v] = DotInit(c.q_start[row + r]);
     }
     for (int d4 = 0; d4 < c.head_dim / 4; ++d4) {
-      DotWeights w[kVectors];
-      for (int v = 0; v < kVectors; ++v) w[v] = DotLoad(k + (d4 * kPagePositions + base + 16 * v) * 4);
-      for (int r = 0; r < kRows; ++r) {
-        const DotInput b = DotBroadcast(q + r * c.head_dim + d4 * 4);
-        for (int v = 0; v < kVectors; ++v) Dot(acc[r][v], w[v], b);
-      }
+      DotStep(acc, k + (d4 * kPagePositions + base) * 4, q + d4 * 4, c.head_dim);
     }
     for (int v = 0; v < kVectors; ++v) {
       const F32 k_scale = Mul(Load(c.k_scales[page] + base + 16 * v), Set1(c.scale));

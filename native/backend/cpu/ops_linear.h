@@ -50,12 +50,7 @@ inline void TileS8(const LinearS8Args& a, int64_t row, int column) {
       for (int v = 0; v < kVectors; ++v) acc[r][v] = DotInit(start[r * groups + g]);
     }
     for (int k4 = 0; k4 < kGroup / 4; ++k4) {
-      DotWeights w[kVectors];
-      for (int v = 0; v < kVectors; ++v) w[v] = DotLoad(block.weights[k4][column + 16 * v]);
-      for (int r = 0; r < kRows; ++r) {
-        const DotInput b = DotBroadcast(x + (r * groups + g) * kGroup + k4 * 4);
-        for (int v = 0; v < kVectors; ++v) Dot(acc[r][v], w[v], b);
-      }
+      DotStep(acc, block.weights[k4][column], x + g * kGroup + k4 * 4, groups * kGroup);
     }
     for (int v = 0; v < kVectors; ++v) {
       const F32 w_scale = LoadHalf(block.scales + column + 16 * v);

@@ -115,26 +115,24 @@ inline void StoreQuantized(Quantized* p, I32 a) { _mm256_storeu_si256(reinterpre
 struct DotAcc {
   __m256i v[4];
 };
-struct DotWeights {
-  const __m128i* p;
-};
-struct DotInput {
-  __m256i v;
-};
 inline DotAcc DotInit(int32_t start) {
   const __m256i one = _mm256_set1_epi64x(static_cast<uint32_t>(start));
   return {{one, one, one, one}};
 }
-inline DotWeights DotLoad(const uint8_t* p) { return {reinterpret_cast<const __m128i*>(p)}; }
-inline DotInput DotBroadcast(const Quantized* p) {
-  int64_t quad;
-  __builtin_memcpy(&quad, p, 8);
-  return {_mm256_set1_epi64x(quad)};
-}
-inline void Dot(DotAcc& acc, DotWeights w, DotInput a) {
-  for (int i = 0; i < 4; ++i) {
-    const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128(w.p + i));
-    acc.v[i] = _mm256_add_epi32(acc.v[i], _mm256_madd_epi16(words, a.v));
+// acc[r][v] += w[v] x x[r]: w [kVectors][16][4], rows of x `ld_x` apart. Each input is broadcast again for each weight
+// register (a load, no shuffle): 12 sums, 1 weight and 1 product then fit 16 registers, where 3 kept inputs would not.
+template <int kRows, int kVectors>
+inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {
+  for (int i = 0; i < kVectors * 4; ++i) {
+    const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w) + i));
+    for (int r = 0; r < kRows; ++r) {
+      __m256i product;
+      __m256i& sum = acc[r][i / 4].v[i % 4];
+      // volatile: GCC would keep what it broadcast before, and spill the sums instead.
+      asm volatile("vpbroadcastq %2, %1\n\tvpmaddwd %1, %3, %1\n\tvpaddd %1, %0, %0"
+                   : "+x"(sum), "=&x"(product)
+                   : "m"(*reinterpret_cast<const int64_t*>(x + r * ld_x)), "x"(words));
+    }
   }
 }
 // hadd interleaves the 128-bit halves: [c0 c1 c4 c5 | c2 c3 c6 c7]; the 64-bit permutation puts columns in order.

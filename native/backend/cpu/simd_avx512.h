@@ -82,22 +82,20 @@ constexpr int kS8Rows = 6;  // 6 x 2 int32 sums and as many float sums, 2 weight
 constexpr int kScoreRows = 3;
 inline void StoreQuantized(Quantized* p, I32 a) { StoreS8(p, a); }
 using DotAcc = I32;
-struct DotWeights {
-  __m512i v;
-};
-struct DotInput {
-  __m512i v;
-};
 inline DotAcc DotInit(int32_t start) { return {_mm512_set1_epi32(start)}; }
-inline DotWeights DotLoad(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
-inline DotInput DotBroadcast(const Quantized* p) {
-  int32_t quad;
-  __builtin_memcpy(&quad, p, 4);
-  return {_mm512_set1_epi32(quad)};
-}
 // Inline asm: GCC 12 spills the accumulators of _mm512_dpbusd_epi32 inside the loop.
-inline void Dot(DotAcc& acc, DotWeights w, DotInput a) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(acc.v) : "v"(w.v), "v"(a.v));
+inline void DpBusd(__m512i& acc, __m512i w, __m512i x) { asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x)); }
+// acc[r][v] += w[v] x x[r]: w [kVectors][16][4], rows of x `ld_x` apart.
+template <int kRows, int kVectors>
+inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {
+  __m512i weights[kVectors];
+  for (int v = 0; v < kVectors; ++v) weights[v] = _mm512_loadu_si512(w + 64 * v);
+  for (int r = 0; r < kRows; ++r) {
+    int32_t quad;
+    __builtin_memcpy(&quad, x + r * ld_x, 4);
+    const __m512i input = _mm512_set1_epi32(quad);
+    for (int v = 0; v < kVectors; ++v) DpBusd(acc[r][v].v, weights[v], input);
+  }
 }
 inline I32 DotFinish(const DotAcc& acc) { return acc; }
 #else
@@ -113,28 +111,24 @@ inline void StoreQuantized(Quantized* p, I32 a) {
 struct DotAcc {
   __m512i lo, hi;
 };
-struct DotWeights {
-  __m512i lo, hi;
-};
-struct DotInput {
-  __m512i v;
-};
 inline DotAcc DotInit(int32_t start) {
   const __m512i one = _mm512_set1_epi64(static_cast<uint32_t>(start));
   return {one, one};
 }
-inline DotWeights DotLoad(const uint8_t* p) {
-  const __m256i* q = reinterpret_cast<const __m256i*>(p);
-  return {_mm512_cvtepu8_epi16(_mm256_loadu_si256(q)), _mm512_cvtepu8_epi16(_mm256_loadu_si256(q + 1))};
-}
-inline DotInput DotBroadcast(const Quantized* p) {
-  int64_t quad;
-  __builtin_memcpy(&quad, p, 8);
-  return {_mm512_set1_epi64(quad)};
-}
-inline void Dot(DotAcc& acc, DotWeights w, DotInput a) {
-  acc.lo = _mm512_add_epi32(acc.lo, _mm512_madd_epi16(w.lo, a.v));
-  acc.hi = _mm512_add_epi32(acc.hi, _mm512_madd_epi16(w.hi, a.v));
+template <int kRows, int kVectors>
+inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {
+  for (int v = 0; v < kVectors; ++v) {
+    const __m256i* bytes = reinterpret_cast<const __m256i*>(w + 64 * v);
+    const __m512i lo = _mm512_cvtepu8_epi16(_mm256_loadu_si256(bytes));
+    const __m512i hi = _mm512_cvtepu8_epi16(_mm256_loadu_si256(bytes + 1));
+    for (int r = 0; r < kRows; ++r) {
+      int64_t quad;
+      __builtin_memcpy(&quad, x + r * ld_x, 8);
+      const __m512i input = _mm512_set1_epi64(quad);
+      acc[r][v].lo = _mm512_add_epi32(acc[r][v].lo, _mm512_madd_epi16(lo, input));
+      acc[r][v].hi = _mm512_add_epi32(acc[r][v].hi, _mm512_madd_epi16(hi, input));
+    }
+  }
 }
 inline I32 DotFinish(const DotAcc& acc) {
   const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);

@@ -121,22 +121,18 @@ inline I32 ClampQuantized(I32 a) {
 
 // 16 columns x 4 k of unsigned weights times 4 signed activations, added to 16 int32.
 using DotAcc = I32;
-struct DotWeights {
-  const uint8_t* p;
-};
-struct DotInput {
-  int8_t v[4];
-};
 inline DotAcc DotInit(int32_t start) {
   DotAcc acc;
   for (int i = 0; i < 16; ++i) acc.v[i] = start;
   return acc;
 }
-inline DotWeights DotLoad(const uint8_t* p) { return {p}; }
-inline DotInput DotBroadcast(const Quantized* p) { return {{p[0], p[1], p[2], p[3]}}; }
-inline void Dot(DotAcc& acc, DotWeights w, DotInput a) {
-  for (int i = 0; i < 16; ++i) {
-    for (int j = 0; j < 4; ++j) acc.v[i] += static_cast<int32_t>(w.p[i * 4 + j]) * a.v[j];
+// acc[r][v] += w[v] x x[r]: w [kVectors][16][4], rows of x `ld_x` apart.
+template <int kRows, int kVectors>
+inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {
+  for (int r = 0; r < kRows; ++r) {
+    for (int i = 0; i < kVectors * 16; ++i) {
+      for (int j = 0; j < 4; ++j) acc[r][i / 16].v[i % 16] += static_cast<int32_t>(w[i * 4 + j]) * x[r * ld_x + j];
+    }
   }
 }
 inline I32 DotFinish(const DotAcc& acc) { return acc; }
