@@ -59,7 +59,7 @@ export class Sampler {
     const list = this.#buffers.list;
     list.load(row, this.#penalties, temperature, this.#limit);
     if (temperature === 0) {
-      list.cut(1);
+      list.keepLargest(1);
     } else {
       keepTopK(list, topK);
       keepTopP(list, topP, minP);

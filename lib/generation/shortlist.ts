@@ -7,9 +7,6 @@ import { LargestFinder } from './largest.js';
 import type { Penalties } from './penalties.js';
 import type { LogitRow } from './sampling-options.js';
 
-/** How many entries the first look at the whole row takes; each further look takes this many times more. */
-const FIRST_EXTENSION = 1024;
-const EXTENSION_FACTOR = 4;
 /** Below this part of the mass before penalties, a difference of masses has lost too many digits. */
 const SAFE_REMAINDER = 0.05;
 
@@ -23,15 +20,18 @@ export class Shortlist {
   #penalties: Penalties | undefined;
   #temperature = 1;
 
-  /** [n] ids, the most probable first; equal logits by the lower id. */
+  /** [n] ids: the most probable first, equal logits by the lower id, while `sorted`; else ascending. */
   readonly ids: Int32Array;
   /** [n] logits after penalties. */
   readonly logits: Float32Array;
-  /** [n] exp((logit - logits[0]) / temperature). */
+  /** [n] exp((logit - largest logit) / temperature): 1 for the most probable. */
   readonly weights: Float64Array;
   n = 0;
   /** Nothing outside the list can be drawn. */
   complete = false;
+  sorted = true;
+  /** Largest logit after penalties. */
+  #max = 0;
 
   constructor(vocabSize: number) {
     this.#vocabSize = vocabSize;
@@ -55,13 +55,13 @@ export class Shortlist {
       this.ids.set(row.ids.subarray(0, this.n));
       this.logits.set(row.logits.subarray(0, this.n));
       this.complete = this.n === this.#vocabSize;
-      this.#weigh();
+      this.sorted = true;
+      this.#weigh(this.logits[0]);
     }
-    if (this.n === 0) this.extend(1);
-    if (!Number.isFinite(this.logits[0])) {
+    if (!Number.isFinite(this.#max)) {
       throw new KvasirError(
         'INTERNAL',
-        `The model gave a logit of ${this.logits[0]}: its weights may be damaged.`,
+        `The model gave a logit of ${this.#max}: its weights may be damaged.`,
       );
     }
   }
@@ -72,14 +72,54 @@ export class Shortlist {
     this.complete = true;
   }
 
-  /** Takes more entries from the whole row, at least `atLeast`. */
-  extend(atLeast = 0): void {
-    const wanted = Math.max(FIRST_EXTENSION, this.n * EXTENSION_FACTOR, atLeast);
+  /** Takes in the whole row, unsorted. */
+  extend(): void {
     const values = this.values();
-    this.n = this.#finder.find(values, values.length, Math.min(wanted, values.length), this.ids);
-    for (let i = 0; i < this.n; i++) this.logits[i] = values[this.ids[i]];
-    this.complete = this.n === values.length;
-    this.#weigh();
+    this.n = values.length;
+    this.complete = true;
+    this.sorted = false;
+    let max = Number.NEGATIVE_INFINITY;
+    for (let id = 0; id < values.length; id++) {
+      this.ids[id] = id;
+      if (values[id] > max) max = values[id];
+    }
+    this.logits.set(values);
+    this.#weigh(max);
+  }
+
+  /** Keeps the k largest logits, sorted; exactly k, equal ones by the lower id. */
+  keepLargest(k: number): void {
+    if (!this.complete && k > this.n) this.extend();
+    if (!this.sorted) {
+      const values = this.values();
+      this.n = this.#finder.find(values, values.length, Math.min(k, values.length), this.ids);
+      for (let i = 0; i < this.n; i++) this.logits[i] = values[this.ids[i]];
+      this.sorted = true;
+      this.#weigh(this.#max);
+    }
+    this.cut(Math.min(k, this.n));
+  }
+
+  /** Keeps the fewest entries with the largest `values` [n] whose weights sum to at least `target`. */
+  keepMass(values: Float32Array, target: number): void {
+    let n = 0;
+    this.#finder.forMass(values, this.weights, this.n, target, (i) => {
+      this.#move(i, n++);
+    });
+    this.cut(n);
+  }
+
+  /** Keeps the entries of at least this weight. */
+  keepWeights(min: number): void {
+    let n = 0;
+    for (let i = 0; i < this.n; i++) if (this.weights[i] >= min) this.#move(i, n++);
+    this.cut(n);
+  }
+
+  #move(from: number, to: number): void {
+    this.ids[to] = this.ids[from];
+    this.logits[to] = this.logits[from];
+    this.weights[to] = this.weights[from];
   }
 
   /** [vocabSize] the whole row after penalties. */
@@ -128,14 +168,19 @@ export class Shortlist {
     const { ids, logits, full } = this.#row;
     if (!full) throw new KvasirError('INTERNAL', 'Penalties need the full row of logits.');
     if (ids.length === this.#vocabSize) {
-      this.extend(ids.length);
+      this.extend();
       return;
     }
     const floor = logits[logits.length - 1];
     this.n = this.#collectAbove(penalties, floor);
+    if (this.n === 0) {
+      this.extend();
+      return;
+    }
     this.#finder.sortPairs(this.logits, this.ids, this.n);
     this.complete = false;
-    this.#weigh();
+    this.sorted = true;
+    this.#weigh(this.logits[0]);
   }
 
   /** Unsorted entries above `floor` into ids and logits; returns their number. */
@@ -159,16 +204,17 @@ export class Shortlist {
   }
 
   #weight(logit: number): number {
-    return Math.exp((logit - this.logits[0]) / this.#temperature);
+    return Math.exp((logit - this.#max) / this.#temperature);
   }
 
-  #weigh(): void {
+  #weigh(max: number): void {
+    this.#max = max;
     for (let i = 0; i < this.n; i++) this.weights[i] = this.#weight(this.logits[i]);
   }
 
   /** NaN where the difference between before and after penalties is too small to trust. */
   #totalFromLogSumExp(): number {
-    const before = Math.exp(this.#row.logSumExp - this.logits[0] / this.#temperature);
+    const before = Math.exp(this.#row.logSumExp - this.#max / this.#temperature);
     const penalties = this.#penalties;
     if (!penalties) return before;
     const full = this.#row.full as Float32Array;
