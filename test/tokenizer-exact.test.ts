@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import type { MetadataValue } from '../lib/native.js';
+import { native } from '../lib/native.js';
+import type { TokenizerDefinition } from '../lib/tokenizer/definition.js';
+import { EncodingPipeline } from '../lib/tokenizer/encoding-pipeline.js';
+import { definitionFromGguf, type VocabularyMetadata } from '../lib/tokenizer/gguf-vocabulary.js';
+import { StreamingDecoder } from '../lib/tokenizer/streaming-decoder.js';
+import { buildTokenTable } from '../lib/tokenizer/token-bytes.js';
+import { TokenTable } from '../lib/tokenizer/token-table.js';
+import { definitionFromFiles } from '../lib/tokenizer/tokenizer-files.js';
+import { smollm2Gguf } from './tokenizer-smollm2.js';
+
+interface Case {
+  text: string;
+  ids: number[];
+  decoded: string;
+}
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const cases = JSON.parse(readFileSync(at('fixtures/tokenizer-fuzz/cases.json'), 'utf8')) as Record<
+  string,
+  Case[]
+>;
+const storiesPath = at('../models/stories-260k/tokenizer.json');
+const gguf = await smollm2Gguf();
+
+function tableOf(pipeline: EncodingPipeline): TokenTable {
+  const { added_tokens, decoder } = pipeline.definition.json;
+  return new TokenTable(buildTokenTable(pipeline.vocabulary, added_tokens, decoder));
+}
+
+function compare(definition: TokenizerDefinition, samples: readonly Case[]): void {
+  const pipeline = new EncodingPipeline(definition);
+  const table = tableOf(pipeline);
+  for (const { text, ids, decoded } of samples) {
+    const encoded = Array.from(pipeline.encode(text, { addSpecialTokens: true }));
+    expect({ text, ids: encoded }).toEqual({ text, ids });
+    expect({ text, decoded: table.decode(ids, true) }).toEqual({ text, decoded });
+    const decoder = new StreamingDecoder(table);
+    const pieces = ids.map((id) => decoder.push(id));
+    expect(pieces.join('') + decoder.flush()).toBe(decoded);
+  }
+}
+
+function stories(): TokenizerDefinition {
+  return definitionFromFiles({ kind: 'tokenizer-json', path: storiesPath, embeddingRows: 512 });
+}
+
+/** The vocabulary of stories-260k as a GGUF file holds it: pieces, scores, types. */
+function storiesAsGguf(): VocabularyMetadata {
+  const { json } = stories();
+  const { vocab, merges } = json.model as unknown as {
+    vocab: Record<string, number>;
+    merges: (string | string[])[];
+  };
+  const tokens: string[] = [];
+  for (const [token, id] of Object.entries(vocab)) tokens[id] = token;
+  const scores = new Float64Array(tokens.length).fill(-1e6);
+  merges.forEach((merge, rank) => {
+    const id = vocab[typeof merge === 'string' ? merge.replace(' ', '') : merge.join('')]!;
+    scores[id] = Math.max(scores[id]!, -rank);
+  });
+  const types = Float64Array.from(tokens, (token, id) =>
+    id === 0 ? 2 : id < 3 ? 3 : /^<0x..>$/.test(token) ? 6 : 1,
+  );
+  const long: Record<string, string[] | Float64Array> = {
+    'tokenizer.ggml.tokens': tokens,
+    'tokenizer.ggml.scores': scores,
+    'tokenizer.ggml.token_type': types,
+  };
+  const metadata: Record<string, MetadataValue> = {
+    'tokenizer.ggml.model': 'llama',
+    'tokenizer.ggml.bos_token_id': 1,
+    'tokenizer.ggml.eos_token_id': 2,
+    'tokenizer.ggml.unknown_token_id': 0,
+  };
+  for (const key of Object.keys(long))
+    metadata[key] = { longArray: true, type: 'number', length: tokens.length };
+  return { metadata, metadataArray: (key) => long[key]! };
+}
+
+test('stories-260k is encoded and decoded as the reference does', () => {
+  compare(stories(), cases.stories!);
+});
+
+test('a SentencePiece vocabulary from GGUF scores gives the same', () => {
+  compare(definitionFromGguf(storiesAsGguf()), cases.stories!);
+});
+
+test('SentencePiece text cut at spaces is encoded as the uncut text', () => {
+  // With a token that spans a space the cut is not allowed, and everything goes the long way.
+  const uncut = stories();
+  const { vocab } = uncut.json.model as unknown as { vocab: Record<string, number> };
+  const long = new EncodingPipeline({
+    ...uncut,
+    json: { ...uncut.json, model: { ...uncut.json.model, vocab: { ...vocab, 'x\u2581y': 512 } } },
+  });
+  const cut = new EncodingPipeline(stories());
+  const text = readFileSync(at('fixtures/tokenizer-fuzz/make.py'), 'utf8');
+  expect(cut.encode(text, { addSpecialTokens: true })).toEqual(long.encode(text, { addSpecialTokens: true }));
+});
+
+test('nano-gpt-sort joins its letters', () => {
+  const path = at('../models/nano-gpt-sort/tokenizer.json');
+  const pipeline = new EncodingPipeline(
+    definitionFromFiles({ kind: 'tokenizer-json', path, embeddingRows: 3 }),
+  );
+  expect(Array.from(pipeline.encode('CABBAC', { addSpecialTokens: true }))).toEqual([2, 0, 1, 1, 0, 2]);
+  expect(tableOf(pipeline).decode([0, 1, 2], true)).toBe('ABC');
+});
+
+describe.skipIf(gguf === undefined)('with the vocabulary of SmolLM2 (skipped where it cannot be had)', () => {
+  test.each(['smollm', 'gpt-2', 'llama-bpe', 'qwen2'])(
+    'the pre-tokenizer %s splits as the reference',
+    async (pre) => {
+      const container = await native().openContainer([gguf!]);
+      // The vocabulary is SmolLM2's, which starts no text with BOS.
+      const metadata = { ...container.metadata, 'tokenizer.ggml.pre': pre };
+      const definition = definitionFromGguf({
+        metadata,
+        metadataArray: (key) => container.metadataArray(key),
+      });
+      container.close();
+      compare(definition, cases[pre]!);
+    },
+  );
+});
