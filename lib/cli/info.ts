@@ -1,0 +1,145 @@
+/** `kvasir info`: what is in a model file, what it will cost in memory, what will run it. */
+import { stat } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { availableMemory } from '../memory.js';
+import { fromNative, native, type TensorEntry } from '../native.js';
+import { DEFAULT_CONTEXT_LENGTH, invalidOption, type LoadOptions } from '../options.js';
+import { addLoadFlags, loadOptionsOf } from './arguments.js';
+import { type Inspection, inspectModel, type MemoryPrediction, predictMemory } from './inspect.js';
+import type { Interrupts } from './interrupt.js';
+import { writeData, writeJson } from './output.js';
+import { allPaths } from './pull.js';
+import { columns, size } from './report.js';
+
+const help = `
+Reads the headers only (a model that is not on this machine is fetched first). The memory is that of one sequence of
+--context-length tokens.`;
+
+interface DtypeCount {
+  dtype: string;
+  tensors: number;
+  bytes: number;
+}
+
+export function registerInfo(program: Command, interrupts: Interrupts): void {
+  const command = program
+    .command('info')
+    .description('what is in a model, what it will cost in memory, what will run it')
+    .argument('<model>', 'alias, folder, .gguf file or hf:org/name[:file]')
+    .addHelpText('after', help)
+    .action((reference: string, flags: Record<string, unknown>) => info(reference, flags, interrupts));
+  addLoadFlags(command, ['contextLength', 'threads']).option('--json', 'print one JSON object');
+}
+
+async function info(
+  reference: string,
+  flags: Record<string, unknown>,
+  { signal }: Interrupts,
+): Promise<void> {
+  const options = loadOptionsOf(flags);
+  const inspection = await inspectModel(reference, signal);
+  const report = { ...(await contents(inspection)), ...cost(inspection, options), engine: engine(options) };
+  if (flags.json) await writeJson(report);
+  else await writeData(`${layout(report)}\n`);
+}
+
+async function contents({ files, description, tensors }: Inspection) {
+  const { architecture, spec, parameters, storedDtype } = description;
+  const paths = allPaths(files);
+  const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
+  return {
+    model: files.displayName,
+    format: files.kind === 'gguf' ? 'GGUF' : 'safetensors',
+    files: paths.map((path, i) => ({ path, bytes: sizes[i]! })),
+    architecture,
+    parameters,
+    layers: spec.nLayers,
+    heads: spec.nHeads,
+    kvHeads: spec.nKvHeads,
+    headDim: spec.headDim,
+    hiddenSize: spec.hiddenSize,
+    ffnSize: spec.ffnSize,
+    maxPositions: spec.maxPositions,
+    vocabSize: spec.vocabSize,
+    storedDtype,
+    tensors: histogram(tensors),
+  };
+}
+
+/** Most bytes first. */
+function histogram(tensors: readonly TensorEntry[]): DtypeCount[] {
+  const counts = new Map<string, DtypeCount>();
+  for (const { dtype, bytes } of tensors) {
+    const count = counts.get(dtype) ?? { dtype, tensors: 0, bytes: 0 };
+    counts.set(dtype, { dtype, tensors: count.tensors + 1, bytes: count.bytes + bytes });
+  }
+  return [...counts.values()].sort((a, b) => b.bytes - a.bytes);
+}
+
+function cost({ description }: Inspection, options: LoadOptions) {
+  const { maxPositions } = description.spec;
+  const contextLength = options.contextLength ?? Math.min(DEFAULT_CONTEXT_LENGTH, maxPositions);
+  if (contextLength > maxPositions) {
+    throw invalidOption(
+      'contextLength',
+      contextLength,
+      `an integer from 1 to ${maxPositions} for this model`,
+    );
+  }
+  const predict = (dtype: 'int8' | 'fp32'): MemoryPrediction =>
+    predictMemory(description, {
+      dtype,
+      kvDtype: dtype,
+      contextLength,
+      kvCapacity: contextLength,
+      threads: 1,
+    });
+  return {
+    memory: { contextLength, int8: predict('int8'), fp32: predict('fp32'), available: availableMemory() },
+  };
+}
+
+function engine({ threads }: LoadOptions) {
+  const { brand, selected, error, cores } = native().cpu();
+  if (selected === undefined) throw fromNative(Object.assign(new Error(error), { code: 'INVALID_OPTION' }));
+  return { device: 'cpu', cpu: brand, kernels: selected, threads: threads ?? cores };
+}
+
+type Report = Awaited<ReturnType<typeof contents>> &
+  ReturnType<typeof cost> & { engine: ReturnType<typeof engine> };
+
+function layout(report: Report): string {
+  const { memory } = report;
+  const cells = ({ weights, kv, scratch, total }: MemoryPrediction) =>
+    [weights, kv, scratch, total].map(size);
+  return [
+    columns([
+      ['model', report.model],
+      ['architecture', `${report.architecture}, ${(report.parameters / 1e6).toFixed(2)} M parameters`],
+      ['layers', `${report.layers}, hidden ${report.hiddenSize}, feed-forward ${report.ffnSize}`],
+      ['heads', `${report.heads} of ${report.headDim}, ${report.kvHeads} for keys and values`],
+      ['context', `${report.maxPositions} positions`],
+      ['vocabulary', `${report.vocabSize} tokens`],
+      [
+        'will run on',
+        `${report.engine.cpu}: ${report.engine.kernels} kernels, ${report.engine.threads} threads`,
+      ],
+    ]),
+    columns(
+      report.files.map(({ path, bytes }) => [path, size(bytes)]),
+      [`${report.format} files`, 'size'],
+    ),
+    columns(
+      report.tensors.map(({ dtype, tensors, bytes }) => [dtype, String(tensors), size(bytes)]),
+      ['stored as', 'tensors', 'size'],
+    ),
+    columns(
+      [
+        ['INT8', ...cells(memory.int8)],
+        ['FP32', ...cells(memory.fp32)],
+      ],
+      [`memory at ${memory.contextLength} tokens`, 'weights', 'KV cache', 'scratch', 'together'],
+    ),
+    `${size(memory.available)} are available.`,
+  ].join('\n\n');
+}

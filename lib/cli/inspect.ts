@@ -1,0 +1,54 @@
+/** What a model's files say, without loading a weight. */
+import { describeModel, type ModelDescription } from '../formats/index.js';
+import { type ModelFiles, resolveModel } from '../hub/index.js';
+import { fromNative, native, type NativeLoadOptions, type TensorEntry } from '../native.js';
+import { createProgress } from './progress.js';
+
+export interface Inspection {
+  files: ModelFiles;
+  description: ModelDescription;
+  tensors: readonly TensorEntry[];
+  metadata: Readonly<Record<string, unknown>>;
+}
+
+/** Fetches the files first where they are not here. Throws what `Model.load` throws for them. */
+export async function inspectModel(reference: string, signal: AbortSignal): Promise<Inspection> {
+  const progress = createProgress();
+  const files = await resolveModel(reference, {
+    signal,
+    onProgress: (state) => progress.report(state),
+  }).finally(() => progress.stop());
+  try {
+    const container = await native().openContainer(files.weights);
+    try {
+      const description = await describeModel(files, container);
+      return { files, description, tensors: container.tensors, metadata: container.metadata };
+    } finally {
+      container.close();
+    }
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+export interface MemoryPrediction {
+  weights: number;
+  kv: number;
+  scratch: number;
+  total: number;
+}
+
+/** Bytes. @param leftOut canonical tensors that do not count. */
+export function predictMemory(
+  { spec, tensors }: ModelDescription,
+  options: NativeLoadOptions,
+  leftOut: readonly string[] = [],
+): MemoryPrediction {
+  const counted = Object.fromEntries(Object.entries(tensors).filter(([name]) => !leftOut.includes(name)));
+  try {
+    const { weights, kv, scratch } = native().predictMemory(spec, counted, options);
+    return { weights, kv, scratch, total: weights + kv + scratch };
+  } catch (error) {
+    throw fromNative(error);
+  }
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+/** The `kvasir` command: one file of this folder for each of its commands. */
+import { Command, CommanderError } from 'commander';
+import { registerBench } from './bench.js';
+import { registerChat } from './chat.js';
+import { registerDoctor } from './doctor.js';
+import { reportFailure, WRONG_USAGE } from './failure.js';
+import { registerInfo } from './info.js';
+import { Interrupts } from './interrupt.js';
+import { registerPull } from './pull.js';
+import { registerRun } from './run.js';
+import { packageVersion } from './version.js';
+
+const help = `
+Data goes to stdout; progress, statistics and errors go to stderr. Where a flag names an environment variable, the flag
+beats the variable, and the variable beats the default. KVASIR_CPU_ISA forces the kernels of one instruction set.
+
+Exit status: 0 done, 1 failed, 2 the command line is wrong, 130 ended by Ctrl-C (143 by SIGTERM).`;
+
+function createProgram(interrupts: Interrupts): Command {
+  const program = new Command('kvasir')
+    .description('Runs language models in INT8 or FP32.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpCommand(false)
+    .exitOverride()
+    // Errors are reported in one place, below.
+    .configureOutput({ outputError: () => {} })
+    .addHelpText('after', help);
+  registerRun(program, interrupts);
+  registerChat(program, interrupts);
+  registerBench(program, interrupts);
+  registerPull(program, interrupts);
+  registerInfo(program, interrupts);
+  registerDoctor(program);
+  return program;
+}
+
+/** An empty variable counts as absent, as shells mean it. */
+function dropEmptyVariables(): void {
+  for (const [name, value] of Object.entries(process.env)) {
+    if (name.startsWith('KVASIR_') && value === '') delete process.env[name];
+  }
+}
+
+async function main(argv: readonly string[]): Promise<void> {
+  const interrupts = new Interrupts();
+  interrupts.listen();
+  dropEmptyVariables();
+  try {
+    await createProgram(interrupts).parseAsync(argv, { from: 'user' });
+    if (interrupts.status !== undefined) process.exitCode = interrupts.status;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return;
+    // No command was given, and the help that says so is out.
+    if (error instanceof CommanderError && error.code === 'commander.help') {
+      process.exitCode = WRONG_USAGE;
+      return;
+    }
+    // What an interrupted command stumbles over is no news.
+    const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).includes('--json');
+    process.exitCode = interrupts.status ?? (await reportFailure(error, json));
+  }
+}
+
+void main(process.argv.slice(2));

@@ -1,0 +1,82 @@
+/** Progress of long work on stderr: a bar on a terminal, else one line for each file that is fetched. */
+import cliProgress from 'cli-progress';
+import type { LoadProgress } from '../options.js';
+import { say } from './output.js';
+import { size } from './report.js';
+
+const verbs: Record<LoadProgress['phase'], string> = {
+  download: 'downloading',
+  verify: 'verifying',
+  unpack: 'unpacking',
+  load: 'loading',
+};
+
+export interface ProgressDisplay {
+  /** For `onProgress` of load and pull. */
+  report(progress: LoadProgress): void;
+  /** `done` of `total` of one thing. */
+  count(title: string, done: number, total: number): void;
+  /** Takes the bar off the screen. Idempotent. */
+  stop(): void;
+}
+
+class Bars implements ProgressDisplay {
+  #bar: cliProgress.SingleBar | undefined;
+  #title = '';
+
+  report({ phase, file, loaded, total }: LoadProgress): void {
+    const amount = phase === 'load' ? '' : `${size(loaded)}${total > 0 ? ` of ${size(total)}` : ''}`;
+    this.#show(`${verbs[phase]} ${file}`, amount, loaded, total);
+  }
+
+  count(title: string, done: number, total: number): void {
+    this.#show(title, `${done} of ${total}`, done, total);
+  }
+
+  stop(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+
+  #show(title: string, amount: string, done: number, total: number): void {
+    if (this.#bar === undefined || title !== this.#title) this.#start(title, total);
+    // While the total is unknown the bar stays empty.
+    if (total > 0) this.#bar?.setTotal(total);
+    this.#bar?.update(total > 0 ? Math.min(done, total) : 0, { title, amount });
+  }
+
+  #start(title: string, total: number): void {
+    this.stop();
+    this.#title = title;
+    this.#bar = new cliProgress.SingleBar({
+      format: '{title} [{bar}] {percentage}% {amount}',
+      barCompleteChar: '=',
+      barIncompleteChar: ' ',
+      barsize: 30,
+      clearOnComplete: true,
+      // Hidden, it would stay so when the process is killed.
+      hideCursor: false,
+      stream: process.stderr,
+    });
+    this.#bar.start(Math.max(1, total), 0, { title, amount: '' });
+  }
+}
+
+class Lines implements ProgressDisplay {
+  readonly #said = new Set<string>();
+
+  report({ phase, file, total }: LoadProgress): void {
+    const key = `${phase} ${file}`;
+    if (phase === 'load' || this.#said.has(key)) return;
+    this.#said.add(key);
+    say(`${verbs[phase]} ${file}${total > 0 ? ` (${size(total)})` : ''}`);
+  }
+
+  count(): void {}
+
+  stop(): void {}
+}
+
+export function createProgress(): ProgressDisplay {
+  return process.stderr.isTTY ? new Bars() : new Lines();
+}
