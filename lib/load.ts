@@ -4,7 +4,15 @@ import { describeModel, type ModelDescription } from './formats/index.js';
 import { type ModelFiles, resolveModel } from './hub/index.js';
 import { describeLoaded, type ModelInfo } from './info.js';
 import { availableMemory } from './memory.js';
-import { type Container, fromNative, type NativeLoadOptions, type NativeModel, native } from './native.js';
+import {
+  type Container,
+  fromNative,
+  type ModelSpec,
+  type NativeLoadOptions,
+  type NativeModel,
+  native,
+  type TensorMap,
+} from './native.js';
 import { DEFAULT_CONTEXT_LENGTH, invalidOption, type LoadOptions } from './options.js';
 import { Tokenizer } from './tokenizer/tokenizer.js';
 
@@ -23,11 +31,9 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
   const addon = native();
   const files = await resolveModel(reference, { signal, onProgress });
   signal?.throwIfAborted();
-  const container = await addon.openContainer(files.weights).catch((error) => {
-    throw fromNative(error);
-  });
+  const container = await addon.openContainer(files.weights).catch(rethrow);
   try {
-    const description = await describeModel(files, container);
+    const description = await describeModel(files, container).catch(rethrow);
     signal?.throwIfAborted();
     const effective = effectiveOptions(options, description.spec.maxPositions);
     const predicted = checkMemory(description, effective);
@@ -41,11 +47,14 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
       deviceReason,
     );
     return { ...loaded, info, description };
-  } catch (error) {
-    throw fromNative(error);
   } finally {
     container.close();
   }
+}
+
+/** Errors of native code as ours. What a caller throws (an abort's reason, a callback's error) goes through as it is. */
+function rethrow(error: unknown): never {
+  throw fromNative(error);
 }
 
 /** Why the model runs on the CPU. Throws DEVICE_UNAVAILABLE when a GPU was asked for. */
@@ -92,7 +101,7 @@ function threadsFromEnvironment(): number {
 
 /** Bytes that the load will take. Throws INSUFFICIENT_MEMORY when they are not there. */
 function checkMemory({ spec, tensors }: ModelDescription, options: Effective): number {
-  const { weights, kv, scratch } = native().predictMemory(spec, tensors, options);
+  const { weights, kv, scratch } = predictMemory(spec, tensors, options);
   const required = weights + kv + scratch;
   const available = availableMemory();
   if (required <= available) return required;
@@ -103,6 +112,14 @@ function checkMemory({ spec, tensors }: ModelDescription, options: Effective): n
       `${megabytes(available)} are available. Use dtype 'int8' or a smaller contextLength, or free memory.`,
     { details: { required, available } },
   );
+}
+
+function predictMemory(spec: ModelSpec, tensors: TensorMap, options: Effective) {
+  try {
+    return native().predictMemory(spec, tensors, options);
+  } catch (error) {
+    return rethrow(error);
+  }
 }
 
 /** Weights and tokenizer at the same time; when one fails, the other is stopped and freed. */
@@ -129,7 +146,7 @@ async function loadBoth(
   };
   const load = native().loadModel(container, spec, tensors, { ...effective, onProgress: report });
   const tokenizing = Tokenizer.load(tokenizerSource, { signal: stop.signal });
-  load.promise.catch(giveUp);
+  load.promise.catch((error) => giveUp(fromNative(error)));
   tokenizing.catch(giveUp);
   const onAbort = () => giveUp(signal?.reason);
   signal?.addEventListener('abort', onAbort, { once: true });

@@ -1,7 +1,6 @@
 /** How probable a model finds a text: windows over it, each scored in one pass. */
 import type { Engine } from './engine/engine.js';
 import { ScoreRequest } from './engine/score-request.js';
-import { fromNative } from './native.js';
 
 export interface ScoreOptions {
   /** Aborting rejects with the signal's reason. */
@@ -55,8 +54,6 @@ async function scoreWindow(
   try {
     engine.submit(request);
     return await request.result;
-  } catch (error) {
-    throw signal?.aborted ? error : fromNative(error);
   } finally {
     signal?.removeEventListener('abort', abort);
   }

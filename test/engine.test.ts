@@ -436,10 +436,13 @@ describe('failure and dispose', () => {
     await until(() => made.native.steps.length > 2);
     const failure = new Error('the step broke');
     made.native.failure = failure;
-    await expect(waiting[0]).rejects.toBe(failure);
+    await expect(waiting[0]).rejects.toMatchObject({ code: 'INTERNAL', cause: failure });
     await expect(waiting[1][Symbol.asyncIterator]().next()).resolves.toMatchObject({ done: false });
-    await expect(waiting[1][Symbol.asyncIterator]().next()).rejects.toBe(failure);
-    await expect(waiting[1]).rejects.toBe(failure);
+    await expect(waiting[1][Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      code: 'INTERNAL',
+      cause: failure,
+    });
+    await expect(waiting[1]).rejects.toMatchObject({ code: 'INTERNAL', cause: failure });
     expect((await made.generate([1, 2, 3], { maxTokens: 5 })).tokens).toEqual(
       fakeGreedy([1, 2, 3], 5, VOCAB, EOS),
     );

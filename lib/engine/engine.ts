@@ -4,7 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KvasirError } from '../errors.js';
-import type { NativeModel, StepResult } from '../native.js';
+import { fromNative, type NativeModel, type StepResult } from '../native.js';
 import { MAX_STEP_TOKENS, Pace } from './pace.js';
 import { Pages } from './pages.js';
 import { planStep, type StepPlan } from './plan.js';
@@ -99,7 +99,7 @@ export class Engine {
         await this.#step(plan);
       }
     } catch (error) {
-      for (const request of [...this.#active, ...this.#queue]) request.fail(error);
+      for (const request of [...this.#active, ...this.#queue]) request.fail(fromNative(error));
       this.#active = [];
       this.#queue = [];
     } finally {
@@ -146,7 +146,7 @@ export class Engine {
       result = await this.#native.step(plan.batch);
     } catch (error) {
       for (const { request } of plan.slices) {
-        request.fail(error);
+        request.fail(fromNative(error));
         // Its sequence may have met what broke the step; it is not kept for others.
         this.#pages.release(request, false);
       }
@@ -170,7 +170,7 @@ async function deliver(plan: StepPlan, result: StepResult, now: number): Promise
     try {
       request.take(result, firstRow, rows, now);
     } catch (error) {
-      request.fail(error);
+      request.fail(fromNative(error));
     }
     if (performance.now() - turnStarted < SAMPLING_SLICE_MS) continue;
     await nextTurn();
