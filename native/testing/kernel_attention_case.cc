@@ -1,0 +1,208 @@
+#include "testing/kernel_attention_case.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace kvasir::testing {
+
+namespace {
+
+constexpr int kSlots = cpu::kPagePositions;
+
+// The cache as a kernel sees it. Each page is an allocation of its own, for the address sanitizer.
+struct Pages {
+  std::vector<std::vector<float>> k_f32, v_f32, k_scales, v_scales;
+  std::vector<std::vector<uint8_t>> k_u8;
+  std::vector<std::vector<int8_t>> v_s8;
+};
+
+void PackF32(const AttentionCase& c, int n, Pages* pages) {
+  const size_t dim = static_cast<size_t>(c.head_dim);
+  const float fill = c.garbage_past_end ? NAN : 0.0f;
+  for (int first = 0; first < n; first += kSlots) {
+    std::vector<float> k(dim * kSlots, fill), v(dim * kSlots, fill);
+    for (size_t slot = 0; slot < static_cast<size_t>(std::min(kSlots, n - first)); ++slot) {
+      for (size_t d = 0; d < dim; ++d) {
+        k[d * kSlots + slot] = c.k[(static_cast<size_t>(first) + slot) * dim + d];
+        v[slot * dim + d] = c.v[(static_cast<size_t>(first) + slot) * dim + d];
+      }
+    }
+    pages->k_f32.push_back(std::move(k));
+    pages->v_f32.push_back(std::move(v));
+  }
+}
+
+void PackS8(const AttentionCase& c, int n, Pages* pages) {
+  const size_t dim = static_cast<size_t>(c.head_dim);
+  const float scale = c.garbage_past_end ? NAN : 0.0f;
+  for (int first = 0; first < n; first += kSlots) {
+    std::vector<uint8_t> k(dim * kSlots, c.garbage_past_end ? 0x7f : kWeightOffset);
+    std::vector<int8_t> v(dim * kSlots, c.garbage_past_end ? 0x7f : 0);
+    std::vector<float> k_scales(kSlots, scale), v_scales(kSlots, scale);
+    for (size_t slot = 0; slot < static_cast<size_t>(std::min(kSlots, n - first)); ++slot) {
+      const size_t position = static_cast<size_t>(first) + slot;
+      for (size_t d = 0; d < dim; ++d) {
+        k[(d / 4 * kSlots + slot) * 4 + d % 4] =
+            static_cast<uint8_t>(c.k[position * dim + d] + kWeightOffset);
+        v[slot * dim + d] = static_cast<int8_t>(c.v[position * dim + d]);
+      }
+      k_scales[slot] = c.k_scales[position];
+      v_scales[slot] = c.v_scales[position];
+    }
+    pages->k_u8.push_back(std::move(k));
+    pages->v_s8.push_back(std::move(v));
+    pages->k_scales.push_back(std::move(k_scales));
+    pages->v_scales.push_back(std::move(v_scales));
+  }
+}
+
+std::vector<float> WholeNumbers(Random& random, int64_t n) {
+  std::vector<float> values;
+  for (int64_t i = 0; i < n; ++i) values.push_back(static_cast<float>(random.Integer(-127, 127)));
+  // Saturated head vectors: the largest dot product there is.
+  for (int64_t i = 0; i < n / 8; ++i) values[static_cast<size_t>(i)] = i % 3 == 0 ? -127.0f : 127.0f;
+  return values;
+}
+
+}  // namespace
+
+int AttentionCase::positions() const { return *std::max_element(n_valid.begin(), n_valid.end()); }
+
+AttentionCase MakeAttention(Random& random, bool int8, int rows, int head_dim, std::vector<int> n_valid) {
+  AttentionCase c;
+  c.int8 = int8;
+  c.rows = rows;
+  c.head_dim = head_dim;
+  c.n_valid = std::move(n_valid);
+  c.scale = static_cast<float>(1 / std::sqrt(head_dim));
+  const int64_t q_size = rows * head_dim, kv_size = int64_t{cpu::kChunkPositions} * head_dim;
+  c.q = int8 ? WholeNumbers(random, q_size) : random.Bells(q_size, 2);
+  c.k = int8 ? WholeNumbers(random, kv_size) : random.Bells(kv_size, 1.5f);
+  c.v = int8 ? WholeNumbers(random, kv_size) : random.Bells(kv_size);
+  if (!int8) return c;
+  for (int i = 0; i < rows; ++i) c.q_scales.push_back(random.Uniform(0.001f, 0.04f));
+  for (int i = 0; i < cpu::kChunkPositions; ++i) {
+    c.k_scales.push_back(random.Integer(0, 20) == 0 ? 0.0f : random.Uniform(0.001f, 0.04f));
+    c.v_scales.push_back(random.Integer(0, 20) == 0 ? 0.0f : random.Uniform(0.001f, 0.04f));
+  }
+  return c;
+}
+
+AttentionState Run(const cpu::KernelTable& table, const AttentionCase& c, bool with_trace) {
+  Pages pages;
+  c.int8 ? PackS8(c, c.positions(), &pages) : PackF32(c, c.positions(), &pages);
+  const size_t n_pages = std::max(pages.k_f32.size(), pages.k_u8.size());
+  const void* k[4] = {};
+  const void* v[4] = {};
+  const float* k_scales[4] = {};
+  const float* v_scales[4] = {};
+  for (size_t i = 0; i < n_pages; ++i) {
+    k[i] = c.int8 ? static_cast<const void*>(pages.k_u8[i].data()) : pages.k_f32[i].data();
+    v[i] = c.int8 ? static_cast<const void*>(pages.v_s8[i].data()) : pages.v_f32[i].data();
+    k_scales[i] = c.int8 ? pages.k_scales[i].data() : nullptr;
+    v_scales[i] = c.int8 ? pages.v_scales[i].data() : nullptr;
+  }
+  const size_t rows = static_cast<size_t>(c.rows), dim = static_cast<size_t>(c.head_dim);
+  std::vector<uint8_t> q_s8;
+  std::vector<int32_t> start;
+  if (c.int8) {
+    q_s8 = StoreQuantized({c.q.begin(), c.q.end()}, table.quantized_bytes);
+    for (size_t row = 0; row < rows; ++row) {
+      int sum = 0;
+      for (size_t d = 0; d < dim; ++d) sum += static_cast<int>(c.q[row * dim + d]);
+      start.push_back(-kWeightOffset * sum);
+    }
+  }
+  constexpr float kUntouched = AttentionState::kUntouched;
+  AttentionState state{std::vector<float>(rows, kUntouched), std::vector<float>(rows, kUntouched),
+                       std::vector<float>(rows * dim, kUntouched),
+                       std::vector<float>(with_trace ? rows * cpu::kChunkPositions : 0, kUntouched)};
+  const cpu::AttentionChunk chunk = {c.rows,
+                                     c.head_dim,
+                                     c.scale,
+                                     c.q.data(),
+                                     q_s8.data(),
+                                     c.q_scales.data(),
+                                     start.data(),
+                                     k,
+                                     v,
+                                     k_scales,
+                                     v_scales,
+                                     c.n_valid.data(),
+                                     state.max.data(),
+                                     state.sum.data(),
+                                     state.acc.data(),
+                                     with_trace ? state.trace.data() : nullptr};
+  (c.int8 ? table.attention_chunk_s8 : table.attention_chunk_f32)(chunk);
+  return state;
+}
+
+std::string Difference(const AttentionState& a, const AttentionState& b) {
+  std::string difference;
+  const auto compare = [&](const char* what, const std::vector<float>& left,
+                           const std::vector<float>& right) {
+    const std::string text = BitDifference(left, right);
+    if (!text.empty()) difference += what + text + " ";
+  };
+  compare("max", a.max, b.max);
+  compare("sum", a.sum, b.sum);
+  compare("acc", a.acc, b.acc);
+  compare("trace", a.trace, b.trace);
+  return difference;
+}
+
+double OracleScore(const AttentionCase& c, int row, int position) {
+  double dot = 0;
+  for (int d = 0; d < c.head_dim; ++d) {
+    dot += static_cast<double>(c.q[static_cast<size_t>(row * c.head_dim + d)]) *
+           c.k[static_cast<size_t>(position * c.head_dim + d)];
+  }
+  if (c.int8)
+    dot *=
+        static_cast<double>(c.q_scales[static_cast<size_t>(row)]) * c.k_scales[static_cast<size_t>(position)];
+  return dot * c.scale;
+}
+
+// float32: one rounding a dimension and one for the scale. INT8: the sum is exact, three products round.
+double ScoreError(const AttentionCase& c, int row, int position) {
+  if (c.int8) return Gamma(4) * std::abs(OracleScore(c, row, position));
+  double magnitude = 0;
+  for (int d = 0; d < c.head_dim; ++d) {
+    magnitude += std::abs(static_cast<double>(c.q[static_cast<size_t>(row * c.head_dim + d)]) *
+                          c.k[static_cast<size_t>(position * c.head_dim + d)]);
+  }
+  return Gamma(c.head_dim + 1) * magnitude * c.scale;
+}
+
+AttentionOracle Oracle(const AttentionCase& c, int row) {
+  const int n = c.n_valid[static_cast<size_t>(row)];
+  std::vector<double> scores;
+  double max = -HUGE_VAL, score_error = 0, sum = 0;
+  for (int i = 0; i < n; ++i) {
+    scores.push_back(OracleScore(c, row, i));
+    max = std::max(max, scores.back());
+    score_error = std::max(score_error, ScoreError(c, row, i));
+  }
+  for (double& s : scores) sum += (s = std::exp(s - max));
+  // Relative error of a probability: its score and the maximum, one subtraction of at most 87 (beyond that it is 0),
+  // and exp. Sums of n terms add n roundings; the quotient adds one.
+  const double p_error = 2 * score_error + 87 * kUnit + 2e-7;
+  const double relative = 2 * p_error + Gamma(n + 4) + Gamma(n / 16.0 + 6);
+  AttentionOracle oracle;
+  oracle.log_sum = max + std::log(sum);
+  oracle.log_sum_error = p_error + Gamma(n / 16.0 + 6) + score_error + kUnit * std::abs(max);
+  for (int d = 0; d < c.head_dim; ++d) {
+    double out = 0, magnitude = 0;
+    for (int i = 0; i < n; ++i) {
+      double value = c.v[static_cast<size_t>(i * c.head_dim + d)];
+      if (c.int8) value *= c.v_scales[static_cast<size_t>(i)];
+      out += scores[static_cast<size_t>(i)] / sum * value;
+      magnitude += scores[static_cast<size_t>(i)] / sum * std::abs(value);
+    }
+    oracle.out.push_back(out);
+    oracle.out_error.push_back(relative * magnitude + 1e-30);
+  }
+  return oracle;
+}
+
+}  // namespace kvasir::testing

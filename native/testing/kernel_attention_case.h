@@ -1,0 +1,48 @@
+// One attention tile over one chunk of a paged cache, as tests build it: plain [position][dimension] values, packed
+// into pages as the kernels read them, and the same attention naively in float64.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend/cpu/kernel_table.h"
+#include "testing/kernel_inputs.h"
+
+namespace kvasir::testing {
+
+struct AttentionCase {
+  bool int8 = false;
+  int rows = 0;
+  int head_dim = 0;  // multiple of 16
+  float scale = 0;
+  std::vector<int> n_valid;  // [rows]
+  // Quantized values are whole numbers and have scales; float32 ones have none.
+  std::vector<float> q, k, v;  // [rows, head_dim], [256, head_dim], [256, head_dim]
+  std::vector<float> q_scales, k_scales, v_scales;
+  // What the slots past the largest n_valid hold: zeros, or NaN (INT8: 0x7f with scales of NaN).
+  bool garbage_past_end = true;
+
+  int positions() const;  // the largest n_valid
+};
+
+struct AttentionState {
+  std::vector<float> max, sum, acc;  // [rows], [rows], [rows, head_dim]; kUntouched where nothing was written
+  std::vector<float> trace;          // [rows, 256]
+  static constexpr float kUntouched = -54321.0f;
+};
+
+AttentionCase MakeAttention(Random& random, bool int8, int rows, int head_dim, std::vector<int> n_valid);
+AttentionState Run(const cpu::KernelTable& table, const AttentionCase& c, bool with_trace);
+std::string Difference(const AttentionState& a, const AttentionState& b);
+
+// Softmax attention of one row in float64, with a bound on a float32 kernel's error.
+struct AttentionOracle {
+  double log_sum = 0;  // log of the sum of exp(scores)
+  double log_sum_error = 0;
+  std::vector<double> out, out_error;  // [head_dim]
+};
+AttentionOracle Oracle(const AttentionCase& c, int row);
+double OracleScore(const AttentionCase& c, int row, int position);
+double ScoreError(const AttentionCase& c, int row, int position);
+
+}  // namespace kvasir::testing

@@ -1,0 +1,238 @@
+// Quantization of activations, weights and heads: every table against the scalar one byte for byte, the scalar one
+// against float64.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "backend/cpu/kernel_select.h"
+#include "core/half.h"
+#include "testing/kernel_inputs.h"
+#include "testing/native_tests.h"
+
+namespace kvasir::testing {
+namespace {
+
+using cpu::KernelTable;
+
+const int64_t kWidths[] = {1, 15, 16, 17, 63, 64, 65, 96, 127, 128, 191, 576};
+constexpr int32_t kGarbage = -77;
+
+struct Groups {
+  std::vector<int> values;
+  std::vector<float> scales;
+  std::vector<int32_t> start;
+};
+
+bool Same(const Groups& a, const Groups& b) {
+  return a.values == b.values && a.start == b.start && BitDifference(a.scales, b.scales).empty();
+}
+
+Groups QuantizeRow(const KernelTable& table, const std::vector<float>& x, bool rotate) {
+  const size_t groups = (x.size() + kGroup - 1) / kGroup;
+  std::vector<uint8_t> values(groups * kGroup * static_cast<size_t>(table.quantized_bytes));
+  Groups out{{}, std::vector<float>(groups, kGarbage), std::vector<int32_t>(groups, kGarbage)};
+  table.quantize_row(x.data(), static_cast<int64_t>(x.size()), rotate, values.data(), out.scales.data(),
+                     out.start.data());
+  out.values = LoadQuantized(values, table.quantized_bytes);
+  return out;
+}
+
+Groups QuantizeHead(const KernelTable& table, const std::vector<float>& x) {
+  std::vector<uint8_t> values(x.size() * static_cast<size_t>(table.quantized_bytes));
+  Groups out{{}, {kGarbage}, {kGarbage}};
+  table.quantize_head(x.data(), static_cast<int64_t>(x.size()), values.data(), out.scales.data(),
+                      out.start.data());
+  out.values = LoadQuantized(values, table.quantized_bytes);
+  return out;
+}
+
+Groups QuantizeHeadS8(const KernelTable& table, const std::vector<float>& x) {
+  std::vector<int8_t> values(x.size());
+  Groups out{{}, {kGarbage}, {}};
+  table.quantize_head_s8(x.data(), static_cast<int64_t>(x.size()), values.data(), out.scales.data());
+  out.values.assign(values.begin(), values.end());
+  return out;
+}
+
+// One group of exact values: scale = amax / 127, each value within half a step. `slack` bounds the error of the values
+// that the kernel saw.
+void ExpectQuantized(const std::vector<double>& exact, const int* values, float scale, double slack) {
+  double amax = 0;
+  for (const double x : exact) amax = std::max(amax, std::abs(x));
+  // 127 / amax overflows: such a group counts as zeros.
+  const bool vanishes = amax < 127 / 3.4e38;
+  KV_EXPECT(std::abs(scale - amax / 127) <= slack / 127 + 2 * kUnit * amax / 127 + 0x1p-149);
+  for (size_t i = 0; i < exact.size(); ++i) {
+    KV_EXPECT(values[i] >= -127 && values[i] <= 127);
+    const double step = scale * (0.5 + 127 * 4 * kUnit);
+    KV_EXPECT(std::abs(values[i] * static_cast<double>(scale) - exact[i]) <=
+              (vanishes ? amax : step) + slack);
+  }
+}
+
+// 6 butterfly stages and a scaling; every output is a signed sum of the 64 inputs, divided by 8.
+double RotationSlack(const std::vector<float>& group) {
+  double magnitude = 0;
+  for (const float x : group) magnitude += std::abs(x);
+  return Gamma(7) * magnitude / 8 + 0x1p-145;
+}
+
+KV_TEST(kernel_quantize_row_is_within_half_a_step) {
+  Random random(21);
+  for (const int64_t n : kWidths) {
+    for (int pattern = 0; pattern < kPatterns; ++pattern) {
+      const std::vector<float> x = Values(random, n, static_cast<Pattern>(pattern));
+      for (const bool rotate : {false, true}) {
+        const Groups q = QuantizeRow(cpu::ScalarKernels(), x, rotate);
+        for (size_t g = 0; g < q.scales.size(); ++g) {
+          std::vector<float> group(kGroup, 0.0f);
+          const size_t count = std::min<size_t>(kGroup, x.size() - g * kGroup);
+          std::copy_n(x.begin() + static_cast<int64_t>(g * kGroup), count, group.begin());
+          const int* values = q.values.data() + g * kGroup;
+          ExpectQuantized(
+              rotate ? RotatedBlocks(group, kGroup) : std::vector<double>(group.begin(), group.end()), values,
+              q.scales[g], rotate ? RotationSlack(group) : 0);
+          KV_EXPECT_EQ(q.start[g], -kWeightOffset * std::accumulate(values, values + kGroup, 0));
+        }
+      }
+    }
+  }
+}
+
+KV_TEST(kernel_quantize_row_equals_scalar) {
+  for (const KernelTable* table : OtherKernels()) {
+    Random random(22);
+    for (const int64_t n : kWidths) {
+      for (int pattern = 0; pattern < kPatterns; ++pattern) {
+        std::vector<float> x = Values(random, n, static_cast<Pattern>(pattern));
+        for (const bool rotate : {false, true}) {
+          KV_EXPECT(Same(QuantizeRow(*table, x, rotate), QuantizeRow(cpu::ScalarKernels(), x, rotate)));
+        }
+        // What is not finite is garbage, but the same garbage.
+        const float special[] = {NAN, INFINITY, -INFINITY, -0.0f};
+        x[static_cast<size_t>(random.Integer(0, n - 1))] = special[pattern % 4];
+        KV_EXPECT(Same(QuantizeRow(*table, x, false), QuantizeRow(cpu::ScalarKernels(), x, false)));
+      }
+    }
+  }
+}
+
+KV_TEST(kernel_quantize_row_comparison_sees_one_value) {
+  Random random(23);
+  for (const int64_t n : kWidths) {
+    std::vector<float> x = random.Bells(n);
+    for (const bool rotate : {false, true}) {
+      const Groups before = QuantizeRow(cpu::ScalarKernels(), x, rotate);
+      x[static_cast<size_t>(random.Integer(0, n - 1))] += 0.5f;
+      KV_EXPECT(!Same(QuantizeRow(cpu::ScalarKernels(), x, rotate), before));
+    }
+  }
+}
+
+KV_TEST(kernel_quantize_head_is_within_half_a_step) {
+  Random random(24);
+  for (int64_t n = 16; n <= cpu::kMaxHeadDim; n += 16) {
+    for (int pattern = 0; pattern < kPatterns; ++pattern) {
+      const std::vector<float> x = Values(random, n, static_cast<Pattern>(pattern));
+      const Groups wide = QuantizeHead(cpu::ScalarKernels(), x),
+                   plain = QuantizeHeadS8(cpu::ScalarKernels(), x);
+      ExpectQuantized({x.begin(), x.end()}, wide.values.data(), wide.scales[0], 0);
+      KV_EXPECT_EQ(wide.start[0],
+                   -kWeightOffset * std::accumulate(wide.values.begin(), wide.values.end(), 0));
+      KV_EXPECT(plain.values == wide.values && plain.scales == wide.scales);
+    }
+  }
+}
+
+KV_TEST(kernel_quantize_head_equals_scalar) {
+  for (const KernelTable* table : OtherKernels()) {
+    Random random(25);
+    for (int64_t n = 16; n <= cpu::kMaxHeadDim; n += 16) {
+      for (int pattern = 0; pattern < kPatterns; ++pattern) {
+        std::vector<float> x = Values(random, n, static_cast<Pattern>(pattern));
+        const Groups wide = QuantizeHead(cpu::ScalarKernels(), x),
+                     plain = QuantizeHeadS8(cpu::ScalarKernels(), x);
+        KV_EXPECT(Same(QuantizeHead(*table, x), wide));
+        KV_EXPECT(Same(QuantizeHeadS8(*table, x), plain));
+        float& value = x[static_cast<size_t>(random.Integer(0, n - 1))];
+        value = value * 2 + 10;
+        KV_EXPECT(!Same(QuantizeHead(*table, x), wide));
+        KV_EXPECT(!Same(QuantizeHeadS8(*table, x), plain));
+      }
+    }
+  }
+}
+
+std::vector<Int8Block> Pack(const KernelTable& table, const std::vector<float>& weights, int64_t n_rows) {
+  const int64_t k = static_cast<int64_t>(weights.size()) / n_rows;
+  std::vector<Int8Block> panel(static_cast<size_t>((k + kGroup - 1) / kGroup));
+  std::memset(panel.data(), 0x5a, panel.size() * sizeof(Int8Block));
+  table.pack_panel_s8(weights.data(), n_rows, k, panel.data());
+  return panel;
+}
+
+bool Same(const std::vector<Int8Block>& a, const std::vector<Int8Block>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(Int8Block)) == 0;
+}
+
+// Rows of every pattern, huge ones (an infinite binary16 scale) and denormal ones (scale 0) too.
+std::vector<float> AllPatterns(Random& random, int64_t rows, int64_t k) {
+  std::vector<float> weights;
+  for (int64_t row = 0; row < rows; ++row) {
+    const std::vector<float> values =
+        Values(random, k, static_cast<Pattern>(random.Integer(0, kPatterns - 1)));
+    weights.insert(weights.end(), values.begin(), values.end());
+  }
+  return weights;
+}
+
+KV_TEST(kernel_pack_panel_keeps_weights_within_half_a_step) {
+  Random random(26);
+  for (const int64_t k : kWidths) {
+    for (const int64_t rows : {1, 15, 16, 31, 32}) {
+      const std::vector<float> weights = Matrix(random, rows, k);
+      const std::vector<Int8Block> panel = Pack(cpu::ScalarKernels(), weights, rows);
+      for (int64_t i = 0; i < static_cast<int64_t>(panel.size()) * kPanelColumns; ++i) {
+        const Int8Block& block = panel[static_cast<size_t>(i / kPanelColumns)];
+        const int64_t row = i % kPanelColumns, base = i / kPanelColumns * kGroup;
+        std::vector<float> group(kGroup, 0.0f);
+        if (row < rows)
+          std::copy_n(weights.begin() + row * k + base, std::min<int64_t>(kGroup, k - base), group.begin());
+        const std::vector<double> exact = RotatedBlocks(group, kGroup);
+        const double scale = FloatFromHalf(block.scales[row]), slack = RotationSlack(group);
+        double amax = 0;
+        for (const double x : exact) amax = std::max(amax, std::abs(x));
+        // binary16 has 11 bits; the largest value is clamped where the scale was rounded down.
+        KV_EXPECT(std::abs(scale - amax / 127) <= (amax / 127 + slack) * 0x1.01p-11 + 0x1p-25 + slack);
+        const double clamped = std::max(0.0, amax - 127 * scale);
+        for (int j = 0; j < kGroup; ++j) {
+          const int q = block.weights[j / 4][row][j % 4] - kWeightOffset;
+          KV_EXPECT(q >= -127 && q <= 127);
+          KV_EXPECT(std::abs(q * scale - exact[static_cast<size_t>(j)]) <= scale * 0.50001 + clamped + slack);
+        }
+        if (row >= rows) KV_EXPECT(block.scales[row] == 0 && block.weights[3][row][1] == kWeightOffset);
+      }
+    }
+  }
+}
+
+KV_TEST(kernel_pack_panel_equals_scalar) {
+  for (const KernelTable* table : OtherKernels()) {
+    Random random(27);
+    for (const int64_t k : kWidths) {
+      for (const int64_t rows : {1, 2, 15, 16, 17, 31, 32}) {
+        std::vector<float> weights = AllPatterns(random, rows, k);
+        const std::vector<Int8Block> expected = Pack(cpu::ScalarKernels(), weights, rows);
+        KV_EXPECT(Same(Pack(*table, weights, rows), expected));
+        float& weight = weights[static_cast<size_t>(random.Integer(0, rows * k - 1))];
+        weight = weight * 2 + 10;
+        // A group so large that its scale is infinite loses its values.
+        if (std::abs(weight) < 1e7f) KV_EXPECT(!Same(Pack(*table, weights, rows), expected));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace kvasir::testing

@@ -1,0 +1,205 @@
+// The paged cache against a simple model: the values that each sequence wrote, and no two owners of a writable page.
+#include <cstring>
+#include <map>
+#include <set>
+
+#include "model/kv_cache.h"
+#include "testing/kernel_inputs.h"
+#include "testing/native_tests.h"
+
+namespace kvasir::testing {
+namespace {
+
+constexpr int64_t kPages = 12;
+constexpr KvLayout kLayout = {Dtype::kInt8, 2, 1, 16, 16};
+
+// A position's share of its page: one stripe of bytes.
+constexpr int64_t kStripe = 2 * (2 * 16 + 8);
+
+uint8_t* Slot(const KvCache& cache, int32_t sequence, int64_t position) {
+  return cache.Pages(sequence)[position / kKvPagePositions] + position % kKvPagePositions * kStripe;
+}
+
+class ModelledCache {
+ public:
+  ModelledCache() : cache_(kLayout, kPages * kKvPagePositions) {}
+
+  KvCache& cache() { return cache_; }
+  const std::map<int32_t, std::vector<uint32_t>>& sequences() const { return stamps_; }
+
+  int32_t Create() {
+    const int32_t id = cache_.Create();
+    KV_EXPECT(stamps_.emplace(id, std::vector<uint32_t>()).second);
+    return id;
+  }
+  int32_t Fork(int32_t source, int64_t length) {
+    const int32_t id = cache_.Fork(source, length);
+    const std::vector<uint32_t>& stamps = stamps_.at(source);
+    KV_EXPECT(stamps_.emplace(id, std::vector<uint32_t>(stamps.begin(), stamps.begin() + length)).second);
+    return id;
+  }
+  void Truncate(int32_t id, int64_t length) {
+    cache_.Truncate(id, length);
+    stamps_.at(id).resize(static_cast<size_t>(length));
+  }
+  void Free(int32_t id) {
+    cache_.Free(id);
+    stamps_.erase(id);
+  }
+  // Writes what no position has held before.
+  void Append(int32_t id, int64_t n) {
+    cache_.Reserve(id, n);
+    std::vector<uint32_t>& stamps = stamps_.at(id);
+    for (int64_t i = 0; i < n; ++i) {
+      stamps.push_back(++next_stamp_);
+      uint8_t* slot = Slot(cache_, id, static_cast<int64_t>(stamps.size()) - 1);
+      for (int64_t at = 0; at < kStripe; at += 4) std::memcpy(slot + at, &next_stamp_, 4);
+    }
+    cache_.Commit(id, n);
+  }
+
+  void Check() const {
+    std::set<const uint8_t*> pages;
+    for (const auto& [id, stamps] : stamps_) {
+      const int64_t length = static_cast<int64_t>(stamps.size());
+      KV_EXPECT_EQ(cache_.Length(id), length);
+      for (int64_t i = 0; i < length; ++i) {
+        uint32_t first, last;
+        std::memcpy(&first, Slot(cache_, id, i), 4);
+        std::memcpy(&last, Slot(cache_, id, i) + kStripe - 4, 4);
+        KV_EXPECT_EQ(first, stamps[static_cast<size_t>(i)]);
+        KV_EXPECT_EQ(last, stamps[static_cast<size_t>(i)]);
+        pages.insert(cache_.Pages(id)[i / kKvPagePositions]);
+      }
+    }
+    KV_EXPECT_EQ(cache_.free_positions(),
+                 cache_.capacity() - static_cast<int64_t>(pages.size()) * kKvPagePositions);
+  }
+
+ private:
+  KvCache cache_;
+  std::map<int32_t, std::vector<uint32_t>> stamps_;
+  uint32_t next_stamp_ = 0;
+};
+
+int32_t Pick(Random& random, const ModelledCache& model) {
+  auto it = model.sequences().begin();
+  std::advance(it, random.Integer(0, static_cast<int64_t>(model.sequences().size()) - 1));
+  return it->first;
+}
+
+// Returns whether the cache was full.
+bool RandomOperation(Random& random, ModelledCache& model) {
+  const int64_t kind = random.Integer(0, 9);
+  if (kind == 0 || model.sequences().empty()) {
+    model.Create();
+    return false;
+  }
+  const int32_t id = Pick(random, model);
+  const int64_t length = model.cache().Length(id);
+  try {
+    if (kind <= 2) {
+      model.Fork(id, random.Integer(0, 2) == 0 ? length / 64 * 64 : random.Integer(0, length));
+    } else if (kind == 3) {
+      model.Truncate(id, random.Integer(0, length));
+    } else if (kind == 4) {
+      model.Free(id);
+    } else {
+      model.Append(id, random.Integer(0, 3) == 0 ? 64 - length % 64 : random.Integer(1, 150));
+    }
+  } catch (const Error& error) {
+    KV_EXPECT(error.code() == ErrorCode::kContextOverflow);
+    return true;
+  }
+  return false;
+}
+
+KV_TEST(kv_cache_keeps_contents_through_random_operations) {
+  for (uint32_t seed = 1; seed <= (kSanitized ? 5 : 40); ++seed) {
+    Random random(seed);
+    ModelledCache model;
+    KV_EXPECT_EQ(model.cache().capacity(), kPages * kKvPagePositions);
+    int n_full = 0;
+    for (int i = 0; i < 300; ++i) {
+      n_full += RandomOperation(random, model) ? 1 : 0;
+      model.Check();
+      // A full cache must not end the walk.
+      if (model.cache().free_positions() == 0 && random.Integer(0, 3) == 0) model.Free(Pick(random, model));
+    }
+    KV_EXPECT(n_full > 0);
+    while (!model.sequences().empty()) model.Free(model.sequences().begin()->first);
+    KV_EXPECT_EQ(model.cache().free_positions(), model.cache().capacity());
+  }
+}
+
+KV_TEST(kv_cache_rounds_capacity_up_to_pages) {
+  KV_EXPECT_EQ(KvCache(kLayout, 1).capacity(), 64);
+  KV_EXPECT_EQ(KvCache(kLayout, 64).capacity(), 64);
+  KV_EXPECT_EQ(KvCache(kLayout, 65).capacity(), 128);
+}
+
+KV_TEST(kv_cache_fork_shares_whole_pages_and_copies_a_partial_one) {
+  ModelledCache model;
+  const int32_t source = model.Create();
+  model.Append(source, 200);
+  const int32_t whole = model.Fork(source, 192), partial = model.Fork(source, 100);
+  KV_EXPECT_EQ(model.cache().capacity() - model.cache().free_positions(), 5 * 64);
+  for (int page = 0; page < 3; ++page) {
+    KV_EXPECT(model.cache().Pages(whole)[page] == model.cache().Pages(source)[page]);
+  }
+  KV_EXPECT(model.cache().Pages(partial)[0] == model.cache().Pages(source)[0]);
+  KV_EXPECT(model.cache().Pages(partial)[1] != model.cache().Pages(source)[1]);
+  // All three write on; none sees the others.
+  for (const int32_t id : {source, whole, partial}) model.Append(id, 70);
+  model.Check();
+}
+
+KV_TEST(kv_cache_copies_a_shared_page_before_writing) {
+  ModelledCache model;
+  const int32_t a = model.Create();
+  model.Append(a, 128);
+  const int32_t b = model.Fork(a, 128);
+  model.Truncate(b, 70);
+  model.Append(b, 1);
+  KV_EXPECT(model.cache().Pages(a)[1] != model.cache().Pages(b)[1]);
+  model.Check();
+  model.Truncate(a, 65);
+  const uint8_t* page = model.cache().Pages(a)[1];
+  model.Append(a, 1);
+  KV_EXPECT(model.cache().Pages(a)[1] == page);  // its only owner by now
+  model.Check();
+}
+
+KV_TEST(kv_cache_full_leaves_everything_as_it_was) {
+  ModelledCache model;
+  const int32_t a = model.Create(), b = model.Create();
+  model.Append(a, 10 * 64 - 5);
+  model.Append(b, 30);
+  KV_EXPECT_EQ(model.cache().free_positions(), 64);
+  KV_EXPECT_THROWS_WITH(ErrorCode::kContextOverflow, "768", model.cache().Reserve(a, 5 + 64 + 1));
+  model.Check();
+  model.Append(a, 5 + 64);
+  KV_EXPECT_EQ(model.cache().free_positions(), 0);
+  KV_EXPECT_THROWS(ErrorCode::kContextOverflow, model.cache().Fork(b, 30));
+  KV_EXPECT_THROWS(ErrorCode::kContextOverflow, model.cache().Reserve(a, 1));
+  model.Check();
+  model.Fork(a, 64);  // shares: needs no page
+  model.Append(b, 34);
+  model.Check();
+}
+
+KV_TEST(kv_cache_refuses_what_cannot_be) {
+  KvCache cache(kLayout, 64);
+  const int32_t id = cache.Create();
+  KV_EXPECT_THROWS(ErrorCode::kInternal, cache.Fork(id, 1));
+  KV_EXPECT_THROWS(ErrorCode::kInternal, cache.Fork(id, -1));
+  KV_EXPECT_THROWS(ErrorCode::kInternal, cache.Truncate(id, 1));
+  KV_EXPECT_THROWS(ErrorCode::kInternal, cache.Truncate(id, -1));
+  cache.Free(id);
+  KV_EXPECT_THROWS(ErrorCode::kInternal, cache.Free(id));
+  KV_EXPECT_THROWS(ErrorCode::kInternal, cache.Length(id));
+  KV_EXPECT(cache.Create() != id);
+}
+
+}  // namespace
+}  // namespace kvasir::testing

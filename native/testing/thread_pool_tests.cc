@@ -1,0 +1,103 @@
+// The thread pool: every task exactly once, no lost wake-ups, nothing left running. Meant for the thread sanitizer too.
+#include <chrono>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "testing/native_tests.h"
+
+namespace kvasir::testing {
+namespace {
+
+constexpr int kLargestPool = 4;
+
+// Plain ints on purpose: each task owns one, and the end of ParallelFor is what publishes them.
+void ExpectEachOnce(ThreadPool& pool, int64_t n_tasks) {
+  std::vector<int> runs(static_cast<size_t>(n_tasks));
+  std::vector<int> threads(static_cast<size_t>(n_tasks));
+  pool.ParallelFor(n_tasks, [&](int64_t task, int thread) {
+    ++runs[static_cast<size_t>(task)];
+    threads[static_cast<size_t>(task)] = thread;
+  });
+  for (size_t i = 0; i < runs.size(); ++i) {
+    KV_EXPECT_EQ(runs[i], 1);
+    KV_EXPECT(threads[i] >= 0 && threads[i] < pool.size());
+  }
+}
+
+KV_TEST(thread_pool_runs_every_task_once) {
+  for (int size = 1; size <= kLargestPool; ++size) {
+    ThreadPool pool(size);
+    KV_EXPECT_EQ(pool.size(), size);
+    for (const int64_t n : {0, 1, 2, 3, 4, 5, 7, 64, 1000}) ExpectEachOnce(pool, n);
+  }
+}
+
+// Threads that own a scratch area by their number must not meet in it.
+KV_TEST(thread_pool_numbers_are_exclusive) {
+  ThreadPool pool(kLargestPool);
+  std::vector<int64_t> sums(kLargestPool);
+  for (int round = 0; round < 20; ++round) {
+    pool.ParallelFor(500, [&](int64_t task, int thread) { sums[static_cast<size_t>(thread)] += task; });
+  }
+  int64_t total = 0;
+  for (const int64_t sum : sums) total += sum;
+  KV_EXPECT_EQ(total, 20 * 499 * 500 / 2);
+}
+
+// A lost wake-up would hang here: jobs follow each other faster than helpers park, as fast, and slower.
+KV_TEST(thread_pool_loses_no_wake_up) {
+  for (const int size : {2, 3}) {
+    ThreadPool pool(size);
+    // On a busy machine a job waits for a descheduled helper: two seconds must do.
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    int64_t sum = 0, job = 0;
+    int64_t parts[2] = {};
+    for (; job < 100000 && std::chrono::steady_clock::now() < end; ++job) {
+      pool.ParallelFor(2, [&](int64_t task, int) { parts[task] = job + task; });
+      sum += parts[1] - parts[0];
+    }
+    KV_EXPECT_EQ(sum, job);
+    KV_EXPECT(job > 100);
+  }
+}
+
+KV_TEST(thread_pool_wakes_parked_helpers) {
+  for (const int size : {2, 4}) {
+    ThreadPool pool(size);
+    // Around the 60 us that helpers spin, and far beyond it.
+    for (const int microseconds : {1, 30, 50, 55, 60, 65, 70, 100, 1000, 20000}) {
+      for (int round = 0; round < 5; ++round) {
+        std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
+        ExpectEachOnce(pool, 16);
+      }
+    }
+  }
+}
+
+KV_TEST(thread_pool_ends_while_spinning_parked_or_unused) {
+  for (int size = 1; size <= kLargestPool; ++size) {
+    { ThreadPool unused(size); }
+    for (const int microseconds : {0, 40, 60, 80, 3000}) {
+      ThreadPool pool(size);
+      ExpectEachOnce(pool, 3);
+      std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
+    }
+  }
+}
+
+// With the thread that asks busy in its own task, helpers must do the rest.
+KV_TEST(thread_pool_shares_work) {
+  ThreadPool pool(2);
+  std::atomic<int> started{0};
+  pool.ParallelFor(2, [&](int64_t, int) {
+    ++started;
+    // Each task waits for the other: only two threads can end this.
+    for (int i = 0; i < 20000 && started.load() < 2; ++i) {
+      std::this_thread::sleep_for(std::chrono::microseconds(500));
+    }
+    KV_EXPECT_EQ(started.load(), 2);
+  });
+}
+
+}  // namespace
+}  // namespace kvasir::testing
