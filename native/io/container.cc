@@ -95,7 +95,6 @@ void FileContainer::ReadRows(const TensorInfo& tensor, int64_t first_row, int64_
                     std::to_string(n_rows) + " were asked for",
                 "Check that the file fits its configuration.");
   }
-  if (n_rows == 0 || columns == 0) return;
   const int64_t row_blocks = columns / dequantizer->block_elements;
   uint64_t position =
       tensor.offset + static_cast<uint64_t>(first_row * row_blocks * dequantizer->block_bytes);

@@ -1,4 +1,5 @@
 // GGUF files that are right, and those that lie.
+#include "core/half.h"
 #include "io/container.h"
 #include "testing/io_files.h"
 #include "testing/native_tests.h"
@@ -124,6 +125,30 @@ KV_TEST(gguf_tensors_with_their_shapes_outermost_first) {
   KV_EXPECT(k.dtype == "Q4_K" && k.bytes == 144);
   KV_EXPECT_THROWS_WITH(kFormat, "'Q4_K'", container->ReadRows(k, 0, 1, out.data()));
   container->ReadBytes(k, 0, 144, out.data());
+}
+
+// More blocks than one staging buffer holds.
+KV_TEST(gguf_reads_large_block_tensors) {
+  constexpr int kRows = 41;
+  constexpr int kBlocks = 33;  // in a row
+  GgufParts parts;
+  parts.tensors = {{"a", {kBlocks * 32, kRows}, 8, 0}};
+  for (int b = 0; b < kRows * kBlocks; ++b) {
+    parts.data += Bytes<uint16_t>(static_cast<uint16_t>(0x2000 + b));
+    for (int i = 0; i < 32; ++i) parts.data += Bytes<int8_t>(static_cast<int8_t>(b * 7 + i * 5));
+  }
+  const TemporaryFolder folder;
+  const auto container = Container::Open({folder.Write("m.gguf", Gguf(parts))});
+  std::vector<float> out((kRows - 1) * kBlocks * 32 + 1, 0.125f);
+  container->ReadRows(container->tensors()[0], 1, kRows - 1, out.data());
+  for (int i = 0; i < (kRows - 1) * kBlocks * 32; ++i) {
+    const int b = i / 32 + kBlocks;
+    const float expected =
+        FloatFromHalf(static_cast<uint16_t>(0x2000 + b)) * static_cast<int8_t>(b * 7 + i % 32 * 5);
+    if (out[static_cast<size_t>(i)] != expected)
+      return Fail(__FILE__, __LINE__, "value " + std::to_string(i) + " differs");
+  }
+  KV_EXPECT_EQ(out.back(), 0.125f);
 }
 
 KV_TEST(gguf_types_of_unknown_size_reach_to_the_next_tensor) {
