@@ -8,9 +8,6 @@
 #include "addon/container_wrap.h"
 #include "addon/from_js.h"
 #include "addon/model_wrap.h"
-#include "backend/cpu/cpu_features.h"
-#include "backend/cpu/kernel_select.h"
-#include "core/cpu_count.h"
 #include "runtime/load.h"
 
 namespace kvasir::addon {
@@ -82,12 +79,14 @@ Napi::Value LoadModel(const Napi::CallbackInfo& info) {
           LoadTransformer(spec, tensors, options, *container, *cancellation,
                           [&](int64_t loaded, int64_t total) { (*progress)(loaded, total); });
       // Shared only because std::function must be copyable.
-      auto engine = std::make_shared<std::unique_ptr<Engine>>(std::make_unique<Engine>(std::move(transformer)));
+      auto engine =
+          std::make_shared<std::unique_ptr<Engine>>(std::make_unique<Engine>(std::move(transformer)));
       return [engine](Napi::Env js) { return ModelWrap::Wrap(js, std::move(*engine)); };
     });
     const Napi::Object load = Napi::Object::New(env);
     load.Set("promise", promise);
-    load.Set("cancel", Napi::Function::New(env, [cancellation](const Napi::CallbackInfo&) { cancellation->Cancel(); }));
+    load.Set("cancel",
+             Napi::Function::New(env, [cancellation](const Napi::CallbackInfo&) { cancellation->Cancel(); }));
     return load;
   });
 }
@@ -105,23 +104,24 @@ Napi::Value PredictMemoryForJs(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Array NamesToJs(Napi::Env env, const std::vector<const cpu::KernelTable*>& tables) {
-  const Napi::Array names = Napi::Array::New(env, tables.size());
-  for (uint32_t i = 0; i < tables.size(); ++i) names.Set(i, tables[i]->name);
-  return names;
+Napi::Array NamesToJs(Napi::Env env, const std::vector<std::string>& names) {
+  const Napi::Array list = Napi::Array::New(env, names.size());
+  for (uint32_t i = 0; i < names.size(); ++i) list.Set(i, names[i]);
+  return list;
 }
 
 Napi::Value Cpu(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
+  const CpuReport cpu = DescribeCpu();
   const Napi::Object report = Napi::Object::New(env);
-  report.Set("brand", cpu::CpuBrand());
-  report.Set("compiled", NamesToJs(env, cpu::CompiledKernels()));
-  report.Set("available", NamesToJs(env, cpu::AvailableKernels()));
-  report.Set("cores", AvailableCpus());
-  try {
-    report.Set("selected", cpu::SelectKernels(cpu::ForcedIsa()).name);
-  } catch (const Error& error) {
-    report.Set("error", error.what());
+  report.Set("brand", cpu.brand);
+  report.Set("compiled", NamesToJs(env, cpu.compiled));
+  report.Set("available", NamesToJs(env, cpu.available));
+  report.Set("cores", cpu.cores);
+  if (cpu.error.empty()) {
+    report.Set("selected", cpu.selected);
+  } else {
+    report.Set("error", cpu.error);
   }
   return report;
 }

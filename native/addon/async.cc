@@ -25,7 +25,8 @@ Napi::Value ErrorToJs(Napi::Env env, const Error& error) {
   return js.Value();
 }
 
-Napi::Promise RunAsync(Napi::Env env, const char* name, std::function<std::function<Napi::Value(Napi::Env)>()> work) {
+Napi::Promise RunAsync(Napi::Env env, const char* name,
+                       std::function<std::function<Napi::Value(Napi::Env)>()> work) {
   const auto deferred = std::make_shared<Napi::Promise::Deferred>(Napi::Promise::Deferred::New(env));
   JsQueue queue = MakeJsQueue(env, name);
   std::thread([deferred, queue, work = std::move(work)]() mutable {
@@ -42,7 +43,8 @@ Napi::Promise RunAsync(Napi::Env env, const char* name, std::function<std::funct
       settle = [deferred, error](Napi::Env js) { deferred->Reject(ErrorToJs(js, error)); };
     } catch (const std::bad_alloc&) {
       settle = [deferred](Napi::Env js) {
-        deferred->Reject(ErrorToJs(js, Error(ErrorCode::kInsufficientMemory, "The process is out of memory")));
+        deferred->Reject(
+            ErrorToJs(js, Error(ErrorCode::kInsufficientMemory, "The process is out of memory")));
       };
     } catch (const std::exception& error) {
       const Error wrapped(ErrorCode::kInternal, error.what());

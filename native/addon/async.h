@@ -33,11 +33,13 @@ auto Guard(Napi::Env env, const Fn& fn) {
   } catch (const Error& error) {
     throw Napi::Error(env, ErrorToJs(env, error));
   } catch (const std::bad_alloc&) {
-    throw Napi::Error(env, ErrorToJs(env, Error(ErrorCode::kInsufficientMemory, "The process is out of memory")));
+    throw Napi::Error(env,
+                      ErrorToJs(env, Error(ErrorCode::kInsufficientMemory, "The process is out of memory")));
   }
 }
 
 // `work` runs on a new thread and returns what converts its outcome on the JS thread; what it throws rejects.
-Napi::Promise RunAsync(Napi::Env env, const char* name, std::function<std::function<Napi::Value(Napi::Env)>()> work);
+Napi::Promise RunAsync(Napi::Env env, const char* name,
+                       std::function<std::function<Napi::Value(Napi::Env)>()> work);
 
 }  // namespace kvasir::addon

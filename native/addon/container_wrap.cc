@@ -89,7 +89,8 @@ std::shared_ptr<Container> ContainerWrap::ContainerOf(const Napi::Value& value) 
   if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(container_class)) {
     throw Napi::TypeError::New(value.Env(), "container is not one that openContainer returned");
   }
-  std::shared_ptr<Container> container = Napi::ObjectWrap<ContainerWrap>::Unwrap(value.As<Napi::Object>())->container_;
+  std::shared_ptr<Container> container =
+      Napi::ObjectWrap<ContainerWrap>::Unwrap(value.As<Napi::Object>())->container_;
   if (container == nullptr) throw Error(ErrorCode::kDisposed, "The container was closed");
   return container;
 }

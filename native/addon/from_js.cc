@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "backend/cpu/kernel_select.h"
-
 namespace kvasir::addon {
 
 namespace {
@@ -110,7 +108,6 @@ LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
   options.context_length = Integer(object, "contextLength");
   options.kv_capacity = Integer(object, "kvCapacity");
   options.threads = static_cast<int>(Integer(object, "threads"));
-  options.isa = cpu::ForcedIsa();
   return options;
 }
 

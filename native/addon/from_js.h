@@ -10,13 +10,13 @@ namespace kvasir::addon {
 // Each throws Napi::TypeError naming the field.
 ModelSpec SpecFromJs(const Napi::Value& value);
 TensorMap TensorMapFromJs(const Napi::Value& value);
-// KVASIR_CPU_ISA is read here.
 LoadOptions LoadOptionsFromJs(const Napi::Value& value);
 
 template <typename T>
 std::vector<T> VectorFromTypedArray(const Napi::Value& value, napi_typedarray_type type, const char* name) {
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) {
-    throw Napi::TypeError::New(value.Env(), std::string(name) + " is not the typed array that native expects");
+    throw Napi::TypeError::New(value.Env(),
+                               std::string(name) + " is not the typed array that native expects");
   }
   const auto array = value.As<Napi::TypedArrayOf<T>>();
   return std::vector<T>(array.Data(), array.Data() + array.ElementLength());

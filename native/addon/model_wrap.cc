@@ -40,7 +40,8 @@ StepRequest RequestFromJs(const Napi::Value& value) {
   request.targets = ints("targets");
   request.temperatures =
       VectorFromTypedArray<float>(batch.Get("temperatures"), napi_float32_array, "temperatures");
-  request.full_logits = VectorFromTypedArray<uint8_t>(batch.Get("fullLogits"), napi_uint8_array, "fullLogits");
+  request.full_logits =
+      VectorFromTypedArray<uint8_t>(batch.Get("fullLogits"), napi_uint8_array, "fullLogits");
   return request;
 }
 
@@ -85,16 +86,16 @@ int64_t LengthArgument(const Napi::CallbackInfo& info) {
 }  // namespace
 
 Napi::Function ModelWrap::Define(Napi::Env env) {
-  return DefineClass(env, "NativeModel",
-                     {InstanceMethod<&ModelWrap::CreateSequence>("createSequence"),
-                      InstanceMethod<&ModelWrap::ForkSequence>("forkSequence"),
-                      InstanceMethod<&ModelWrap::TruncateSequence>("truncateSequence"),
-                      InstanceMethod<&ModelWrap::FreeSequence>("freeSequence"),
-                      InstanceMethod<&ModelWrap::SequenceLength>("sequenceLength"),
-                      InstanceMethod<&ModelWrap::FreePositions>("freePositions"),
-                      InstanceMethod<&ModelWrap::Step>("step"),
-                      InstanceMethod<&ModelWrap::CancelSequence>("cancelSequence"),
-                      InstanceMethod<&ModelWrap::Dispose>("dispose")});
+  return DefineClass(
+      env, "NativeModel",
+      {InstanceMethod<&ModelWrap::CreateSequence>("createSequence"),
+       InstanceMethod<&ModelWrap::ForkSequence>("forkSequence"),
+       InstanceMethod<&ModelWrap::TruncateSequence>("truncateSequence"),
+       InstanceMethod<&ModelWrap::FreeSequence>("freeSequence"),
+       InstanceMethod<&ModelWrap::SequenceLength>("sequenceLength"),
+       InstanceMethod<&ModelWrap::FreePositions>("freePositions"), InstanceMethod<&ModelWrap::Step>("step"),
+       InstanceMethod<&ModelWrap::CancelSequence>("cancelSequence"),
+       InstanceMethod<&ModelWrap::Dispose>("dispose")});
 }
 
 Napi::Value ModelWrap::Wrap(Napi::Env env, std::unique_ptr<Engine> engine) {

@@ -114,11 +114,11 @@ struct AttentionArgs {
 
 // What sampling needs of one row of logits.
 struct LogitsSummary {
-  float temperature = 1;          // in: of log_sum_exp; > 0
-  double log_sum_exp = 0;         // out
-  double log_sum_exp_1 = 0;       // out: at temperature 1
-  int32_t* ids = nullptr;         // out: [n_candidates], largest logit first, lower id first among equals
-  float* logits = nullptr;        // out: [n_candidates]
+  float temperature = 1;     // in: of log_sum_exp; > 0
+  double log_sum_exp = 0;    // out
+  double log_sum_exp_1 = 0;  // out: at temperature 1
+  int32_t* ids = nullptr;    // out: [n_candidates], largest logit first, lower id first among equals
+  float* logits = nullptr;   // out: [n_candidates]
 };
 
 class Backend {
@@ -142,8 +142,8 @@ class Backend {
   // x as input of a linear. With dtype f32 this only points to x. `rotated`: x H is what x holds already.
   virtual void Prepare(float* x, int64_t rows, bool rotated, Activations* out) = 0;
   // out [rows, ld_out] = (accumulate ? out : 0) + x W^T + b
-  virtual void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out, int64_t ld_out,
-                      bool accumulate) = 0;
+  virtual void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out,
+                      int64_t ld_out, bool accumulate) = 0;
   // act(gate) * up for gate_up [rows, 2 * width], or act(x) for x [rows, width]; f32 work rows are in `scratch`.
   virtual void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
                           Activations* out) = 0;
@@ -158,7 +158,20 @@ class Backend {
                          LogitsSummary* summaries) = 0;
 };
 
-// `threads` 0: one per available core. `isa` empty: the best table this CPU has. Throws Error(kInvalidOption).
+// What the CPU can run, and what a load would choose now.
+struct CpuReport {
+  std::string brand;
+  std::vector<std::string> compiled;   // kernel tables of this build, worst first
+  std::vector<std::string> available;  // those that this CPU can run
+  std::string selected;                // empty when KVASIR_CPU_ISA names one that it cannot; `error` says so
+  std::string error;
+  int cores = 1;
+};
+
+CpuReport DescribeCpu();
+
+// `threads` 0: one per available core. `isa` empty: the table that KVASIR_CPU_ISA names, else the best this CPU has.
+// Throws Error(kInvalidOption).
 std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int64_t max_positions,
                                         int64_t padded_head_dim);
 

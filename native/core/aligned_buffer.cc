@@ -19,8 +19,9 @@ AlignedBuffer::AlignedBuffer(size_t bytes, const std::string& purpose, bool lazy
   mapping_ = mmap(nullptr, mapping_size_, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (mapping_ == MAP_FAILED) {
     mapping_ = nullptr;
-    throw Error(ErrorCode::kInsufficientMemory, "The system refused " + std::to_string(bytes) + " bytes for " +
-                                                    purpose + "; close other programs or use a smaller model");
+    throw Error(ErrorCode::kInsufficientMemory, "The system refused " + std::to_string(bytes) +
+                                                    " bytes for " + purpose +
+                                                    "; close other programs or use a smaller model");
   }
   uintptr_t start = reinterpret_cast<uintptr_t>(mapping_);
   if (huge) {

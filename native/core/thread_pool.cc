@@ -17,6 +17,11 @@ inline void Pause() {
 // Long enough to bridge the ops of a step, short enough not to burn a core between steps.
 constexpr std::chrono::microseconds kSpin{60};
 
+// state_: generation << 17 | open << 16 | helpers in the job
+constexpr uint64_t kOpen = uint64_t{1} << 16;
+constexpr uint64_t kHelpers = kOpen - 1;
+constexpr int kGenerationShift = 17;
+
 }  // namespace
 
 ThreadPool::ThreadPool(int n_threads) {
@@ -29,7 +34,6 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_.store(true);
-    generation_.fetch_add(1);
   }
   wake_.notify_all();
   for (std::thread& helper : helpers_) helper.join();
@@ -40,16 +44,18 @@ void ThreadPool::Run(int64_t n_tasks, TaskFn fn, const void* context) {
   context_ = context;
   n_tasks_ = n_tasks;
   next_task_.store(0, std::memory_order_relaxed);
-  helpers_running_.store(static_cast<int>(helpers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1);  // sequentially consistent: ordered against the helper's `parked_` below
+  const uint64_t generation = (state_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
+  state_.store(generation << kGenerationShift |
+               kOpen);  // sequentially consistent, as `parked_` is: see Helper
   if (parked_.load() > 0) {
     std::lock_guard<std::mutex> lock(mutex_);
     wake_.notify_all();
   }
   ClaimTasks(0);
-  // A helper may hold the last task; with more threads than free cores it may even be descheduled, so yield at last.
-  for (int spins = 0; helpers_running_.load(std::memory_order_acquire) > 0; ++spins) {
-    if (spins < 20000) {
+  state_.fetch_and(~kOpen);
+  // Helpers finish the tasks they hold. With fewer free cores than threads one may be descheduled, so yield at last.
+  for (int spins = 0; (state_.load(std::memory_order_acquire) & kHelpers) != 0; ++spins) {
+    if (spins < 2000) {
       Pause();
     } else {
       std::this_thread::yield();
@@ -65,22 +71,36 @@ void ThreadPool::ClaimTasks(int thread) {
   }
 }
 
+// Enters the job that `state` showed, unless it has closed since.
+bool ThreadPool::Join(uint64_t state) {
+  const uint64_t generation = state >> kGenerationShift;
+  while (state >> kGenerationShift == generation && (state & kOpen) != 0) {
+    if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
 void ThreadPool::Helper(int thread) {
   uint64_t seen = 0;
   for (;;) {
+    uint64_t state = state_.load(std::memory_order_acquire);
     const auto spin_until = std::chrono::steady_clock::now() + kSpin;
-    while (generation_.load(std::memory_order_acquire) == seen) {
+    while (state >> kGenerationShift == seen) {
       for (int i = 0; i < 32; ++i) Pause();
+      state = state_.load(std::memory_order_acquire);
       if (std::chrono::steady_clock::now() < spin_until) continue;
+      // Announce the sleep before the last look: either this sees the new job or the caller sees the sleeper.
       std::unique_lock<std::mutex> lock(mutex_);
       parked_.fetch_add(1);
-      wake_.wait(lock, [&] { return generation_.load() != seen; });
+      wake_.wait(lock, [&] { return stopping_.load() || state_.load() >> kGenerationShift != seen; });
       parked_.fetch_sub(1);
+      if (stopping_.load()) return;
+      state = state_.load();
     }
-    ++seen;
-    if (stopping_.load()) return;
+    seen = state >> kGenerationShift;
+    if (!Join(state)) continue;
     ClaimTasks(thread);
-    helpers_running_.fetch_sub(1, std::memory_order_release);
+    state_.fetch_sub(1, std::memory_order_release);
   }
 }
 

@@ -30,9 +30,12 @@ class ThreadPool {
       for (int64_t task = 0; task < n_tasks; ++task) fn(task, 0);
       return;
     }
-    Run(n_tasks, [](const void* context, int64_t task, int thread) {
-      (*static_cast<const Fn*>(context))(task, thread);
-    }, &fn);
+    Run(
+        n_tasks,
+        [](const void* context, int64_t task, int thread) {
+          (*static_cast<const Fn*>(context))(task, thread);
+        },
+        &fn);
   }
 
  private:
@@ -40,15 +43,17 @@ class ThreadPool {
   void Run(int64_t n_tasks, TaskFn fn, const void* context);
   void Helper(int thread);
   void ClaimTasks(int thread);
+  bool Join(uint64_t state);
 
   std::vector<std::thread> helpers_;
-  // The job. Written by the caller before `generation_` moves on.
+  // The job. Written by the caller while no helper is in it.
   TaskFn fn_ = nullptr;
   const void* context_ = nullptr;
   int64_t n_tasks_ = 0;
   alignas(64) std::atomic<int64_t> next_task_{0};
-  alignas(64) std::atomic<int> helpers_running_{0};
-  alignas(64) std::atomic<uint64_t> generation_{0};
+  // Generation of the job, whether it is open, and how many helpers are in it, in one word: a helper that wakes late
+  // finds the job closed and stays out, so the caller never waits for a thread that the system has not scheduled.
+  alignas(64) std::atomic<uint64_t> state_{0};
   std::atomic<int> parked_{0};
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;

@@ -29,9 +29,10 @@ const KvCache::Sequence& KvCache::Get(int32_t sequence) const {
 
 uint8_t* KvCache::TakePage() {
   if (free_.empty()) {
-    throw Error(ErrorCode::kContextOverflow, "The KV cache is full: all " + std::to_string(capacity()) +
-                                                 " positions are in use; wait for other requests or load the model "
-                                                 "with a larger contextLength");
+    throw Error(ErrorCode::kContextOverflow,
+                "The KV cache is full: all " + std::to_string(capacity()) +
+                    " positions are in use; wait for other requests or load the model "
+                    "with a larger contextLength");
   }
   const size_t index = static_cast<size_t>(free_.back());
   free_.pop_back();
@@ -57,8 +58,8 @@ int32_t KvCache::Create() {
 int32_t KvCache::Fork(int32_t sequence, int64_t length) {
   const Sequence& source = Get(sequence);
   if (length < 0 || length > source.length) {
-    throw Error(ErrorCode::kInternal, "Cannot share " + std::to_string(length) + " positions of a sequence of " +
-                                          std::to_string(source.length));
+    throw Error(ErrorCode::kInternal, "Cannot share " + std::to_string(length) +
+                                          " positions of a sequence of " + std::to_string(source.length));
   }
   Sequence fork;
   fork.length = length;
@@ -80,8 +81,8 @@ int32_t KvCache::Fork(int32_t sequence, int64_t length) {
 void KvCache::Truncate(int32_t sequence, int64_t length) {
   Sequence& s = Get(sequence);
   if (length < 0 || length > s.length) {
-    throw Error(ErrorCode::kInternal, "Cannot cut a sequence of " + std::to_string(s.length) + " positions to " +
-                                          std::to_string(length));
+    throw Error(ErrorCode::kInternal, "Cannot cut a sequence of " + std::to_string(s.length) +
+                                          " positions to " + std::to_string(length));
   }
   while (static_cast<int64_t>(s.pages.size()) > PagesFor(length)) {
     Release(s.pages.back());

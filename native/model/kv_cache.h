@@ -39,7 +39,9 @@ class KvCache {
     int64_t length = 0;
   };
   const Sequence& Get(int32_t sequence) const;
-  Sequence& Get(int32_t sequence) { return const_cast<Sequence&>(static_cast<const KvCache*>(this)->Get(sequence)); }
+  Sequence& Get(int32_t sequence) {
+    return const_cast<Sequence&>(static_cast<const KvCache*>(this)->Get(sequence));
+  }
   uint8_t* TakePage();
   void Release(uint8_t* page);
   size_t IndexOf(const uint8_t* page) const;

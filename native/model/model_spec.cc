@@ -27,16 +27,18 @@ void ModelSpec::Check() const {
   Positive("feed-forward size", ffn_size);
   Positive("number of positions", max_positions, int64_t{1} << 28);
   if (n_heads % n_kv_heads != 0) {
-    throw Error(ErrorCode::kModelFormat, "The model's " + std::to_string(n_heads) + " heads do not divide among " +
-                                             std::to_string(n_kv_heads) + " key/value heads");
+    throw Error(ErrorCode::kModelFormat, "The model's " + std::to_string(n_heads) +
+                                             " heads do not divide among " + std::to_string(n_kv_heads) +
+                                             " key/value heads");
   }
-  if (rope != RopeKind::kNone && (inverse_frequencies.empty() ||
-                                  2 * static_cast<int64_t>(inverse_frequencies.size()) > head_dim)) {
-    throw Error(ErrorCode::kModelFormat, "Rotary frequencies do not fit the head dimension " +
-                                             std::to_string(head_dim));
+  if (rope != RopeKind::kNone &&
+      (inverse_frequencies.empty() || 2 * static_cast<int64_t>(inverse_frequencies.size()) > head_dim)) {
+    throw Error(ErrorCode::kModelFormat,
+                "Rotary frequencies do not fit the head dimension " + std::to_string(head_dim));
   }
   if (!(norm_eps >= 0) || !(attention_scale >= 0)) {
-    throw Error(ErrorCode::kModelFormat, "The model's norm epsilon or attention scale is negative or not a number");
+    throw Error(ErrorCode::kModelFormat,
+                "The model's norm epsilon or attention scale is negative or not a number");
   }
 }
 

@@ -11,14 +11,16 @@ TensorReader::TensorReader(const Container& container, const TensorMap& tensors)
 
 const TensorSource& TensorReader::Source(const std::string& name) const {
   const auto it = tensors_.find(name);
-  if (it == tensors_.end()) throw Error(ErrorCode::kModelFormat, "The model has no tensor for '" + name + "'");
+  if (it == tensors_.end())
+    throw Error(ErrorCode::kModelFormat, "The model has no tensor for '" + name + "'");
   return it->second;
 }
 
 const TensorInfo& TensorReader::Info(const std::string& name) const {
   const TensorInfo* info = container_.Find(name);
   if (info == nullptr) {
-    throw Error(ErrorCode::kModelFormat, "The file has no tensor '" + name + "'; it may be incomplete, download it again");
+    throw Error(ErrorCode::kModelFormat,
+                "The file has no tensor '" + name + "'; it may be incomplete, download it again");
   }
   return *info;
 }
@@ -35,15 +37,18 @@ void TensorReader::CheckShape(const std::string& name, int64_t rows, int64_t col
   const int64_t have = vector ? stored_columns : have_rows, need = vector ? columns : rows;
   const bool columns_fit = vector || have_columns == columns;
   const bool shared = uses_.at(source.name) > 1;
-  const bool rows_fit = source.row_offset >= 0 && source.row_offset <= have && need <= have - source.row_offset;
+  const bool rows_fit =
+      source.row_offset >= 0 && source.row_offset <= have && need <= have - source.row_offset;
   if (columns_fit && rows_fit && (shared || have == need)) return;
-  throw Error(ErrorCode::kModelFormat,
-              "Tensor '" + source.name + "' has " + std::to_string(have_rows) + " x " + std::to_string(have_columns) +
-                  " values, but the configuration needs " + std::to_string(rows) + " x " + std::to_string(columns) +
-                  " for '" + name + "'; the configuration and the weights do not belong together");
+  throw Error(ErrorCode::kModelFormat, "Tensor '" + source.name + "' has " + std::to_string(have_rows) +
+                                           " x " + std::to_string(have_columns) +
+                                           " values, but the configuration needs " + std::to_string(rows) +
+                                           " x " + std::to_string(columns) + " for '" + name +
+                                           "'; the configuration and the weights do not belong together");
 }
 
-void TensorReader::ReadRows(const std::string& name, int64_t first, int64_t rows, int64_t columns, float* out) {
+void TensorReader::ReadRows(const std::string& name, int64_t first, int64_t rows, int64_t columns,
+                            float* out) {
   const TensorSource& source = Source(name);
   const TensorInfo& info = Info(source.name);
   first += source.row_offset;

@@ -35,8 +35,8 @@ struct Transformer::Step {
   int64_t first_row;  // index of rows[0] in the batch
 };
 
-Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights, std::unique_ptr<Backend> backend,
-                         const LoadOptions& options)
+Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights,
+                         std::unique_ptr<Backend> backend, const LoadOptions& options)
     : spec_(spec),
       backend_(std::move(backend)),
       weights_(std::move(weights)),
@@ -48,8 +48,9 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
       .n_kv_heads = spec.n_kv_heads,
       .head_dim = spec.head_dim,
       .padded_head_dim = spec.padded_head_dim(),
-      .scale = spec.attention_scale > 0 ? spec.attention_scale
-                                        : static_cast<float>(1.0 / std::sqrt(static_cast<double>(spec.head_dim))),
+      .scale = spec.attention_scale > 0
+                   ? spec.attention_scale
+                   : static_cast<float>(1.0 / std::sqrt(static_cast<double>(spec.head_dim))),
       .rope = spec.rope,
       .rope_dim = 2 * static_cast<int64_t>(spec.inverse_frequencies.size()),
       .rotation = int8_cache ? HeadRotation(spec.head_dim) : 1,
@@ -79,7 +80,9 @@ void Transformer::BuildRopeTables(int64_t positions) {
 int64_t Transformer::ScratchBytes(const ModelSpec& s, const LoadOptions& options, int64_t quantized_bytes) {
   const int64_t tokens = std::min(kMaxStepTokens, options.kv_capacity);
   const int64_t heads = s.n_heads * s.head_dim;
-  const auto part = [](int64_t bytes) { return static_cast<int64_t>(Arena::Padded(static_cast<size_t>(bytes))); };
+  const auto part = [](int64_t bytes) {
+    return static_cast<int64_t>(Arena::Padded(static_cast<size_t>(bytes)));
+  };
   const auto activations = [&](int64_t width) {
     if (options.dtype != Dtype::kInt8) return int64_t{0};
     const int64_t groups = Groups(width);
@@ -88,8 +91,9 @@ int64_t Transformer::ScratchBytes(const ModelSpec& s, const LoadOptions& options
   const int64_t query_values = tokens * s.n_heads * s.padded_head_dim();
   const int64_t wide = std::max(s.qkv_size(), (s.gated ? 2 : 1) * s.ffn_size);
   return 2 * part(tokens * s.hidden_size * 4) + part(tokens * wide * 4) + part(tokens * heads * 4) +
-         part(tokens * s.ffn_size * 4) + part(kLogitRows * s.hidden_size * 4) + part(kLogitRows * s.vocab_size * 4) +
-         activations(s.hidden_size) + activations(heads) + activations(s.ffn_size) +
+         part(tokens * s.ffn_size * 4) + part(kLogitRows * s.hidden_size * 4) +
+         part(kLogitRows * s.vocab_size * 4) + activations(s.hidden_size) + activations(heads) +
+         activations(s.ffn_size) +
          (options.kv_dtype == Dtype::kF32
               ? part(query_values * 4)
               : part(query_values * quantized_bytes) + 2 * part(tokens * s.n_heads * 4));
@@ -157,7 +161,8 @@ void Transformer::Check(const Batch& batch) const {
   }
   for (const int32_t token : batch.tokens) {
     if (token >= 0 && token < spec_.vocab_size) continue;
-    throw Error(ErrorCode::kInvalidOption, "Token id " + std::to_string(token) + " is outside the vocabulary of " +
+    throw Error(ErrorCode::kInvalidOption, "Token id " + std::to_string(token) +
+                                               " is outside the vocabulary of " +
                                                std::to_string(spec_.vocab_size));
   }
   int64_t previous = -1;
@@ -202,8 +207,8 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
       while (next_row < batch.rows.size() && batch.rows[next_row] < first + n) {
         rows.push_back(static_cast<int32_t>(batch.rows[next_row++] - first));
       }
-      RunStep({batch.tokens.data() + first, n, spans_.data(), static_cast<int64_t>(spans_.size()), rows.data(),
-               static_cast<int64_t>(rows.size()), static_cast<int64_t>(first_row)},
+      RunStep({batch.tokens.data() + first, n, spans_.data(), static_cast<int64_t>(spans_.size()),
+               rows.data(), static_cast<int64_t>(rows.size()), static_cast<int64_t>(first_row)},
               cancellation, taps, on_logits);
       for (const BatchSequence& part : parts) cache_.Commit(part.id, part.n_tokens);
       first += n;

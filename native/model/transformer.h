@@ -46,14 +46,16 @@ class Transformer {
 
   // Appends the batch to its sequences. Batches of more than kMaxStepTokens are split. Throws Error(kInvalidOption |
   // kContextOverflow | kCancelled); the sequences are then as they were.
-  void Forward(const Batch& batch, const CancellationToken* cancellation, TapSink* taps, const LogitsFn& on_logits);
+  void Forward(const Batch& batch, const CancellationToken* cancellation, TapSink* taps,
+               const LogitsFn& on_logits);
 
   static int64_t ScratchBytes(const ModelSpec& spec, const LoadOptions& options, int64_t quantized_bytes);
 
  private:
   struct Step;  // the part of a batch that runs at once
   void Check(const Batch& batch) const;
-  void RunStep(const Step& step, const CancellationToken* cancellation, TapSink* taps, const LogitsFn& on_logits);
+  void RunStep(const Step& step, const CancellationToken* cancellation, TapSink* taps,
+               const LogitsFn& on_logits);
   void Layer(const Step& step, int64_t index, TapSink* taps);
   void Attention(const Step& step, int64_t index, TapSink* taps);
   void FeedForward(const Step& step, int64_t index, TapSink* taps);

@@ -32,7 +32,9 @@ struct LinearPlan {
   }
 };
 
-std::string LayerName(int64_t layer, const char* name) { return "layers." + std::to_string(layer) + "." + name; }
+std::string LayerName(int64_t layer, const char* name) {
+  return "layers." + std::to_string(layer) + "." + name;
+}
 
 LinearPlan QkvPlan(const ModelSpec& s, int64_t layer) {
   return {{{LayerName(layer, "q"), s.n_heads * s.head_dim},
@@ -57,7 +59,8 @@ LinearPlan HeadPlan(const ModelSpec& s) { return {{{"lm_head", s.vocab_size}}, s
 
 // Every allocation of a model, in the order of loading, so that prediction and loading cannot disagree.
 template <typename LinearFn, typename VectorFn>
-void VisitTensors(const ModelSpec& s, const TensorMap& tensors, const LinearFn& linear, const VectorFn& vector) {
+void VisitTensors(const ModelSpec& s, const TensorMap& tensors, const LinearFn& linear,
+                  const VectorFn& vector) {
   const auto norm = [&](const std::string& name) {
     vector(name + ".weight", int64_t{1}, s.hidden_size);
     if (tensors.count(name + ".bias") != 0) vector(name + ".bias", int64_t{1}, s.hidden_size);
@@ -115,10 +118,12 @@ class Loader {
     linear.dtype = dtype_;
     linear.n = plan.n();
     linear.k = plan.k;
-    linear.panels = weights_.arena.Take(static_cast<size_t>(backend_.PackedBytes(dtype_, linear.n, linear.k)));
+    linear.panels =
+        weights_.arena.Take(static_cast<size_t>(backend_.PackedBytes(dtype_, linear.n, linear.k)));
     // Staged rows may span parts, so that panels stay whole whatever the parts' sizes.
     const int64_t rows_at_once = std::max(kPanel, kStagingBytes / (plan.k * 4) / kPanel * kPanel);
-    const size_t staging_bytes = static_cast<size_t>(std::min(rows_at_once, RoundUp(linear.n, kPanel)) * plan.k * 4);
+    const size_t staging_bytes =
+        static_cast<size_t>(std::min(rows_at_once, RoundUp(linear.n, kPanel)) * plan.k * 4);
     if (staging_.size() < staging_bytes) staging_ = AlignedBuffer(staging_bytes, "converting the weights");
     for (int64_t first = 0; first < linear.n; first += rows_at_once) {
       const int64_t count = std::min(rows_at_once, linear.n - first);
@@ -147,7 +152,8 @@ class Loader {
     float* out = reinterpret_cast<float*>(staging_.data());
     int64_t part_begin = 0;
     for (const Part& part : plan.parts) {
-      const int64_t begin = std::max(first, part_begin), end = std::min(first + count, part_begin + part.rows);
+      const int64_t begin = std::max(first, part_begin),
+                    end = std::min(first + count, part_begin + part.rows);
       if (begin < end) {
         reader_.ReadRows(WeightName(part, tensors_), begin - part_begin, end - begin, plan.k, out);
         out += (end - begin) * plan.k;
@@ -183,7 +189,8 @@ class Loader {
   int64_t loaded_ = 0, total_ = 0;
 };
 
-NormWeight LoadNorm(const ModelSpec& spec, const TensorMap& tensors, const std::string& name, Loader& loader) {
+NormWeight LoadNorm(const ModelSpec& spec, const TensorMap& tensors, const std::string& name,
+                    Loader& loader) {
   NormWeight norm;
   norm.kind = spec.norm;
   norm.eps = spec.norm_eps;
@@ -197,7 +204,9 @@ NormWeight LoadNorm(const ModelSpec& spec, const TensorMap& tensors, const std::
 WeightBytes PredictWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
                                const Backend& backend) {
   WeightBytes bytes;
-  const auto add = [&](int64_t n) { bytes.total += static_cast<int64_t>(Arena::Padded(static_cast<size_t>(n))); };
+  const auto add = [&](int64_t n) {
+    bytes.total += static_cast<int64_t>(Arena::Padded(static_cast<size_t>(n)));
+  };
   VisitTensors(
       spec, tensors,
       [&](const LinearPlan& plan) {
@@ -209,8 +218,8 @@ WeightBytes PredictWeightBytes(const ModelSpec& spec, const TensorMap& tensors, 
   return bytes;
 }
 
-std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
-                                     const Container& container, Backend& backend,
+std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& tensors,
+                                     const LoadOptions& options, const Container& container, Backend& backend,
                                      const CancellationToken& cancellation,
                                      const std::function<void(int64_t, int64_t)>& progress) {
   auto weights = std::make_unique<Weights>();

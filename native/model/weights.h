@@ -47,8 +47,8 @@ WeightBytes PredictWeightBytes(const ModelSpec& spec, const TensorMap& tensors, 
 
 // progress(loaded, total) in tensor elements. Throws Error(kModelFormat) naming a tensor that is missing or has the
 // wrong shape, kInsufficientMemory, kCancelled.
-std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
-                                     const Container& container, Backend& backend,
+std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& tensors,
+                                     const LoadOptions& options, const Container& container, Backend& backend,
                                      const CancellationToken& cancellation,
                                      const std::function<void(int64_t, int64_t)>& progress);
 

@@ -10,9 +10,10 @@
 
 namespace kvasir {
 
-constexpr int kGroup = 64;          // values along k that share a scale, and the order of the rotation
-constexpr int kPanelColumns = 32;   // output columns that are packed together
-constexpr int kWeightOffset = 128;  // a weight q in [-127, 127] is stored as q + 128: dot products are u8 x s8
+constexpr int kGroup = 64;         // values along k that share a scale, and the order of the rotation
+constexpr int kPanelColumns = 32;  // output columns that are packed together
+constexpr int kWeightOffset =
+    128;  // a weight q in [-127, 127] is stored as q + 128: dot products are u8 x s8
 
 // One group of one panel: 2,112 bytes, so a panel streams in order, scales included.
 struct Int8Block {

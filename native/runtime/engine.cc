@@ -88,7 +88,8 @@ StepResult Engine::Run(const StepRequest& request) {
   result.target_logits.assign(rows, std::nanf(""));
   result.full.resize(rows);
   try {
-    if (request.temperatures.size() != rows || request.full_logits.size() != rows || request.targets.size() != rows) {
+    if (request.temperatures.size() != rows || request.full_logits.size() != rows ||
+        request.targets.size() != rows) {
       throw Error(ErrorCode::kInternal, "A step's row options disagree with its rows");
     }
     transformer_->Forward(request.batch, cancellation_.get(), nullptr,

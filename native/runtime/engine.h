@@ -57,7 +57,8 @@ class Engine {
  private:
   void Loop();
   StepResult Run(const StepRequest& request);
-  void Summarize(const StepRequest& request, int64_t first, int64_t n_rows, const float* logits, StepResult* result);
+  void Summarize(const StepRequest& request, int64_t first, int64_t n_rows, const float* logits,
+                 StepResult* result);
 
   std::unique_ptr<Transformer> transformer_;
   std::mutex mutex_;

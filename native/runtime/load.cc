@@ -15,7 +15,8 @@ void CheckOptions(const ModelSpec& spec, const LoadOptions& options) {
                                                std::to_string(spec.max_positions));
   }
   if (options.kv_capacity < options.context_length || options.kv_capacity > (int64_t{1} << 31)) {
-    throw Error(ErrorCode::kInvalidOption, "The KV cache must hold at least one context and at most 2^31 positions");
+    throw Error(ErrorCode::kInvalidOption,
+                "The KV cache must hold at least one context and at most 2^31 positions");
   }
 }
 
@@ -30,7 +31,8 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   LoadOptions one_thread = options;
   one_thread.threads = 1;
   const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
-  const KvLayout layout = {options.kv_dtype, spec.n_layers, spec.n_kv_heads, spec.head_dim, spec.padded_head_dim()};
+  const KvLayout layout = {options.kv_dtype, spec.n_layers, spec.n_kv_heads, spec.head_dim,
+                           spec.padded_head_dim()};
   const int64_t pages = (options.kv_capacity + kKvPagePositions - 1) / kKvPagePositions;
   return {PredictWeightBytes(spec, tensors, options, *backend).total, pages * layout.PageBytes(),
           Transformer::ScratchBytes(spec, options, backend->quantized_bytes())};

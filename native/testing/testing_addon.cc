@@ -9,6 +9,7 @@
 // The shipped addon's own parsers; sources.txt lists each source for one addon only.
 #include "addon/async.cc"
 #include "addon/from_js.cc"
+#include "testing/machine_limits.h"
 
 namespace kvasir::testing {
 
@@ -110,8 +111,22 @@ Napi::Value ReadTensor(const Napi::CallbackInfo& info) {
   });
 }
 
+// machineLimits(isa, threads, bytes) -> { readBytesPerSecond, int8OpsPerSecond, fp32FlopsPerSecond }
+Napi::Value MachineLimits(const Napi::CallbackInfo& info) {
+  constexpr int kRounds = 12;
+  const std::string isa = info[0].ToString().Utf8Value();
+  const int threads = info[1].ToNumber().Int32Value();
+  const PeakRates peaks = MeasurePeaks(isa, threads, kRounds);
+  const Napi::Object limits = Napi::Object::New(info.Env());
+  limits.Set("readBytesPerSecond", BestReadBandwidth(info[2].ToNumber().Int64Value(), threads, kRounds));
+  limits.Set("int8OpsPerSecond", peaks.int8_ops);
+  limits.Set("fp32FlopsPerSecond", peaks.fp32_flops);
+  return limits;
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("trace", Napi::Function::New(env, Trace));
+  exports.Set("machineLimits", Napi::Function::New(env, MachineLimits));
   exports.Set("readTensor", Napi::Function::New(env, ReadTensor));
   return exports;
 }

@@ -30,8 +30,8 @@ void Rope(const AttentionShape& shape, int64_t position, float* x) {
 }
 
 // One head vector, padded with zeros, rotated for an INT8 cache.
-void LoadHead(const AttentionShape& shape, const KernelTable& kernels, const float* source, int64_t rope_position,
-              float* head) {
+void LoadHead(const AttentionShape& shape, const KernelTable& kernels, const float* source,
+              int64_t rope_position, float* head) {
   std::copy_n(source, shape.head_dim, head);
   std::fill(head + shape.head_dim, head + shape.padded_head_dim, 0.0f);
   if (rope_position >= 0 && shape.rope != RopeKind::kNone) Rope(shape, rope_position, head);
@@ -48,8 +48,8 @@ struct CpuBackend::Tile {
   int64_t n_chunks;  // that its last row attends to
 };
 
-void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token, float* qkv_row,
-                            Queries* queries) const {
+void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,
+                            float* qkv_row, Queries* queries) const {
   const AttentionShape& s = *args.shape;
   const KvLayout& layout = *args.layout;
   const int64_t position = sequence.start + token, row = sequence.row + token;
@@ -65,9 +65,9 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
     if (queries->dtype == Dtype::kF32) {
       std::copy_n(head, width, queries->f32 + index * width);
     } else {
-      kernels_.quantize_head(head, width,
-                             static_cast<uint8_t*>(queries->values) + index * width * kernels_.quantized_bytes,
-                             queries->scales + index, queries->start + index);
+      kernels_.quantize_head(
+          head, width, static_cast<uint8_t*>(queries->values) + index * width * kernels_.quantized_bytes,
+          queries->scales + index, queries->start + index);
     }
   }
   for (int64_t h = 0; h < s.n_kv_heads; ++h) {
@@ -121,8 +121,8 @@ CpuBackend::Tile CpuBackend::TileAt(const AttentionArgs& args, int64_t index) co
   return {&sequence, local / tiles_per_head, first, rows, CeilDiv(length, kChunkPositions)};
 }
 
-void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, const Tile& tile, int64_t chunk,
-                             float* max, float* sum, float* acc) const {
+void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, const Tile& tile,
+                             int64_t chunk, float* max, float* sum, float* acc) const {
   const AttentionShape& s = *args.shape;
   const KvLayout& layout = *args.layout;
   constexpr int64_t kPages = kChunkPositions / kPagePositions;
@@ -164,7 +164,8 @@ void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, 
     c.q_f32 = queries.f32 + index * s.padded_head_dim;
     kernels_.attention_chunk_f32(c);
   } else {
-    c.q_s8 = static_cast<const uint8_t*>(queries.values) + index * s.padded_head_dim * kernels_.quantized_bytes;
+    c.q_s8 =
+        static_cast<const uint8_t*>(queries.values) + index * s.padded_head_dim * kernels_.quantized_bytes;
     c.q_scales = queries.scales + index;
     c.q_start = queries.start + index;
     c.k_scales = k_scales;
@@ -175,8 +176,9 @@ void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, 
   for (int r = 0; r < tile.rows; ++r) {
     const int64_t row = tile.sequence->row + (tile.first + r) / group;
     const int64_t head = tile.kv_head * group + (tile.first + r) % group;
-    std::copy_n(traced + r * kChunkPositions, n_valid[r],
-                args.trace.scores + (row * s.n_heads + head) * args.trace.positions + chunk * kChunkPositions);
+    std::copy_n(
+        traced + r * kChunkPositions, n_valid[r],
+        args.trace.scores + (row * s.n_heads + head) * args.trace.positions + chunk * kChunkPositions);
   }
 }
 
@@ -214,12 +216,15 @@ void CpuBackend::AttentionByTile(const AttentionArgs& args, const Queries& queri
   });
 }
 
-void CpuBackend::AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks, float* out) {
+void CpuBackend::AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks,
+                                  float* out) {
   const int64_t n_tiles = first_tile_.back();
   const int width = static_cast<int>(args.shape->padded_head_dim);
   const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
   const int64_t stride = kMaxTileRows * (2 + width);  // max, sum, acc of a tile's rows
-  const auto state = [&](int64_t tile, int64_t chunk) { return partials_.data() + (tile * n_chunks + chunk) * stride; };
+  const auto state = [&](int64_t tile, int64_t chunk) {
+    return partials_.data() + (tile * n_chunks + chunk) * stride;
+  };
   pool_.ParallelFor(n_tiles * n_chunks, [&](int64_t task, int) {
     const Tile tile = TileAt(args, task / n_chunks);
     if (task % n_chunks >= tile.n_chunks) return;
@@ -235,7 +240,8 @@ void CpuBackend::AttentionByChunk(const AttentionArgs& args, const Queries& quer
         const int64_t length = tile.sequence->start + (tile.first + r) / group + 1;
         if (length <= chunk * kChunkPositions) continue;
         kernels_.attention_merge({first + r, first + kMaxTileRows + r, first + 2 * kMaxTileRows + r * width},
-                                 {next + r, next + kMaxTileRows + r, next + 2 * kMaxTileRows + r * width}, width);
+                                 {next + r, next + kMaxTileRows + r, next + 2 * kMaxTileRows + r * width},
+                                 width);
       }
     }
     FinishTile(args, tile, first + kMaxTileRows, first + 2 * kMaxTileRows, out);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/cpu/cpu_features.h"
 #include "backend/cpu/kernel_select.h"
 #include "core/cpu_count.h"
 #include "core/error.h"
@@ -15,8 +16,23 @@ std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int
   if (threads < 0 || threads > 1024) {
     throw Error(ErrorCode::kInvalidOption, "threads must be between 1 and 1024, or 0 for one per core");
   }
-  return std::make_unique<cpu::CpuBackend>(threads == 0 ? AvailableCpus() : threads, cpu::SelectKernels(isa),
-                                           max_positions, padded_head_dim);
+  const cpu::KernelTable& kernels = cpu::SelectKernels(isa.empty() ? cpu::ForcedIsa() : isa);
+  return std::make_unique<cpu::CpuBackend>(threads == 0 ? AvailableCpus() : threads, kernels, max_positions,
+                                           padded_head_dim);
+}
+
+CpuReport DescribeCpu() {
+  CpuReport report;
+  report.brand = cpu::CpuBrand();
+  for (const cpu::KernelTable* table : cpu::CompiledKernels()) report.compiled.push_back(table->name);
+  for (const cpu::KernelTable* table : cpu::AvailableKernels()) report.available.push_back(table->name);
+  report.cores = AvailableCpus();
+  try {
+    report.selected = cpu::SelectKernels(cpu::ForcedIsa()).name;
+  } catch (const Error& error) {
+    report.error = error.what();
+  }
+  return report;
 }
 
 }  // namespace kvasir
@@ -32,11 +48,13 @@ int64_t GroupsOf(int64_t width) { return (width + kGroup - 1) / kGroup; }
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions, int64_t padded_head_dim)
+CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions,
+                       int64_t padded_head_dim)
     : kernels_(kernels), pool_(threads) {
   if (padded_head_dim > kMaxHeadDim) {
-    throw Error(ErrorCode::kUnsupportedArchitecture,
-                "Attention heads of more than " + std::to_string(kMaxHeadDim) + " dimensions are not supported");
+    throw Error(
+        ErrorCode::kUnsupportedArchitecture,
+        "Attention heads of more than " + std::to_string(kMaxHeadDim) + " dimensions are not supported");
   }
   const int64_t max_chunks = (max_positions + kChunkPositions - 1) / kChunkPositions;
   // A step is split by chunk only while it has fewer than 4 tiles a thread; see Attention.

@@ -42,9 +42,10 @@ class CpuBackend final : public Backend {
   void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token, float* qkv_row,
                   Queries* queries) const;
   Tile TileAt(const AttentionArgs& args, int64_t index) const;
-  void ChunkOfTile(const AttentionArgs& args, const Queries& queries, const Tile& tile, int64_t chunk, float* max,
-                   float* sum, float* acc) const;
-  void FinishTile(const AttentionArgs& args, const Tile& tile, const float* sum, const float* acc, float* out) const;
+  void ChunkOfTile(const AttentionArgs& args, const Queries& queries, const Tile& tile, int64_t chunk,
+                   float* max, float* sum, float* acc) const;
+  void FinishTile(const AttentionArgs& args, const Tile& tile, const float* sum, const float* acc,
+                  float* out) const;
   void AttentionByTile(const AttentionArgs& args, const Queries& queries, float* out);
   void AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks, float* out);
 

@@ -32,7 +32,8 @@ int64_t CpuBackend::PackedScaleBytes(Dtype dtype, int64_t n, int64_t k) const {
 
 void CpuBackend::PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) {
   const int64_t k = weight.k;
-  uint8_t* panels = static_cast<uint8_t*>(weight.panels) + first / kPanelColumns * PanelBytes(weight.dtype, k);
+  uint8_t* panels =
+      static_cast<uint8_t*>(weight.panels) + first / kPanelColumns * PanelBytes(weight.dtype, k);
   pool_.ParallelFor(CeilDiv(n_rows, kPanelColumns), [&](int64_t panel, int) {
     const float* source = rows + panel * kPanelColumns * k;
     const int64_t count = std::min<int64_t>(kPanelColumns, n_rows - panel * kPanelColumns);
@@ -50,8 +51,8 @@ void CpuBackend::PackRows(const LinearWeight& weight, int64_t first, int64_t n_r
   });
 }
 
-void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out, int64_t ld_out,
-                        bool accumulate) {
+void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out,
+                        int64_t ld_out, bool accumulate) {
   const int64_t n_panels = CeilDiv(weight.n, kPanelColumns);
   const int64_t panel_bytes = PanelBytes(weight.dtype, weight.k);
   const int64_t groups = CeilDiv(weight.k, kGroup);
@@ -60,7 +61,8 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
   // At least four runs a thread, so that an interrupted core does not hold up the other; at most what L2 keeps.
   int64_t run = std::max<int64_t>(1, n_panels / (4 * threads()));
   if (rows > 1) run = std::min(run, std::max<int64_t>(1, kPanelRunBytes / panel_bytes));
-  const int64_t block = std::max<int64_t>(12, kRowBlockBytes / row_bytes / 12 * 12);  // 12: a multiple of every tile
+  const int64_t block =
+      std::max<int64_t>(12, kRowBlockBytes / row_bytes / 12 * 12);  // 12: a multiple of every tile
 
   pool_.ParallelFor(CeilDiv(n_panels, run), [&](int64_t task, int) {
     const int64_t end = std::min(n_panels, (task + 1) * run);

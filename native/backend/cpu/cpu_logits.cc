@@ -64,7 +64,8 @@ void CpuBackend::Summarize(const float* logits, int64_t rows, int64_t vocab, int
       s.logits[i] = buffer[i].logit;
     }
     s.log_sum_exp_1 = kernels_.log_sum_exp(x, vocab, 1.0f);
-    s.log_sum_exp = s.temperature == 1.0f ? s.log_sum_exp_1 : kernels_.log_sum_exp(x, vocab, 1.0f / s.temperature);
+    s.log_sum_exp =
+        s.temperature == 1.0f ? s.log_sum_exp_1 : kernels_.log_sum_exp(x, vocab, 1.0f / s.temperature);
   });
 }
 

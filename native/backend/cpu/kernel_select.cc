@@ -39,7 +39,9 @@ const KernelTable& SelectKernels(const std::string& isa) {
     if (isa == table->name) return *table;
     names += (names.empty() ? "" : ", ") + std::string(table->name);
   }
-  throw Error(ErrorCode::kInvalidOption, "KVASIR_CPU_ISA is '" + isa + "', which this machine cannot run; unset it or use one of: " + names);
+  throw Error(
+      ErrorCode::kInvalidOption,
+      "KVASIR_CPU_ISA is '" + isa + "', which this machine cannot run; unset it or use one of: " + names);
 }
 
 std::string ForcedIsa() {

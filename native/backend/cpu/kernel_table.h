@@ -9,9 +9,10 @@
 
 namespace kvasir::cpu {
 
-constexpr int kPagePositions = 64;    // positions of a KV cache page
-constexpr int kChunkPositions = 256;  // positions that attention reduces from a fresh state, then merges in order
-constexpr int kMaxTileRows = 12;      // query rows of one attention tile
+constexpr int kPagePositions = 64;  // positions of a KV cache page
+constexpr int kChunkPositions =
+    256;                          // positions that attention reduces from a fresh state, then merges in order
+constexpr int kMaxTileRows = 12;  // query rows of one attention tile
 constexpr int kMaxHeadDim = 256;
 
 // Rows of float32 or of quantized groups, the input of a linear.
@@ -24,7 +25,7 @@ struct QuantizedRows {
 
 // What happens to a tile when its sums are complete.
 struct Epilogue {
-  float* out;         // [rows, ld_out], column 0 is the first column of the panel
+  float* out;  // [rows, ld_out], column 0 is the first column of the panel
   int64_t ld_out;
   const float* bias;  // [kPanelColumns], or nullptr
   int n_valid;        // columns of this panel that exist, 1..kPanelColumns
@@ -49,23 +50,23 @@ struct LinearS8Args {
 
 // One kv head of one sequence over at most kChunkPositions cache positions.
 struct AttentionChunk {
-  int rows;             // 1..kMaxTileRows
-  int head_dim;         // padded to 16
-  float scale;          // multiplies q.k
-  const float* q_f32;   // [rows, head_dim], or
-  const void* q_s8;     // [rows, head_dim] as the table quantizes, with
-  const float* q_scales;    // [rows]
-  const int32_t* q_start;   // [rows]: -128 * sum(q)
+  int rows;                    // 1..kMaxTileRows
+  int head_dim;                // padded to 16
+  float scale;                 // multiplies q.k
+  const float* q_f32;          // [rows, head_dim], or
+  const void* q_s8;            // [rows, head_dim] as the table quantizes, with
+  const float* q_scales;       // [rows]
+  const int32_t* q_start;      // [rows]: -128 * sum(q)
   const void* const* k_pages;  // [chunk pages]: f32 [head_dim][64], or u8 [head_dim / 4][64][4] (offset 128)
   const void* const* v_pages;  // f32 or s8 [64][head_dim]
   const float* const* k_scales;  // s8: [chunk pages] of [64]
   const float* const* v_scales;
   const int* n_valid;  // [rows] positions of this chunk that the row attends to, 0..kChunkPositions
   // Results per row: the state of an online softmax over this chunk alone. Rows with n_valid 0 are left untouched.
-  float* max;      // [rows]
-  float* sum;      // [rows]
-  float* acc;      // [rows, head_dim]
-  float* trace;    // nullptr, or [rows, kChunkPositions]: the raw scores
+  float* max;    // [rows]
+  float* sum;    // [rows]
+  float* acc;    // [rows, head_dim]
+  float* trace;  // nullptr, or [rows, kChunkPositions]: the raw scores
 };
 
 // One row of an online softmax.
@@ -84,7 +85,8 @@ struct KernelTable {
   // out[i] = x[i] * 1/sqrt(mean(x^2) + eps) * weight[i]
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float eps, float* out);
   // out[i] = (x[i] - mean) / sqrt(var + eps) * weight[i] + bias[i]; bias may be nullptr
-  void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n, float eps, float* out);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n, float eps,
+                     float* out);
   // One row: [n] f32 to groups of 64 (the last one padded with zeros), rotated first unless it already is.
   void (*quantize_row)(const float* x, int64_t n, bool rotate, void* values, float* scales, int32_t* start);
   // In place, orthonormal Hadamard of order `block` (a power of two, 1..64) on each block of x [n].

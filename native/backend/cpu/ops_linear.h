@@ -89,5 +89,6 @@ void LinearS8(const LinearS8Args& args) {
     TileS8<1, 2>(args, 0, 0);
     return;
   }
-  for (int column = 0; column < kPanelColumns; column += 16 * kS8TileVectors) RowsS8<kS8Rows>(args, 0, column);
+  for (int column = 0; column < kPanelColumns; column += 16 * kS8TileVectors)
+    RowsS8<kS8Rows>(args, 0, column);
 }

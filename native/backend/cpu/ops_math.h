@@ -7,7 +7,8 @@ inline F32 Exp(F32 x) {
   const F32 clamped = Max(Set1(-87.0f), Min(Set1(88.0f), x));
   const I32 n = Round(Mul(clamped, Set1(1.44269504f)));
   const F32 nf = FromInt(n);
-  F32 r = Fma(nf, Set1(-0.693359375f), clamped);  // ln2 in two parts: the first has 9 bits, so n * part is exact
+  F32 r =
+      Fma(nf, Set1(-0.693359375f), clamped);  // ln2 in two parts: the first has 9 bits, so n * part is exact
   r = Fma(nf, Set1(2.12194440e-4f), r);
   F32 p = Set1(1.381459837e-03f);
   p = Fma(p, r, Set1(8.368716898e-03f));

@@ -149,7 +149,8 @@ inline int32_t QuantizeHeadTo(const float* x, int64_t n, float* scale, const Sto
 
 void QuantizeHead(const float* x, int64_t n, void* values, float* scale, int32_t* start) {
   Quantized* out = static_cast<Quantized*>(values);
-  *start = -kWeightOffset * QuantizeHeadTo(x, n, scale, [=](int64_t i, I32 q) { StoreQuantized(out + i, q); });
+  *start =
+      -kWeightOffset * QuantizeHeadTo(x, n, scale, [=](int64_t i, I32 q) { StoreQuantized(out + i, q); });
 }
 
 void QuantizeHeadS8(const float* x, int64_t n, int8_t* values, float* scale) {

@@ -5,7 +5,8 @@ constexpr int kF32TileVectors = 2;
 constexpr int kGemmRows = 3;  // 3 x 4 ymm accumulators, 3 broadcasts, 1 weight: all 16 registers
 constexpr int kAttentionRows = 3;
 constexpr int kS8TileVectors = 1;
-constexpr int kS8Rows = 3;  // 3 x 4 ymm partial sums, 3 broadcasts, 1 weight; float sums are touched once a group
+constexpr int kS8Rows =
+    3;  // 3 x 4 ymm partial sums, 3 broadcasts, 1 weight; float sums are touched once a group
 constexpr int kScoreRows = 3;
 
 struct F32 {
@@ -92,7 +93,8 @@ inline F32 Butterfly(F32 a) {
 }
 inline I32 ClampQuantized(I32 a) {
   const __m256i high = _mm256_set1_epi32(127), low = _mm256_set1_epi32(-127);
-  return {_mm256_max_epi32(_mm256_min_epi32(a.lo, high), low), _mm256_max_epi32(_mm256_min_epi32(a.hi, high), low)};
+  return {_mm256_max_epi32(_mm256_min_epi32(a.lo, high), low),
+          _mm256_max_epi32(_mm256_min_epi32(a.hi, high), low)};
 }
 inline __m256i PackS16(I32 a) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8); }
 inline void StoreS8(int8_t* p, I32 a) {
@@ -110,7 +112,9 @@ inline int32_t SumInt(I32 a) {
 // Both sides are widened to int16: vpmaddwd is exact, where vpmaddubsw would saturate at offset weights
 // (255 * 127 * 2 > 32,767).
 using Quantized = int16_t;
-inline void StoreQuantized(Quantized* p, I32 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), PackS16(a)); }
+inline void StoreQuantized(Quantized* p, I32 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), PackS16(a));
+}
 // Two partial sums a column (k 0,1 and k 2,3), four columns a register.
 struct DotAcc {
   __m256i v[4];

@@ -78,13 +78,16 @@ constexpr int kAttentionRows = 6;
 #ifdef KVASIR_SIMD_VNNI
 using Quantized = int8_t;
 constexpr int kS8TileVectors = 2;
-constexpr int kS8Rows = 6;  // 6 x 2 int32 sums and as many float sums, 2 weights, 1 broadcast: 27 of 32 registers
+constexpr int kS8Rows =
+    6;  // 6 x 2 int32 sums and as many float sums, 2 weights, 1 broadcast: 27 of 32 registers
 constexpr int kScoreRows = 3;
 inline void StoreQuantized(Quantized* p, I32 a) { StoreS8(p, a); }
 using DotAcc = I32;
 inline DotAcc DotInit(int32_t start) { return {_mm512_set1_epi32(start)}; }
 // Inline asm: GCC 12 spills the accumulators of _mm512_dpbusd_epi32 inside the loop.
-inline void DpBusd(__m512i& acc, __m512i w, __m512i x) { asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x)); }
+inline void DpBusd(__m512i& acc, __m512i w, __m512i x) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x));
+}
 // acc[r][v] += w[v] x x[r]: w [kVectors][16][4], rows of x `ld_x` apart.
 template <int kRows, int kVectors>
 inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {

@@ -71,7 +71,8 @@ inline F32 Abs(F32 a) {
 }
 inline F32 CopySign(F32 magnitude, F32 sign) {
   return Map([&](int i) {
-    return FloatFromBits((BitsFromFloat(magnitude.v[i]) & 0x7fffffffu) | (BitsFromFloat(sign.v[i]) & 0x80000000u));
+    return FloatFromBits((BitsFromFloat(magnitude.v[i]) & 0x7fffffffu) |
+                         (BitsFromFloat(sign.v[i]) & 0x80000000u));
   });
 }
 inline F32 SelectLess(F32 a, F32 b, F32 if_less, F32 otherwise) {
@@ -86,7 +87,8 @@ inline I32 Round(F32 a) {
   I32 out;
   for (int i = 0; i < 16; ++i) {
     const float x = a.v[i];
-    out.v[i] = x >= -2147483648.0f && x < 2147483648.0f ? static_cast<int32_t>(std::nearbyintf(x)) : INT32_MIN;
+    out.v[i] =
+        x >= -2147483648.0f && x < 2147483648.0f ? static_cast<int32_t>(std::nearbyintf(x)) : INT32_MIN;
   }
   return out;
 }
@@ -106,7 +108,8 @@ inline F32 Butterfly(F32 a) {
   });
 }
 inline void StoreQuantized(Quantized* p, I32 a) {
-  for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(a.v[i] < -127 ? -127 : (a.v[i] > 127 ? 127 : a.v[i]));
+  for (int i = 0; i < 16; ++i)
+    p[i] = static_cast<int8_t>(a.v[i] < -127 ? -127 : (a.v[i] > 127 ? 127 : a.v[i]));
 }
 inline void StoreS8(int8_t* p, I32 a) { StoreQuantized(p, a); }
 inline int32_t SumInt(I32 a) {
@@ -131,7 +134,8 @@ template <int kRows, int kVectors>
 inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {
   for (int r = 0; r < kRows; ++r) {
     for (int i = 0; i < kVectors * 16; ++i) {
-      for (int j = 0; j < 4; ++j) acc[r][i / 16].v[i % 16] += static_cast<int32_t>(w[i * 4 + j]) * x[r * ld_x + j];
+      for (int j = 0; j < 4; ++j)
+        acc[r][i / 16].v[i % 16] += static_cast<int32_t>(w[i * 4 + j]) * x[r * ld_x + j];
     }
   }
 }

@@ -1,0 +1,75 @@
+// How late a 1 ms timer comes while Kvasir works: node scripts/measure/event-loop.mjs <model> [--busy]
+// Lateness is weighted by time: a gap of d ms counts d times, because that is how long an event had to wait.
+// --busy blocks the loop for 50 ms in each phase, to prove that the meter sees it.
+import { Model } from '../../dist/index.js';
+
+class LoopMeter {
+  #gaps = [];
+  #last = performance.now();
+  #timer = setInterval(() => {
+    const now = performance.now();
+    this.#gaps.push(now - this.#last);
+    this.#last = now;
+  }, 1);
+
+  stop() {
+    clearInterval(this.#timer);
+    const gaps = this.#gaps.sort((a, b) => a - b);
+    const total = gaps.reduce((sum, gap) => sum + gap, 0);
+    let seen = 0;
+    const p99 = gaps.find((gap) => {
+      seen += gap;
+      return seen >= 0.99 * total;
+    });
+    return { milliseconds: Math.round(total), p99: lateness(p99), worst: lateness(gaps.at(-1)) };
+  }
+}
+
+/** A gap of 1 ms is on time. */
+const lateness = (gap) => Number(Math.max(0, (gap ?? 0) - 1).toFixed(2));
+
+const [reference = 'smollm2-135m', flag] = process.argv.slice(2);
+
+async function phase(work) {
+  const meter = new LoopMeter();
+  if (flag === '--busy') {
+    setTimeout(() => {
+      for (const begin = performance.now(); performance.now() - begin < 50; );
+    }, 20);
+  }
+  await work();
+  await new Promise((resolve) => setTimeout(resolve, flag === '--busy' ? 100 : 5));
+  return meter.stop();
+}
+
+function randomIds(count, vocabSize) {
+  let state = 1;
+  return Int32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state % vocabSize;
+  });
+}
+
+const report = {};
+let model;
+report.load = await phase(async () => {
+  model = await Model.load(reference);
+});
+const prompt = randomIds(Math.min(2048, model.info.contextLength - 8), model.info.vocabSize);
+report.prefill = await phase(() => model.generate(prompt, { maxTokens: 4, temperature: 0, ignoreEos: true }));
+
+// Far more than the context: generate tokenizes all of it, and then refuses it with the counts.
+const text =
+  'The monster had 3 reasons to be angry, and none of them was good; nobody had asked him. '.repeat(5000);
+let tokens = 0;
+report.tokenize = await phase(async () => {
+  try {
+    await model.generate(text, { maxTokens: 1 });
+  } catch (error) {
+    if (error.code !== 'CONTEXT_OVERFLOW') throw error;
+    tokens = Math.max(...Object.values(error.details).filter((value) => typeof value === 'number'));
+  }
+});
+report.tokenize.tokens = tokens;
+await model.dispose();
+console.log(JSON.stringify(report));

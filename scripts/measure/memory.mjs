@@ -1,0 +1,63 @@
+// Resident memory: node --expose-gc scripts/measure/memory.mjs load|tokenizer <model>
+//                  node --expose-gc scripts/measure/memory.mjs cycles <model> <count>
+// `load` and `tokenizer` are run in processes of their own; the difference of the two is what a model costs.
+import { readFileSync } from 'node:fs';
+import { Model } from '../../dist/index.js';
+import { describeModel } from '../../dist/formats/index.js';
+import { resolveModel } from '../../dist/hub/index.js';
+import { native } from '../../dist/native.js';
+import { Tokenizer } from '../../dist/tokenizer/tokenizer.js';
+
+const [mode, reference, count = '50'] = process.argv.slice(2);
+const options = { contextLength: 512, kvCapacity: 512 };
+
+function resident(field = 'VmRSS') {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)[1]) * 1024;
+}
+
+/** After the collector had its say, twice: finalizers of the first round free what the second one finds. */
+async function settled() {
+  for (let i = 0; i < 2; ++i) {
+    globalThis.gc?.();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return resident();
+}
+
+async function loadTokenizer() {
+  const files = await resolveModel(reference);
+  const container = await native().openContainer(files.weights);
+  const { tokenizerSource } = await describeModel(files, container);
+  container.close();
+  return Tokenizer.load(tokenizerSource);
+}
+
+/** Fills the whole cache, so that every page that was promised is resident. */
+async function fill(model) {
+  const prompt = Int32Array.from({ length: 500 }, (_, i) => (i * 7) % model.info.vocabSize);
+  await model.generate(prompt, { maxTokens: 12, temperature: 0, ignoreEos: true });
+}
+
+if (mode === 'tokenizer') {
+  const tokenizer = await loadTokenizer();
+  await tokenizer.encodeAsync('Once upon a time');
+  console.log(JSON.stringify({ resident: await settled() }));
+  await tokenizer.dispose();
+} else if (mode === 'load') {
+  const model = await Model.load(reference, options);
+  const peakOfLoad = resident('VmHWM');
+  await fill(model);
+  const { weights, kv } = model.info.memory;
+  console.log(JSON.stringify({ resident: await settled(), peakOfLoad, weights, kv }));
+  await model.dispose();
+} else {
+  const after = [];
+  for (let cycle = 1; cycle <= Number(count); ++cycle) {
+    const model = await Model.load(reference, options);
+    await model.generate('Once upon a time', { maxTokens: 8, temperature: 0 });
+    await model.dispose();
+    after.push(await settled());
+  }
+  console.log(JSON.stringify({ cycle5: after[4], last: after.at(-1), after }));
+}
