@@ -156,6 +156,8 @@ describe('local files', () => {
       writeFileSync(index, text);
       expect((await failure(resolveModel(root))).code).toBe('MODEL_FORMAT');
     }
+    writeFileSync(index, '{"weight_map":{"x":"../a.safetensors"}}');
+    expect((await failure(resolveModel(root))).message).toMatch(/no name for a file/);
   });
 
   test('a .safetensors file is told to be given as its folder', async () => {

@@ -211,6 +211,7 @@ describe('a connection that fails', () => {
     };
     const { files } = await pulled();
     expect(readFileSync(files.weights[0]!).equals(weights)).toBe(true);
+    expect(hub.fileRequests('model.safetensors')).toHaveLength(2);
   });
 
   test('starts from zero after status 416', async () => {
@@ -295,7 +296,10 @@ describe('content that is not what was listed', () => {
 
   test('a hash that is a path is refused', async () => {
     hub.files.set('model.safetensors', { content: weights, lfs: true, listedOid: '../../../evil' });
-    expect((await failure()).code).toBe('DOWNLOAD');
+    const error = await failure();
+    expect(error.code).toBe('DOWNLOAD');
+    expect(error.message).toMatch(/hash or size/);
+    expect(hub.fileRequests('model.safetensors')).toHaveLength(0);
   });
 });
 

@@ -3,8 +3,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { MetadataValue } from '../lib/native.js';
 import { native } from '../lib/native.js';
-import type { TokenizerDefinition } from '../lib/tokenizer/definition.js';
+import { exactPreTokenizer, type TokenizerDefinition } from '../lib/tokenizer/definition.js';
 import { EncodingPipeline } from '../lib/tokenizer/encoding-pipeline.js';
+import { byteLevelKind } from '../lib/tokenizer/gguf-pre-tokenizers.js';
 import { definitionFromGguf, type VocabularyMetadata } from '../lib/tokenizer/gguf-vocabulary.js';
 import { StreamingDecoder } from '../lib/tokenizer/streaming-decoder.js';
 import { buildTokenTable } from '../lib/tokenizer/token-bytes.js';
@@ -109,6 +110,106 @@ test('nano-gpt-sort joins its letters', () => {
   );
   expect(Array.from(pipeline.encode('CABBAC', { addSpecialTokens: true }))).toEqual([2, 0, 1, 1, 0, 2]);
   expect(tableOf(pipeline).decode([0, 1, 2], true)).toBe('ABC');
+});
+
+describe('rules that the big vocabularies do not show', () => {
+  const { preTokenizer: llama3, ignoreMerges } = byteLevelKind('llama-bpe');
+
+  function encode(
+    text: string,
+    change: Partial<TokenizerDefinition['json']>,
+    ignore_merges = false,
+  ): number[] {
+    const tokens = [
+      '1',
+      '2',
+      '3',
+      '4',
+      '5',
+      '12',
+      '123',
+      '45',
+      '12345',
+      'a',
+      'b',
+      '<',
+      '>',
+      '<a',
+      '<a>',
+      '<a>b',
+    ];
+    const pipeline = new EncodingPipeline({
+      json: {
+        added_tokens: [],
+        normalizer: null,
+        pre_tokenizer: null,
+        post_processor: null,
+        decoder: { type: 'ByteLevel' },
+        model: {
+          type: 'BPE',
+          vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+          merges: ['1 2', '12 3', '4 5'],
+          ignore_merges,
+        },
+        ...change,
+      },
+      specialTokens: {},
+      chatTemplates: [],
+    });
+    return Array.from(pipeline.encode(text, { addSpecialTokens: true }));
+  }
+
+  test('Llama 3 takes three digits together, Qwen 2 one, GPT-2 all', () => {
+    expect(encode('12345', { pre_tokenizer: llama3 })).toEqual([6, 7]);
+    expect(encode('12312', { pre_tokenizer: llama3 })).toEqual([6, 5]);
+    expect(encode('123', { pre_tokenizer: byteLevelKind('qwen2').preTokenizer })).toEqual([0, 1, 2]);
+    expect(encode('4512', { pre_tokenizer: llama3 })).toEqual([7, 0, 1]);
+    expect(encode('4512', { pre_tokenizer: byteLevelKind('gpt-2').preTokenizer })).toEqual([7, 5]);
+  });
+
+  test('Llama 3 takes a word of the vocabulary whole, without merges that lead to it', () => {
+    expect(ignoreMerges).toBe(true);
+    expect(encode('12345', {}, true)).toEqual([8]);
+    expect(encode('12345', {}, false)).toEqual([6, 7]);
+  });
+
+  test('Digits of tokenizer.json are all that Unicode calls numbers', () => {
+    const pre_tokenizer = { type: 'Digits', individual_digits: true };
+    expect(encode('123', { pre_tokenizer })).toEqual([0, 1, 2]);
+    const spelled = exactPreTokenizer(pre_tokenizer) as { pattern?: { Regex: string } };
+    expect(spelled.pattern!.Regex).toBe('\\p{N}');
+  });
+
+  test('of added tokens that begin alike the longest is taken', () => {
+    const added_tokens = [13, 15, 14].map((id) => ({
+      id,
+      content: ['<a', '<a>', '<a>b'][id - 13]!,
+      special: id === 14,
+      lstrip: false,
+      rstrip: false,
+    }));
+    expect(encode('<a<a>b<a>a', { added_tokens })).toEqual([13, 15, 14, 9]);
+  });
+});
+
+describe('tokenizer.json of byte-level kinds', () => {
+  test.skipIf(gguf === undefined)(
+    'Digits and ByteLevel split as the reference (needs the vocabulary of SmolLM2)',
+    async () => {
+      const container = await native().openContainer([gguf!]);
+      const definition = definitionFromGguf(container);
+      container.close();
+      const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+      const digits = { type: 'Digits', individual_digits: true };
+      for (const [kind, stages] of [
+        ['smollm', [digits, bytes]],
+        ['gpt-2', [bytes]],
+      ] as const) {
+        const pre_tokenizer = { type: 'Sequence', pretokenizers: stages };
+        compare({ ...definition, json: { ...definition.json, pre_tokenizer } }, cases[kind]!);
+      }
+    },
+  );
 });
 
 describe.skipIf(gguf === undefined)('with the vocabulary of SmolLM2 (skipped where it cannot be had)', () => {

@@ -38,6 +38,11 @@ describe('marking', () => {
         for (const special of specials) expect(rendered).not.toContain(special);
         expect(removeMarks(rendered, marks)).toContain(left! + right!);
       }
+      // Nor with what the template itself writes beside it.
+      for (const special of specials) {
+        expect(marked(left!) + right).not.toContain(special);
+        expect(left + marked(right!)).not.toContain(special);
+      }
     }
   });
 

@@ -44,7 +44,10 @@ export class TokenTable {
     return bytes.subarray(offsets[id], offsets[id + 1]);
   }
 
-  /** The text of a sequence. Bytes that are no UTF-8 become U+FFFD. */
+  /**
+   * The text of a sequence. Bytes that are no UTF-8 become U+FFFD by the rule of the web, also where byte tokens fall
+   * back: the reference gives up a whole run of those for one bad byte, which a stream could not do any more.
+   */
   decode(ids: ArrayLike<number>, skipSpecialTokens: boolean): string {
     const parts: Uint8Array[] = [];
     for (let i = 0; i < ids.length; ++i) {
