@@ -7,7 +7,7 @@ import { projectRoot, setup } from './setup.mjs';
 const model = 'smollm2-135m';
 const embedded = 'stories-260k';
 const prompts = {
-  [model]: 'The most important thing about a good library is',
+  [model]: 'A computer understands language in three steps. First,',
   [embedded]: 'Once upon a time',
 };
 
@@ -30,7 +30,7 @@ async function main() {
     );
   }
   say(`\nkvasir run ${chosen} "${prompts[chosen]}"\n`);
-  const { status } = await kvasir('run', chosen, prompts[chosen], '--dtype', 'int8');
+  const { status } = await kvasir('run', chosen, prompts[chosen], '--dtype', 'int8', '--max-tokens', '128');
   return status;
 }
 

@@ -192,6 +192,18 @@ describe('a second set-up', () => {
   });
 });
 
+describe('npm start', () => {
+  it('says that no model can be fetched and streams the embedded one in INT8, with its timings', () => {
+    const env = { ...cleanEnv(), HF_HUB_OFFLINE: '1', HF_HOME: join(scratch, 'cache') };
+    const args = [join(checkout, 'scripts/start.mjs')];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env });
+    expect(status, stderr).toBe(0);
+    expect(stderr).toMatch(/stories-260k, which comes with Kvasir, takes its place/);
+    expect(stderr).toMatch(/time to first token.*\d ms[\s\S]*\d tokens\/s[\s\S]*memory.*\d MB[\s\S]*int8/);
+    expect(stdout).toMatch(/\w+ \w+ \w+/);
+  });
+});
+
 describe('the npm package', () => {
   it('holds what an installation needs to compile and run, and no tests', () => {
     const args = ['pack', '--dry-run', '--json', '--ignore-scripts'];
