@@ -106,33 +106,35 @@ function pick(given: Readonly<Record<string, unknown>>, flags: readonly Option[]
   return Object.fromEntries(names.map((name) => [name, given[name]]));
 }
 
-/** The library names its own option; the user wrote a flag. */
-function asUsageError(error: unknown, flags: readonly Option[]): unknown {
+/** The library names its own options; the user wrote flags. The same error, in the user's terms. */
+export function inFlags(error: unknown): unknown {
   if (!(error instanceof KvasirError)) return error;
-  const name = error.details.option;
-  const flag = flags.find((candidate) => candidate.attributeName() === name);
-  return new UsageError(
-    flag ? error.message.replace(`Option ${name}`, `Option ${flag.long}`) : error.message,
-  );
+  const { code, message, details } = error;
+  const flag = [...loadFlags, ...generateFlags].find((one) => one.attributeName() === details.option);
+  if (flag === undefined) return error;
+  const renamed = message.replace(`Option ${details.option} is`, `Option ${flag.long} is`);
+  return new KvasirError(code, renamed, { cause: error, details });
 }
 
-function checked<T>(flags: readonly Option[], check: () => T): T {
+/** Options that were checked before anything was tried belong to the command line. */
+function checked<T>(check: () => T): T {
   try {
     return check();
   } catch (error) {
-    throw asUsageError(error, flags);
+    const told = inFlags(error);
+    throw told instanceof KvasirError ? new UsageError(told.message) : told;
   }
 }
 
 /** Throws UsageError, before anything is loaded. */
 export function loadOptionsOf(given: Readonly<Record<string, unknown>>): LoadOptions {
-  return checked(loadFlags, () => parseLoadOptions(pick(given, loadFlags)));
+  return checked(() => parseLoadOptions(pick(given, loadFlags)));
 }
 
 /** Throws UsageError, before anything is loaded; what depends on the model is checked when it is there. */
 export function generateOptionsOf(given: Readonly<Record<string, unknown>>): GenerateOptions {
   const options = pick(given, generateFlags) as GenerateOptions;
-  checked(generateFlags, () => parseGenerateOptions(options, {}, Number.MAX_SAFE_INTEGER));
+  checked(() => parseGenerateOptions(options, {}, Number.MAX_SAFE_INTEGER));
   if (options.logprobs !== undefined && !given.json) {
     throw new UsageError('--logprobs is part of the JSON output: add --json.');
   }

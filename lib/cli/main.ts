@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `kvasir` command: one file of this folder for each of its commands. */
 import { Command, CommanderError } from 'commander';
+import { inFlags } from './arguments.js';
 import { registerBench } from './bench.js';
 import { registerChat } from './chat.js';
 import { registerDoctor } from './doctor.js';
@@ -58,7 +59,7 @@ async function main(argv: readonly string[]): Promise<void> {
     }
     // What an interrupted command stumbles over is no news.
     const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : undefined).includes('--json');
-    process.exitCode = interrupts.status ?? (await reportFailure(error, json));
+    process.exitCode = interrupts.status ?? (await reportFailure(inFlags(error), json));
   }
 }
 

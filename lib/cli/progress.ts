@@ -78,5 +78,9 @@ class Lines implements ProgressDisplay {
 }
 
 export function createProgress(): ProgressDisplay {
-  return process.stderr.isTTY ? new Bars() : new Lines();
+  if (!process.stderr.isTTY) return new Lines();
+  const bars = new Bars();
+  // The terminal does not wrap lines under a bar; it must again when a second Ctrl-C ends the process.
+  process.once('exit', () => bars.stop());
+  return bars;
 }
