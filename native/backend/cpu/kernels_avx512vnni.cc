@@ -10,13 +10,8 @@ namespace isa_avx512vnni {
 
 #define KVASIR_SIMD_VNNI
 #include "backend/cpu/simd_avx512.h"
-// clang-format off: each part uses those above it.
-#include "backend/cpu/ops_attention.h"
-#include "backend/cpu/ops_linear.h"
-#include "backend/cpu/ops_math.h"
-#include "backend/cpu/ops_rows.h"
+
 #include "backend/cpu/ops_table.h"
-// clang-format on
 
 }  // namespace isa_avx512vnni
 

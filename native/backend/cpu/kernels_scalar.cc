@@ -9,13 +9,8 @@ namespace kvasir::cpu {
 namespace isa_scalar {
 
 #include "backend/cpu/simd_scalar.h"
-// clang-format off: each part uses those above it.
-#include "backend/cpu/ops_attention.h"
-#include "backend/cpu/ops_linear.h"
-#include "backend/cpu/ops_math.h"
-#include "backend/cpu/ops_rows.h"
+
 #include "backend/cpu/ops_table.h"
-// clang-format on
 
 }  // namespace isa_scalar
 

@@ -1,6 +1,9 @@
 // Attention of one tile of query rows over one chunk of the paged cache, and the merge of chunk states (online
 // softmax: Milakov and Gimelshein, arXiv:1805.02867; chunks as in Flash-Decoding). Included by each kernels_<isa>.cc
 // inside its own namespace. All rows of a tile share the kv head, so K and V are read once for all of them.
+#pragma once
+
+#include "backend/cpu/ops_math.h"
 
 constexpr float kNegativeInfinity = -__builtin_inff();
 

@@ -1,6 +1,9 @@
 // Matrix products over packed panels of 32 columns. Included by each kernels_<isa>.cc inside its own namespace.
 // One accumulator per output, k (or group) ascending, so a row's result depends neither on its neighbours in the tile
 // nor on how rows are split: decode is the one-row tile of the same code.
+#pragma once
+
+#include "backend/cpu/ops_math.h"
 
 inline void StoreTile(const Epilogue& e, int64_t row, int column, F32 sum) {
   float* out = e.out + row * e.ld_out + column;

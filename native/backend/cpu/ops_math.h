@@ -1,5 +1,6 @@
 // exp, erf and fixed-order reductions over F32, the sixteen lanes of a simd_<isa>.h. Included by each kernels_<isa>.cc
 // inside its own namespace, so no copy compiled for one ISA can be linked into another's.
+#pragma once
 
 // exp(x), relative error below 2e-7; 0 below -87, saturates at exp(88). x = n ln2 + r, |r| <= ln2 / 2, and
 // exp(r) = 1 + r + r^2 P(r) with P fitted to a relative error of 3e-9 (Lawson's algorithm).

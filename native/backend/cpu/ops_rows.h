@@ -1,5 +1,8 @@
 // Work on single rows: norms, rotation, quantization, activations, log-sum-exp. Included by each kernels_<isa>.cc
 // inside its own namespace.
+#pragma once
+
+#include "backend/cpu/ops_math.h"
 
 void RmsNorm(const float* x, const float* weight, int64_t n, float eps, float* out) {
   F32 squares = Zero();

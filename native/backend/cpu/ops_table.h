@@ -1,4 +1,10 @@
 // The table of one ISA, filled with the kernels above it. Included last by each kernels_<isa>.cc.
+#pragma once
+
+#include "backend/cpu/ops_attention.h"
+#include "backend/cpu/ops_linear.h"
+#include "backend/cpu/ops_math.h"
+#include "backend/cpu/ops_rows.h"
 
 constexpr KernelTable MakeTable(const char* name) {
   return {
