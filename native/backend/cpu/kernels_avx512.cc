@@ -8,9 +8,8 @@
 namespace kvasir::cpu {
 namespace isa_avx512 {
 
-#include "backend/cpu/simd_avx512.h"
-
 #include "backend/cpu/ops_table.h"
+#include "backend/cpu/simd_avx512.h"
 
 }  // namespace isa_avx512
 
