@@ -137,6 +137,8 @@ describe('rules that the big vocabularies do not show', () => {
       '<a',
       '<a>',
       '<a>b',
+      '\u2581',
+      '\u2581\u2581',
     ];
     const pipeline = new EncodingPipeline({
       json: {
@@ -148,7 +150,7 @@ describe('rules that the big vocabularies do not show', () => {
         model: {
           type: 'BPE',
           vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-          merges: ['1 2', '12 3', '4 5'],
+          merges: ['1 2', '12 3', '4 5', '\u2581 \u2581'],
           ignore_merges,
         },
         ...change,
@@ -180,10 +182,15 @@ describe('rules that the big vocabularies do not show', () => {
     expect(spelled.pattern!.Regex).toBe('\\p{N}');
   });
 
+  test('a run of spaces stays together', () => {
+    const normalizer = { type: 'Replace', pattern: { String: ' ' }, content: '\u2581' };
+    expect(encode('a  b a', { normalizer })).toEqual([9, 17, 10, 16, 9]);
+  });
+
   test('of added tokens that begin alike the longest is taken', () => {
     const added_tokens = [13, 15, 14].map((id) => ({
       id,
-      content: ['<a', '<a>', '<a>b'][id - 13]!,
+      content: ['<a', '<a>', '<a>b', '\u2581', '\u2581\u2581'][id - 13]!,
       special: id === 14,
       lstrip: false,
       rstrip: false,
