@@ -92,13 +92,6 @@ export class FakeNative implements NativeModel {
   truncateSequence(id: number, length: number): void {
     this.#between();
     const sequence = this.#get(id);
-    if (length % this.#options.kvPageSize !== 0) {
-      const last = Math.floor(length / this.#options.kvPageSize);
-      if (sequence.pages[last].references > 1) {
-        this.#unref(sequence.pages[last]);
-        sequence.pages[last] = this.#takePage();
-      }
-    }
     sequence.tokens.length = length;
     for (const page of sequence.pages.splice(Math.ceil(length / this.#options.kvPageSize))) this.#unref(page);
   }
@@ -189,11 +182,25 @@ export class FakeNative implements NativeModel {
     return rows;
   }
 
-  /** Makes room for one position. */
+  /** Makes room for one position; a page that is shared since a truncation is copied first. */
   #grow(sequence: Sequence): void {
-    if (sequence.tokens.length % this.#options.kvPageSize === 0) sequence.pages.push(this.#takePage());
-    else if (sequence.pages[sequence.pages.length - 1].references > 1)
-      throw new Error('wrote to a shared page');
+    const { pages, tokens } = sequence;
+    if (tokens.length % this.#options.kvPageSize === 0) {
+      pages.push(this.#takePage());
+    } else if (pages[pages.length - 1].references > 1) {
+      const copy = this.#takePage();
+      this.#unref(pages[pages.length - 1]);
+      pages[pages.length - 1] = copy;
+    }
+  }
+
+  /** Appends tokens at once, as a step does. */
+  append(id: number, tokens: Iterable<number>): void {
+    const sequence = this.#get(id);
+    for (const token of tokens) {
+      this.#grow(sequence);
+      sequence.tokens.push(token);
+    }
   }
 
   #takePage(): Page {
