@@ -1,0 +1,203 @@
+#include "testing/transformer_models.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/load.h"
+#include "testing/kernel_inputs.h"
+
+namespace kvasir::testing {
+
+namespace {
+
+// Frequencies of the usual base.
+std::vector<float> Frequencies(int64_t head_dim) {
+  std::vector<float> frequencies;
+  for (int64_t i = 0; i < head_dim / 2; ++i) {
+    frequencies.push_back(static_cast<float>(std::pow(10000.0, -2.0 * static_cast<double>(i) / head_dim)));
+  }
+  return frequencies;
+}
+
+}  // namespace
+
+ModelKind LlamaLike() {
+  ModelKind kind;
+  kind.name = "llama-like";
+  kind.spec = {.vocab_size = 131,
+               .hidden_size = 96,
+               .n_layers = 3,
+               .n_heads = 6,
+               .n_kv_heads = 2,
+               .head_dim = 16,
+               .ffn_size = 116,
+               .max_positions = 2048,
+               .norm = NormKind::kRms,
+               .norm_eps = 1e-5f,
+               .activation = ActivationKind::kSilu,
+               .gated = true,
+               .rope = RopeKind::kInterleaved,
+               .inverse_frequencies = Frequencies(16)};
+  return kind;
+}
+
+ModelKind LlamaLikeHalf() {
+  ModelKind kind = LlamaLike();
+  kind.name = "llama-like, half rope";
+  kind.spec.rope = RopeKind::kHalf;
+  return kind;
+}
+
+ModelKind WideHeads() {
+  ModelKind kind = LlamaLikeHalf();
+  kind.name = "heads of 64";
+  kind.spec.n_layers = 2;
+  kind.spec.n_heads = 3;
+  kind.spec.n_kv_heads = 1;
+  kind.spec.head_dim = 64;
+  kind.spec.inverse_frequencies = Frequencies(64);
+  kind.spec.activation = ActivationKind::kGeluErf;
+  return kind;
+}
+
+ModelKind GptLike() {
+  ModelKind kind;
+  kind.name = "gpt-like";
+  kind.spec = {.vocab_size = 131,
+               .hidden_size = 60,
+               .n_layers = 2,
+               .n_heads = 5,
+               .n_kv_heads = 5,
+               .head_dim = 12,
+               .ffn_size = 100,
+               .max_positions = 2048,
+               .norm = NormKind::kLayer,
+               .norm_eps = 1e-5f,
+               .activation = ActivationKind::kGeluTanh,
+               .inverse_frequencies = {}};
+  kind.layer_norm_biases = true;
+  kind.linear_biases = true;
+  kind.positions = true;
+  kind.tied = false;
+  return kind;
+}
+
+RandomContainer::RandomContainer(const ModelKind& kind, uint32_t seed) {
+  Random random(seed);
+  const ModelSpec& s = kind.spec;
+  const auto add = [&](const std::string& name, std::vector<int64_t> shape, float mean, float scale) {
+    int64_t n = 1;
+    for (const int64_t d : shape) n *= d;
+    std::vector<float>& values = values_[name] = random.Bells(n, scale);
+    for (float& v : values) v += mean;
+    tensors_.push_back({name, "F32", std::move(shape), static_cast<uint64_t>(n) * 4, 0, 0});
+  };
+  const auto norm = [&](const std::string& name) {
+    add(name + ".weight", {s.hidden_size}, 1, 0.2f);
+    if (kind.layer_norm_biases) add(name + ".bias", {s.hidden_size}, 0, 0.1f);
+  };
+  const auto linear = [&](const std::string& name, int64_t n, int64_t k) {
+    add(name + ".weight", {n, k}, 0, 1.2f / std::sqrt(static_cast<float>(k)));
+    if (kind.linear_biases) add(name + ".bias", {n}, 0, 0.1f);
+  };
+  add("embed.tokens", {s.vocab_size, s.hidden_size}, 0, 1);
+  if (kind.positions) add("embed.positions", {s.max_positions, s.hidden_size}, 0, 0.5f);
+  for (int64_t i = 0; i < s.n_layers; ++i) {
+    const std::string layer = "layers." + std::to_string(i) + ".";
+    norm(layer + "attn_norm");
+    linear(layer + "q", s.n_heads * s.head_dim, s.hidden_size);
+    linear(layer + "k", s.n_kv_heads * s.head_dim, s.hidden_size);
+    linear(layer + "v", s.n_kv_heads * s.head_dim, s.hidden_size);
+    linear(layer + "o", s.hidden_size, s.n_heads * s.head_dim);
+    norm(layer + "ffn_norm");
+    if (s.gated) linear(layer + "gate", s.ffn_size, s.hidden_size);
+    linear(layer + "up", s.ffn_size, s.hidden_size);
+    linear(layer + "down", s.hidden_size, s.ffn_size);
+  }
+  norm("final_norm");
+  if (!kind.tied) add("lm_head.weight", {s.vocab_size, s.hidden_size}, 0, 0.2f);
+}
+
+const TensorInfo* RandomContainer::Find(const std::string& name) const {
+  for (const TensorInfo& tensor : tensors_) {
+    if (tensor.name == name) return &tensor;
+  }
+  return nullptr;
+}
+
+void RandomContainer::ReadRows(const TensorInfo& tensor, int64_t first_row, int64_t n_rows,
+                               float* out) const {
+  const int64_t columns = tensor.shape.back();
+  std::copy_n(values_.at(tensor.name).begin() + first_row * columns, n_rows * columns, out);
+}
+
+TensorMap RandomContainer::canonical() const {
+  TensorMap map;
+  for (const TensorInfo& tensor : tensors_) map[tensor.name] = {tensor.name, false, 0};
+  return map;
+}
+
+LoadOptions OptionsOf(const Setup& setup) {
+  LoadOptions options;
+  options.dtype = setup.dtype;
+  options.kv_dtype = setup.kv_dtype;
+  options.context_length = setup.context_length;
+  options.kv_capacity = setup.kv_capacity > 0 ? setup.kv_capacity : 10 * setup.context_length;
+  options.threads = setup.threads;
+  options.isa = setup.isa;
+  return options;
+}
+
+std::unique_ptr<Transformer> Load(const ModelKind& kind, const RandomContainer& container,
+                                  const Setup& setup) {
+  return LoadTransformer(kind.spec, container.canonical(), OptionsOf(setup), container, CancellationToken(),
+                         nullptr);
+}
+
+std::vector<int32_t> RandomTokens(uint32_t seed, int64_t n, int64_t vocab) {
+  Random random(seed);
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < n; ++i) tokens.push_back(static_cast<int32_t>(random.Integer(0, vocab - 1)));
+  return tokens;
+}
+
+Batch BatchOf(const std::vector<std::pair<int32_t, std::vector<int32_t>>>& parts) {
+  Batch batch;
+  for (const auto& [id, tokens] : parts) {
+    batch.sequences.push_back({id, static_cast<int64_t>(tokens.size())});
+    for (const int32_t token : tokens) {
+      batch.rows.push_back(static_cast<int32_t>(batch.tokens.size()));
+      batch.tokens.push_back(token);
+    }
+  }
+  return batch;
+}
+
+Rows Forward(Transformer& transformer, const Batch& batch, TapSink* taps,
+             const CancellationToken* cancellation) {
+  Rows rows(batch.rows.size());
+  const int64_t vocab = transformer.spec().vocab_size;
+  transformer.Forward(batch, cancellation, taps, [&](int64_t first, int64_t n, const float* logits) {
+    for (int64_t i = 0; i < n; ++i) {
+      rows[static_cast<size_t>(first + i)].assign(logits + i * vocab, logits + (i + 1) * vocab);
+    }
+  });
+  return rows;
+}
+
+Rows Append(Transformer& transformer, int32_t sequence, const std::vector<int32_t>& tokens, int64_t first,
+            int64_t n) {
+  return Forward(transformer, BatchOf({{sequence, {tokens.begin() + first, tokens.begin() + first + n}}}));
+}
+
+std::string RowDifference(const Rows& actual, const Rows& expected, int64_t first) {
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const size_t at = static_cast<size_t>(first) + i;
+    if (at >= expected.size()) return "more rows than expected";
+    const std::string difference = BitDifference(actual[i], expected[at]);
+    if (!difference.empty()) return "row " + std::to_string(at) + difference;
+  }
+  return "";
+}
+
+}  // namespace kvasir::testing
