@@ -37,6 +37,8 @@ export interface Container {
   readonly tensors: TensorEntry[];
   /** A whole array of the metadata, at any length. Numbers come as Float64Array. */
   metadataArray(key: string): string[] | Float64Array | boolean[];
+  /** The values of a small tensor as float32, row-major: at most 1 MiB of them, because this blocks. */
+  readTensor(name: string): Float32Array;
   /** Idempotent. A model that is still loading keeps its own reference. */
   close(): void;
 }

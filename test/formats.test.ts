@@ -33,6 +33,7 @@ function changed(
     metadata: { ...container.metadata, ...change.metadata },
     tensors: change.tensors ? change.tensors([...container.tensors]) : container.tensors,
     metadataArray: (key) => container.metadataArray(key),
+    readTensor: (name) => container.readTensor(name),
     close: () => {},
   };
 }
@@ -167,13 +168,29 @@ describe('tensors that do not fit', () => {
     expect(JSON.stringify(description.tensors)).not.toContain('inv_freq');
   });
 
-  test('rotary factors kept in a tensor are refused by name', async () => {
-    const factors = { name: 'rope_freqs.weight', dtype: 'F32', shape: [8], bytes: 32 };
-    const error = await failure(llamaGguf, { tensors: (all) => [...all, factors] });
-    expect(error).toMatchObject({
-      code: 'UNSUPPORTED_ARCHITECTURE',
-      message: expect.stringContaining('rope_freqs'),
-    });
+  test('rotary factors kept in a tensor divide the frequencies', async () => {
+    const factors = Float32Array.from([1, 1, 2, 4, 4, 8, 8, 8]);
+    const entry = { name: 'rope_freqs.weight', dtype: 'F32', shape: [8], bytes: 32 };
+    const frequencies = async (values?: Float32Array) => {
+      const description = await opened(llamaGguf, (files, container) =>
+        describeModel(
+          files,
+          values === undefined
+            ? container
+            : { ...changed(container, { tensors: (all) => [...all, entry] }), readTensor: () => values },
+        ),
+      );
+      return description.spec.rope!.inverseFrequencies;
+    };
+    const plain = await frequencies();
+    expect(plain).toHaveLength(8);
+    expect(await frequencies(factors)).toEqual(plain.map((frequency, i) => frequency / factors[i]!));
+    for (const wrong of [factors.slice(1), factors.map((factor, i) => (i === 3 ? 0 : factor))]) {
+      await expect(frequencies(wrong)).rejects.toMatchObject({
+        code: 'MODEL_FORMAT',
+        message: expect.stringContaining('rope_freqs'),
+      });
+    }
   });
 });
 

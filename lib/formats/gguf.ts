@@ -32,6 +32,19 @@ function tokenCount(metadata: Readonly<Record<string, MetadataValue>>): number {
   throw new KvasirError('MODEL_FORMAT', 'The GGUF file has no vocabulary (tokenizer.ggml.tokens).');
 }
 
+/** Llama 3 scaling as converters write it: one factor for each frequency, which divides it. */
+const ropeFactors = 'rope_freqs.weight';
+
+function scaledFrequencies(frequencies: Float32Array, factors: Float32Array): Float32Array {
+  if (factors.length !== frequencies.length || !factors.every((factor) => factor > 0)) {
+    throw new KvasirError(
+      'MODEL_FORMAT',
+      `${ropeFactors} must hold ${frequencies.length} positive factors, one for each rotary frequency; it has ${factors.length} values.`,
+    );
+  }
+  return frequencies.map((frequency, i) => frequency / factors[i]!);
+}
+
 /** Throws MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE, naming what is wrong. */
 export function describeGguf(files: GgufFiles, container: Container): ModelDescription {
   const { metadata, tensors } = container;
@@ -39,11 +52,10 @@ export function describeGguf(files: GgufFiles, container: Container): ModelDescr
   // Without the table any row count does: the plan fails on the architecture or on the missing tensor.
   const rows = table?.shape[0] ?? 1;
   const plan = planFromGguf(metadata, rows);
-  if (tensors.some((tensor) => tensor.name === 'rope_freqs.weight')) {
-    throw new KvasirError(
-      'UNSUPPORTED_ARCHITECTURE',
-      'This GGUF file scales its rotary frequencies by a stored tensor (rope_freqs.weight), which is not supported yet. Use the Hugging Face folder of the same model.',
-    );
+  const { rope } = plan.spec;
+  if (rope !== undefined && tensors.some(({ name }) => name === ropeFactors)) {
+    rope.inverseFrequencies = scaledFrequencies(rope.inverseFrequencies, container.readTensor(ropeFactors));
+    plan.ignored = [...plan.ignored, /^rope_freqs\.weight$/];
   }
   const bound = bindTensors(plan, tensors);
   const tokens = tokenCount(metadata);

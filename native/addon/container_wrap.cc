@@ -7,7 +7,8 @@ namespace kvasir::addon {
 
 namespace {
 
-constexpr size_t kLongArray = 1024;  // longer ones are read one by one with metadataArray
+constexpr int64_t kSmallTensor = 256 * 1024;  // values
+constexpr size_t kLongArray = 1024;           // longer ones are read one by one with metadataArray
 
 Napi::Value ArrayToJs(Napi::Env env, const MetadataArray& array) {
   if (array.type == MetadataArray::Type::kNumber) {
@@ -70,6 +71,7 @@ Napi::Value TensorsToJs(Napi::Env env, const Container& container) {
 Napi::Function ContainerWrap::Define(Napi::Env env) {
   return DefineClass(env, "Container",
                      {InstanceMethod<&ContainerWrap::MetadataArray>("metadataArray"),
+                      InstanceMethod<&ContainerWrap::ReadTensor>("readTensor"),
                       InstanceMethod<&ContainerWrap::Close>("close")});
 }
 
@@ -98,14 +100,36 @@ std::shared_ptr<Container> ContainerWrap::ContainerOf(const Napi::Value& value) 
 Napi::Value ContainerWrap::MetadataArray(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Guard(env, [&]() -> Napi::Value {
-    if (container_ == nullptr) throw Error(ErrorCode::kDisposed, "The container was closed");
+    const Container& container = Open();
     const std::string key = info[0].ToString().Utf8Value();
-    const auto it = container_->metadata().find(key);
-    if (it == container_->metadata().end() || !std::holds_alternative<kvasir::MetadataArray>(it->second)) {
+    const auto it = container.metadata().find(key);
+    if (it == container.metadata().end() || !std::holds_alternative<kvasir::MetadataArray>(it->second)) {
       throw Error(ErrorCode::kModelFormat, "The file has no metadata array '" + key + "'");
     }
     return ArrayToJs(env, std::get<kvasir::MetadataArray>(it->second));
   });
+}
+
+Napi::Value ContainerWrap::ReadTensor(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    const Container& container = Open();
+    const std::string name = info[0].ToString().Utf8Value();
+    const TensorInfo* tensor = container.Find(name);
+    if (tensor == nullptr) throw Error(ErrorCode::kModelFormat, "The file has no tensor '" + name + "'");
+    if (tensor->elements() > kSmallTensor) {
+      throw Error(ErrorCode::kInternal, "Tensor '" + name + "' is too large to be read on the JS thread");
+    }
+    Napi::Float32Array values = Napi::Float32Array::New(env, static_cast<size_t>(tensor->elements()));
+    const int64_t rows = tensor->shape.size() > 1 ? tensor->elements() / tensor->shape.back() : 1;
+    container.ReadRows(*tensor, 0, rows, values.Data());
+    return values;
+  });
+}
+
+const Container& ContainerWrap::Open() const {
+  if (container_ == nullptr) throw Error(ErrorCode::kDisposed, "The container was closed");
+  return *container_;
 }
 
 }  // namespace kvasir::addon

@@ -20,6 +20,9 @@ class ContainerWrap : public Napi::ObjectWrap<ContainerWrap> {
 
  private:
   Napi::Value MetadataArray(const Napi::CallbackInfo& info);
+  Napi::Value ReadTensor(const Napi::CallbackInfo& info);
+  // Throws Error(kDisposed) after close().
+  const Container& Open() const;
   void Close(const Napi::CallbackInfo&) { container_.reset(); }
 
   std::shared_ptr<Container> container_;

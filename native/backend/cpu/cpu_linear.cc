@@ -11,6 +11,9 @@ namespace {
 // One core's L2 holds a block of rows and a run of panels together: 1 MiB on Skylake-X and Zen 4, so half for each.
 constexpr int64_t kRowBlockBytes = 256 * 1024;
 constexpr int64_t kPanelRunBytes = 384 * 1024;
+// Multiply-adds below which handing work to another core costs more (about 1 us) than it saves.
+constexpr int64_t kSmallF32 = 1 << 16;
+constexpr int64_t kSmallInt8 = 1 << 18;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

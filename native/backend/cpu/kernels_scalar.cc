@@ -8,8 +8,8 @@
 namespace kvasir::cpu {
 namespace isa_scalar {
 
+#define KVASIR_SIMD "backend/cpu/simd_scalar.h"
 #include "backend/cpu/ops_table.h"
-#include "backend/cpu/simd_scalar.h"
 
 }  // namespace isa_scalar
 

@@ -2,6 +2,8 @@
 // inside its own namespace, so no copy compiled for one ISA can be linked into another's.
 #pragma once
 
+#include KVASIR_SIMD  // the lanes of the kernels_<isa>.cc that includes this
+
 // exp(x), relative error below 2e-7; 0 below -87, saturates at exp(88). x = n ln2 + r, |r| <= ln2 / 2, and
 // exp(r) = 1 + r + r^2 P(r) with P fitted to a relative error of 3e-9 (Lawson's algorithm).
 inline F32 Exp(F32 x) {

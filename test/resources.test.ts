@@ -1,0 +1,99 @@
+/**
+ * What a loaded model takes of its process: time of the event loop, and memory. Each measurement runs in a process of its
+ * own (scripts/measure/). Neighbours on the machine can only add lateness, so the best of three attempts counts: what
+ * Kvasir itself blocks, it blocks in each of them.
+ */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { packageRoot } from '../lib/native.js';
+import { needsSmollm2, smollm2 } from './smollm2-model.js';
+
+const run = promisify(execFile);
+
+async function measure<T>(script: string, ...args: string[]): Promise<T> {
+  const path = join(packageRoot, 'scripts', 'measure', script);
+  const { stdout } = await run(process.execPath, ['--expose-gc', path, ...args], { timeout: 600_000 });
+  return JSON.parse(stdout) as T;
+}
+
+interface Phase {
+  p99: number;
+  worst: number;
+}
+type LoopReport = Record<'load' | 'prefill' | 'tokenize', Phase> & { tokenize: { tokens: number } };
+
+const phases = ['load', 'prefill', 'tokenize'] as const;
+const isFree = (report: LoopReport) =>
+  phases.every((phase) => report[phase].p99 <= 5 && report[phase].worst <= 20);
+
+async function bestOfThree(model: string): Promise<LoopReport> {
+  let report = await measure<LoopReport>('event-loop.mjs', model);
+  for (let attempt = 1; attempt < 3 && !isFree(report); ++attempt) {
+    report = await measure<LoopReport>('event-loop.mjs', model);
+  }
+  return report;
+}
+
+const model = 'smollm2-135m';
+const withModel = it.skipIf(smollm2 === undefined);
+
+describe(`the event loop${needsSmollm2}`, () => {
+  withModel(
+    'is free while smollm2-135m loads, prefills 2,048 tokens and tokenizes 100,000',
+    async () => {
+      const report = await bestOfThree(model);
+      for (const phase of phases) {
+        expect(report[phase].p99, `${phase}: p99 in ms`).toBeLessThanOrEqual(5);
+        expect(report[phase].worst, `${phase}: worst in ms`).toBeLessThanOrEqual(20);
+      }
+      expect(report.tokenize.tokens).toBeGreaterThan(100_000);
+    },
+    300_000,
+  );
+
+  it('would fail the same bounds if something blocked it for 50 ms', async () => {
+    const report = await measure<LoopReport>('event-loop.mjs', 'stories-260k', '--busy');
+    expect(isFree(report)).toBe(false);
+    expect(report.prefill.worst).toBeGreaterThan(40);
+  });
+});
+
+interface LoadReport {
+  resident: number;
+  peakOfLoad: number;
+  weights: number;
+  kv: number;
+}
+interface CycleReport {
+  cycle5: number;
+  last: number;
+}
+
+describe(`memory${needsSmollm2}`, () => {
+  withModel(
+    'of smollm2-135m stays within 1.25 times its INT8 weights and cache, and 1.5 times itself while loading',
+    async () => {
+      const tokenizer = await measure<{ resident: number }>('memory.mjs', 'tokenizer', model);
+      const load = await measure<LoadReport>('memory.mjs', 'load', model);
+      expect(load.resident - tokenizer.resident).toBeLessThanOrEqual(1.25 * (load.weights + load.kv));
+      expect(load.peakOfLoad).toBeLessThanOrEqual(1.5 * load.resident);
+    },
+    300_000,
+  );
+
+  withModel(
+    'comes back: 50 cycles of load, generate and dispose of smollm2-135m',
+    async () => {
+      const { cycle5, last } = await measure<CycleReport>('memory.mjs', 'cycles', model, '50');
+      expect(last - cycle5).toBeLessThanOrEqual(8 * 2 ** 20);
+    },
+    600_000,
+  );
+
+  it('comes back: 500 cycles of load, generate and dispose of stories-260k', async () => {
+    const { cycle5, last } = await measure<CycleReport>('memory.mjs', 'cycles', 'stories-260k', '500');
+    expect(last - cycle5).toBeLessThanOrEqual(2 * 2 ** 20);
+  }, 600_000);
+});
