@@ -1,0 +1,101 @@
+#include "testing/engine_gate.h"
+
+namespace kvasir::testing {
+
+void Gate::Close() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  closed_ = true;
+}
+
+void Gate::Open() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  closed_ = false;
+  changed_.notify_all();
+}
+
+void Gate::AwaitArrival() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [&] { return waiting_; });
+}
+
+void Gate::Pass() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  waiting_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return !closed_; });
+  waiting_ = false;
+}
+
+namespace {
+
+class GatedBackend final : public Backend {
+ public:
+  GatedBackend(std::unique_ptr<Backend> backend, Gate* gate) : backend_(std::move(backend)), gate_(gate) {}
+
+  void Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) override {
+    gate_->Pass();
+    backend_->Embed(table, ids, n, x);
+  }
+
+  std::string kernels() const override { return backend_->kernels(); }
+  int threads() const override { return backend_->threads(); }
+  int64_t quantized_bytes() const override { return backend_->quantized_bytes(); }
+  int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const override {
+    return backend_->PackedBytes(dtype, n, k);
+  }
+  int64_t PackedScaleBytes(Dtype dtype, int64_t n, int64_t k) const override {
+    return backend_->PackedScaleBytes(dtype, n, k);
+  }
+  void PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) override {
+    backend_->PackRows(weight, first, n_rows, rows);
+  }
+  void AddRows(const float* table, const int32_t* positions, int64_t n, int64_t width, float* x) override {
+    backend_->AddRows(table, positions, n, width, x);
+  }
+  void Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) override {
+    backend_->Norm(weight, x, rows, out);
+  }
+  void Prepare(float* x, int64_t rows, bool rotated, Activations* out) override {
+    backend_->Prepare(x, rows, rotated, out);
+  }
+  void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out, int64_t ld_out,
+              bool accumulate) override {
+    backend_->Linear(weight, x, rows, out, ld_out, accumulate);
+  }
+  void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
+                  Activations* out) override {
+    backend_->Activation(kind, gated, x, rows, scratch, out);
+  }
+  void StoreKv(const AttentionArgs& args, const float* qkv, Queries* queries) override {
+    backend_->StoreKv(args, qkv, queries);
+  }
+  void Attention(const AttentionArgs& args, const Queries& queries, float* out) override {
+    backend_->Attention(args, queries, out);
+  }
+  void RotateBlocks(float* x, int64_t rows, int64_t width, int block) override {
+    backend_->RotateBlocks(x, rows, width, block);
+  }
+  void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
+                 LogitsSummary* summaries) override {
+    backend_->Summarize(logits, rows, vocab, n_candidates, summaries);
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;
+  Gate* gate_;
+};
+
+}  // namespace
+
+std::unique_ptr<Transformer> LoadGated(const ModelKind& kind, const RandomContainer& container,
+                                       const Setup& setup, Gate* gate) {
+  const LoadOptions options = OptionsOf(setup);
+  auto backend = std::make_unique<GatedBackend>(
+      MakeCpuBackend(options.threads, options.isa, options.context_length, kind.spec.padded_head_dim()),
+      gate);
+  std::unique_ptr<Weights> weights = LoadWeights(kind.spec, container.canonical(), options, container,
+                                                 *backend, CancellationToken(), nullptr);
+  return std::make_unique<Transformer>(kind.spec, std::move(weights), std::move(backend), options);
+}
+
+}  // namespace kvasir::testing
