@@ -215,6 +215,9 @@ const require = createRequire(import.meta.url);
 /** The package's root, from lib/ and from dist/ alike. */
 export const packageRoot = join(here, '..');
 
+/** Where the build puts the addon. */
+export const addonPath = join(packageRoot, 'build', 'Release', 'kvasir.node');
+
 let loaded: NativeAddon | undefined;
 
 /**
@@ -223,17 +226,20 @@ let loaded: NativeAddon | undefined;
  */
 export function native(): NativeAddon {
   if (loaded !== undefined) return loaded;
-  const path = join(packageRoot, 'build', 'Release', 'kvasir.node');
-  if (!existsSync(path)) {
+  if (!existsSync(addonPath)) {
     throw new KvasirError(
       'DEVICE_UNAVAILABLE',
-      `The native addon is missing (${path}); build it with 'npm run build' in ${packageRoot}`,
+      `The native addon is missing (${addonPath}); build it with 'npm run build' in ${packageRoot}`,
     );
   }
   try {
     // Explicit candidates: the default list of `bindings` prefers a stale Debug build.
     const bindings = require('bindings') as (options: object) => NativeAddon;
-    loaded = bindings({ bindings: 'kvasir.node', module_root: packageRoot, try: [['module_root', 'build', 'Release', 'bindings']] });
+    loaded = bindings({
+      bindings: 'kvasir.node',
+      module_root: packageRoot,
+      try: [['module_root', 'build', 'Release', 'bindings']],
+    });
   } catch (error) {
     throw new KvasirError(
       'DEVICE_UNAVAILABLE',

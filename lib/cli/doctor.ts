@@ -1,13 +1,12 @@
 /** `kvasir doctor`: what this machine and this build can do, and what is wrong with them. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { totalmem } from 'node:os';
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import { KvasirError } from '../errors.js';
 import { cacheRoot } from '../hub/cache.js';
 import { modelAliases, pull } from '../hub/index.js';
 import { availableMemory } from '../memory.js';
-import { type CpuReport, native, packageRoot } from '../native.js';
+import { addonPath, type CpuReport, native } from '../native.js';
 import { FAILED } from './failure.js';
 import { writeData, writeJson } from './output.js';
 import { columns, size } from './report.js';
@@ -66,12 +65,11 @@ async function examine() {
 }
 
 function examineAddon(): { path: string; built?: string; cpu?: CpuReport; error?: string } {
-  const path = join(packageRoot, 'build', 'Release', 'kvasir.node');
   try {
     const cpu = native().cpu();
-    return { path, built: statSync(path).mtime.toISOString(), cpu };
+    return { path: addonPath, built: statSync(addonPath).mtime.toISOString(), cpu };
   } catch (error) {
-    return { path, error: (error as Error).message };
+    return { path: addonPath, error: (error as Error).message };
   }
 }
 
