@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasTerminal, kvasir, makeChatModel, start, startAtTerminal } from './cli-command.js';
 
@@ -72,9 +73,20 @@ describe('chat with a pipe', () => {
     running.child.kill('SIGINT');
     await running.until(({ stderr }) => stderr.split(', stopped)').length === 3);
     running.child.kill('SIGINT');
-    await new Promise((resolve) => running.child.on('exit', resolve));
+    await once(running.child, 'exit');
     expect(await running.end()).toMatchObject({ status: 130 });
     expect(running.stderr).not.toContain('error');
+  });
+
+  it('prints the turns so far with --json when Ctrl-C ends it at the prompt', async () => {
+    const running = start(['chat', model.folder, '-n', '6', '--json']);
+    running.child.stdin.write('One day\n');
+    await running.until(({ stderr }) => stderr.includes('6 tokens'));
+    running.child.kill('SIGINT');
+    const [status] = await once(running.child, 'exit');
+    expect(status).toBe(130);
+    const { stdout } = await running.end();
+    expect((JSON.parse(stdout) as ChatJson).turns).toHaveLength(1);
   });
 });
 

@@ -127,9 +127,14 @@ describe('run', () => {
 
   it('stops at each --stop, and at the end of the text unless told to go on', async () => {
     const full = await runJson([...story, '-n', '20']);
-    const stopped = await runJson([...story, '-n', '20', '--stop', 'zebra', '--stop', 'girl']);
-    expect(stopped.finishReason).toBe('stop');
-    expect(stopped.text).toBe(full.text.slice(0, full.text.indexOf('girl')));
+    for (const stops of [
+      ['zebra', 'girl'],
+      ['girl', 'zebra'],
+    ]) {
+      const stopped = await runJson([...story, '-n', '20', ...stops.flatMap((stop) => ['--stop', stop])]);
+      expect(stopped.finishReason).toBe('stop');
+      expect(stopped.text).toBe(full.text.slice(0, full.text.indexOf('girl')));
+    }
     const to = [
       'run',
       'stories-260k',

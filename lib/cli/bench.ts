@@ -72,7 +72,7 @@ async function bench(reference: string, flags: BenchFlags, { signal }: Interrupt
 }
 
 /** Room for all sequences of the batch in whole pages. Throws CONTEXT_OVERFLOW. */
-function cacheFor(plan: BenchPlan, { description }: Inspection): LoadOptions {
+export function cacheFor(plan: BenchPlan, { description }: Inspection): LoadOptions {
   const { maxPositions } = description.spec;
   const needed = Math.max(plan.prefillTokens, plan.promptTokens + plan.decodeTokens);
   if (needed > maxPositions) {
