@@ -35,22 +35,22 @@ export function loadOptions({ spec }: Described, settings: LoadSettings = {}): N
 
 const variable = 'KVASIR_CPU_ISA';
 
+/** One at a time: the kernel table is chosen by the environment. */
 export async function loadNative(described: Described, settings: LoadSettings = {}): Promise<NativeModel> {
   const container = await native().openContainer(described.paths);
   const before = process.env[variable];
   try {
     if (settings.isa !== undefined) process.env[variable] = settings.isa;
     const { spec, tensors } = described;
-    // The variable is read before the promise is made.
     const { promise } = native().loadModel(container, spec, tensors, loadOptions(described, settings));
-    if (before === undefined) delete process.env[variable];
-    else process.env[variable] = before;
     const model = await promise;
     if (settings.isa !== undefined && model.info.kernels !== settings.isa) {
       throw new Error(`${settings.isa} was asked for, ${model.info.kernels} runs`);
     }
     return model;
   } finally {
+    if (before === undefined) delete process.env[variable];
+    else process.env[variable] = before;
     container.close();
   }
 }
