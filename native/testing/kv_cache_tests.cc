@@ -152,6 +152,10 @@ KV_TEST(kv_cache_fork_shares_whole_pages_and_copies_a_partial_one) {
   // All three write on; none sees the others.
   for (const int32_t id : {source, whole, partial}) model.Append(id, 70);
   model.Check();
+  // What they share outlives its first owner.
+  model.Free(source);
+  model.Append(model.Create(), 300);
+  model.Check();
 }
 
 KV_TEST(kv_cache_copies_a_shared_page_before_writing) {

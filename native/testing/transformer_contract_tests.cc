@@ -66,7 +66,7 @@ void ExpectRows(const Reference& reference, const std::string& what, const Rows&
   KV_EXPECT_EQ(difference.empty() ? "" : reference.name + ", " + what + ": " + difference, "");
 }
 
-// Tables that run every case; the scalar one only runs where the brief is its own.
+// Tables that run every case: the scalar one would take minutes, and is the reference anyway.
 std::vector<std::string> FastIsas() {
   std::vector<std::string> isas;
   for (const cpu::KernelTable* table : OtherKernels()) isas.push_back(table->name);
@@ -200,6 +200,30 @@ KV_TEST(transformer_wanted_rows_do_not_change_each_other) {
       const Rows rows = Forward(*t, batch);
       KV_EXPECT_EQ(rows.size(), batch.rows.size());
       for (size_t i = 0; i < rows.size(); ++i) ExpectRows(reference, "wanted rows", {rows[i]}, batch.rows[i]);
+    }
+  }
+}
+
+// The models above are so small that a decode step's products may stay on one thread; these are not.
+KV_TEST(transformer_wide_products_split_among_threads) {
+  ModelKind kind = LlamaLike();
+  kind.spec.n_layers = 1;
+  kind.spec.ffn_size = 2900;
+  kind.spec.vocab_size = 4099;
+  const RandomContainer container(kind, kWeightSeed);
+  const std::vector<int32_t> tokens = RandomTokens(3, 12, kind.spec.vocab_size);
+  for (const Precision& precision : kPrecisions) {
+    Setup setup = {precision.dtype, precision.kv_dtype, FastIsas().back(), 1, 64};
+    const std::unique_ptr<Transformer> one = testing::Load(kind, container, setup);
+    const Rows expected = Append(*one, one->cache().Create(), tokens, 0, 12);
+    for (const int threads : {2, 3}) {
+      setup.threads = threads;
+      const std::unique_ptr<Transformer> t = testing::Load(kind, container, setup);
+      KV_EXPECT_EQ(RowDifference(Append(*t, t->cache().Create(), tokens, 0, 12), expected), "");
+      const int32_t sequence = t->cache().Create();
+      for (int64_t i = 0; i < 12; ++i) {
+        KV_EXPECT_EQ(RowDifference(Append(*t, sequence, tokens, i, 1), expected, i), "");
+      }
     }
   }
 }
