@@ -108,6 +108,7 @@ LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
   options.context_length = Integer(object, "contextLength");
   options.kv_capacity = Integer(object, "kvCapacity");
   options.threads = static_cast<int>(Integer(object, "threads"));
+  options.isa = ForcedIsa();
   return options;
 }
 

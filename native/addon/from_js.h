@@ -10,6 +10,7 @@ namespace kvasir::addon {
 // Each throws Napi::TypeError naming the field.
 ModelSpec SpecFromJs(const Napi::Value& value);
 TensorMap TensorMapFromJs(const Napi::Value& value);
+// KVASIR_CPU_ISA is read here, on the JS thread, where process.env writes it.
 LoadOptions LoadOptionsFromJs(const Napi::Value& value);
 
 template <typename T>

@@ -169,8 +169,10 @@ struct CpuReport {
 };
 
 CpuReport DescribeCpu();
+// The value of KVASIR_CPU_ISA, or empty. To be called on the thread that may write the environment.
+std::string ForcedIsa();
 
-// `threads` 0: one per available core. `isa` empty: the table that KVASIR_CPU_ISA names, else the best this CPU has.
+// `threads` 0: one per available core. `isa` empty: the best table that this CPU has.
 // Throws Error(kInvalidOption).
 std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int64_t max_positions,
                                         int64_t padded_head_dim);

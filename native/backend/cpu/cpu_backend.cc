@@ -1,7 +1,7 @@
 #include "backend/cpu/cpu_backend.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstdlib>
 
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/kernel_select.h"
@@ -16,9 +16,14 @@ std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int
   if (threads < 0 || threads > 1024) {
     throw Error(ErrorCode::kInvalidOption, "threads must be between 1 and 1024, or 0 for one per core");
   }
-  const cpu::KernelTable& kernels = cpu::SelectKernels(isa.empty() ? cpu::ForcedIsa() : isa);
+  const cpu::KernelTable& kernels = cpu::SelectKernels(isa);
   return std::make_unique<cpu::CpuBackend>(threads == 0 ? AvailableCpus() : threads, kernels, max_positions,
                                            padded_head_dim);
+}
+
+std::string ForcedIsa() {
+  const char* value = std::getenv("KVASIR_CPU_ISA");
+  return value == nullptr ? "" : value;
 }
 
 CpuReport DescribeCpu() {
@@ -28,7 +33,7 @@ CpuReport DescribeCpu() {
   for (const cpu::KernelTable* table : cpu::AvailableKernels()) report.available.push_back(table->name);
   report.cores = AvailableCpus();
   try {
-    report.selected = cpu::SelectKernels(cpu::ForcedIsa()).name;
+    report.selected = cpu::SelectKernels(ForcedIsa()).name;
   } catch (const Error& error) {
     report.error = error.what();
   }

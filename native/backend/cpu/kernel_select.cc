@@ -1,7 +1,5 @@
 #include "backend/cpu/kernel_select.h"
 
-#include <cstdlib>
-
 #include "backend/cpu/cpu_features.h"
 #include "core/error.h"
 
@@ -42,11 +40,6 @@ const KernelTable& SelectKernels(const std::string& isa) {
   throw Error(
       ErrorCode::kInvalidOption,
       "KVASIR_CPU_ISA is '" + isa + "', which this machine cannot run; unset it or use one of: " + names);
-}
-
-std::string ForcedIsa() {
-  const char* value = std::getenv("KVASIR_CPU_ISA");
-  return value == nullptr ? "" : value;
 }
 
 }  // namespace kvasir::cpu

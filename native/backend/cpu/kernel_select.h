@@ -14,7 +14,4 @@ std::vector<const KernelTable*> CompiledKernels();
 std::vector<const KernelTable*> AvailableKernels();
 // `isa` empty: the best available. Throws Error(kInvalidOption) for a name this build or this CPU lacks.
 const KernelTable& SelectKernels(const std::string& isa);
-// The value of KVASIR_CPU_ISA, or empty.
-std::string ForcedIsa();
-
 }  // namespace kvasir::cpu

@@ -1,5 +1,5 @@
 // Matrix products over packed panels of 32 columns. Included by each kernels_<isa>.cc inside its own namespace.
-// One accumulator per output, k (or group) ascending, so a row's result depends neither on its neighbours in the tile
+// One sum per output, blocks of k (or groups) ascending, so a row's result depends neither on its neighbours in the tile
 // nor on how rows are split: decode is the one-row tile of the same code.
 #pragma once
 
@@ -14,23 +14,36 @@ inline void StoreTile(const Epilogue& e, int64_t row, int column, F32 sum) {
   StoreFirst(out, n, sum);
 }
 
+// Terms of a float32 sum that one accumulator takes before it is added to the total: the rounding error of a sum grows
+// with its length. On SmolLM2's logits 128 gives 0.7 times the error of PyTorch's float32, one accumulator 1.9 times.
+constexpr int64_t kSumBlock = 128;
+
 template <int kRows>
 inline void TileF32(const LinearF32Args& a, int64_t row) {
   const float* x = a.x + row * a.ld_x;
-  F32 acc[kRows][2];
-  for (int r = 0; r < kRows; ++r) acc[r][0] = acc[r][1] = Zero();
+  F32 total[kRows][2];
+  for (int r = 0; r < kRows; ++r) total[r][0] = total[r][1] = Zero();
   const float* w = a.panel;
-  for (int64_t k = 0; k < a.k; ++k, w += kPanelColumns) {
-    const F32 w0 = Load(w), w1 = Load(w + 16);
+  for (int64_t base = 0; base < a.k; base += kSumBlock) {
+    F32 acc[kRows][2];
+    for (int r = 0; r < kRows; ++r) acc[r][0] = acc[r][1] = Zero();
+    const int64_t end = base + kSumBlock < a.k ? base + kSumBlock : a.k;
+    for (int64_t k = base; k < end; ++k, w += kPanelColumns) {
+      const F32 w0 = Load(w), w1 = Load(w + 16);
+      for (int r = 0; r < kRows; ++r) {
+        const F32 b = Set1(x[r * a.ld_x + k]);
+        acc[r][0] = Fma(b, w0, acc[r][0]);
+        acc[r][1] = Fma(b, w1, acc[r][1]);
+      }
+    }
     for (int r = 0; r < kRows; ++r) {
-      const F32 b = Set1(x[r * a.ld_x + k]);
-      acc[r][0] = Fma(b, w0, acc[r][0]);
-      acc[r][1] = Fma(b, w1, acc[r][1]);
+      total[r][0] = Add(total[r][0], acc[r][0]);
+      total[r][1] = Add(total[r][1], acc[r][1]);
     }
   }
   for (int r = 0; r < kRows; ++r) {
-    StoreTile(a.epilogue, row + r, 0, acc[r][0]);
-    StoreTile(a.epilogue, row + r, 16, acc[r][1]);
+    StoreTile(a.epilogue, row + r, 0, total[r][0]);
+    StoreTile(a.epilogue, row + r, 16, total[r][1]);
   }
 }
 
