@@ -1,4 +1,5 @@
 /** `Model.load`: from a reference to a native model and its tokenizer, or to one error with nothing left behind. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KvasirError } from './errors.js';
 import { describeModel, type ModelDescription } from './formats/index.js';
 import { type ModelFiles, resolveModel } from './hub/index.js';
@@ -29,13 +30,17 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
   signal?.throwIfAborted();
   const deviceReason = chooseDevice(options.device ?? 'auto');
   const addon = native();
+  // Each part runs for milliseconds the first time it is called: the event loop gets a turn between them.
+  await nextTurn();
   const files = await resolveModel(reference, { signal, onProgress });
   signal?.throwIfAborted();
   const container = await addon.openContainer(files.weights).catch(rethrow);
   try {
+    await nextTurn();
     const description = await describeModel(files, container).catch(rethrow);
     signal?.throwIfAborted();
     const effective = effectiveOptions(options, description.spec.maxPositions);
+    await nextTurn();
     const predicted = checkMemory(description, effective);
     const loaded = await loadBoth(files, container, description, effective, options);
     const info = describeLoaded(
@@ -144,9 +149,11 @@ async function loadBoth(
       giveUp(error);
     }
   };
+  await nextTurn();
   const load = native().loadModel(container, spec, tensors, { ...effective, onProgress: report });
-  const tokenizing = Tokenizer.load(tokenizerSource, { signal: stop.signal });
   load.promise.catch((error) => giveUp(fromNative(error)));
+  await nextTurn();
+  const tokenizing = Tokenizer.load(tokenizerSource, { signal: stop.signal });
   tokenizing.catch(giveUp);
   const onAbort = () => giveUp(signal?.reason);
   signal?.addEventListener('abort', onAbort, { once: true });

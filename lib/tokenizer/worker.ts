@@ -2,6 +2,7 @@
  * The tokenizer's thread: builds the tokenizer, hands its token table to the main thread, then encodes what it is sent,
  * one text after the other.
  */
+import { setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
 import { EncodingPipeline, EncodingStopped } from './encoding-pipeline.js';
@@ -19,6 +20,9 @@ const turnEnds = [
   '<|endoftext|>',
   '<|end_of_text|>',
 ];
+
+// On Linux a priority belongs to a thread, and 0 names the calling one: the main thread's event loop goes first.
+if (process.platform === 'linux') setPriority(0, 5);
 
 const { source, wake, replies } = workerData as WorkerStart & { replies: MessagePort };
 const port = parentPort!;
