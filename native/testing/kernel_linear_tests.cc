@@ -28,7 +28,7 @@ std::vector<Shape> Shapes() {
   std::vector<Shape> shapes;
   const int widths[] = {1, 15, 16, 17, 31, 32};
   for (int64_t rows = 1; rows <= 13; ++rows) {
-    for (const int64_t k : {1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 191}) {
+    for (const int64_t k : {1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 128, 129, 191, 300}) {
       const size_t i = shapes.size();
       shapes.push_back({rows, k, widths[i % 6], i % 2 == 0, i % 3 == 0});
     }
