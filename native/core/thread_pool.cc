@@ -1,6 +1,10 @@
 #include "core/thread_pool.h"
 
 #include <chrono>
+#include <string>
+#include <system_error>
+
+#include "core/error.h"
 
 namespace kvasir {
 
@@ -25,12 +29,23 @@ constexpr int kGenerationShift = 17;
 }  // namespace
 
 ThreadPool::ThreadPool(int n_threads) {
-  for (int thread = 1; thread < n_threads; ++thread) {
-    helpers_.emplace_back([this, thread] { Helper(thread); });
+  try {
+    for (int thread = 1; thread < n_threads; ++thread) {
+      helpers_.emplace_back([this, thread] { Helper(thread); });
+    }
+  } catch (const std::system_error&) {
+    // The destructor of a half-built pool does not run: helpers that started would wait for ever.
+    const size_t started = helpers_.size();
+    Stop();
+    throw Error(ErrorCode::kInsufficientMemory, "The system started only " + std::to_string(started + 1) +
+                                                    " of " + std::to_string(n_threads) +
+                                                    " threads; ask for fewer");
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_.store(true);

@@ -39,6 +39,7 @@ class ThreadPool {
   }
 
  private:
+  void Stop();
   using TaskFn = void (*)(const void* context, int64_t task, int thread);
   void Run(int64_t n_tasks, TaskFn fn, const void* context);
   void Helper(int thread);

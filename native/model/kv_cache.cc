@@ -27,13 +27,15 @@ const KvCache::Sequence& KvCache::Get(int32_t sequence) const {
   return it->second;
 }
 
+void KvCache::ThrowFull() const {
+  throw Error(ErrorCode::kContextOverflow,
+              "The KV cache is full: all " + std::to_string(capacity()) +
+                  " positions are in use; wait for other requests or load the model "
+                  "with a larger contextLength");
+}
+
 uint8_t* KvCache::TakePage() {
-  if (free_.empty()) {
-    throw Error(ErrorCode::kContextOverflow,
-                "The KV cache is full: all " + std::to_string(capacity()) +
-                    " positions are in use; wait for other requests or load the model "
-                    "with a larger contextLength");
-  }
+  if (free_.empty()) ThrowFull();
   const size_t index = static_cast<size_t>(free_.back());
   free_.pop_back();
   references_[index] = 1;
@@ -99,26 +101,19 @@ void KvCache::Free(int32_t sequence) {
 void KvCache::Reserve(int32_t sequence, int64_t n) {
   Sequence& s = Get(sequence);
   const int64_t needed = PagesFor(s.length + n);
+  const bool copies = s.length % kKvPagePositions != 0 &&
+                      references_[IndexOf(s.pages[static_cast<size_t>(s.length / kKvPagePositions)])] > 1;
+  const int64_t taken = needed - static_cast<int64_t>(s.pages.size()) + (copies ? 1 : 0);
+  if (taken > static_cast<int64_t>(free_.size())) ThrowFull();
   // The page that is written next may be shared after a Truncate of one of its owners: copy it first.
-  if (s.length % kKvPagePositions != 0) {
+  if (copies) {
     uint8_t*& last = s.pages[static_cast<size_t>(s.length / kKvPagePositions)];
-    if (references_[IndexOf(last)] > 1) {
-      uint8_t* copy = TakePage();
-      std::memcpy(copy, last, static_cast<size_t>(layout_.PageBytes()));
-      Release(last);
-      last = copy;
-    }
+    uint8_t* copy = TakePage();
+    std::memcpy(copy, last, static_cast<size_t>(layout_.PageBytes()));
+    Release(last);
+    last = copy;
   }
-  const size_t before = s.pages.size();
-  try {
-    while (static_cast<int64_t>(s.pages.size()) < needed) s.pages.push_back(TakePage());
-  } catch (...) {
-    while (s.pages.size() > before) {
-      Release(s.pages.back());
-      s.pages.pop_back();
-    }
-    throw;
-  }
+  while (static_cast<int64_t>(s.pages.size()) < needed) s.pages.push_back(TakePage());
 }
 
 void KvCache::Commit(int32_t sequence, int64_t n) { Get(sequence).length += n; }

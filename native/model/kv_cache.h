@@ -42,6 +42,7 @@ class KvCache {
   Sequence& Get(int32_t sequence) {
     return const_cast<Sequence&>(static_cast<const KvCache*>(this)->Get(sequence));
   }
+  [[noreturn]] void ThrowFull() const;
   uint8_t* TakePage();
   void Release(uint8_t* page);
   size_t IndexOf(const uint8_t* page) const;

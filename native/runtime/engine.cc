@@ -31,6 +31,7 @@ void Engine::Submit(StepRequest request, std::function<void(StepResult)> done) {
     cancellation_ = std::make_unique<CancellationToken>();
     request_ = std::move(request);
     done_ = std::move(done);
+    CancelIfAllAre();
   }
   wake_.notify_one();
 }
@@ -38,6 +39,10 @@ void Engine::Submit(StepRequest request, std::function<void(StepResult)> done) {
 void Engine::Cancel(int32_t sequence) {
   std::lock_guard<std::mutex> lock(mutex_);
   cancelled_.insert(sequence);
+  CancelIfAllAre();
+}
+
+void Engine::CancelIfAllAre() {
   if (!request_) return;
   for (const BatchSequence& s : request_->batch.sequences) {
     if (cancelled_.count(s.id) == 0) return;

@@ -47,7 +47,7 @@ class Engine {
   const Transformer& transformer() const { return *transformer_; }
   // `done` runs on the engine's thread. Throws Error(kInternal) while a step runs.
   void Submit(StepRequest request, std::function<void(StepResult)> done);
-  // The step stops between layers once all its sequences are cancelled. Thread-safe.
+  // A step stops between layers once all its sequences are cancelled, before or during it. Thread-safe.
   void Cancel(int32_t sequence);
 
   // Between steps only: during one they throw Error(kInternal).
@@ -56,6 +56,7 @@ class Engine {
 
  private:
   void Loop();
+  void CancelIfAllAre();  // holding the mutex
   StepResult Run(const StepRequest& request);
   void Summarize(const StepRequest& request, int64_t first, int64_t n_rows, const float* logits,
                  StepResult* result);

@@ -128,6 +128,15 @@ KV_TEST(engine_cancels_a_step_with_its_last_sequence) {
   KV_EXPECT_EQ(BitDifference(e.Run(RequestOf(BatchOf({{c, tokens}}))).full.back(), expected), "");
 }
 
+KV_TEST(engine_does_not_begin_a_step_of_cancelled_sequences) {
+  GatedEngine e({Dtype::kInt8, Dtype::kInt8, "", 1});
+  const int32_t a = e.engine->cache().Create(), b = e.engine->cache().Create();
+  e.engine->Cancel(a);
+  KV_EXPECT(e.Run(RequestOf(BatchOf({{a, {1, 2}}}))).cancelled);
+  KV_EXPECT_EQ(e.engine->cache().Length(a), 0);
+  KV_EXPECT(!e.Run(RequestOf(BatchOf({{a, {1}}, {b, {2}}}))).cancelled);
+}
+
 // Cancel may come at any moment of a step, and between steps.
 KV_TEST(engine_survives_cancels_at_any_time) {
   GatedEngine e({Dtype::kInt8, Dtype::kInt8, "", 2});

@@ -74,5 +74,11 @@ KV_TEST(kernel_largest_logits_put_nan_last) {
   KV_EXPECT(Summarize(logits, 1000, 256)[0].ids == SortedIds(finite.data(), 1000, 256));
 }
 
+KV_TEST(kernel_largest_logits_follow_many_nans) {
+  std::vector<float> logits(2000, NAN);
+  for (size_t i = 1000; i < 2000; ++i) logits[i] = static_cast<float>(i);
+  KV_EXPECT_EQ(Summarize(logits, 2000, 256)[0].ids[0], 1999);
+}
+
 }  // namespace
 }  // namespace kvasir::testing

@@ -205,5 +205,20 @@ KV_TEST(kv_cache_refuses_what_cannot_be) {
   KV_EXPECT(cache.Create() != id);
 }
 
+// The copy of a shared page counts too: a Reserve that cannot have all of its pages must take none.
+KV_TEST(kv_cache_failed_reserve_takes_no_page_for_a_copy) {
+  ModelledCache model;
+  const int32_t a = model.Create();
+  model.Append(a, 11 * 64);
+  const int32_t b = model.Fork(a, 128);
+  model.Truncate(b, 70);
+  KV_EXPECT_EQ(model.cache().free_positions(), 64);
+  KV_EXPECT_THROWS(ErrorCode::kContextOverflow, model.cache().Reserve(b, 100));
+  KV_EXPECT_EQ(model.cache().free_positions(), 64);
+  KV_EXPECT(model.cache().Pages(b)[1] == model.cache().Pages(a)[1]);
+  model.Append(b, 5);
+  model.Check();
+}
+
 }  // namespace
 }  // namespace kvasir::testing

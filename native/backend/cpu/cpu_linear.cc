@@ -64,6 +64,8 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
   // At least four runs a thread, so that an interrupted core does not hold up the other; at most what L2 keeps.
   int64_t run = std::max<int64_t>(1, n_panels / (4 * threads()));
   if (rows > 1) run = std::min(run, std::max<int64_t>(1, kPanelRunBytes / panel_bytes));
+  const bool small = rows * weight.n * weight.k < (weight.dtype == Dtype::kF32 ? kSmallF32 : kSmallInt8);
+  if (small) run = n_panels;
   const int64_t block =
       std::max<int64_t>(12, kRowBlockBytes / row_bytes / 12 * 12);  // 12: a multiple of every tile
 

@@ -37,11 +37,12 @@ void Largest(const float* logits, int64_t n, int64_t count, std::vector<Candidat
     const int64_t end = std::min(n, base + kBlock);
     if (full && end - base == kBlock) {
       int above = 0;
-      for (int64_t i = base; i < base + kBlock; ++i) above |= logits[i] > threshold;
+      for (int64_t i = base; i < base + kBlock; ++i) above |= !(logits[i] <= threshold);
       if (above == 0) continue;
     }
     for (int64_t i = base; i < end; ++i) {
-      if (full && !(logits[i] > threshold)) continue;
+      // A NaN threshold is below everything.
+      if (full && !(logits[i] > threshold || threshold != threshold)) continue;
       buffer.push_back({logits[i], static_cast<int32_t>(i)});
     }
     if (static_cast<int64_t>(buffer.size()) >= 2 * count) cut();
