@@ -5,6 +5,7 @@ import type { Generation } from './engine/run.js';
 import { SamplerBuffers } from './generation/sampler.js';
 import type { ModelInfo } from './info.js';
 import { type LoadedModel, loadModel } from './load.js';
+import { native } from './native.js';
 import {
   type GenerateOptions,
   invalidOption,
@@ -40,10 +41,10 @@ export class Model {
     startGeneration = (model, prompt, options, internals) => model.#start(prompt, options, internals);
   }
 
-  private constructor({ info, native, tokenizer, description }: LoadedModel) {
+  private constructor({ info, native: model, tokenizer, description }: LoadedModel) {
     this.info = info;
     this.tokenizer = tokenizer;
-    this.#engine = new Engine(native, info.contextLength);
+    this.#engine = new Engine(model, info.contextLength);
     this.#defaults = description.generationDefaults;
     const endTokens = [...description.generationDefaults.eosTokenIds, ...tokenizer.endTokenIds];
     this.#generator = {
@@ -117,7 +118,10 @@ export class Model {
    * other methods throw DISPOSED.
    */
   dispose(): Promise<void> {
-    this.#disposed ??= Promise.all([this.#engine.dispose(), this.tokenizer.dispose()]).then(() => {});
+    // Last of all, when the tokenizer's thread has ended too: what it had allocated stays resident until then.
+    this.#disposed ??= Promise.all([this.#engine.dispose(), this.tokenizer.dispose()]).then(() =>
+      native().releaseMemory(),
+    );
     return this.#disposed;
   }
 

@@ -207,6 +207,8 @@ export interface NativeAddon {
     tensors: TensorMap,
     options: NativeLoadOptions,
   ): { weights: number; kv: number; scratch: number };
+  /** Gives back to the system what malloc keeps of ended threads; for after a dispose. */
+  releaseMemory(): Promise<void>;
   cpu(): CpuReport;
 }
 

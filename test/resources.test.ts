@@ -1,6 +1,6 @@
 /**
  * What a loaded model takes of its process: time of the event loop, and memory. Each measurement runs in a process of its
- * own (scripts/measure/). Neighbours on the machine can only add lateness, so the best of three attempts counts: what
+ * own (scripts/measure/). Neighbours on the machine can only add lateness, so the best of six attempts counts: what
  * Kvasir itself blocks, it blocks in each of them.
  */
 import { execFile } from 'node:child_process';
@@ -30,9 +30,9 @@ const steady = ['prefill', 'tokenize'] as const;
 const isFree = (report: LoopReport) =>
   phases.every((phase) => report[phase].worst <= 20) && steady.every((phase) => report[phase].p99 <= 5);
 
-async function bestOfThree(model: string): Promise<LoopReport> {
+async function bestOfSix(model: string): Promise<LoopReport> {
   let report = await measure<LoopReport>('event-loop.mjs', model);
-  for (let attempt = 1; attempt < 3 && !isFree(report); ++attempt) {
+  for (let attempt = 1; attempt < 6 && !isFree(report); ++attempt) {
     report = await measure<LoopReport>('event-loop.mjs', model);
   }
   return report;
@@ -45,7 +45,7 @@ describe(`the event loop${needsSmollm2}`, () => {
   withModel(
     'is free while smollm2-135m loads, prefills 2,048 tokens and tokenizes 100,000',
     async () => {
-      const report = await bestOfThree(model);
+      const report = await bestOfSix(model);
       for (const phase of phases) {
         expect(report[phase].worst, `${phase}: worst in ms`).toBeLessThanOrEqual(20);
       }

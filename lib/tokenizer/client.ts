@@ -153,11 +153,14 @@ export class TokenizerClient {
     }
   }
 
-  /** Takes a request off the list; a thread with nothing to do does not keep the process alive. */
+  /**
+   * Takes a request off the list. A thread with nothing to do does not keep the process alive; one that is ending does,
+   * or an answer that comes after a dispose would let the process end before the dispose is through.
+   */
   #settle(id: number): Pending | undefined {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
-    if (this.#pending.size === 0) this.#worker.unref();
+    if (this.#pending.size === 0 && !this.#ended) this.#worker.unref();
     return pending;
   }
 

@@ -8,6 +8,7 @@
 #include "addon/container_wrap.h"
 #include "addon/from_js.h"
 #include "addon/model_wrap.h"
+#include "core/release_memory.h"
 #include "runtime/load.h"
 
 namespace kvasir::addon {
@@ -126,6 +127,13 @@ Napi::Value Cpu(const Napi::CallbackInfo& info) {
   return report;
 }
 
+Napi::Value ReleaseMemory(const Napi::CallbackInfo& info) {
+  return RunAsync(info.Env(), "kvasir.release", [] {
+    ReleaseFreeMemory();
+    return [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
+  });
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto data = std::make_unique<AddonData>();
   data->container_class = Napi::Persistent(ContainerWrap::Define(env));
@@ -134,6 +142,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("openContainer", Napi::Function::New(env, OpenContainer));
   exports.Set("loadModel", Napi::Function::New(env, LoadModel));
   exports.Set("predictMemory", Napi::Function::New(env, PredictMemoryForJs));
+  exports.Set("releaseMemory", Napi::Function::New(env, ReleaseMemory));
   exports.Set("cpu", Napi::Function::New(env, Cpu));
   return exports;
 }

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/release_memory.h"
-
 namespace kvasir {
 
 Engine::Engine(std::unique_ptr<Transformer> transformer)
@@ -19,8 +17,6 @@ Engine::~Engine() {
   }
   wake_.notify_all();
   thread_.join();
-  transformer_.reset();
-  ReleaseFreeMemory();
 }
 
 void Engine::Submit(StepRequest request, std::function<void(StepResult)> done) {
