@@ -14,7 +14,7 @@ import {
   native,
   type TensorMap,
 } from './native.js';
-import { DEFAULT_CONTEXT_LENGTH, invalidOption, type LoadOptions } from './options.js';
+import { contextLengthOf, DEFAULT_CONTEXT_LENGTH, invalidOption, type LoadOptions } from './options.js';
 import { Tokenizer } from './tokenizer/tokenizer.js';
 
 export interface LoadedModel {
@@ -77,14 +77,7 @@ function chooseDevice(device: NonNullable<LoadOptions['device']>): string {
 type Effective = Omit<NativeLoadOptions, 'onProgress'>;
 
 function effectiveOptions(options: LoadOptions, maxPositions: number): Effective {
-  const contextLength = options.contextLength ?? Math.min(DEFAULT_CONTEXT_LENGTH, maxPositions);
-  if (contextLength > maxPositions) {
-    throw invalidOption(
-      'contextLength',
-      contextLength,
-      `an integer from 1 to ${maxPositions} for this model`,
-    );
-  }
+  const contextLength = contextLengthOf(options, maxPositions);
   const kvCapacity =
     options.kvCapacity ?? Math.max(contextLength, Math.min(4 * contextLength, DEFAULT_CONTEXT_LENGTH));
   if (kvCapacity < contextLength) {

@@ -254,3 +254,10 @@ function show(value: unknown): string {
     return `a ${typeof value}`;
   }
 }
+
+/** The context of a load: what was asked for, else the default cut to the model. Throws INVALID_OPTION beyond the model. */
+export function contextLengthOf({ contextLength }: LoadOptions, maxPositions: number): number {
+  const length = contextLength ?? Math.min(DEFAULT_CONTEXT_LENGTH, maxPositions);
+  if (length <= maxPositions) return length;
+  throw invalidOption('contextLength', length, `an integer from 1 to ${maxPositions} for this model`);
+}

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { availableMemory } from '../memory.js';
 import { fromNative, native, type TensorEntry } from '../native.js';
-import { DEFAULT_CONTEXT_LENGTH, invalidOption, type LoadOptions } from '../options.js';
+import { contextLengthOf, type LoadOptions } from '../options.js';
 import { addLoadFlags, loadOptionsOf } from './arguments.js';
 import { type Inspection, inspectModel, type MemoryPrediction, predictMemory } from './inspect.js';
 import type { Interrupts } from './interrupt.js';
@@ -78,14 +78,7 @@ function histogram(tensors: readonly TensorEntry[]): DtypeCount[] {
 
 function cost({ description }: Inspection, options: LoadOptions) {
   const { maxPositions } = description.spec;
-  const contextLength = options.contextLength ?? Math.min(DEFAULT_CONTEXT_LENGTH, maxPositions);
-  if (contextLength > maxPositions) {
-    throw invalidOption(
-      'contextLength',
-      contextLength,
-      `an integer from 1 to ${maxPositions} for this model`,
-    );
-  }
+  const contextLength = contextLengthOf(options, maxPositions);
   const predict = (dtype: 'int8' | 'fp32'): MemoryPrediction =>
     predictMemory(description, {
       dtype,

@@ -12,8 +12,6 @@
 
 namespace kvasir {
 
-using MetadataScalar = std::variant<std::string, double, bool>;
-
 struct MetadataArray {
   enum class Type { kString, kNumber, kBool } type = Type::kNumber;
   std::vector<std::string> strings;

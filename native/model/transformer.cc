@@ -11,10 +11,6 @@ namespace {
 
 constexpr int64_t kGroupValues = 64;  // activations are quantized in groups of 64; widths are padded to it
 
-KvLayout LayoutOf(const ModelSpec& spec, Dtype dtype) {
-  return {dtype, spec.n_layers, spec.n_kv_heads, spec.head_dim, spec.padded_head_dim()};
-}
-
 int HeadRotation(int64_t head_dim) {
   int block = 1;
   while (block < 64 && head_dim % (2 * block) == 0) block *= 2;
@@ -40,7 +36,7 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
     : spec_(spec),
       backend_(std::move(backend)),
       weights_(std::move(weights)),
-      cache_(LayoutOf(spec, options.kv_dtype), options.kv_capacity),
+      cache_(spec.kv_layout(options.kv_dtype), options.kv_capacity),
       context_length_(options.context_length) {
   const bool int8_cache = options.kv_dtype == Dtype::kInt8;
   attention_ = {

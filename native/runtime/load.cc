@@ -31,10 +31,9 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   LoadOptions one_thread = options;
   one_thread.threads = 1;
   const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
-  const KvLayout layout = {options.kv_dtype, spec.n_layers, spec.n_kv_heads, spec.head_dim,
-                           spec.padded_head_dim()};
   const int64_t pages = (options.kv_capacity + kKvPagePositions - 1) / kKvPagePositions;
-  return {PredictWeightBytes(spec, tensors, options, *backend).total, pages * layout.PageBytes(),
+  return {PredictWeightBytes(spec, tensors, options, *backend).total,
+          pages * spec.kv_layout(options.kv_dtype).PageBytes(),
           Transformer::ScratchBytes(spec, options, backend->quantized_bytes())};
 }
 

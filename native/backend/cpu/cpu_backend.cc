@@ -49,6 +49,14 @@ namespace {
 // Rows of element-wise work that are worth handing to another thread.
 constexpr int64_t kRowsPerTask = 4;
 
+template <typename Fn>
+void ForRows(ThreadPool& pool, int64_t rows, const Fn& fn) {
+  pool.ParallelFor((rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task, int) {
+    const int64_t end = std::min(rows, (task + 1) * kRowsPerTask);
+    for (int64_t row = task * kRowsPerTask; row < end; ++row) fn(row);
+  });
+}
+
 int64_t GroupsOf(int64_t width) { return (width + kGroup - 1) / kGroup; }
 
 }  // namespace
@@ -105,17 +113,14 @@ void CpuBackend::QuantizeRow(const float* x, int64_t row, bool rotate, Activatio
 
 void CpuBackend::Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) {
   const int64_t width = out->width;
-  const int64_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
-  pool_.ParallelFor(tasks, [&](int64_t task, int) {
-    for (int64_t row = task * kRowsPerTask; row < std::min(rows, (task + 1) * kRowsPerTask); ++row) {
-      float* normed = out->f32 + row * width;
-      if (weight.kind == NormKind::kRms) {
-        kernels_.rms_norm(x + row * width, weight.weight, width, weight.eps, normed);
-      } else {
-        kernels_.layer_norm(x + row * width, weight.weight, weight.bias, width, weight.eps, normed);
-      }
-      if (out->dtype == Dtype::kInt8) QuantizeRow(normed, row, true, out);
+  ForRows(pool_, rows, [&](int64_t row) {
+    float* normed = out->f32 + row * width;
+    if (weight.kind == NormKind::kRms) {
+      kernels_.rms_norm(x + row * width, weight.weight, width, weight.eps, normed);
+    } else {
+      kernels_.layer_norm(x + row * width, weight.weight, weight.bias, width, weight.eps, normed);
     }
+    if (out->dtype == Dtype::kInt8) QuantizeRow(normed, row, true, out);
   });
 }
 
@@ -124,12 +129,7 @@ void CpuBackend::Prepare(float* x, int64_t rows, bool rotated, Activations* out)
     out->f32 = x;
     return;
   }
-  const int64_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
-  pool_.ParallelFor(tasks, [&](int64_t task, int) {
-    for (int64_t row = task * kRowsPerTask; row < std::min(rows, (task + 1) * kRowsPerTask); ++row) {
-      QuantizeRow(x + row * out->width, row, !rotated, out);
-    }
-  });
+  ForRows(pool_, rows, [&](int64_t row) { QuantizeRow(x + row * out->width, row, !rotated, out); });
 }
 
 void CpuBackend::Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
@@ -139,23 +139,16 @@ void CpuBackend::Activation(ActivationKind kind, bool gated, const float* x, int
                                                             : kernels_.gelu_erf;
   const int64_t width = out->width;
   if (out->dtype == Dtype::kF32) out->f32 = scratch;
-  const int64_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
-  pool_.ParallelFor(tasks, [&](int64_t task, int) {
-    for (int64_t row = task * kRowsPerTask; row < std::min(rows, (task + 1) * kRowsPerTask); ++row) {
-      const float* gate = gated ? x + row * 2 * width : nullptr;
-      const float* up = gated ? gate + width : x + row * width;
-      activate(gate, up, width, scratch + row * width);
-      if (out->dtype == Dtype::kInt8) QuantizeRow(scratch + row * width, row, true, out);
-    }
+  ForRows(pool_, rows, [&](int64_t row) {
+    const float* gate = gated ? x + row * 2 * width : nullptr;
+    const float* up = gated ? gate + width : x + row * width;
+    activate(gate, up, width, scratch + row * width);
+    if (out->dtype == Dtype::kInt8) QuantizeRow(scratch + row * width, row, true, out);
   });
 }
 
 void CpuBackend::RotateBlocks(float* x, int64_t rows, int64_t width, int block) {
-  const int64_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
-  pool_.ParallelFor(tasks, [&](int64_t task, int) {
-    const int64_t first = task * kRowsPerTask;
-    kernels_.rotate_blocks(x + first * width, std::min(kRowsPerTask, rows - first) * width, block);
-  });
+  ForRows(pool_, rows, [&](int64_t row) { kernels_.rotate_blocks(x + row * width, width, block); });
 }
 
 }  // namespace kvasir::cpu
