@@ -27,7 +27,7 @@ describe('chat with a pipe', () => {
     const { status, stdout, stderr } = await kvasir(['chat', model.folder, '-n', '6'], { input });
     expect(status).toBe(0);
     expect(stdout).toBe(turns.map(({ text }) => `${text}\n`).join(''));
-    expect(stderr.match(/6 tokens, .* tokens\/s/g)).toHaveLength(2);
+    expect(stderr.match(/\(6 tokens, .* tokens\/s/g)).toHaveLength(2);
   });
 
   it('remembers the conversation, from the cache, until /reset', async () => {
@@ -81,7 +81,7 @@ describe('chat with a pipe', () => {
   it('prints the turns so far with --json when Ctrl-C ends it at the prompt', async () => {
     const running = start(['chat', model.folder, '-n', '6', '--json']);
     running.child.stdin.write('One day\n');
-    await running.until(({ stderr }) => stderr.includes('6 tokens'));
+    await running.until(({ stderr }) => stderr.includes('(6 tokens,'));
     running.child.kill('SIGINT');
     const [status] = await once(running.child, 'exit');
     expect(status).toBe(130);
@@ -97,7 +97,7 @@ describe.skipIf(!hasTerminal)('chat at a terminal', () => {
     await prompts(1);
     running.child.stdin.write('One day\r');
     await prompts(2);
-    expect(running.stdout).toContain('6 tokens');
+    expect(running.stdout).toContain('(6 tokens,');
     running.child.stdin.write('half');
     await running.until(({ stdout }) => stdout.endsWith('half'));
     running.child.stdin.write('\u0003');
@@ -105,7 +105,7 @@ describe.skipIf(!hasTerminal)('chat at a terminal', () => {
     running.child.stdin.write('\u0003');
     const { status, stdout } = await running.end();
     expect(status).toBe(130);
-    expect(stdout.match(/6 tokens/g)).toHaveLength(1);
+    expect(stdout.match(/\(6 tokens,/g)).toHaveLength(1);
   });
 
   it('stops an answer at Ctrl-C, goes on, and ends at the end of the input', async () => {

@@ -89,7 +89,8 @@ export const hasTerminal = spawnSync('script', ['--version'], { encoding: 'utf8'
 
 /** The command at a terminal of its own: both its output streams come as `stdout`. */
 export function startAtTerminal(args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCommand {
-  const line = [process.execPath, command, ...args].map((word) => `'${word}'`).join(' ');
+  // Without `exec` a dash would wait in the terminal's foreground too, and end with 130 after any Ctrl-C.
+  const line = `exec ${[process.execPath, command, ...args].map((word) => `'${word}'`).join(' ')}`;
   return new RunningCommand('script', ['-qefc', line, '/dev/null'], { TERM: 'xterm', ...env });
 }
 
