@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -87,6 +88,13 @@ struct AttentionShape {
   int rotation = 1;
 };
 
+// Rows [first, first + count) of a step. `lane` names the scratch memory that work on them may use.
+struct RowBlock {
+  int64_t first = 0;
+  int64_t count = 0;
+  int lane = 0;
+};
+
 // Queries of a step, grouped by kv head: [n_kv_heads, rows, n_heads / n_kv_heads, padded_head_dim].
 struct Queries {
   Dtype dtype = Dtype::kF32;
@@ -127,6 +135,11 @@ class Backend {
   virtual std::string kernels() const = 0;
   virtual int threads() const = 0;
   virtual int64_t quantized_bytes() const = 0;  // size of a quantized activation value
+  // Most rows of a block. There are as many lanes as threads().
+  virtual int64_t block_rows() const = 0;
+  // Calls fn for blocks that together are all `rows`. A backend may run blocks side by side, each lane one at a time;
+  // the ops that fn calls then work alone on their lane. fn must not throw.
+  virtual void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) = 0;
 
   // Bytes of a packed linear without its bias, and how many of them are scales.
   virtual int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const = 0;
@@ -147,8 +160,14 @@ class Backend {
   // act(gate) * up for gate_up [rows, 2 * width], or act(x) for x [rows, width]; f32 work rows are in `scratch`.
   virtual void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
                           Activations* out) = 0;
-  // qkv [rows, (n_heads + 2 n_kv_heads) * head_dim]: rotary embedding, then K and V into the cache, Q into queries.
-  virtual void StoreKv(const AttentionArgs& args, const float* qkv, Queries* queries) = 0;
+  // Linear and Activation in one: x W^T, W of gate and up or of up alone, activated, as input of the next linear.
+  // scratch [rows, out->width] as for Activation, wide [rows, weight.n].
+  virtual void LinearActivation(const LinearWeight& weight, ActivationKind kind, const Activations& x,
+                                int64_t rows, float* wide, float* scratch, Activations* out) = 0;
+  // qkv [block.count, (n_heads + 2 n_kv_heads) * head_dim]: rotary embedding, then K and V into the cache, Q into
+  // queries.
+  virtual void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,
+                       Queries* queries) = 0;
   // out [rows, n_heads * head_dim]. V's rotation is still in it.
   virtual void Attention(const AttentionArgs& args, const Queries& queries, float* out) = 0;
   // In place: undoes a head rotation of x [rows, width].

@@ -53,6 +53,10 @@ AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
 
 void* Arena::Take(size_t bytes) {
   const size_t padded = Padded(bytes);
+  if (buffer_.size() == 0) {
+    used_ += padded;
+    return nullptr;
+  }
   if (padded > buffer_.size() - used_) {
     throw Error(ErrorCode::kInternal, "An arena was sized too small for its tensors");
   }

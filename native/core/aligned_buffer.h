@@ -30,7 +30,8 @@ class AlignedBuffer {
   size_t mapping_size_ = 0;
 };
 
-// Hands out 64-byte aligned parts of one buffer, in order. Sizes are summed first, so the buffer is exact.
+// Hands out 64-byte aligned parts of one buffer, in order. One without a buffer only counts: what is laid out twice, in
+// the same order, first counted and then taken, fits exactly.
 class Arena {
  public:
   static constexpr size_t kAlignment = 64;
@@ -38,13 +39,14 @@ class Arena {
 
   Arena() = default;
   Arena(size_t bytes, const std::string& purpose) : buffer_(bytes, purpose) {}
-  // Throws Error(kInternal) when the arena was sized too small.
+  // nullptr from an arena that counts. Throws Error(kInternal) when the arena was sized too small.
   void* Take(size_t bytes);
   template <typename T>
   T* TakeArray(size_t count) {
     return static_cast<T*>(Take(count * sizeof(T)));
   }
   size_t size() const { return buffer_.size(); }
+  size_t used() const { return used_; }
 
  private:
   AlignedBuffer buffer_;

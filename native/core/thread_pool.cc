@@ -79,11 +79,13 @@ void ThreadPool::Run(int64_t n_tasks, TaskFn fn, const void* context) {
 }
 
 void ThreadPool::ClaimTasks(int thread) {
+  thread_ = thread;
   for (;;) {
     const int64_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= n_tasks_) return;
+    if (task >= n_tasks_) break;
     fn_(context_, task, thread);
   }
+  thread_ = -1;
 }
 
 // Enters the job that `state` showed, unless it has closed since.

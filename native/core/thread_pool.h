@@ -1,6 +1,6 @@
 // The engine's helper threads. One caller at a time hands out a range of tasks and works along; helpers spin briefly
 // for the next range (the ops of a decode step follow each other within microseconds) and then park.
-// It refuses to queue: there is one job at a time, and tasks must not throw.
+// It refuses to queue: there is one job at a time, a task that asks for another runs it alone, and tasks must not throw.
 #pragma once
 
 #include <atomic>
@@ -26,8 +26,8 @@ class ThreadPool {
   // uneven ones balance; which thread runs a task must not change its result. Returns when all are done.
   template <typename Fn>
   void ParallelFor(int64_t n_tasks, const Fn& fn) {
-    if (n_tasks <= 1 || helpers_.empty()) {
-      for (int64_t task = 0; task < n_tasks; ++task) fn(task, 0);
+    if (n_tasks <= 1 || helpers_.empty() || thread_ >= 0) {
+      for (int64_t task = 0; task < n_tasks; ++task) fn(task, thread_ < 0 ? 0 : thread_);
       return;
     }
     Run(
@@ -45,6 +45,9 @@ class ThreadPool {
   void Helper(int thread);
   void ClaimTasks(int thread);
   bool Join(uint64_t state);
+
+  // Which of its pool's threads the running one is; -1 outside of a job.
+  inline static thread_local int thread_ = -1;
 
   std::vector<std::thread> helpers_;
   // The job. Written by the caller while no helper is in it.

@@ -9,15 +9,21 @@ namespace kvasir {
 
 namespace {
 
-constexpr int64_t kGroupValues = 64;  // activations are quantized in groups of 64; widths are padded to it
-
 int HeadRotation(int64_t head_dim) {
   int block = 1;
   while (block < 64 && head_dim % (2 * block) == 0) block *= 2;
   return block;
 }
 
-int64_t Groups(int64_t width) { return (width + kGroupValues - 1) / kGroupValues; }
+std::string LayerName(int64_t layer) { return "layers." + std::to_string(layer) + "."; }
+
+ScratchShape ShapeOf(const LoadOptions& options, const Backend& backend, int threads) {
+  return {.tokens = std::min(Transformer::kMaxStepTokens, options.kv_capacity),
+          .logit_rows = Transformer::kLogitRows,
+          .lanes = threads,
+          .block_rows = backend.block_rows(),
+          .quantized_bytes = backend.quantized_bytes()};
+}
 
 }  // namespace
 
@@ -37,7 +43,9 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
       backend_(std::move(backend)),
       weights_(std::move(weights)),
       cache_(spec.kv_layout(options.kv_dtype), options.kv_capacity),
-      context_length_(options.context_length) {
+      context_length_(options.context_length),
+      scratch_(spec, options, ShapeOf(options, *backend_, backend_->threads())),
+      positions_(static_cast<size_t>(std::min(kMaxStepTokens, options.kv_capacity))) {
   const bool int8_cache = options.kv_dtype == Dtype::kInt8;
   attention_ = {
       .n_heads = spec.n_heads,
@@ -52,7 +60,6 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
       .rotation = int8_cache ? HeadRotation(spec.head_dim) : 1,
   };
   BuildRopeTables(context_length_);
-  TakeScratch(options);
 }
 
 // The angle is rounded to float32 as the reference does (its frequencies and products are float32); its cosine is
@@ -73,66 +80,9 @@ void Transformer::BuildRopeTables(int64_t positions) {
   attention_.rope_sin = rope_sin_.data();
 }
 
-int64_t Transformer::ScratchBytes(const ModelSpec& s, const LoadOptions& options, int64_t quantized_bytes) {
-  const int64_t tokens = std::min(kMaxStepTokens, options.kv_capacity);
-  const int64_t heads = s.n_heads * s.head_dim;
-  const auto part = [](int64_t bytes) {
-    return static_cast<int64_t>(Arena::Padded(static_cast<size_t>(bytes)));
-  };
-  const auto activations = [&](int64_t width) {
-    if (options.dtype != Dtype::kInt8) return int64_t{0};
-    const int64_t groups = Groups(width);
-    return part(tokens * groups * kGroupValues * quantized_bytes) + 2 * part(tokens * groups * 4);
-  };
-  const int64_t query_values = tokens * s.n_heads * s.padded_head_dim();
-  const int64_t wide = std::max(s.qkv_size(), (s.gated ? 2 : 1) * s.ffn_size);
-  return 2 * part(tokens * s.hidden_size * 4) + part(tokens * wide * 4) + part(tokens * heads * 4) +
-         part(tokens * s.ffn_size * 4) + part(kLogitRows * s.hidden_size * 4) +
-         part(kLogitRows * s.vocab_size * 4) + activations(s.hidden_size) + activations(heads) +
-         activations(s.ffn_size) +
-         (options.kv_dtype == Dtype::kF32
-              ? part(query_values * 4)
-              : part(query_values * quantized_bytes) + 2 * part(tokens * s.n_heads * 4));
-}
-
-void Transformer::TakeScratch(const LoadOptions& options) {
-  const int64_t quantized_bytes = backend_->quantized_bytes();
-  scratch_ = Arena(static_cast<size_t>(ScratchBytes(spec_, options, quantized_bytes)), "the activations");
-  const size_t tokens = static_cast<size_t>(std::min(kMaxStepTokens, options.kv_capacity));
-  const size_t hidden = static_cast<size_t>(spec_.hidden_size);
-  const size_t heads = static_cast<size_t>(spec_.n_heads * spec_.head_dim);
-  const size_t ffn = static_cast<size_t>(spec_.ffn_size);
-  const size_t wide = std::max(static_cast<size_t>(spec_.qkv_size()), (spec_.gated ? 2 : 1) * ffn);
-  const auto activations = [&](size_t width, Activations& out) {
-    out.dtype = options.dtype;
-    out.width = static_cast<int64_t>(width);
-    if (options.dtype != Dtype::kInt8) return;
-    const size_t groups = static_cast<size_t>(Groups(out.width));
-    out.values = scratch_.Take(tokens * groups * kGroupValues * static_cast<size_t>(quantized_bytes));
-    out.scales = scratch_.TakeArray<float>(tokens * groups);
-    out.start = scratch_.TakeArray<int32_t>(tokens * groups);
-  };
-  x_ = scratch_.TakeArray<float>(tokens * hidden);
-  activations(hidden, normed_);
-  normed_.f32 = scratch_.TakeArray<float>(tokens * hidden);
-  wide_ = scratch_.TakeArray<float>(tokens * wide);
-  attended_ = scratch_.TakeArray<float>(tokens * heads);
-  activations(heads, o_input_);
-  work_ = scratch_.TakeArray<float>(tokens * ffn);
-  activations(ffn, down_input_);
-  gathered_ = scratch_.TakeArray<float>(kLogitRows * hidden);
-  logits_ = scratch_.TakeArray<float>(kLogitRows * static_cast<size_t>(spec_.vocab_size));
-  const size_t query_rows = tokens * static_cast<size_t>(spec_.n_heads);
-  const size_t query_values = query_rows * static_cast<size_t>(spec_.padded_head_dim());
-  queries_.dtype = options.kv_dtype;
-  if (options.kv_dtype == Dtype::kF32) {
-    queries_.f32 = scratch_.TakeArray<float>(query_values);
-  } else {
-    queries_.values = scratch_.Take(query_values * static_cast<size_t>(quantized_bytes));
-    queries_.scales = scratch_.TakeArray<float>(query_rows);
-    queries_.start = scratch_.TakeArray<int32_t>(query_rows);
-  }
-  positions_.resize(tokens);
+int64_t Transformer::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Backend& backend,
+                                  int threads) {
+  return StepScratch::Bytes(spec, options, ShapeOf(options, backend, threads));
 }
 
 void Transformer::Check(const Batch& batch) const {
@@ -223,91 +173,142 @@ void Transformer::RunStep(const Step& step, const CancellationToken* cancellatio
       positions_[static_cast<size_t>(s.row + j)] = static_cast<int32_t>(s.start + j);
     }
   }
-  backend_->Embed(weights_->embed_tokens, step.tokens, step.n_tokens, x_);
-  if (taps != nullptr) taps->Record("token_embed", x_, step.n_tokens, spec_.hidden_size);
-  if (weights_->embed_positions != nullptr) {
-    backend_->AddRows(weights_->embed_positions, positions_.data(), step.n_tokens, spec_.hidden_size, x_);
+  if (taps != nullptr) {
+    TakeTraceMemory(step.n_tokens);
+  } else {
+    traced_scores_.clear();
   }
-  if (taps != nullptr) taps->Record("embed", x_, step.n_tokens, spec_.hidden_size);
+  float* x = scratch_.x;
+  backend_->Embed(weights_->embed_tokens, step.tokens, step.n_tokens, x);
+  if (taps != nullptr) taps->Record("token_embed", x, step.n_tokens, spec_.hidden_size);
+  if (weights_->embed_positions != nullptr) {
+    backend_->AddRows(weights_->embed_positions, positions_.data(), step.n_tokens, spec_.hidden_size, x);
+  }
+  if (taps != nullptr) taps->Record("embed", x, step.n_tokens, spec_.hidden_size);
+  // Between two attentions every row goes its own way: from one's output to the next one's input in one run.
+  ForRowBlocks(step, taps, [&](const RowBlock& block) { AttentionInput(step, 0, block, taps); });
   for (int64_t layer = 0; layer < spec_.n_layers; ++layer) {
     if (cancellation != nullptr) cancellation->ThrowIfCancelled();
-    Layer(step, layer, taps);
+    backend_->Attention(ArgsOf(step, layer), scratch_.queries, scratch_.attended);
+    if (taps != nullptr) TapAttention(step, LayerName(layer), taps);
+    ForRowBlocks(step, taps, [&](const RowBlock& block) {
+      AttentionOutput(layer, block, taps);
+      FeedForward(layer, block, taps);
+      if (layer + 1 < spec_.n_layers) AttentionInput(step, layer + 1, block, taps);
+    });
   }
   Logits(step, taps, on_logits);
 }
 
-void Transformer::Layer(const Step& step, int64_t index, TapSink* taps) {
-  Attention(step, index, taps);
-  FeedForward(step, index, taps);
+void Transformer::ForRowBlocks(const Step& step, TapSink* taps,
+                               const std::function<void(const RowBlock&)>& fn) {
+  if (taps == nullptr) {
+    backend_->ForRowBlocks(step.n_tokens, fn);
+  } else {
+    fn({.first = 0, .count = step.n_tokens, .lane = 0});
+  }
 }
 
-// x += o(attention(norm(x)))
-void Transformer::Attention(const Step& step, int64_t index, TapSink* taps) {
-  const LayerWeights& w = weights_->layers[static_cast<size_t>(index)];
-  const int64_t n = step.n_tokens;
-  const std::string name = taps == nullptr ? "" : "layers." + std::to_string(index) + ".";
-  AttentionArgs args = {&attention_, &cache_.layout(), index, n, step.sequences, step.n_sequences, {}};
-  if (taps != nullptr) {
-    traced_scores_.assign(static_cast<size_t>(n * spec_.n_heads * context_length_), 0.0f);
-    args.trace = {traced_scores_.data(), context_length_};
-  }
+void Transformer::TakeTraceMemory(int64_t tokens) {
+  const Dtype dtype = scratch_.final_normed.dtype;
+  const int64_t quantized_bytes = backend_->quantized_bytes();
+  Arena counting;
+  StepScratch::TakeRows(counting, spec_, dtype, tokens, quantized_bytes);
+  traced_arena_ = Arena(counting.used(), "the trace");
+  traced_ = StepScratch::TakeRows(traced_arena_, spec_, dtype, tokens, quantized_bytes);
+  traced_scores_.assign(static_cast<size_t>(tokens * spec_.n_heads * context_length_), 0.0f);
+}
 
-  backend_->Norm(w.attn_norm, x_, n, &normed_);
-  backend_->Linear(w.qkv, normed_, n, wide_, spec_.qkv_size(), false);
+RowScratch& Transformer::LaneOf(const RowBlock& block, const TapSink* taps) {
+  return taps == nullptr ? scratch_.lanes[static_cast<size_t>(block.lane)] : traced_;
+}
+
+AttentionArgs Transformer::ArgsOf(const Step& step, int64_t layer) {
+  return {.shape = &attention_,
+          .layout = &cache_.layout(),
+          .layer = layer,
+          .rows = step.n_tokens,
+          .sequences = step.sequences,
+          .n_sequences = step.n_sequences,
+          .trace = {traced_scores_.empty() ? nullptr : traced_scores_.data(), context_length_}};
+}
+
+// V's head rotation is the input rotation that the output projection wants, where the block is whole.
+bool Transformer::OutputIsRotated() const {
+  return attention_.rotation == 64 && scratch_.lanes[0].o_input.dtype == Dtype::kInt8;
+}
+
+// q, k, v of norm(x)
+void Transformer::AttentionInput(const Step& step, int64_t layer, const RowBlock& block, TapSink* taps) {
+  const LayerWeights& w = weights_->layers[static_cast<size_t>(layer)];
+  RowScratch& s = LaneOf(block, taps);
+  const int64_t n = block.count;
+  backend_->Norm(w.attn_norm, scratch_.x + block.first * spec_.hidden_size, n, &s.normed);
+  backend_->Linear(w.qkv, s.normed, n, s.wide, spec_.qkv_size(), false);
   if (taps != nullptr) {
-    taps->Record(name + "attn_norm", normed_.f32, n, spec_.hidden_size);
-    taps->Record(name + "qkv", wide_, n, spec_.qkv_size());
+    taps->Record(LayerName(layer) + "attn_norm", s.normed.f32, n, spec_.hidden_size);
+    taps->Record(LayerName(layer) + "qkv", s.wide, n, spec_.qkv_size());
   }
-  backend_->StoreKv(args, wide_, &queries_);
-  backend_->Attention(args, queries_, attended_);
-  // V's head rotation is the input rotation that the output projection wants, where the block is whole.
-  const bool rotated = attention_.rotation == 64 && o_input_.dtype == Dtype::kInt8;
+  backend_->StoreKv(ArgsOf(step, layer), block, s.wide, &scratch_.queries);
+}
+
+// x += o(attention)
+void Transformer::AttentionOutput(int64_t layer, const RowBlock& block, TapSink* taps) {
+  const LayerWeights& w = weights_->layers[static_cast<size_t>(layer)];
+  RowScratch& s = LaneOf(block, taps);
+  const int64_t n = block.count;
+  float* x = scratch_.x + block.first * spec_.hidden_size;
+  float* attended = scratch_.attended + block.first * s.o_input.width;
+  const bool rotated = OutputIsRotated();
   if (attention_.rotation > 1 && !rotated) {
-    backend_->RotateBlocks(attended_, n, o_input_.width, attention_.rotation);
+    backend_->RotateBlocks(attended, n, s.o_input.width, attention_.rotation);
   }
-  if (taps != nullptr) TapAttention(step, name, rotated, taps);
-  backend_->Prepare(attended_, n, rotated, &o_input_);
-  backend_->Linear(w.o, o_input_, n, x_, spec_.hidden_size, true);
-  if (taps != nullptr) taps->Record(name + "attn_residual", x_, n, spec_.hidden_size);
+  backend_->Prepare(attended, n, rotated, &s.o_input);
+  backend_->Linear(w.o, s.o_input, n, x, spec_.hidden_size, true);
+  if (taps != nullptr) taps->Record(LayerName(layer) + "attn_residual", x, n, spec_.hidden_size);
 }
 
 // x += down(act(gate(norm(x))) * up(norm(x))), or without a gate
-void Transformer::FeedForward(const Step& step, int64_t index, TapSink* taps) {
-  const LayerWeights& w = weights_->layers[static_cast<size_t>(index)];
-  const int64_t n = step.n_tokens;
-  const std::string name = taps == nullptr ? "" : "layers." + std::to_string(index) + ".";
-  backend_->Norm(w.ffn_norm, x_, n, &normed_);
-  backend_->Linear(w.gate_up, normed_, n, wide_, w.gate_up.n, false);
-  backend_->Activation(spec_.activation, spec_.gated, wide_, n, work_, &down_input_);
-  if (taps != nullptr) {
-    taps->Record(name + "ffn_norm", normed_.f32, n, spec_.hidden_size);
-    taps->Record(name + "gate_up", wide_, n, w.gate_up.n);
-    taps->Record(name + "activation", work_, n, spec_.ffn_size);
+void Transformer::FeedForward(int64_t layer, const RowBlock& block, TapSink* taps) {
+  const LayerWeights& w = weights_->layers[static_cast<size_t>(layer)];
+  RowScratch& s = LaneOf(block, taps);
+  const int64_t n = block.count;
+  float* x = scratch_.x + block.first * spec_.hidden_size;
+  backend_->Norm(w.ffn_norm, x, n, &s.normed);
+  if (taps == nullptr) {
+    backend_->LinearActivation(w.gate_up, spec_.activation, s.normed, n, s.wide, s.work, &s.down_input);
+  } else {
+    backend_->Linear(w.gate_up, s.normed, n, s.wide, w.gate_up.n, false);
+    backend_->Activation(spec_.activation, spec_.gated, s.wide, n, s.work, &s.down_input);
+    taps->Record(LayerName(layer) + "ffn_norm", s.normed.f32, n, spec_.hidden_size);
+    taps->Record(LayerName(layer) + "gate_up", s.wide, n, w.gate_up.n);
+    taps->Record(LayerName(layer) + "activation", s.work, n, spec_.ffn_size);
   }
-  backend_->Linear(w.down, down_input_, n, x_, spec_.hidden_size, true);
-  if (taps != nullptr) taps->Record(name + "ffn_residual", x_, n, spec_.hidden_size);
+  backend_->Linear(w.down, s.down_input, n, x, spec_.hidden_size, true);
+  if (taps != nullptr) taps->Record(LayerName(layer) + "ffn_residual", x, n, spec_.hidden_size);
 }
 
 void Transformer::Logits(const Step& step, TapSink* taps, const LogitsFn& on_logits) {
   for (int64_t first = 0; first < step.n_rows; first += kLogitRows) {
     const int64_t count = std::min(kLogitRows, step.n_rows - first);
     for (int64_t i = 0; i < count; ++i) {
-      std::copy_n(x_ + step.rows[first + i] * spec_.hidden_size, spec_.hidden_size,
-                  gathered_ + i * spec_.hidden_size);
+      std::copy_n(scratch_.x + step.rows[first + i] * spec_.hidden_size, spec_.hidden_size,
+                  scratch_.gathered + i * spec_.hidden_size);
     }
-    backend_->Norm(weights_->final_norm, gathered_, count, &normed_);
-    backend_->Linear(weights_->lm_head, normed_, count, logits_, spec_.vocab_size, false);
+    backend_->Norm(weights_->final_norm, scratch_.gathered, count, &scratch_.final_normed);
+    backend_->Linear(weights_->lm_head, scratch_.final_normed, count, scratch_.logits, spec_.vocab_size,
+                     false);
     if (taps != nullptr) {
-      taps->Record("final_norm", normed_.f32, count, spec_.hidden_size);
-      taps->Record("logits", logits_, count, spec_.vocab_size);
+      taps->Record("final_norm", scratch_.final_normed.f32, count, spec_.hidden_size);
+      taps->Record("logits", scratch_.logits, count, spec_.vocab_size);
     }
-    on_logits(step.first_row + first, count, logits_);
+    on_logits(step.first_row + first, count, scratch_.logits);
   }
 }
 
 // The raw scores that the attention kernel computed, the weights they give (softmax over the visible positions), and
 // the heads' outputs in their own basis.
-void Transformer::TapAttention(const Step& step, const std::string& layer, bool rotated, TapSink* taps) {
+void Transformer::TapAttention(const Step& step, const std::string& layer, TapSink* taps) {
   const int64_t per_row = spec_.n_heads * context_length_;
   taps->Record(layer + "scores", traced_scores_.data(), step.n_tokens, per_row);
   std::vector<float> weights(traced_scores_.size(), 0.0f);
@@ -323,9 +324,12 @@ void Transformer::TapAttention(const Step& step, const std::string& layer, bool 
     }
   }
   taps->Record(layer + "weights", weights.data(), step.n_tokens, per_row);
-  std::vector<float> attended(attended_, attended_ + step.n_tokens * o_input_.width);
-  if (rotated) backend_->RotateBlocks(attended.data(), step.n_tokens, o_input_.width, attention_.rotation);
-  taps->Record(layer + "attention", attended.data(), step.n_tokens, o_input_.width);
+  const int64_t width = spec_.n_heads * spec_.head_dim;
+  std::vector<float> attended(scratch_.attended, scratch_.attended + step.n_tokens * width);
+  if (attention_.rotation > 1) {
+    backend_->RotateBlocks(attended.data(), step.n_tokens, width, attention_.rotation);
+  }
+  taps->Record(layer + "attention", attended.data(), step.n_tokens, width);
 }
 
 }  // namespace kvasir

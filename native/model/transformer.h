@@ -11,6 +11,7 @@
 #include "core/cancellation.h"
 #include "model/kv_cache.h"
 #include "model/model_spec.h"
+#include "model/step_scratch.h"
 #include "model/taps.h"
 #include "model/weights.h"
 
@@ -36,7 +37,7 @@ class Transformer {
   const Weights& weights() const { return *weights_; }
   Backend& backend() { return *backend_; }
   KvCache& cache() { return cache_; }
-  int64_t scratch_bytes() const { return static_cast<int64_t>(scratch_.size()); }
+  int64_t scratch_bytes() const { return scratch_.bytes(); }
   // Most tokens a step takes, and rows whose logits are computed at a time.
   static constexpr int64_t kMaxStepTokens = 512;
   static constexpr int64_t kLogitRows = 16;
@@ -49,19 +50,25 @@ class Transformer {
   void Forward(const Batch& batch, const CancellationToken* cancellation, TapSink* taps,
                const LogitsFn& on_logits);
 
-  static int64_t ScratchBytes(const ModelSpec& spec, const LoadOptions& options, int64_t quantized_bytes);
+  // What scratch_bytes() will be with `backend` on `threads` threads.
+  static int64_t ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Backend& backend,
+                              int threads);
 
  private:
   struct Step;  // the part of a batch that runs at once
   void Check(const Batch& batch) const;
   void RunStep(const Step& step, const CancellationToken* cancellation, TapSink* taps,
                const LogitsFn& on_logits);
-  void Layer(const Step& step, int64_t index, TapSink* taps);
-  void Attention(const Step& step, int64_t index, TapSink* taps);
-  void FeedForward(const Step& step, int64_t index, TapSink* taps);
+  void ForRowBlocks(const Step& step, TapSink* taps, const std::function<void(const RowBlock&)>& fn);
+  AttentionArgs ArgsOf(const Step& step, int64_t layer);
+  void AttentionInput(const Step& step, int64_t layer, const RowBlock& block, TapSink* taps);
+  void AttentionOutput(int64_t layer, const RowBlock& block, TapSink* taps);
+  void FeedForward(int64_t layer, const RowBlock& block, TapSink* taps);
   void Logits(const Step& step, TapSink* taps, const LogitsFn& on_logits);
-  void TapAttention(const Step& step, const std::string& layer, bool rotated, TapSink* taps);
-  void TakeScratch(const LoadOptions& options);
+  void TapAttention(const Step& step, const std::string& layer, TapSink* taps);
+  void TakeTraceMemory(int64_t tokens);
+  RowScratch& LaneOf(const RowBlock& block, const TapSink* taps);
+  bool OutputIsRotated() const;
   void BuildRopeTables(int64_t positions);
 
   ModelSpec spec_;
@@ -72,17 +79,10 @@ class Transformer {
   int64_t context_length_;
   std::vector<float> rope_cos_, rope_sin_;  // [context, rope_dim / 2]
 
-  Arena scratch_;
-  float* x_ = nullptr;         // [tokens, hidden]: the residual stream
-  float* wide_ = nullptr;      // [tokens, max(qkv, 2 * ffn)]
-  float* attended_ = nullptr;  // [tokens, n_heads * head_dim]
-  float* work_ = nullptr;      // [tokens, ffn]
-  float* gathered_ = nullptr;  // [kLogitRows, hidden]
-  float* logits_ = nullptr;    // [kLogitRows, vocab]
-  Activations normed_;         // width hidden
-  Activations o_input_;        // width n_heads * head_dim
-  Activations down_input_;     // width ffn
-  Queries queries_;
+  StepScratch scratch_;
+  // With taps a step is one block, in memory of its own.
+  Arena traced_arena_;
+  RowScratch traced_;
   std::vector<int32_t> positions_;
   std::vector<SequenceSpan> spans_;
   std::vector<float> traced_scores_;  // only with taps

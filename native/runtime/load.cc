@@ -1,5 +1,6 @@
 #include "runtime/load.h"
 
+#include "core/cpu_count.h"
 #include "core/error.h"
 #include "core/release_memory.h"
 
@@ -31,10 +32,11 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   LoadOptions one_thread = options;
   one_thread.threads = 1;
   const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
+  const int threads = options.threads == 0 ? AvailableCpus() : options.threads;
   const int64_t pages = (options.kv_capacity + kKvPagePositions - 1) / kKvPagePositions;
   return {PredictWeightBytes(spec, tensors, options, *backend).total,
           pages * spec.kv_layout(options.kv_dtype).PageBytes(),
-          Transformer::ScratchBytes(spec, options, backend->quantized_bytes())};
+          Transformer::ScratchBytes(spec, options, *backend, threads)};
 }
 
 std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const TensorMap& tensors,

@@ -40,6 +40,10 @@ class GatedBackend final : public Backend {
   std::string kernels() const override { return backend_->kernels(); }
   int threads() const override { return backend_->threads(); }
   int64_t quantized_bytes() const override { return backend_->quantized_bytes(); }
+  int64_t block_rows() const override { return backend_->block_rows(); }
+  void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override {
+    backend_->ForRowBlocks(rows, fn);
+  }
   int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const override {
     return backend_->PackedBytes(dtype, n, k);
   }
@@ -66,8 +70,13 @@ class GatedBackend final : public Backend {
                   Activations* out) override {
     backend_->Activation(kind, gated, x, rows, scratch, out);
   }
-  void StoreKv(const AttentionArgs& args, const float* qkv, Queries* queries) override {
-    backend_->StoreKv(args, qkv, queries);
+  void LinearActivation(const LinearWeight& weight, ActivationKind kind, const Activations& x, int64_t rows,
+                        float* wide, float* scratch, Activations* out) override {
+    backend_->LinearActivation(weight, kind, x, rows, wide, scratch, out);
+  }
+  void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,
+               Queries* queries) override {
+    backend_->StoreKv(args, block, qkv, queries);
   }
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override {
     backend_->Attention(args, queries, out);

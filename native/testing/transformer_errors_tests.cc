@@ -136,8 +136,8 @@ KV_TEST(transformer_cancelled_step_leaves_no_trace) {
       const Batch wrong =
           BatchOf({{a, {other.begin(), other.begin() + 400}}, {b, {other.begin(), other.begin() + 200}}});
       KV_EXPECT_THROWS(ErrorCode::kCancelled, Forward(*model, wrong, &taps, &token));
-      KV_EXPECT(taps.tensors.count("layers.1.ffn_residual") == 1);
-      KV_EXPECT_EQ(taps.tensors.count("layers.2.attn_norm"), static_cast<size_t>(step - 1));
+      KV_EXPECT(taps.tensors.count("layers.1.qkv") == 1);
+      KV_EXPECT_EQ(taps.tensors.count("layers.1.attn_residual"), static_cast<size_t>(step - 1));
       KV_EXPECT(StateOf(model, {a, b}) == before);
     }
     KV_EXPECT_EQ(RowDifference(Append(*model, a, tokens, 40, 30), expected, 40), "");

@@ -49,7 +49,7 @@ struct CpuBackend::Tile {
 };
 
 void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,
-                            float* qkv_row, Queries* queries) const {
+                            const float* qkv_row, Queries* queries) const {
   const AttentionShape& s = *args.shape;
   const KvLayout& layout = *args.layout;
   const int64_t position = sequence.start + token, row = sequence.row + token;
@@ -94,16 +94,19 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
   }
 }
 
-void CpuBackend::StoreKv(const AttentionArgs& args, const float* qkv, Queries* queries) {
+void CpuBackend::StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,
+                         Queries* queries) {
   const AttentionShape& s = *args.shape;
   const int64_t width = (s.n_heads + 2 * s.n_kv_heads) * s.head_dim;
   constexpr int64_t kTokensPerTask = 8;
   for (int64_t i = 0; i < args.n_sequences; ++i) {
     const SequenceSpan& sequence = args.sequences[i];
-    pool_.ParallelFor(CeilDiv(sequence.n_tokens, kTokensPerTask), [&](int64_t task, int) {
-      const int64_t end = std::min(sequence.n_tokens, (task + 1) * kTokensPerTask);
-      for (int64_t token = task * kTokensPerTask; token < end; ++token) {
-        StoreToken(args, sequence, token, const_cast<float*>(qkv) + (sequence.row + token) * width, queries);
+    const int64_t first = std::max(sequence.row, block.first);
+    const int64_t end = std::min(sequence.row + sequence.n_tokens, block.first + block.count);
+    pool_.ParallelFor(CeilDiv(std::max<int64_t>(end - first, 0), kTokensPerTask), [&](int64_t task, int) {
+      const int64_t task_end = std::min(end, first + (task + 1) * kTokensPerTask);
+      for (int64_t row = first + task * kTokensPerTask; row < task_end; ++row) {
+        StoreToken(args, sequence, row - sequence.row, qkv + (row - block.first) * width, queries);
       }
     });
   }

@@ -57,6 +57,16 @@ void ForRows(ThreadPool& pool, int64_t rows, const Fn& fn) {
   });
 }
 
+// Rows of a block: enough to use a weight panel well while it is in L1, few enough that a block of 3,072 columns, its
+// inputs and a panel stay in an L2 of 1 MiB.
+constexpr int64_t kBlockRows = 48;
+// Fewer rows a thread do not pay for reading all weights by each of them.
+constexpr int64_t kMinThreadRows = 24;
+// Blocks are cut at multiples of this, the tile of INT8 rows.
+constexpr int64_t kRowUnit = 6;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 int64_t GroupsOf(int64_t width) { return (width + kGroup - 1) / kGroup; }
 
 }  // namespace
@@ -72,6 +82,26 @@ CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_posi
   const int64_t max_chunks = (max_positions + kChunkPositions - 1) / kChunkPositions;
   // A step is split by chunk only while it has fewer than 4 tiles a thread; see Attention.
   partials_.resize(static_cast<size_t>(4 * threads * max_chunks * kMaxTileRows * (2 + padded_head_dim)));
+}
+
+int64_t CpuBackend::block_rows() const { return kBlockRows; }
+
+// With many rows each thread takes blocks through all ops of a run, so that what they hand on stays in its L2 and the
+// threads meet once, at the end. With few, a block's ops share their columns among the threads.
+void CpuBackend::ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) {
+  if (rows < kMinThreadRows * threads()) {
+    for (int64_t first = 0; first < rows; first += kBlockRows)
+      fn({first, std::min(kBlockRows, rows - first), 0});
+    return;
+  }
+  // As many blocks for each thread, of sizes that differ by one unit.
+  const int64_t units = CeilDiv(rows, kRowUnit);
+  const int64_t blocks = CeilDiv(CeilDiv(units, kBlockRows / kRowUnit), threads()) * threads();
+  pool_.ParallelFor(blocks, [&](int64_t block, int thread) {
+    const int64_t first = units * block / blocks * kRowUnit;
+    const int64_t end = std::min(rows, units * (block + 1) / blocks * kRowUnit);
+    if (first < end) fn({first, end - first, thread});
+  });
 }
 
 void CpuBackend::Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) {
@@ -132,11 +162,18 @@ void CpuBackend::Prepare(float* x, int64_t rows, bool rotated, Activations* out)
   ForRows(pool_, rows, [&](int64_t row) { QuantizeRow(x + row * out->width, row, !rotated, out); });
 }
 
+CpuBackend::ActivateFn CpuBackend::Activate(ActivationKind kind) const {
+  switch (kind) {
+    case ActivationKind::kSilu: return kernels_.silu;
+    case ActivationKind::kGeluTanh: return kernels_.gelu_tanh;
+    case ActivationKind::kGeluErf: return kernels_.gelu_erf;
+  }
+  return kernels_.silu;
+}
+
 void CpuBackend::Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
                             Activations* out) {
-  const auto activate = kind == ActivationKind::kSilu       ? kernels_.silu
-                        : kind == ActivationKind::kGeluTanh ? kernels_.gelu_tanh
-                                                            : kernels_.gelu_erf;
+  const auto activate = Activate(kind);
   const int64_t width = out->width;
   if (out->dtype == Dtype::kF32) out->f32 = scratch;
   ForRows(pool_, rows, [&](int64_t row) {

@@ -17,6 +17,8 @@ class CpuBackend final : public Backend {
   std::string kernels() const override { return kernels_.name; }
   int threads() const override { return pool_.size(); }
   int64_t quantized_bytes() const override { return kernels_.quantized_bytes; }
+  int64_t block_rows() const override;
+  void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override;
 
   int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const override;
   int64_t PackedScaleBytes(Dtype dtype, int64_t n, int64_t k) const override;
@@ -30,17 +32,25 @@ class CpuBackend final : public Backend {
               bool accumulate) override;
   void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
                   Activations* out) override;
-  void StoreKv(const AttentionArgs& args, const float* qkv, Queries* queries) override;
+  void LinearActivation(const LinearWeight& weight, ActivationKind kind, const Activations& x, int64_t rows,
+                        float* wide, float* scratch, Activations* out) override;
+  void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv, Queries* queries) override;
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override;
   void RotateBlocks(float* x, int64_t rows, int64_t width, int block) override;
   void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
                  LogitsSummary* summaries) override;
 
  private:
+  using ActivateFn = void (*)(const float* gate, const float* up, int64_t n, float* out);
+  ActivateFn Activate(ActivationKind kind) const;
+  struct PanelRun;  // see cpu_linear.cc
+  void LinearPanels(const LinearWeight& weight, const Activations& x, const PanelRun& run) const;
+  void ActivateGroup(ActivationKind kind, bool gated, const float* part, int64_t rows, int64_t first_row,
+                     int64_t group, Activations* out) const;
   struct Tile;  // query rows that share a kv head and a pass over its cache; see cpu_attention.cc
   void QuantizeRow(const float* x, int64_t row, bool rotate, Activations* out) const;
-  void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token, float* qkv_row,
-                  Queries* queries) const;
+  void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,
+                  const float* qkv_row, Queries* queries) const;
   Tile TileAt(const AttentionArgs& args, int64_t index) const;
   void ChunkOfTile(const AttentionArgs& args, const Queries& queries, const Tile& tile, int64_t chunk,
                    float* max, float* sum, float* acc) const;

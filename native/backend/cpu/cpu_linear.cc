@@ -54,13 +54,59 @@ void CpuBackend::PackRows(const LinearWeight& weight, int64_t first, int64_t n_r
   });
 }
 
+// Panels [first, end) of a weight and rows [row, row + rows) of its input; column 0 of `out` is that of panel `first`,
+// its row 0 is `row`.
+struct CpuBackend::PanelRun {
+  int64_t first, end;
+  int64_t row, rows;
+  float* out;
+  int64_t ld_out;
+  bool accumulate;
+};
+
+void CpuBackend::LinearPanels(const LinearWeight& weight, const Activations& x, const PanelRun& run) const {
+  const int64_t panel_bytes = PanelBytes(weight.dtype, weight.k);
+  const int64_t groups = CeilDiv(weight.k, kGroup);
+  for (int64_t panel = run.first; panel < run.end; ++panel) {
+    const int64_t column = panel * kPanelColumns;
+    const uint8_t* packed = static_cast<const uint8_t*>(weight.panels) + panel * panel_bytes;
+    const Epilogue epilogue = {
+        .out = run.out + (panel - run.first) * kPanelColumns,
+        .ld_out = run.ld_out,
+        .bias = weight.bias == nullptr ? nullptr : weight.bias + column,
+        .n_valid = static_cast<int>(std::min<int64_t>(kPanelColumns, weight.n - column)),
+        .accumulate = run.accumulate,
+    };
+    if (weight.dtype == Dtype::kF32) {
+      kernels_.linear_f32({.x = x.f32 + run.row * weight.k,
+                           .ld_x = weight.k,
+                           .rows = run.rows,
+                           .k = weight.k,
+                           .panel = reinterpret_cast<const float*>(packed),
+                           .epilogue = epilogue});
+    } else {
+      const int64_t row_bytes = groups * kGroup * kernels_.quantized_bytes;
+      const QuantizedRows input = {
+          .values = static_cast<uint8_t*>(x.values) + run.row * row_bytes,
+          .scales = x.scales + run.row * groups,
+          .start = x.start + run.row * groups,
+          .groups = groups,
+      };
+      kernels_.linear_s8({.x = input,
+                          .rows = run.rows,
+                          .panel = reinterpret_cast<const Int8Block*>(packed),
+                          .epilogue = epilogue});
+    }
+  }
+}
+
 void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out,
                         int64_t ld_out, bool accumulate) {
   const int64_t n_panels = CeilDiv(weight.n, kPanelColumns);
   const int64_t panel_bytes = PanelBytes(weight.dtype, weight.k);
-  const int64_t groups = CeilDiv(weight.k, kGroup);
-  const int64_t row_bytes =
-      weight.dtype == Dtype::kF32 ? weight.k * 4 : groups * kGroup * kernels_.quantized_bytes;
+  const int64_t row_bytes = weight.dtype == Dtype::kF32
+                                ? weight.k * 4
+                                : CeilDiv(weight.k, kGroup) * kGroup * kernels_.quantized_bytes;
   // At least four runs a thread, so that an interrupted core does not hold up the other; at most what L2 keeps.
   int64_t run = std::max<int64_t>(1, n_panels / (4 * threads()));
   if (rows > 1) run = std::min(run, std::max<int64_t>(1, kPanelRunBytes / panel_bytes));
@@ -70,38 +116,74 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
       std::max<int64_t>(12, kRowBlockBytes / row_bytes / 12 * 12);  // 12: a multiple of every tile
 
   pool_.ParallelFor(CeilDiv(n_panels, run), [&](int64_t task, int) {
-    const int64_t end = std::min(n_panels, (task + 1) * run);
+    const int64_t first = task * run, end = std::min(n_panels, first + run);
     for (int64_t row = 0; row < rows; row += block) {
-      const int64_t count = std::min(block, rows - row);
-      for (int64_t panel = task * run; panel < end; ++panel) {
-        const int64_t column = panel * kPanelColumns;
-        const uint8_t* packed = static_cast<const uint8_t*>(weight.panels) + panel * panel_bytes;
-        const Epilogue epilogue = {
-            .out = out + row * ld_out + column,
-            .ld_out = ld_out,
-            .bias = weight.bias == nullptr ? nullptr : weight.bias + column,
-            .n_valid = static_cast<int>(std::min<int64_t>(kPanelColumns, weight.n - column)),
-            .accumulate = accumulate,
-        };
-        if (weight.dtype == Dtype::kF32) {
-          kernels_.linear_f32({.x = x.f32 + row * weight.k,
-                               .ld_x = weight.k,
-                               .rows = count,
-                               .k = weight.k,
-                               .panel = reinterpret_cast<const float*>(packed),
-                               .epilogue = epilogue});
-        } else {
-          const QuantizedRows input = {
-              .values = static_cast<uint8_t*>(x.values) + row * row_bytes,
-              .scales = x.scales + row * groups,
-              .start = x.start + row * groups,
-              .groups = groups,
-          };
-          kernels_.linear_s8({.x = input,
-                              .rows = count,
-                              .panel = reinterpret_cast<const Int8Block*>(packed),
-                              .epilogue = epilogue});
+      LinearPanels(weight, x,
+                   {.first = first,
+                    .end = end,
+                    .row = row,
+                    .rows = std::min(block, rows - row),
+                    .out = out + row * ld_out + first * kPanelColumns,
+                    .ld_out = ld_out,
+                    .accumulate = accumulate});
+    }
+  });
+}
+
+// `part` [rows, gated ? 2 * kGroup : kGroup]: gate and up of one group of the activation's columns.
+void CpuBackend::ActivateGroup(ActivationKind kind, bool gated, const float* part, int64_t rows,
+                               int64_t first_row, int64_t group, Activations* out) const {
+  const auto activate = Activate(kind);
+  const int64_t groups = out->width / kGroup;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* gate = gated ? part + r * 2 * kGroup : nullptr;
+    const float* up = gated ? gate + kGroup : part + r * kGroup;
+    const int64_t row = first_row + r;
+    if (out->dtype == Dtype::kF32) {
+      activate(gate, up, kGroup, out->f32 + row * out->width + group * kGroup);
+      continue;
+    }
+    float activated[kGroup];
+    activate(gate, up, kGroup, activated);
+    const int64_t index = row * groups + group;
+    uint8_t* values = static_cast<uint8_t*>(out->values) + index * kGroup * kernels_.quantized_bytes;
+    kernels_.quantize_row(activated, kGroup, true, values, out->scales + index, out->start + index);
+  }
+}
+
+// A group of 64 columns at a time: gate and up of a block of rows stay in L1 until they are activated and quantized.
+void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kind, const Activations& x,
+                                  int64_t rows, float* wide, float* scratch, Activations* out) {
+  const int64_t width = out->width;
+  const bool gated = weight.n == 2 * width;
+  if (width % kGroup != 0) {  // gate and up share a panel, or a group is padded
+    Linear(weight, x, rows, wide, weight.n, false);
+    Activation(kind, gated, wide, rows, scratch, out);
+    return;
+  }
+  if (out->dtype == Dtype::kF32) out->f32 = scratch;
+  constexpr int64_t kGroupPanels = kGroup / kPanelColumns;
+  constexpr int64_t kPartRows = 48;
+  const int64_t groups = width / kGroup;
+  const int64_t run = std::max<int64_t>(1, groups / (4 * threads()));
+  const int64_t columns = gated ? 2 * kGroup : kGroup;
+  pool_.ParallelFor(CeilDiv(groups, run), [&](int64_t task, int) {
+    alignas(64) float part[kPartRows * 2 * kGroup];
+    for (int64_t group = task * run; group < std::min(groups, (task + 1) * run); ++group) {
+      for (int64_t row = 0; row < rows; row += kPartRows) {
+        const int64_t count = std::min(kPartRows, rows - row);
+        for (int64_t half = 0; half < (gated ? 2 : 1); ++half) {
+          const int64_t first = half * (width / kPanelColumns) + group * kGroupPanels;
+          LinearPanels(weight, x,
+                       {.first = first,
+                        .end = first + kGroupPanels,
+                        .row = row,
+                        .rows = count,
+                        .out = part + half * kGroup,
+                        .ld_out = columns,
+                        .accumulate = false});
         }
+        ActivateGroup(kind, gated, part, count, row, group, out);
       }
     }
   });

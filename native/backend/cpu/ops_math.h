@@ -1,4 +1,4 @@
-// exp, erf and fixed-order reductions over F32, the sixteen lanes of a simd_<isa>.h. Included by each kernels_<isa>.cc
+// exp, erf and partial vectors over F32, the sixteen lanes of a simd_<isa>.h. Included by each kernels_<isa>.cc
 // inside its own namespace, so no copy compiled for one ISA can be linked into another's.
 #pragma once
 
@@ -45,24 +45,6 @@ inline F32 Erf(F32 z) {
   q = Fma(q, t, Set1(2.829034315e-01f));
   const F32 tail = Sub(Set1(1.0f), Mul(Exp(Sub(Zero(), u)), Mul(t, q)));
   return CopySign(SelectLess(a, Set1(1.0f), Mul(a, p), tail), z);
-}
-
-// Lanes i and i + 8, then i and i + 4, 2, 1: the same tree on every ISA.
-inline float Sum(F32 a) {
-  float v[16];
-  Store(v, a);
-  for (int half = 8; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) v[i] = v[i] + v[i + half];
-  }
-  return v[0];
-}
-
-inline float MaxLane(F32 a) {
-  float v[16];
-  Store(v, a);
-  float best = v[0];
-  for (int i = 1; i < 16; ++i) best = v[i] > best ? v[i] : best;
-  return best;
 }
 
 // The first n lanes of memory, the others `fill`.

@@ -5,12 +5,21 @@
 #include "backend/cpu/ops_math.h"
 
 void RmsNorm(const float* x, const float* weight, int64_t n, float eps, float* out) {
-  F32 squares = Zero();
-  for (int64_t i = 0; i < n; i += 16) {
-    const F32 v = LoadFirst(x + i, n - i, 0.0f);
-    squares = Fma(v, v, squares);
+  // Four sums: one would wait a fused add's latency for each vector.
+  F32 squares[4] = {Zero(), Zero(), Zero(), Zero()};
+  int64_t done = 0;
+  for (; done + 64 <= n; done += 64) {
+    for (int j = 0; j < 4; ++j) {
+      const F32 v = Load(x + done + 16 * j);
+      squares[j] = Fma(v, v, squares[j]);
+    }
   }
-  const float mean = Sum(squares) / static_cast<float>(n);
+  for (int j = 0; done < n; done += 16, ++j) {
+    const F32 v = LoadFirst(x + done, n - done, 0.0f);
+    squares[j] = Fma(v, v, squares[j]);
+  }
+  const F32 total = Add(Add(squares[0], squares[1]), Add(squares[2], squares[3]));
+  const float mean = Sum(total) / static_cast<float>(n);
   const F32 scale = Set1(1.0f / __builtin_sqrtf(mean + eps));
   for (int64_t i = 0; i < n; i += 16) {
     const F32 v = Mul(LoadFirst(x + i, n - i, 0.0f), scale);
@@ -39,15 +48,23 @@ void LayerNorm(const float* x, const float* weight, const float* bias, int64_t n
   }
 }
 
-// Orthonormal Hadamard transform of 64 values: strides 1, 2, 4, 8 inside a vector, 16 and 32 across, then 1 / 8.
-inline void Rotate64(F32 (&v)[4]) {
-  for (F32& x : v) x = Butterfly<8>(Butterfly<4>(Butterfly<2>(Butterfly<1>(x))));
+// Hadamard transform of 64 values: strides 1, 2, 4, 8 inside a vector, 16 and 32 across. Times kRotationNorm, a power
+// of two and so exact wherever it is applied, it is orthonormal.
+constexpr float kRotationNorm = 0.125f;
+inline void RotateSums64(F32 (&v)[4]) {
+  for (F32& x : v) x = Butterfly<1>(x);
+  for (F32& x : v) x = Butterfly<2>(x);
+  for (F32& x : v) x = Butterfly<4>(x);
+  for (F32& x : v) x = Butterfly<8>(x);
   const F32 a = Add(v[0], v[1]), b = Sub(v[0], v[1]), c = Add(v[2], v[3]), d = Sub(v[2], v[3]);
-  const F32 norm = Set1(0.125f);
-  v[0] = Mul(Add(a, c), norm);
-  v[1] = Mul(Add(b, d), norm);
-  v[2] = Mul(Sub(a, c), norm);
-  v[3] = Mul(Sub(b, d), norm);
+  v[0] = Add(a, c);
+  v[1] = Add(b, d);
+  v[2] = Sub(a, c);
+  v[3] = Sub(b, d);
+}
+inline void Rotate64(F32 (&v)[4]) {
+  RotateSums64(v);
+  for (F32& x : v) x = Mul(x, Set1(kRotationNorm));
 }
 
 void RotateBlocks(float* x, int64_t n, int block) {
@@ -82,6 +99,9 @@ inline QuantScale ScaleOf(float amax) {
   return {amax / 127.0f, inverse <= 3.4028234e38f ? inverse : 0.0f};
 }
 
+// round(x * inverse) for |x| * inverse < 127.5. The bound is for NaN, which converts to the smallest integer.
+inline I32 Quantize(F32 x, F32 inverse) { return MaxInt(Round(Mul(x, inverse)), SetInt(-127)); }
+
 void QuantizeRow(const float* x, int64_t n, bool rotate, void* values, float* scales, int32_t* start) {
   Quantized* out = static_cast<Quantized*>(values);
   for (int64_t base = 0; base < n; base += kGroup, out += kGroup) {
@@ -90,18 +110,18 @@ void QuantizeRow(const float* x, int64_t n, bool rotate, void* values, float* sc
       const int64_t left = n - base - 16 * i;
       v[i] = left > 0 ? LoadFirst(x + base + 16 * i, left, 0.0f) : Zero();
     }
-    if (rotate) Rotate64(v);
+    if (rotate) RotateSums64(v);
+    const float norm = rotate ? kRotationNorm : 1.0f;
     const F32 largest = Max(Max(Abs(v[0]), Abs(v[1])), Max(Abs(v[2]), Abs(v[3])));
-    const QuantScale s = ScaleOf(MaxLane(largest));
-    const F32 inverse = Set1(s.inverse);
-    int32_t sum = 0;
+    const QuantScale s = ScaleOf(MaxLane(largest) * norm);
+    const F32 inverse = Set1(s.inverse * norm);
+    I32 q[4];
     for (int i = 0; i < 4; ++i) {
-      const I32 q = ClampQuantized(Round(Mul(v[i], inverse)));
-      StoreQuantized(out + 16 * i, q);
-      sum += SumInt(q);
+      q[i] = Quantize(v[i], inverse);
+      StoreQuantized(out + 16 * i, q[i]);
     }
     *scales++ = s.scale;
-    *start++ = -kWeightOffset * sum;
+    *start++ = -kWeightOffset * SumInt(AddInt(AddInt(q[0], q[1]), AddInt(q[2], q[3])));
   }
 }
 
@@ -127,7 +147,8 @@ void PackPanelS8(const float* weights, int64_t n_rows, int64_t k, Int8Block* pan
       const float scale = HalfValue(panel->scales[row]);
       const F32 inverse = Set1(scale > 0.0f ? 1.0f / scale : 0.0f);
       int8_t q[kGroup];
-      for (int i = 0; i < 4; ++i) StoreS8(q + 16 * i, ClampQuantized(Round(Mul(v[i], inverse))));
+      // The rounded scale may be too small by a little, a subnormal one by more.
+      for (int i = 0; i < 4; ++i) StoreS8(q + 16 * i, MinInt(Quantize(v[i], inverse), SetInt(127)));
       for (int i = 0; i < kGroup; ++i) {
         panel->weights[i / 4][row][i % 4] = static_cast<uint8_t>(q[i] + kWeightOffset);
       }
@@ -142,7 +163,7 @@ inline int32_t QuantizeHeadTo(const float* x, int64_t n, float* scale, const Sto
   const QuantScale s = ScaleOf(MaxLane(largest));
   int32_t sum = 0;
   for (int64_t i = 0; i < n; i += 16) {
-    const I32 q = ClampQuantized(Round(Mul(Load(x + i), Set1(s.inverse))));
+    const I32 q = Quantize(Load(x + i), Set1(s.inverse));
     store(i, q);
     sum += SumInt(q);
   }
@@ -170,9 +191,9 @@ inline void Activate(const float* gate, const float* up, int64_t n, float* out, 
 }
 
 // x / (1 + exp(-x))
-inline F32 SiluOf(F32 x) { return Div(x, Add(Set1(1.0f), Exp(Sub(Zero(), x)))); }
-
-void Silu(const float* gate, const float* up, int64_t n, float* out) { Activate(gate, up, n, out, SiluOf); }
+void Silu(const float* gate, const float* up, int64_t n, float* out) {
+  Activate(gate, up, n, out, [](F32 x) { return Div(x, Add(Set1(1.0f), Exp(Sub(Zero(), x)))); });
+}
 
 // 0.5 x (1 + tanh(u)) = x / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) (Hendrycks and Gimpel, 2016)
 void GeluTanh(const float* gate, const float* up, int64_t n, float* out) {

@@ -70,6 +70,8 @@ inline F32 Pow2(I32 n) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.lo, bias), 23)),
           _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.hi, bias), 23))};
 }
+// Lanes that differ by kStride: their sum in the lower one, lower - upper in the upper one. A fused multiply by 1 or -1
+// rounds as the addition or subtraction alone would.
 template <int kStride>
 inline __m256 Butterfly8(__m256 a) {
   __m256 other;
@@ -80,8 +82,10 @@ inline __m256 Butterfly8(__m256 a) {
   } else {
     other = _mm256_permute2f128_ps(a, a, 0x01);
   }
-  constexpr int kUpper = kStride == 1 ? 0xaa : (kStride == 2 ? 0xcc : 0xf0);
-  return _mm256_blend_ps(_mm256_add_ps(a, other), _mm256_sub_ps(other, a), kUpper);
+  constexpr auto kSign = [](int lane) { return (lane & kStride) != 0 ? -1.0f : 1.0f; };
+  const __m256 sign =
+      _mm256_setr_ps(kSign(0), kSign(1), kSign(2), kSign(3), kSign(4), kSign(5), kSign(6), kSign(7));
+  return _mm256_fmadd_ps(a, sign, other);
 }
 template <int kStride>
 inline F32 Butterfly(F32 a) {
@@ -91,17 +95,29 @@ inline F32 Butterfly(F32 a) {
     return {Butterfly8<kStride>(a.lo), Butterfly8<kStride>(a.hi)};
   }
 }
-inline I32 ClampQuantized(I32 a) {
-  const __m256i high = _mm256_set1_epi32(127), low = _mm256_set1_epi32(-127);
-  return {_mm256_max_epi32(_mm256_min_epi32(a.lo, high), low),
-          _mm256_max_epi32(_mm256_min_epi32(a.hi, high), low)};
-}
+inline I32 MaxInt(I32 a, I32 b) { return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
+inline I32 MinInt(I32 a, I32 b) { return {_mm256_min_epi32(a.lo, b.lo), _mm256_min_epi32(a.hi, b.hi)}; }
+inline I32 SetInt(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 inline __m256i PackS16(I32 a) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8); }
 inline void StoreS8(int8_t* p, I32 a) {
   const __m256i words = PackS16(a);
   const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
+// Lanes i and i + 8, then i and i + 4, 2, 1: the same tree on every ISA.
+inline float Sum(F32 a) {
+  const __m256 eight = _mm256_add_ps(a.lo, a.hi);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline float MaxLane(F32 a) {
+  const __m256 eight = _mm256_max_ps(a.lo, a.hi);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+inline I32 AddInt(I32 a, I32 b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
 inline int32_t SumInt(I32 a) {
   const __m256i eight = _mm256_add_epi32(a.lo, a.hi);
   const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));

@@ -44,31 +44,46 @@ inline F32 FromInt(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline F32 Pow2(I32 n) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))};
 }
+// Lanes that differ by kStride: their sum in the lower one, lower - upper in the upper one. A fused multiply by 1 or -1
+// rounds as the addition or subtraction alone would.
 template <int kStride>
 inline F32 Butterfly(F32 a) {
   __m512 other;
-  __mmask16 upper;
   if constexpr (kStride == 1) {
     other = _mm512_permute_ps(a.v, 0xb1);
-    upper = 0xaaaa;
   } else if constexpr (kStride == 2) {
     other = _mm512_permute_ps(a.v, 0x4e);
-    upper = 0xcccc;
   } else if constexpr (kStride == 4) {
     other = _mm512_shuffle_f32x4(a.v, a.v, 0xb1);
-    upper = 0xf0f0;
   } else {
     other = _mm512_shuffle_f32x4(a.v, a.v, 0x4e);
-    upper = 0xff00;
   }
-  return {_mm512_mask_sub_ps(_mm512_add_ps(a.v, other), upper, other, a.v)};
+  constexpr auto kSign = [](int lane) { return (lane & kStride) != 0 ? -1.0f : 1.0f; };
+  const __m512 sign =
+      _mm512_setr_ps(kSign(0), kSign(1), kSign(2), kSign(3), kSign(4), kSign(5), kSign(6), kSign(7), kSign(8),
+                     kSign(9), kSign(10), kSign(11), kSign(12), kSign(13), kSign(14), kSign(15));
+  return {_mm512_fmadd_ps(a.v, sign, other)};
 }
-inline I32 ClampQuantized(I32 a) {
-  return {_mm512_max_epi32(_mm512_min_epi32(a.v, _mm512_set1_epi32(127)), _mm512_set1_epi32(-127))};
-}
+inline I32 MaxInt(I32 a, I32 b) { return {_mm512_max_epi32(a.v, b.v)}; }
+inline I32 MinInt(I32 a, I32 b) { return {_mm512_min_epi32(a.v, b.v)}; }
+inline I32 SetInt(int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline void StoreS8(int8_t* p, I32 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
+// Lanes i and i + 8, then i and i + 4, 2, 1: the same tree on every ISA.
+inline float Sum(F32 a) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline float MaxLane(F32 a) {
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+inline I32 AddInt(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline int32_t SumInt(I32 a) { return _mm512_reduce_add_epi32(a.v); }
 
 constexpr int kF32TileVectors = 2;

@@ -108,18 +108,43 @@ inline F32 Butterfly(F32 a) {
   });
 }
 inline void StoreQuantized(Quantized* p, I32 a) {
-  for (int i = 0; i < 16; ++i)
-    p[i] = static_cast<int8_t>(a.v[i] < -127 ? -127 : (a.v[i] > 127 ? 127 : a.v[i]));
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(a.v[i]);
 }
 inline void StoreS8(int8_t* p, I32 a) { StoreQuantized(p, a); }
+// Lanes i and i + 8, then i and i + 4, 2, 1: the same tree on every ISA.
+inline float Sum(F32 a) {
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) a.v[i] = a.v[i] + a.v[i + half];
+  }
+  return a.v[0];
+}
+inline float MaxLane(F32 a) {
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) a.v[i] = a.v[i] > a.v[i + half] ? a.v[i] : a.v[i + half];
+  }
+  return a.v[0];
+}
+inline I32 AddInt(I32 a, I32 b) {
+  for (int i = 0; i < 16; ++i) a.v[i] += b.v[i];
+  return a;
+}
 inline int32_t SumInt(I32 a) {
   int32_t sum = 0;
   for (int i = 0; i < 16; ++i) sum += a.v[i];
   return sum;
 }
-inline I32 ClampQuantized(I32 a) {
-  for (int i = 0; i < 16; ++i) a.v[i] = a.v[i] < -127 ? -127 : (a.v[i] > 127 ? 127 : a.v[i]);
+inline I32 MaxInt(I32 a, I32 b) {
+  for (int i = 0; i < 16; ++i) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
   return a;
+}
+inline I32 MinInt(I32 a, I32 b) {
+  for (int i = 0; i < 16; ++i) a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
+  return a;
+}
+inline I32 SetInt(int32_t x) {
+  I32 out;
+  for (int32_t& v : out.v) v = x;
+  return out;
 }
 
 // 16 columns x 4 k of unsigned weights times 4 signed activations, added to 16 int32.

@@ -1,0 +1,78 @@
+#include "model/step_scratch.h"
+
+#include <algorithm>
+
+namespace kvasir {
+
+namespace {
+
+constexpr int64_t kGroupValues = 64;  // activations are quantized in groups of 64; widths are padded to it
+
+template <typename T>
+T* TakeValues(Arena& arena, int64_t count) {
+  return arena.TakeArray<T>(static_cast<size_t>(count));
+}
+
+Activations TakeActivations(Arena& arena, Dtype dtype, int64_t rows, int64_t width, int64_t quantized_bytes) {
+  Activations out;
+  out.dtype = dtype;
+  out.width = width;
+  if (dtype != Dtype::kInt8) return out;
+  const int64_t groups = (width + kGroupValues - 1) / kGroupValues;
+  out.values = TakeValues<uint8_t>(arena, rows * groups * kGroupValues * quantized_bytes);
+  out.scales = TakeValues<float>(arena, rows * groups);
+  out.start = TakeValues<int32_t>(arena, rows * groups);
+  return out;
+}
+
+}  // namespace
+
+StepScratch::StepScratch(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape)
+    : arena_(static_cast<size_t>(Bytes(spec, options, shape)), "the activations") {
+  Take(arena_, spec, options, shape);
+}
+
+int64_t StepScratch::Bytes(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape) {
+  Arena counting;
+  StepScratch().Take(counting, spec, options, shape);
+  return static_cast<int64_t>(counting.used());
+}
+
+RowScratch StepScratch::TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows,
+                                 int64_t quantized_bytes) {
+  RowScratch out;
+  out.wide = TakeValues<float>(arena, rows * std::max(spec.qkv_size(), (spec.gated ? 2 : 1) * spec.ffn_size));
+  out.work = TakeValues<float>(arena, rows * spec.ffn_size);
+  out.normed = TakeActivations(arena, dtype, rows, spec.hidden_size, quantized_bytes);
+  out.normed.f32 = TakeValues<float>(arena, rows * spec.hidden_size);
+  out.o_input = TakeActivations(arena, dtype, rows, spec.n_heads * spec.head_dim, quantized_bytes);
+  out.down_input = TakeActivations(arena, dtype, rows, spec.ffn_size, quantized_bytes);
+  return out;
+}
+
+void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& options,
+                       const ScratchShape& shape) {
+  x = TakeValues<float>(arena, shape.tokens * spec.hidden_size);
+  attended = TakeValues<float>(arena, shape.tokens * spec.n_heads * spec.head_dim);
+  gathered = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
+  logits = TakeValues<float>(arena, shape.logit_rows * spec.vocab_size);
+  final_normed =
+      TakeActivations(arena, options.dtype, shape.logit_rows, spec.hidden_size, shape.quantized_bytes);
+  final_normed.f32 = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
+  const int64_t query_rows = shape.tokens * spec.n_heads;
+  const int64_t query_values = query_rows * spec.padded_head_dim();
+  queries.dtype = options.kv_dtype;
+  if (options.kv_dtype == Dtype::kF32) {
+    queries.f32 = TakeValues<float>(arena, query_values);
+  } else {
+    queries.values = TakeValues<uint8_t>(arena, query_values * shape.quantized_bytes);
+    queries.scales = TakeValues<float>(arena, query_rows);
+    queries.start = TakeValues<int32_t>(arena, query_rows);
+  }
+  lanes.clear();
+  for (int64_t lane = 0; lane < shape.lanes; ++lane) {
+    lanes.push_back(TakeRows(arena, spec, options.dtype, shape.block_rows, shape.quantized_bytes));
+  }
+}
+
+}  // namespace kvasir

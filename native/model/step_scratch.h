@@ -1,0 +1,57 @@
+// Working memory of a step, taken once: what spans all of its tokens, and per lane what the rows of one block need (see
+// Backend::ForRowBlocks). A lane's memory is small enough to stay in a core's cache. It computes nothing.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/aligned_buffer.h"
+#include "model/model_spec.h"
+
+namespace kvasir {
+
+// Rows of one block between its ops.
+struct RowScratch {
+  float* wide = nullptr;   // [rows, max(qkv, 2 * ffn)]
+  float* work = nullptr;   // [rows, ffn]
+  Activations normed;      // width hidden
+  Activations o_input;     // width n_heads * head_dim
+  Activations down_input;  // width ffn
+};
+
+struct ScratchShape {
+  int64_t tokens = 0;      // of a step
+  int64_t logit_rows = 0;  // whose logits are computed at a time
+  int64_t lanes = 0;
+  int64_t block_rows = 0;
+  int64_t quantized_bytes = 0;  // size of a quantized activation value
+};
+
+class StepScratch {
+ public:
+  StepScratch() = default;
+  StepScratch(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape);
+
+  static int64_t Bytes(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape);
+  // One block's rows from `arena`.
+  static RowScratch TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows,
+                             int64_t quantized_bytes);
+
+  int64_t bytes() const { return static_cast<int64_t>(arena_.size()); }
+
+  float* x = nullptr;         // [tokens, hidden]: the residual stream
+  float* attended = nullptr;  // [tokens, n_heads * head_dim]
+  float* gathered = nullptr;  // [logit_rows, hidden]
+  float* logits = nullptr;    // [logit_rows, vocab]
+  Activations final_normed;   // [logit_rows], width hidden
+  Queries queries;
+  std::vector<RowScratch> lanes;
+
+ private:
+  void Take(Arena& arena, const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape);
+
+  Arena arena_;
+};
+
+}  // namespace kvasir
