@@ -228,6 +228,36 @@ KV_TEST(transformer_wide_products_split_among_threads) {
   }
 }
 
+class Unread final : public TapSink {
+ public:
+  void Record(const std::string&, const float*, int64_t, int64_t) override {}
+};
+
+// With taps each op runs alone over all rows; without, rows go in blocks and the activation joins the product.
+// FFN widths of whole groups and of a part, few rows (shared columns) and many (blocks a thread).
+KV_TEST(transformer_traced_graph_equals_the_fused_one) {
+  for (const auto& base : {WideHeads, GptLike}) {
+    for (const int64_t ffn : {192, 160}) {
+      ModelKind kind = base();
+      kind.spec.ffn_size = ffn;
+      const RandomContainer container(kind, kWeightSeed);
+      const std::vector<int32_t> tokens = RandomTokens(4, 150, kind.spec.vocab_size);
+      for (const Precision& precision : kPrecisions) {
+        for (const char* isa : FastIsas()) {
+          const Setup setup = {precision.dtype, precision.kv_dtype, isa, 2};
+          const std::unique_ptr<Transformer> t = testing::Load(kind, container, setup);
+          for (const int64_t n : {1, 7, 150}) {
+            const std::vector<int32_t> part(tokens.begin(), tokens.begin() + n);
+            Unread taps;
+            const Rows traced = Forward(*t, BatchOf({{t->cache().Create(), part}}), &taps);
+            KV_EXPECT_EQ(RowDifference(Forward(*t, BatchOf({{t->cache().Create(), part}})), traced), "");
+          }
+        }
+      }
+    }
+  }
+}
+
 // The comparison sees one weight of the last layer and one token of the prompt.
 KV_TEST(transformer_comparison_sees_one_weight_and_one_token) {
   for (const Reference& reference : References()) {
