@@ -243,7 +243,7 @@ KV_TEST(transformer_traced_graph_equals_the_fused_one) {
       const RandomContainer container(kind, kWeightSeed);
       const std::vector<int32_t> tokens = RandomTokens(4, 150, kind.spec.vocab_size);
       for (const Precision& precision : kPrecisions) {
-        for (const char* isa : FastIsas()) {
+        for (const std::string& isa : FastIsas()) {
           const Setup setup = {precision.dtype, precision.kv_dtype, isa, 2};
           const std::unique_ptr<Transformer> t = testing::Load(kind, container, setup);
           for (const int64_t n : {1, 7, 150}) {
