@@ -44,7 +44,7 @@ void PackS8(const AttentionCase& c, int n, Pages* pages) {
       for (size_t d = 0; d < dim; ++d) {
         k[(d / 4 * kSlots + slot) * 4 + d % 4] =
             static_cast<uint8_t>(c.k[position * dim + d] + kWeightOffset);
-        v[slot * dim + d] = static_cast<int8_t>(c.v[position * dim + d]);
+        v[(slot / 2 * dim + d) * 2 + slot % 2] = static_cast<int8_t>(c.v[position * dim + d]);
       }
       k_scales[slot] = c.k_scales[position];
       v_scales[slot] = c.v_scales[position];
@@ -191,16 +191,23 @@ AttentionOracle Oracle(const AttentionCase& c, int row) {
   AttentionOracle oracle;
   oracle.log_sum = max + std::log(sum);
   oracle.log_sum_error = p_error + Gamma(n / 16.0 + 6) + score_error + kUnit * std::abs(max);
+  // INT8: a weight times its V scale is rounded to a 32,767th of the row's largest.
+  double step = 0;
+  for (int i = 0; c.int8 && i < n; ++i) {
+    const double weight = scores[static_cast<size_t>(i)] * c.v_scales[static_cast<size_t>(i)];
+    step = std::max(step, weight / sum / 32767);
+  }
   for (int d = 0; d < c.head_dim; ++d) {
-    double out = 0, magnitude = 0;
+    double out = 0, magnitude = 0, rounding = 0;
     for (int i = 0; i < n; ++i) {
       double value = c.v[static_cast<size_t>(i * c.head_dim + d)];
+      rounding += 0.5001 * step * std::abs(value);
       if (c.int8) value *= c.v_scales[static_cast<size_t>(i)];
       out += scores[static_cast<size_t>(i)] / sum * value;
       magnitude += scores[static_cast<size_t>(i)] / sum * std::abs(value);
     }
     oracle.out.push_back(out);
-    oracle.out_error.push_back(relative * magnitude + 1e-30);
+    oracle.out_error.push_back(relative * magnitude + rounding + 1e-30);
   }
   return oracle;
 }

@@ -89,7 +89,9 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
       std::copy_n(head, width, reinterpret_cast<float*>(v) + slot * width);
     } else {
       float* scales = reinterpret_cast<float*>(page + layout.VScaleOffset(args.layer, h));
-      kernels_.quantize_head_s8(head, width, reinterpret_cast<int8_t*>(v) + slot * width, scales + slot);
+      kernels_.quantize_head_s8(head, width, quantized, scales + slot);
+      int8_t* pairs = reinterpret_cast<int8_t*>(v) + slot / 2 * width * 2 + slot % 2;
+      for (int64_t d = 0; d < width; ++d) pairs[2 * d] = quantized[d];
     }
   }
 }

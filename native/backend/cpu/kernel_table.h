@@ -58,7 +58,7 @@ struct AttentionChunk {
   const float* q_scales;       // [rows]
   const int32_t* q_start;      // [rows]: -128 * sum(q)
   const void* const* k_pages;  // [chunk pages]: f32 [head_dim][64], or u8 [head_dim / 4][64][4] (offset 128)
-  const void* const* v_pages;  // f32 or s8 [64][head_dim]
+  const void* const* v_pages;  // f32 [64][head_dim], or s8 [64 / 2][head_dim][2]
   const float* const* k_scales;  // s8: [chunk pages] of [64]
   const float* const* v_scales;
   const int* n_valid;  // [rows] positions of this chunk that the row attends to, 0..kChunkPositions

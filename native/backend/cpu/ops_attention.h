@@ -6,6 +6,13 @@
 #include "backend/cpu/ops_math.h"
 
 constexpr float kNegativeInfinity = -__builtin_inff();
+constexpr float kWeightSteps = 32767;  // of a quantized attention weight
+
+// The attention weights of a tile's rows in a chunk, times the scales of V: q * scale. Zero from n_valid on.
+struct ChunkWeights {
+  alignas(64) int16_t q[kMaxTileRows][kChunkPositions];
+  float scale[kMaxTileRows];
+};
 
 inline int LargestValid(const AttentionChunk& c) {
   int largest = 0;
@@ -37,24 +44,36 @@ inline void PageScoresF32(const AttentionChunk& c, int row, int page, float (*sc
   }
 }
 
-// The same in INT8: an exact int32 dot product, then float(dot) * (scale_q * scale_k).
+// The dot products of kRows INT8 queries with 16 * kVectors positions of a page, exact. Not inline: GCC 12 would spill
+// the sums among its callers' values.
+template <int kRows, int kVectors>
+[[gnu::noinline]] void PageDots(const Quantized* q, const int32_t* q_start, const uint8_t* k, int head_dim,
+                                I32 (&dots)[kRows][kVectors]) {
+  DotAcc acc[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = DotInit(q_start[r]);
+  }
+  for (int d4 = 0; d4 < head_dim / 4; ++d4) DotStep(acc, k + d4 * kPagePositions * 4, q + d4 * 4, head_dim);
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) dots[r][v] = DotFinish(acc[r][v]);
+  }
+}
+
+// The same in INT8: float(dot) * (scale_q * scale_k).
 template <int kRows>
 inline void PageScoresS8(const AttentionChunk& c, int row, int page, float (*scores)[kChunkPositions]) {
   const uint8_t* k = static_cast<const uint8_t*>(c.k_pages[page]);
   const Quantized* q = static_cast<const Quantized*>(c.q_s8) + row * c.head_dim;
   constexpr int kVectors = kS8TileVectors;
   for (int base = 0; base < kPagePositions; base += 16 * kVectors) {
-    DotAcc acc[kRows][kVectors];
-    for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = DotInit(c.q_start[row + r]);
-    }
-    for (int d4 = 0; d4 < c.head_dim / 4; ++d4) {
-      DotStep(acc, k + (d4 * kPagePositions + base) * 4, q + d4 * 4, c.head_dim);
-    }
+    I32 dots[kRows][kVectors];
+    PageDots(q, c.q_start + row, k + base * 4, c.head_dim, dots);
     for (int v = 0; v < kVectors; ++v) {
       const F32 k_scale = Mul(Load(c.k_scales[page] + base + 16 * v), Set1(c.scale));
       for (int r = 0; r < kRows; ++r) {
-        const F32 s = Mul(FromInt(DotFinish(acc[r][v])), Mul(Set1(c.q_scales[row + r]), k_scale));
+        const F32 s = Mul(FromInt(dots[r][v]), Mul(Set1(c.q_scales[row + r]), k_scale));
         Store(scores[row + r] + page * kPagePositions + base + 16 * v, s);
       }
     }
@@ -78,21 +97,95 @@ inline void ChunkSoftmax(float* scores, int n_valid, int n_padded, float* max, f
   *sum = Sum(total);
 }
 
-inline F32 LoadValue(const float* p) { return Load(p); }
-inline F32 LoadValue(const int8_t* p) { return LoadS8(p); }
+// p [n] and the scales of V to 15-bit integers, q * scale ~ p * v_scale; returns scale. What lies past n_valid stays 0.
+// 256 products of 32,767 by 127 fit an int32: the sums over a chunk are exact, in any order. The error is at most
+// scale / 2 a position, 1 / 65,534 of the row's largest term.
+inline float QuantizeWeights(const AttentionChunk& c, float* p, int n_valid, int n_padded, int16_t* q) {
+  F32 largest = Zero();
+  for (int i = 0; i < n_padded; i += 16) {
+    const F32 v_scale = Load(c.v_scales[i / kPagePositions] + i % kPagePositions);
+    const F32 weight = SelectFirst(n_valid - i, Mul(Load(p + i), v_scale), Zero());
+    largest = Max(weight, largest);
+    Store(p + i, weight);
+  }
+  const float max = MaxLane(largest);
+  const float inverse = kWeightSteps / max;
+  const F32 factor = Set1(inverse <= 3.4028234e38f ? inverse : 0.0f);
+  for (int i = 0; i < n_padded; i += 16) StoreS16(q + i, Round(Mul(Load(p + i), factor)));
+  return max / kWeightSteps;
+}
+
+// sum[r] += q[r][position] * V[position] for n positions of a page (a last odd one pairs with a weight of 0), kRows
+// rows of weights and kVectors * 16 dimensions. Not inline: GCC 12 would spill the sums among its callers' values.
+template <int kRows, int kVectors>
+[[gnu::noinline]] void AddPairsOfPage(const int16_t* q, const int8_t* values, int n, int head_dim,
+                                      I32 (&sum)[kRows][kVectors]) {
+  I32 acc[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = sum[r][v];
+  }
+  for (int position = 0; position < n; position += 2, q += 2, values += 2 * head_dim) {
+    Pairs value[kVectors];
+    for (int v = 0; v < kVectors; ++v) value[v] = LoadPairs(values + 32 * v);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const Pairs weight = SetPair(q + r * kChunkPositions);
+      for (int v = 0; v < kVectors; ++v) AddDotPairs(acc[r][v], weight, value[v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = acc[r][v];
+  }
+}
+
+// acc[row + r] = scale[r] * sum over positions, for kRows rows and kVectors * 16 dimensions from d.
+template <int kRows, int kVectors>
+inline void WeightedPairs(const AttentionChunk& c, int row, int d, int n, const ChunkWeights& w) {
+  I32 sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = SetInt(0);
+  }
+  for (int first = 0; first < n; first += kPagePositions) {
+    const int8_t* values = static_cast<const int8_t*>(c.v_pages[first / kPagePositions]) + 2 * d;
+    AddPairsOfPage(w.q[row] + first, values, n - first < kPagePositions ? n - first : kPagePositions,
+                   c.head_dim, sum);
+  }
+  for (int r = 0; r < kRows; ++r) {
+    if (c.n_valid[row + r] == 0) continue;
+    for (int v = 0; v < kVectors; ++v) {
+      Store(c.acc + (row + r) * c.head_dim + d + 16 * v, Mul(FromInt(sum[r][v]), Set1(w.scale[row + r])));
+    }
+  }
+}
+
+template <int kRows>
+inline void PairsOfRows(const AttentionChunk& c, int row, int n, const ChunkWeights& w) {
+  for (; c.rows - row >= kRows; row += kRows) {
+    int d = 0;
+    for (; d + 16 * kPairVectors <= c.head_dim; d += 16 * kPairVectors) {
+      WeightedPairs<kRows, kPairVectors>(c, row, d, n, w);
+    }
+    for (; d < c.head_dim; d += 16) WeightedPairs<kRows, 1>(c, row, d, n, w);
+  }
+  if constexpr (kRows > 1) {
+    if (row < c.rows) PairsOfRows<kRows - 1>(c, row, n, w);
+  }
+}
 
 // acc[r] += p[r][position] * V[position] for kRows rows and kVectors * 16 dimensions, positions ascending.
-template <typename Value, int kRows, int kVectors>
+template <int kRows, int kVectors>
 inline void WeightedValues(const AttentionChunk& c, int row, int d, int n, float (*p)[kChunkPositions]) {
   F32 acc[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) acc[r][v] = Zero();
   }
   for (int position = 0; position < n; ++position) {
-    const Value* values = static_cast<const Value*>(c.v_pages[position / kPagePositions]) +
+    const float* values = static_cast<const float*>(c.v_pages[position / kPagePositions]) +
                           (position % kPagePositions) * c.head_dim + d;
     F32 value[kVectors];
-    for (int v = 0; v < kVectors; ++v) value[v] = LoadValue(values + 16 * v);
+    for (int v = 0; v < kVectors; ++v) value[v] = Load(values + 16 * v);
     for (int r = 0; r < kRows; ++r) {
       const F32 weight = Set1(p[row + r][position]);
       for (int v = 0; v < kVectors; ++v) acc[r][v] = Fma(weight, value[v], acc[r][v]);
@@ -104,16 +197,16 @@ inline void WeightedValues(const AttentionChunk& c, int row, int d, int n, float
   }
 }
 
-template <typename Value, int kRows>
+template <int kRows>
 inline void ValuesOfRows(const AttentionChunk& c, int row, int n, float (*p)[kChunkPositions]) {
   if (c.rows - row >= kRows) {
     int d = 0;
-    for (; d + 32 <= c.head_dim; d += 32) WeightedValues<Value, kRows, 2>(c, row, d, n, p);
-    for (; d < c.head_dim; d += 16) WeightedValues<Value, kRows, 1>(c, row, d, n, p);
+    for (; d + 32 <= c.head_dim; d += 32) WeightedValues<kRows, 2>(c, row, d, n, p);
+    for (; d < c.head_dim; d += 16) WeightedValues<kRows, 1>(c, row, d, n, p);
     row += kRows;
-    if (row < c.rows) ValuesOfRows<Value, kRows>(c, row, n, p);
+    if (row < c.rows) ValuesOfRows<kRows>(c, row, n, p);
   } else if constexpr (kRows > 1) {
-    ValuesOfRows<Value, kRows - 1>(c, row, n, p);
+    ValuesOfRows<kRows - 1>(c, row, n, p);
   }
 }
 
@@ -136,11 +229,12 @@ inline void ScoresOfRows(const AttentionChunk& c, int row, int n_pages, float (*
 template <bool kInt8>
 inline void ChunkOfTile(const AttentionChunk& c) {
   alignas(64) float scores[kMaxTileRows][kChunkPositions];
+  ChunkWeights weights;
   const int n = LargestValid(c);
   if (n == 0) return;
   const int n_pages = (n + kPagePositions - 1) / kPagePositions;
   const int n_padded = (n + 15) / 16 * 16;
-  ScoresOfRows<kInt8, kScoreRows>(c, 0, n_pages, scores);
+  ScoresOfRows<kInt8, kInt8 ? kScoreRows : kAttentionRows>(c, 0, n_pages, scores);
   for (int r = 0; r < c.rows; ++r) {
     if (c.trace != nullptr) {
       for (int i = 0; i < c.n_valid[r]; ++i) c.trace[r * kChunkPositions + i] = scores[r][i];
@@ -150,17 +244,13 @@ inline void ChunkOfTile(const AttentionChunk& c) {
     if (c.n_valid[r] == 0) continue;
     c.max[r] = max;
     c.sum[r] = sum;
-    if constexpr (kInt8) {
-      for (int i = 0; i < n_padded; i += 16) {
-        const F32 v_scale = Load(c.v_scales[i / kPagePositions] + i % kPagePositions);
-        Store(scores[r] + i, SelectFirst(c.n_valid[r] - i, Mul(Load(scores[r] + i), v_scale), Zero()));
-      }
-    }
+    if constexpr (kInt8)
+      weights.scale[r] = QuantizeWeights(c, scores[r], c.n_valid[r], n_padded, weights.q[r]);
   }
   if constexpr (kInt8) {
-    ValuesOfRows<int8_t, kAttentionRows>(c, 0, n, scores);
+    PairsOfRows<kPairRows>(c, 0, n, weights);
   } else {
-    ValuesOfRows<float, kAttentionRows>(c, 0, n, scores);
+    ValuesOfRows<kAttentionRows>(c, 0, n, scores);
   }
 }
 

@@ -29,11 +29,6 @@ inline F32 LoadHalf(const uint16_t* p) {
 }
 inline uint16_t HalfBits(float x) { return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT); }
 inline float HalfValue(uint16_t bits) { return _cvtsh_ss(bits); }
-inline F32 LoadS8(const int8_t* p) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
-          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
-}
 inline F32 Add(F32 a, F32 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
 inline F32 Sub(F32 a, F32 b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
 inline F32 Mul(F32 a, F32 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
@@ -160,3 +155,24 @@ inline I32 DotFinish(const DotAcc& acc) {
   return {_mm256_permute4x64_epi64(_mm256_hadd_epi32(acc.v[0], acc.v[1]), 0xd8),
           _mm256_permute4x64_epi64(_mm256_hadd_epi32(acc.v[2], acc.v[3]), 0xd8)};
 }
+
+// Sixteen pairs of int16: products are summed within a pair, exactly.
+struct Pairs {
+  __m256i lo, hi;
+};
+inline Pairs LoadPairs(const int8_t* p) {
+  const __m128i* bytes = reinterpret_cast<const __m128i*>(p);
+  return {_mm256_cvtepi8_epi16(_mm_loadu_si128(bytes)), _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes + 1))};
+}
+inline Pairs SetPair(const int16_t* p) {
+  int32_t pair;
+  __builtin_memcpy(&pair, p, 4);
+  return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+}
+inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
+  acc.lo = _mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.lo, b.lo));
+  acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, b.hi));
+}
+inline void StoreS16(int16_t* p, I32 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), PackS16(a)); }
+constexpr int kPairRows = 6;  // 6 x 2 ymm sums, 2 of V, 1 broadcast, 1 product: all 16 registers
+constexpr int kPairVectors = 1;

@@ -17,9 +17,6 @@ inline F32 LoadHalf(const uint16_t* p) {
 }
 inline uint16_t HalfBits(float x) { return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT); }
 inline float HalfValue(uint16_t bits) { return _cvtsh_ss(bits); }
-inline F32 LoadS8(const int8_t* p) {
-  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
-}
 inline F32 Add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline F32 Sub(F32 a, F32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline F32 Mul(F32 a, F32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
@@ -87,15 +84,33 @@ inline I32 AddInt(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline int32_t SumInt(I32 a) { return _mm512_reduce_add_epi32(a.v); }
 
 constexpr int kF32TileVectors = 2;
-constexpr int kGemmRows = 12;  // 12 x 2 accumulators, 2 weights, 1 broadcast of 32 registers
-constexpr int kAttentionRows = 6;
+constexpr int kGemmRows = 12;       // 12 x 2 accumulators, 2 weights, 1 broadcast of 32 registers
+constexpr int kAttentionRows = 12;  // in float32: 12 x 2 sums, 2 of K or V, 1 broadcast
+
+// Sixteen pairs of int16: products are summed within a pair, exactly.
+struct Pairs {
+  __m512i v;
+};
+inline Pairs LoadPairs(const int8_t* p) {
+  return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline Pairs SetPair(const int16_t* p) {
+  int32_t pair;
+  __builtin_memcpy(&pair, p, 4);
+  return {_mm512_set1_epi32(pair)};
+}
+inline void StoreS16(int16_t* p, I32 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
+}
+constexpr int kPairRows = 12;  // 12 x 2 sums, 2 of V, 1 broadcast: 27 of 32 registers
+constexpr int kPairVectors = 2;
 
 #ifdef KVASIR_SIMD_VNNI
 using Quantized = int8_t;
 constexpr int kS8TileVectors = 2;
 constexpr int kS8Rows =
     6;  // 6 x 2 int32 sums and as many float sums, 2 weights, 1 broadcast: 27 of 32 registers
-constexpr int kScoreRows = 3;
+constexpr int kScoreRows = 12;  // 12 x 2 sums, 2 of K, 1 broadcast
 inline void StoreQuantized(Quantized* p, I32 a) { StoreS8(p, a); }
 using DotAcc = I32;
 inline DotAcc DotInit(int32_t start) { return {_mm512_set1_epi32(start)}; }
@@ -108,6 +123,7 @@ template <int kRows, int kVectors>
 inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {
   __m512i weights[kVectors];
   for (int v = 0; v < kVectors; ++v) weights[v] = _mm512_loadu_si512(w + 64 * v);
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     int32_t quad;
     __builtin_memcpy(&quad, x + r * ld_x, 4);
@@ -116,12 +132,18 @@ inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quan
   }
 }
 inline I32 DotFinish(const DotAcc& acc) { return acc; }
+inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(acc.v) : "v"(a.v), "v"(b.v));
+}
 #else
 // Without VNNI both sides are widened to int16: vpmaddwd is exact, where vpmaddubsw would saturate at offset weights.
 using Quantized = int16_t;
+inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
+  acc.v = _mm512_add_epi32(acc.v, _mm512_madd_epi16(a.v, b.v));
+}
 constexpr int kS8TileVectors = 1;
-constexpr int kS8Rows = 8;  // 8 x 2 int32 sums, 8 float sums, 2 weights, 1 broadcast: 27 of 32 registers
-constexpr int kScoreRows = 3;
+constexpr int kS8Rows = 8;      // 8 x 2 int32 sums, 8 float sums, 2 weights, 1 broadcast: 27 of 32 registers
+constexpr int kScoreRows = 12;  // 12 x 2 sums of one vector
 inline void StoreQuantized(Quantized* p, I32 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
 }

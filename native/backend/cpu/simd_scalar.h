@@ -41,9 +41,6 @@ inline F32 LoadHalf(const uint16_t* p) {
 }
 inline uint16_t HalfBits(float x) { return HalfFromFloat(x); }
 inline float HalfValue(uint16_t bits) { return FloatFromHalf(bits); }
-inline F32 LoadS8(const int8_t* p) {
-  return Map([=](int i) { return static_cast<float>(p[i]); });
-}
 inline F32 Add(F32 a, F32 b) {
   return Map([&](int i) { return a.v[i] + b.v[i]; });
 }
@@ -165,3 +162,26 @@ inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quan
   }
 }
 inline I32 DotFinish(const DotAcc& acc) { return acc; }
+
+// Sixteen pairs of int16: products are summed within a pair, exactly.
+struct Pairs {
+  int16_t v[16][2];
+};
+inline Pairs LoadPairs(const int8_t* p) {
+  Pairs out;
+  for (int i = 0; i < 32; ++i) out.v[i / 2][i % 2] = p[i];
+  return out;
+}
+inline Pairs SetPair(const int16_t* p) {
+  Pairs out;
+  for (auto& pair : out.v) pair[0] = p[0], pair[1] = p[1];
+  return out;
+}
+inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
+  for (int i = 0; i < 16; ++i) acc.v[i] += a.v[i][0] * b.v[i][0] + a.v[i][1] * b.v[i][1];
+}
+inline void StoreS16(int16_t* p, I32 a) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<int16_t>(a.v[i]);
+}
+constexpr int kPairRows = 4;  // query rows that share one pass over V in INT8
+constexpr int kPairVectors = 2;
