@@ -47,18 +47,8 @@ inline void PageScoresF32(const AttentionChunk& c, int row, int page, float (*sc
 // The dot products of kRows INT8 queries with 16 * kVectors positions of a page, exact. Not inline: GCC 12 would spill
 // the sums among its callers' values.
 template <int kRows, int kVectors>
-[[gnu::noinline]] void PageDots(const Quantized* q, const int32_t* q_start, const uint8_t* k, int head_dim,
-                                I32 (&dots)[kRows][kVectors]) {
-  DotAcc acc[kRows][kVectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = DotInit(q_start[r]);
-  }
-  for (int d4 = 0; d4 < head_dim / 4; ++d4) DotStep(acc, k + d4 * kPagePositions * 4, q + d4 * 4, head_dim);
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) dots[r][v] = DotFinish(acc[r][v]);
-  }
+[[gnu::noinline]] void PageDots(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
+  DotBlock(in, dots);
 }
 
 // The same in INT8: float(dot) * (scale_q * scale_k).
@@ -69,7 +59,14 @@ inline void PageScoresS8(const AttentionChunk& c, int row, int page, float (*sco
   constexpr int kVectors = kS8TileVectors;
   for (int base = 0; base < kPagePositions; base += 16 * kVectors) {
     I32 dots[kRows][kVectors];
-    PageDots(q, c.q_start + row, k + base * 4, c.head_dim, dots);
+    PageDots({.w = k + base * 4,
+              .ld_w = 4 * kPagePositions,
+              .quads = c.head_dim / 4,
+              .x = q,
+              .ld_x = c.head_dim,
+              .start = c.q_start + row,
+              .ld_start = 1},
+             dots);
     for (int v = 0; v < kVectors; ++v) {
       const F32 k_scale = Mul(Load(c.k_scales[page] + base + 16 * v), Set1(c.scale));
       for (int r = 0; r < kRows; ++r) {

@@ -61,18 +61,21 @@ inline void TileS8(const LinearS8Args& a, int64_t row, int column) {
   }
   for (int64_t g = 0; g < groups; ++g) {
     const Int8Block& block = a.panel[g];
-    DotAcc acc[kRows][kVectors];
-    for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = DotInit(start[r * groups + g]);
-    }
-    for (int k4 = 0; k4 < kGroup / 4; ++k4) {
-      DotStep(acc, block.weights[k4][column], x + g * kGroup + k4 * 4, groups * kGroup);
-    }
+    I32 dots[kRows][kVectors];
+    DotBlock({.w = block.weights[0][column],
+              .ld_w = sizeof(block.weights[0]),
+              .quads = kGroup / 4,
+              .x = x + g * kGroup,
+              .ld_x = groups * kGroup,
+              .start = start + g,
+              .ld_start = groups},
+             dots);
     for (int v = 0; v < kVectors; ++v) {
       const F32 w_scale = LoadHalf(block.scales + column + 16 * v);
+#pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const F32 scale = Mul(Set1(scales[r * groups + g]), w_scale);
-        sum[r][v] = Fma(FromInt(DotFinish(acc[r][v])), scale, sum[r][v]);
+        sum[r][v] = Fma(FromInt(dots[r][v]), scale, sum[r][v]);
       }
     }
   }

@@ -2,6 +2,18 @@
 // inside its own namespace, so no copy compiled for one ISA can be linked into another's.
 #pragma once
 
+// Rows of quantized x against columns of weights, four k a quad: w [quads][columns][4] u8, quads ld_w bytes apart;
+// x [rows, 4 * quads] as the ISA quantizes, rows ld_x values apart; sums begin at start [rows], ld_start apart.
+struct DotOperands {
+  const uint8_t* w;
+  int64_t ld_w;
+  int64_t quads;
+  const void* x;
+  int64_t ld_x;
+  const int32_t* start;
+  int64_t ld_start;
+};
+
 #include KVASIR_SIMD  // the lanes of the kernels_<isa>.cc that includes this
 
 // exp(x), relative error below 2e-7; 0 below -87, saturates at exp(88). x = n ln2 + r, |r| <= ln2 / 2, and

@@ -5,9 +5,8 @@ constexpr int kF32TileVectors = 2;
 constexpr int kGemmRows = 3;  // 3 x 4 ymm accumulators, 3 broadcasts, 1 weight: all 16 registers
 constexpr int kAttentionRows = 3;
 constexpr int kS8TileVectors = 1;
-constexpr int kS8Rows =
-    3;  // 3 x 4 ymm partial sums, 3 broadcasts, 1 weight; float sums are touched once a group
-constexpr int kScoreRows = 3;
+constexpr int kS8Rows = 6;  // see DotBlock; float sums are touched once a group
+constexpr int kScoreRows = 6;
 
 struct F32 {
   __m256 lo, hi;
@@ -126,34 +125,45 @@ using Quantized = int16_t;
 inline void StoreQuantized(Quantized* p, I32 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), PackS16(a));
 }
-// Two partial sums a column (k 0,1 and k 2,3), four columns a register.
-struct DotAcc {
-  __m256i v[4];
-};
-inline DotAcc DotInit(int32_t start) {
-  const __m256i one = _mm256_set1_epi64x(static_cast<uint32_t>(start));
-  return {{one, one, one, one}};
-}
-// acc[r][v] += w[v] x x[r]: w [kVectors][16][4], rows of x `ld_x` apart. Each input is broadcast again for each weight
-// register (a load, no shuffle): 12 sums, 1 weight and 1 product then fit 16 registers, where 3 kept inputs would not.
-template <int kRows, int kVectors>
-inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {
-  for (int i = 0; i < kVectors * 4; ++i) {
-    const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w) + i));
+// Eight columns from `column` of a dot product: two partial sums a column (k 0,1 and k 2,3) are 2 registers a row, so
+// that 6 rows share the 2 of the weights and each input is broadcast once for both.
+template <int kRows>
+inline void DotEight(const DotOperands& in, int column, __m256i (&dots)[kRows]) {
+  const Quantized* x = static_cast<const Quantized*>(in.x);
+  __m256i acc[kRows][2];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    acc[r][0] = acc[r][1] = _mm256_set1_epi64x(static_cast<uint32_t>(in.start[r * in.ld_start]));
+  }
+  const uint8_t* w = in.w + 4 * column;
+  for (int64_t quad = 0; quad < in.quads; ++quad, w += in.ld_w) {
+    const __m256i w0 = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
+    const __m256i w1 = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w + 16)));
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      __m256i product;
-      __m256i& sum = acc[r][i / 4].v[i % 4];
-      // volatile: GCC would keep what it broadcast before, and spill the sums instead.
-      asm volatile("vpbroadcastq %2, %1\n\tvpmaddwd %1, %3, %1\n\tvpaddd %1, %0, %0"
-                   : "+x"(sum), "=&x"(product)
-                   : "m"(*reinterpret_cast<const int64_t*>(x + r * ld_x)), "x"(words));
+      __m256i input, product;
+      // 12 sums, 2 weights, input and product are all 16 registers: GCC would spill.
+      asm("vpbroadcastq %4, %2\n\tvpmaddwd %2, %5, %3\n\tvpaddd %3, %0, %0\n\t"
+          "vpmaddwd %2, %6, %2\n\tvpaddd %2, %1, %1"
+          : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(input), "=&x"(product)
+          : "m"(*reinterpret_cast<const int64_t*>(x + r * in.ld_x + quad * 4)), "x"(w0), "x"(w1));
     }
   }
+  // hadd interleaves the 128-bit halves: [c0 c1 c4 c5 | c2 c3 c6 c7]; the 64-bit permutation puts columns in order.
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    dots[r] = _mm256_permute4x64_epi64(_mm256_hadd_epi32(acc[r][0], acc[r][1]), 0xd8);
+  }
 }
-// hadd interleaves the 128-bit halves: [c0 c1 c4 c5 | c2 c3 c6 c7]; the 64-bit permutation puts columns in order.
-inline I32 DotFinish(const DotAcc& acc) {
-  return {_mm256_permute4x64_epi64(_mm256_hadd_epi32(acc.v[0], acc.v[1]), 0xd8),
-          _mm256_permute4x64_epi64(_mm256_hadd_epi32(acc.v[2], acc.v[3]), 0xd8)};
+// dots[r][v] = start[r] + w[v] x x[r], exact; see DotOperands.
+template <int kRows, int kVectors>
+inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
+  for (int v = 0; v < kVectors; ++v) {
+    __m256i lo[kRows], hi[kRows];
+    DotEight(in, 16 * v, lo);
+    DotEight(in, 16 * v + 8, hi);
+    for (int r = 0; r < kRows; ++r) dots[r][v] = {lo[r], hi[r]};
+  }
 }
 
 // Sixteen pairs of int16: products are summed within a pair, exactly.

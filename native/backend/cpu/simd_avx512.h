@@ -112,26 +112,31 @@ constexpr int kS8Rows =
     6;  // 6 x 2 int32 sums and as many float sums, 2 weights, 1 broadcast: 27 of 32 registers
 constexpr int kScoreRows = 12;  // 12 x 2 sums, 2 of K, 1 broadcast
 inline void StoreQuantized(Quantized* p, I32 a) { StoreS8(p, a); }
-using DotAcc = I32;
-inline DotAcc DotInit(int32_t start) { return {_mm512_set1_epi32(start)}; }
 // Inline asm: GCC 12 spills the accumulators of _mm512_dpbusd_epi32 inside the loop.
 inline void DpBusd(__m512i& acc, __m512i w, __m512i x) {
   asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x));
 }
-// acc[r][v] += w[v] x x[r]: w [kVectors][16][4], rows of x `ld_x` apart.
+// dots[r][v] = start[r] + w[v] x x[r], exact; see DotOperands.
 template <int kRows, int kVectors>
-inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {
-  __m512i weights[kVectors];
-  for (int v = 0; v < kVectors; ++v) weights[v] = _mm512_loadu_si512(w + 64 * v);
+inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-    int32_t quad;
-    __builtin_memcpy(&quad, x + r * ld_x, 4);
-    const __m512i input = _mm512_set1_epi32(quad);
-    for (int v = 0; v < kVectors; ++v) DpBusd(acc[r][v].v, weights[v], input);
+    for (int v = 0; v < kVectors; ++v) dots[r][v].v = _mm512_set1_epi32(in.start[r * in.ld_start]);
+  }
+  const uint8_t* w = in.w;
+  const Quantized* x = static_cast<const Quantized*>(in.x);
+  for (int64_t quad = 0; quad < in.quads; ++quad, w += in.ld_w, x += 4) {
+    __m512i weights[kVectors];
+    for (int v = 0; v < kVectors; ++v) weights[v] = _mm512_loadu_si512(w + 64 * v);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      int32_t bytes;
+      __builtin_memcpy(&bytes, x + r * in.ld_x, 4);
+      const __m512i input = _mm512_set1_epi32(bytes);
+      for (int v = 0; v < kVectors; ++v) DpBusd(dots[r][v].v, weights[v], input);
+    }
   }
 }
-inline I32 DotFinish(const DotAcc& acc) { return acc; }
 inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
   asm("vpdpwssd %2, %1, %0" : "+v"(acc.v) : "v"(a.v), "v"(b.v));
 }
@@ -147,33 +152,38 @@ constexpr int kScoreRows = 12;  // 12 x 2 sums of one vector
 inline void StoreQuantized(Quantized* p, I32 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
 }
-// Two partial sums a column: k 0,1 and k 2,3; columns 0..7 and 8..15.
-struct DotAcc {
-  __m512i lo, hi;
-};
-inline DotAcc DotInit(int32_t start) {
-  const __m512i one = _mm512_set1_epi64(static_cast<uint32_t>(start));
-  return {one, one};
-}
+// dots[r][v] = start[r] + w[v] x x[r], exact; see DotOperands. Two partial sums a column: k 0,1 and k 2,3; columns 0..7
+// and 8..15.
 template <int kRows, int kVectors>
-inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {
-  for (int v = 0; v < kVectors; ++v) {
-    const __m256i* bytes = reinterpret_cast<const __m256i*>(w + 64 * v);
-    const __m512i lo = _mm512_cvtepu8_epi16(_mm256_loadu_si256(bytes));
-    const __m512i hi = _mm512_cvtepu8_epi16(_mm256_loadu_si256(bytes + 1));
-    for (int r = 0; r < kRows; ++r) {
-      int64_t quad;
-      __builtin_memcpy(&quad, x + r * ld_x, 8);
-      const __m512i input = _mm512_set1_epi64(quad);
-      acc[r][v].lo = _mm512_add_epi32(acc[r][v].lo, _mm512_madd_epi16(lo, input));
-      acc[r][v].hi = _mm512_add_epi32(acc[r][v].hi, _mm512_madd_epi16(hi, input));
-    }
-  }
-}
-inline I32 DotFinish(const DotAcc& acc) {
+inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
   const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-  return {_mm512_add_epi32(_mm512_permutex2var_epi32(acc.lo, even, acc.hi),
-                           _mm512_permutex2var_epi32(acc.lo, odd, acc.hi))};
+  for (int v = 0; v < kVectors; ++v) {
+    __m512i lo[kRows], hi[kRows];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      lo[r] = hi[r] = _mm512_set1_epi64(static_cast<uint32_t>(in.start[r * in.ld_start]));
+    }
+    const uint8_t* w = in.w + 64 * v;
+    const Quantized* x = static_cast<const Quantized*>(in.x);
+    for (int64_t quad = 0; quad < in.quads; ++quad, w += in.ld_w, x += 4) {
+      const __m256i* bytes = reinterpret_cast<const __m256i*>(w);
+      const __m512i w_lo = _mm512_cvtepu8_epi16(_mm256_loadu_si256(bytes));
+      const __m512i w_hi = _mm512_cvtepu8_epi16(_mm256_loadu_si256(bytes + 1));
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        int64_t words;
+        __builtin_memcpy(&words, x + r * in.ld_x, 8);
+        const __m512i input = _mm512_set1_epi64(words);
+        lo[r] = _mm512_add_epi32(lo[r], _mm512_madd_epi16(w_lo, input));
+        hi[r] = _mm512_add_epi32(hi[r], _mm512_madd_epi16(w_hi, input));
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      dots[r][v].v = _mm512_add_epi32(_mm512_permutex2var_epi32(lo[r], even, hi[r]),
+                                      _mm512_permutex2var_epi32(lo[r], odd, hi[r]));
+    }
+  }
 }
 #endif

@@ -144,24 +144,23 @@ inline I32 SetInt(int32_t x) {
   return out;
 }
 
-// 16 columns x 4 k of unsigned weights times 4 signed activations, added to 16 int32.
-using DotAcc = I32;
-inline DotAcc DotInit(int32_t start) {
-  DotAcc acc;
-  for (int i = 0; i < 16; ++i) acc.v[i] = start;
-  return acc;
-}
-// acc[r][v] += w[v] x x[r]: w [kVectors][16][4], rows of x `ld_x` apart.
+// dots[r][v] = start[r] + w[v] x x[r], exact; see DotOperands.
 template <int kRows, int kVectors>
-inline void DotStep(DotAcc (&acc)[kRows][kVectors], const uint8_t* w, const Quantized* x, int64_t ld_x) {
+inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
+  const Quantized* x = static_cast<const Quantized*>(in.x);
   for (int r = 0; r < kRows; ++r) {
-    for (int i = 0; i < kVectors * 16; ++i) {
-      for (int j = 0; j < 4; ++j)
-        acc[r][i / 16].v[i % 16] += static_cast<int32_t>(w[i * 4 + j]) * x[r * ld_x + j];
+    for (int v = 0; v < kVectors; ++v) {
+      for (int column = 0; column < 16; ++column) {
+        int32_t sum = in.start[r * in.ld_start];
+        for (int64_t quad = 0; quad < in.quads; ++quad) {
+          const uint8_t* w = in.w + quad * in.ld_w + (16 * v + column) * 4;
+          for (int i = 0; i < 4; ++i) sum += w[i] * x[r * in.ld_x + quad * 4 + i];
+        }
+        dots[r][v].v[column] = sum;
+      }
     }
   }
 }
-inline I32 DotFinish(const DotAcc& acc) { return acc; }
 
 // Sixteen pairs of int16: products are summed within a pair, exactly.
 struct Pairs {
