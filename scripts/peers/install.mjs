@@ -148,6 +148,7 @@ export async function install({ scratch, model, wanted }) {
 /** Low priority: it may take a quarter of an hour, and somebody may be working on the machine. */
 async function call({ show }, command, args, options = {}) {
   const onLine = (line) => {
+    if (line.trim() === '') return;
     const fraction = buildFraction(line);
     show.update(fraction === undefined ? line.trim().slice(0, 80) : `${Math.floor(100 * fraction)} %`);
   };

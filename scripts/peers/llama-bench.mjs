@@ -1,7 +1,13 @@
 // llama.cpp's own benchmark program: its arguments, one run of it, and its JSON as a driver's answer.
 import { run } from '../command.mjs';
 
-/** One repetition of one work. Decode starts at the depth of the work's prompt, as the other engines' does. */
+/** @typedef {import('./works.mjs').Work} Work */
+
+/**
+ * One repetition of one work. Decode starts at the depth of the work's prompt, as the other engines' does.
+ * @param {Work} work
+ * @param {{ model: string, flash: boolean, threads: number }} options
+ */
 export function benchArguments({ quantity, prompt, tokens }, { model, flash, threads }) {
   const kind = quantity === 'prefill' ? ['-p', prompt, '-n', 0] : ['-p', 0, '-n', tokens - 1, '-d', prompt];
   // A warm-up repeats the whole prompt: worth it for a short one only.
@@ -14,10 +20,12 @@ export function benchArguments({ quantity, prompt, tokens }, { model, flash, thr
 /**
  * The answer of a driver from what llama-bench printed, whatever else is in it before the JSON.
  * Throws when it is not the one test that was asked for.
+ * @param {string} text
+ * @param {Work} work
  */
 export function parseBench(text, { quantity, prompt, tokens }) {
   const start = text.search(/^\[/m);
-  const end = text.lastIndexOf(']');
+  const end = text.search(/^\]/m);
   if (start < 0 || end < start) throw new Error(`llama-bench printed no JSON: ${text.slice(-300)}`);
   const tests = JSON.parse(text.slice(start, end + 1));
   if (tests.length !== 1) throw new Error(`llama-bench ran ${tests.length} tests instead of one`);

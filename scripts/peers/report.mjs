@@ -6,7 +6,8 @@ import { judge } from './verdicts.mjs';
 import { singles, works } from './works.mjs';
 import { models } from './engines.mjs';
 
-const plain = { style: { head: [], border: [] } };
+const noRules = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' };
+const plain = { style: { head: [], border: [] }, chars: noRules };
 const right = (count) => ['left', 'left', ...Array(count).fill('right')];
 const units = { prefill: 'tok/s', decode: 'tok/s', first: 'ms' };
 
@@ -24,7 +25,9 @@ export function describeRun(comparison, { targets, loadBefore, seconds }) {
     machine: { cpu: cpus()[0]?.model.trim(), cores: cpus().length, memoryBytes: totalmem() },
     loadAverage: { before: loadBefore, after: loadavg() },
     kvasir: Object.fromEntries(comparison.facts),
-    limits: Object.fromEntries(comparison.limits),
+    limits: Object.fromEntries(
+      [...comparison.limits.keys()].map((name) => [name, limitOf(comparison.limits, name)]),
+    ),
     measurements: [...results].map(([key, summary]) => {
       const [work, engine] = key.split(' ');
       const { title, quantity } = works[work];
@@ -44,7 +47,7 @@ export function describeRun(comparison, { targets, loadBefore, seconds }) {
 /** Of the read bandwidth for decode, of the peak of the arithmetic for prefill; only Kvasir says what it reads. */
 function shareOfLimit({ facts, limits, options }, results, work, engine) {
   const fact = facts.get(engine);
-  const limit = limits.get(fact?.kernels);
+  const limit = limitOf(limits, fact?.kernels);
   const summary = results.get(`${work} ${engine}`);
   const { quantity, batch } = works[work];
   if (!fact || !limit || !summary || quantity === 'first') return undefined;
@@ -54,6 +57,20 @@ function shareOfLimit({ facts, limits, options }, results, work, engine) {
   }
   const peak = engine.endsWith('fp32') ? limit.fp32FlopsPerSecond : limit.int8OpsPerSecond;
   return (summary.median * 2 * models[options.model].layerWeights) / peak;
+}
+
+/** The bandwidth is the machine's, and what the wider instructions run, they run at least as fast as the narrow ones. */
+function limitOf(limits, kernels) {
+  const own = limits.get(kernels);
+  if (own === undefined) return undefined;
+  const wide = kernels.startsWith('avx512');
+  const best = (name, tables) => Math.max(...tables.map((table) => table[name]));
+  const all = [...limits.values()];
+  return {
+    readBytesPerSecond: best('readBytesPerSecond', all),
+    int8OpsPerSecond: best('int8OpsPerSecond', wide ? all : [own]),
+    fp32FlopsPerSecond: best('fp32FlopsPerSecond', wide ? all : [own]),
+  };
 }
 
 /** @param {ReturnType<typeof describeRun>} report */

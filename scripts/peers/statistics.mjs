@@ -23,7 +23,11 @@ export function ratioSpread(a, b) {
   return ratios.length > 0 ? { low: Math.min(...ratios), high: Math.max(...ratios) } : undefined;
 }
 
-/** What an answer of a driver is in the unit of a work: tokens per second over all sequences, or milliseconds. */
+/**
+ * What an answer of a driver is in the unit of a work: tokens per second over all sequences, or milliseconds.
+ * @param {Pick<import('./works.mjs').Work, 'quantity' | 'prompt' | 'tokens' | 'batch'>} work
+ * @param {{ firstTokenSeconds: number, decodeSeconds: number }} answer
+ */
 export function quantityOf({ quantity, prompt, tokens, batch }, { firstTokenSeconds, decodeSeconds }) {
   if (quantity === 'first') return 1000 * firstTokenSeconds;
   if (quantity === 'prefill') return (batch * prompt) / firstTokenSeconds;

@@ -3,7 +3,7 @@ import { ratioSpread } from './statistics.mjs';
 import { works } from './works.mjs';
 
 /**
- * @param {object} target of works.mjs
+ * @param {import('./works.mjs').Target} target
  * @param {{
  *   results: Map<string, object>,
  *   singles: Map<string, object>,

@@ -1,10 +1,19 @@
 // What is measured and what must be reached: issue 4's table. Plain data; judging it is verdicts.mjs's.
 
 /**
- * A work: `batch` random prompts of `prompt` tokens and `tokens` tokens after each.
- * quantity: 'prefill' and 'decode' are tokens per second over all sequences, 'first' is milliseconds to the first token.
- * also: engines that no target asks for, measured for comparison.
+ * `batch` random prompts of `prompt` tokens and `tokens` tokens after each.
+ * @typedef {object} Work
+ * @property {string} title
+ * @property {'prefill' | 'decode' | 'first'} quantity tokens per second over all sequences; 'first': milliseconds to the
+ *   first token
+ * @property {number} prompt
+ * @property {number} tokens
+ * @property {number} batch
+ * @property {boolean} [long] left out of a quick run
+ * @property {string[]} [also] engines that no target asks for, measured for comparison
  */
+
+/** @type {Record<string, Work>} */
 export const works = {
   'prefill-512': {
     ...{ title: 'INT8 prefill, 512 tokens', quantity: 'prefill', prompt: 512, tokens: 1, batch: 1 },
@@ -62,10 +71,21 @@ const fp32Peers = [
 ];
 
 /**
- * kind 'ratio': `ours` over the best of `against` (the other way round for milliseconds), of one work or, with
- * `baseWork`, of another work's result. kind 'share': of the machine's read bandwidth. kind 'most': milliseconds.
- * kernels: only with that table; on another machine the target stays open.
+ * @typedef {object} Target
+ * @property {'ratio' | 'share' | 'most'} kind 'ratio': `ours` over the best of `against` (the other way round for
+ *   milliseconds). 'share': of the machine's read bandwidth. 'most': milliseconds of a single
+ * @property {string} [work]
+ * @property {string} [ours] engine
+ * @property {string[]} [against] engines
+ * @property {string} [baseWork] the work of `against` where it is not `work`
+ * @property {string} [kernels] on a machine with another table the target stays open
+ * @property {string} [single]
+ * @property {number} [atLeast]
+ * @property {number} [atMost]
+ * @property {number} [aim]
  */
+
+/** @type {Target[]} */
 export const targets = [
   ratio('prefill-512', 'kvasir-int8', ['ctranslate2-int8'], 2, 3),
   ratio('prefill-512', 'kvasir-int8', ['node-llama-cpp-q8_0'], 6, 10),
@@ -102,11 +122,11 @@ export const singles = {
 };
 
 /** The bigger shape is compared with llama.cpp alone, at the same ratios. */
+const isLlamaQ8 = (engine) => /^(node-llama-cpp|llama)-q8_0/.test(engine);
 export const targets1b = targets.filter(
-  ({ kind, work, against }) =>
+  ({ kind, work, against, baseWork }) =>
     (kind === 'share' && work === 'decode-short') ||
-    (kind === 'ratio' && against.every((engine) => /^(node-)?llama-(cpp-)?q8_0/.test(engine))) ||
-    (kind === 'ratio' && work === 'decode-short'),
+    (kind === 'ratio' && !baseWork && against.some(isLlamaQ8)),
 );
 
 /** [work, engine] pairs that the targets need, and those of `also`, each once. */
