@@ -51,11 +51,13 @@ def add_metadata(writer: gguf.GGUFWriter) -> None:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(VOCABULARY)
     bytes_ = byte_characters()
-    unused = [f"<|unused_{i}|>" for i in range(VOCABULARY - len(bytes_))]
+    unused = [f"unused{i}" for i in range(VOCABULARY - len(bytes_))]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(bytes_ + unused)
-    writer.add_token_types([gguf.TokenType.NORMAL] * len(bytes_) + [gguf.TokenType.CONTROL] * len(unused))
+    # A hundred thousand control tokens would be searched for in every text.
+    ends = [gguf.TokenType.CONTROL] * 2
+    writer.add_token_types([gguf.TokenType.NORMAL] * len(bytes_) + ends + [gguf.TokenType.NORMAL] * len(unused[2:]))
     writer.add_token_merges([f"{bytes_[ord('t')]} {bytes_[ord('h')]}"])
     writer.add_bos_token_id(len(bytes_))
     writer.add_eos_token_id(len(bytes_) + 1)

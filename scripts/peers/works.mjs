@@ -31,7 +31,7 @@ export const works = {
     ...{ title: 'INT8 decode at depth 2,048', quantity: 'decode', prompt: 2048, tokens: 32, batch: 1 },
     long: true,
   },
-  'batch-8': { title: 'INT8 decode, batch of 8', quantity: 'decode', prompt: 16, tokens: 64, batch: 8 },
+  'batch-8': { title: 'INT8 decode, batch of 8', quantity: 'decode', prompt: 16, tokens: 32, batch: 8 },
   'first-16': { title: 'first token of 16 tokens', quantity: 'first', prompt: 16, tokens: 1, batch: 1 },
   'fp32-prefill': {
     title: 'FP32 prefill, 512 tokens',
