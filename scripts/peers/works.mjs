@@ -44,7 +44,7 @@ export const works = {
     title: 'FP32 decode, short context',
     quantity: 'decode',
     prompt: 16,
-    tokens: 64,
+    tokens: 32,
     batch: 1,
   },
   'avx2-prefill': {
