@@ -2,6 +2,8 @@
 // generates, with a tap sink set, and reads tensors as the loader does. Everything is synchronous. Never shipped.
 #include <napi.h>
 
+#include <algorithm>
+#include <chrono>
 #include <map>
 
 #include "runtime/load.h"
@@ -124,9 +126,40 @@ Napi::Value MachineLimits(const Napi::CallbackInfo& info) {
   return limits;
 }
 
+// summarize(isa, threads, logits, candidates, temperature) -> { ids, logits, logSumExp, logSumExp1, seconds } of one row
+// of logits: what native does for sampling, and how long it takes after a first time.
+Napi::Value Summarize(const Napi::CallbackInfo& info) {
+  return addon::Guard(info.Env(), [&]() -> Napi::Value {
+    const Napi::Env env = info.Env();
+    const std::unique_ptr<Backend> backend =
+        MakeCpuBackend(info[1].ToNumber().Int32Value(), info[0].ToString().Utf8Value(), 64, 64);
+    const Napi::Float32Array logits = info[2].As<Napi::Float32Array>();
+    const int64_t vocab = static_cast<int64_t>(logits.ElementLength());
+    const int64_t count = std::min(info[3].ToNumber().Int64Value(), vocab);
+    Napi::Int32Array ids = Napi::Int32Array::New(env, static_cast<size_t>(count));
+    Napi::Float32Array largest = Napi::Float32Array::New(env, static_cast<size_t>(count));
+    LogitsSummary summary;
+    summary.temperature = info[4].ToNumber().FloatValue();
+    summary.ids = ids.Data();
+    summary.logits = largest.Data();
+    backend->Summarize(logits.Data(), 1, vocab, count, &summary);
+    const auto begin = std::chrono::steady_clock::now();
+    backend->Summarize(logits.Data(), 1, vocab, count, &summary);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    const Napi::Object result = Napi::Object::New(env);
+    result.Set("ids", ids);
+    result.Set("logits", largest);
+    result.Set("logSumExp", summary.log_sum_exp);
+    result.Set("logSumExp1", summary.log_sum_exp_1);
+    result.Set("seconds", seconds.count());
+    return result;
+  });
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("trace", Napi::Function::New(env, Trace));
   exports.Set("machineLimits", Napi::Function::New(env, MachineLimits));
+  exports.Set("summarize", Napi::Function::New(env, Summarize));
   exports.Set("readTensor", Napi::Function::New(env, ReadTensor));
   return exports;
 }
