@@ -4,7 +4,7 @@ import { KvasirError } from './errors.js';
 import { describeModel, type ModelDescription } from './formats/index.js';
 import { type ModelFiles, resolveModel } from './hub/index.js';
 import { describeLoaded, type ModelInfo } from './info.js';
-import { availableMemory } from './memory.js';
+import { mebibytes, requireMemory } from './memory.js';
 import {
   type Container,
   fromNative,
@@ -39,7 +39,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     await nextTurn();
     const description = await describeModel(files, container).catch(rethrow);
     signal?.throwIfAborted();
-    const effective = effectiveOptions(options, description.spec.maxPositions);
+    const effective = effectiveOptions(options, description);
     await nextTurn();
     const predicted = checkMemory(description, effective);
     const loaded = await loadBoth(files, container, description, effective, options);
@@ -76,8 +76,15 @@ function chooseDevice(device: NonNullable<LoadOptions['device']>): string {
 
 type Effective = Omit<NativeLoadOptions, 'onProgress'>;
 
-function effectiveOptions(options: LoadOptions, maxPositions: number): Effective {
-  const contextLength = contextLengthOf(options, maxPositions);
+function effectiveOptions(options: LoadOptions, { spec, int8Origin }: ModelDescription): Effective {
+  if (int8Origin !== undefined && options.dtype === 'fp32') {
+    throw invalidOption(
+      'dtype',
+      'fp32',
+      `'int8' or 'auto': this is the INT8 form of ${int8Origin.source}, which has no other weights. For FP32 load ${int8Origin.source} itself`,
+    );
+  }
+  const contextLength = contextLengthOf(options, spec.maxPositions);
   const kvCapacity =
     options.kvCapacity ?? Math.max(contextLength, Math.min(4 * contextLength, DEFAULT_CONTEXT_LENGTH));
   if (kvCapacity < contextLength) {
@@ -101,15 +108,9 @@ function threadsFromEnvironment(): number {
 function checkMemory({ spec, tensors }: ModelDescription, options: Effective): number {
   const { weights, kv, scratch } = predictMemory(spec, tensors, options);
   const required = weights + kv + scratch;
-  const available = availableMemory();
-  if (required <= available) return required;
-  const megabytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  throw new KvasirError(
-    'INSUFFICIENT_MEMORY',
-    `The model needs ${megabytes(required)} (weights ${megabytes(weights)}, KV cache ${megabytes(kv)}), but only ` +
-      `${megabytes(available)} are available. Use dtype 'int8' or a smaller contextLength, or free memory.`,
-    { details: { required, available } },
-  );
+  const parts = `weights ${mebibytes(weights)}, KV cache ${mebibytes(kv)}`;
+  requireMemory(required, parts, "Use dtype 'int8' or a smaller contextLength, or free memory.");
+  return required;
 }
 
 function predictMemory(spec: ModelSpec, tensors: TensorMap, options: Effective) {

@@ -1,6 +1,7 @@
 /** How much memory this process may still take: the machine's, or that of the container that it runs in. */
 import { readFileSync } from 'node:fs';
 import { freemem } from 'node:os';
+import { KvasirError } from './errors.js';
 
 /** A file of one number; undefined where there is none, or 'max'. */
 function readNumber(path: string): number | undefined {
@@ -55,4 +56,23 @@ export function availableMemory(root = '/'): number {
     available = Math.min(available, Math.max(0, limit - usage + reclaimable));
   }
   return available;
+}
+
+export function mebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 2 ** 20)} MiB`;
+}
+
+/**
+ * Throws INSUFFICIENT_MEMORY when `required` bytes are not there.
+ * @param parts what they are for.
+ * @param remedy a sentence.
+ */
+export function requireMemory(required: number, parts: string, remedy: string): void {
+  const available = availableMemory();
+  if (required <= available) return;
+  throw new KvasirError(
+    'INSUFFICIENT_MEMORY',
+    `The model needs ${mebibytes(required)} (${parts}), but only ${mebibytes(available)} are available. ${remedy}`,
+    { details: { required, available } },
+  );
 }

@@ -94,6 +94,12 @@ export interface ModelSpec {
  */
 export type TensorMap = Record<string, TensorSource>;
 
+/*
+ * Of the INT8 form (`quantizeModel`) the canonical names are those in its file: embed.tokens.blocks, layers.N.qkv.blocks,
+ * layers.N.o.blocks, layers.N.gate_up.blocks, layers.N.down.blocks, lm_head.blocks, each linear with `.bias` where one of
+ * its parts has one, and norms and positions as above. It loads as 'int8' only.
+ */
+
 export interface NativeLoadOptions {
   dtype: 'int8' | 'fp32';
   kvDtype: 'int8' | 'fp32';
@@ -201,6 +207,19 @@ export interface NativeAddon {
     tensors: TensorMap,
     options: NativeLoadOptions,
   ): { promise: Promise<NativeModel>; cancel(): void };
+  /**
+   * Writes the INT8 form of a model to `path`, a file that must not exist; rejects with INVALID_OPTION where it cannot be
+   * written, and with what `loadModel` rejects with; nothing is left then. `metadata` joins what native says of the
+   * scheme. Resolves to the file's size in bytes.
+   */
+  quantizeModel(
+    container: Container,
+    spec: ModelSpec,
+    tensors: TensorMap,
+    options: NativeLoadOptions,
+    path: string,
+    metadata: Readonly<Record<string, string>>,
+  ): { promise: Promise<number>; cancel(): void };
   /** What the load would take, without reading a weight. */
   predictMemory(
     spec: ModelSpec,

@@ -126,7 +126,11 @@ function bytesPerToken({ info }: Model, { description }: Inspection, plan: Bench
   const options = { dtype, kvDtype, contextLength, kvCapacity, threads };
   // Of an embedding that is not the output layer too, and of positions, a step reads single rows. The two tables of
   // token rows have one size, so leaving out the output layer takes off what is not read.
-  const read = predictMemory(description, options, ['lm_head.weight', 'embed.positions']).weights;
+  const read = predictMemory(description, options, [
+    'lm_head.weight',
+    'lm_head.blocks',
+    'embed.positions',
+  ]).weights;
   const scales = Math.round(memory.scales * (read / memory.weights));
   // Step i of n, from 1 on, attends to the prompt and i tokens.
   const positions = plan.promptTokens + (plan.decodeTokens + 1) / 2;

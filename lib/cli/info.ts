@@ -1,6 +1,7 @@
 /** `kvasir info`: what is in a model file, what it will cost in memory, what will run it. */
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
+import type { Int8Origin } from '../formats/index.js';
 import { availableMemory } from '../memory.js';
 import { fromNative, native, type TensorEntry } from '../native.js';
 import { contextLengthOf, type LoadOptions } from '../options.js';
@@ -43,8 +44,8 @@ async function info(
   else await writeData(`${layout(report)}\n`);
 }
 
-async function contents({ files, description, tensors }: Inspection) {
-  const { architecture, spec, parameters, storedDtype } = description;
+async function contents({ files, description, tensors, metadata }: Inspection) {
+  const { architecture, spec, parameters, storedDtype, int8Origin } = description;
   const paths = allPaths(files);
   const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
   return {
@@ -62,7 +63,20 @@ async function contents({ files, description, tensors }: Inspection) {
     maxPositions: spec.maxPositions,
     vocabSize: spec.vocabSize,
     storedDtype,
+    ...(int8Origin === undefined ? {} : { int8: int8Form(int8Origin, metadata) }),
     tensors: histogram(tensors),
+  };
+}
+
+/** What only the INT8 form has. */
+function int8Form(origin: Int8Origin, metadata: Inspection['metadata']) {
+  return {
+    ...origin,
+    version: Number(metadata.version),
+    rotation: `${metadata.rotation}-${metadata.rotation_size}`,
+    groupSize: Number(metadata.group_size),
+    scaleDtype: String(metadata.scale_dtype),
+    panelColumns: Number(metadata.panel_columns),
   };
 }
 
@@ -88,7 +102,13 @@ function cost({ description }: Inspection, options: LoadOptions) {
       threads: 1,
     });
   return {
-    memory: { contextLength, int8: predict('int8'), fp32: predict('fp32'), available: availableMemory() },
+    memory: {
+      contextLength,
+      int8: predict('int8'),
+      // The INT8 form has no other weights.
+      ...(description.int8Origin === undefined ? { fp32: predict('fp32') } : {}),
+      available: availableMemory(),
+    },
   };
 }
 
@@ -100,6 +120,16 @@ function engine({ threads }: LoadOptions) {
 
 type Report = Awaited<ReturnType<typeof contents>> &
   ReturnType<typeof cost> & { engine: ReturnType<typeof engine> };
+
+function int8Line({
+  source,
+  sourceDtype,
+  groupSize,
+  rotation,
+  scaleDtype,
+}: ReturnType<typeof int8Form>): string {
+  return `of ${source} (${sourceDtype}): groups of ${groupSize}, ${rotation}, ${scaleDtype} scales`;
+}
 
 function layout(report: Report): string {
   const { memory } = report;
@@ -113,6 +143,7 @@ function layout(report: Report): string {
       ['heads', `${report.heads} of ${report.headDim}, ${report.kvHeads} for keys and values`],
       ['context', `${report.maxPositions} positions`],
       ['vocabulary', `${report.vocabSize} tokens`],
+      ...(report.int8 === undefined ? [] : [['INT8 form', int8Line(report.int8)]]),
       [
         'will run on',
         `${report.engine.cpu}: ${report.engine.kernels} kernels, ${report.engine.threads} threads`,
@@ -129,7 +160,7 @@ function layout(report: Report): string {
     columns(
       [
         ['INT8', ...cells(memory.int8)],
-        ['FP32', ...cells(memory.fp32)],
+        ...(memory.fp32 === undefined ? [] : [['FP32', ...cells(memory.fp32)]]),
       ],
       [`memory at ${memory.contextLength} tokens`, 'weights', 'KV cache', 'scratch', 'together'],
     ),

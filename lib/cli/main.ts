@@ -9,6 +9,7 @@ import { reportFailure, WRONG_USAGE } from './failure.js';
 import { registerInfo } from './info.js';
 import { Interrupts } from './interrupt.js';
 import { registerPull } from './pull.js';
+import { registerQuantize } from './quantize.js';
 import { registerRun } from './run.js';
 import { packageVersion } from './version.js';
 
@@ -32,6 +33,7 @@ function createProgram(interrupts: Interrupts): Command {
   registerBench(program, interrupts);
   registerPull(program, interrupts);
   registerInfo(program, interrupts);
+  registerQuantize(program, interrupts);
   registerDoctor(program);
   return program;
 }

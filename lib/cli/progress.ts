@@ -1,19 +1,25 @@
 /** Progress of long work on stderr: a bar on a terminal, else one line for each file that is fetched. */
 import cliProgress from 'cli-progress';
-import type { LoadProgress } from '../options.js';
+import type { QuantizeProgress } from '../quantize.js';
 import { say } from './output.js';
 import { size } from './report.js';
 
-const verbs: Record<LoadProgress['phase'], string> = {
+type Phase = QuantizeProgress['phase'];
+
+const verbs: Record<Phase, string> = {
   download: 'downloading',
   verify: 'verifying',
   unpack: 'unpacking',
   load: 'loading',
+  quantize: 'quantizing',
 };
 
+/** No bytes come from elsewhere: the amounts say nothing to people. */
+const computes = (phase: Phase): boolean => phase === 'load' || phase === 'quantize';
+
 export interface ProgressDisplay {
-  /** For `onProgress` of load and pull. */
-  report(progress: LoadProgress): void;
+  /** For `onProgress` of load, pull and quantize. */
+  report(progress: QuantizeProgress): void;
   /** `done` of `total` of one thing. */
   count(title: string, done: number, total: number): void;
   /** Takes the bar off the screen. Idempotent. */
@@ -24,8 +30,8 @@ class Bars implements ProgressDisplay {
   #bar: cliProgress.SingleBar | undefined;
   #title = '';
 
-  report({ phase, file, loaded, total }: LoadProgress): void {
-    const amount = phase === 'load' ? '' : `${size(loaded)}${total > 0 ? ` of ${size(total)}` : ''}`;
+  report({ phase, file, loaded, total }: QuantizeProgress): void {
+    const amount = computes(phase) ? '' : `${size(loaded)}${total > 0 ? ` of ${size(total)}` : ''}`;
     this.#show(`${verbs[phase]} ${file}`, amount, loaded, total);
   }
 
@@ -65,9 +71,9 @@ class Bars implements ProgressDisplay {
 class Lines implements ProgressDisplay {
   readonly #said = new Set<string>();
 
-  report({ phase, file, total }: LoadProgress): void {
+  report({ phase, file, total }: QuantizeProgress): void {
     const key = `${phase} ${file}`;
-    if (phase === 'load' || this.#said.has(key)) return;
+    if (computes(phase) || this.#said.has(key)) return;
     this.#said.add(key);
     say(`${verbs[phase]} ${file}${total > 0 ? ` (${size(total)})` : ''}`);
   }

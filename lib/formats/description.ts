@@ -1,5 +1,6 @@
 /** What the engine needs to know of a model. */
 import type { ModelSpec, TensorMap } from '../native.js';
+import type { Int8Origin } from './int8-form.js';
 import type { TokenizerSource } from '../tokenizer/source.js';
 
 /** What the checkpoint itself says about generating. Absent: it says nothing. */
@@ -23,6 +24,8 @@ export interface ModelDescription {
   generationDefaults: GenerationDefaults;
   /** Elements of all tensors in use, a tied embedding counted once. */
   parameters: number;
-  /** How the file stores most of its weights: 'F32', 'BF16', 'Q4_1', ... */
+  /** How the file stores most of its weights: 'F32', 'BF16', 'Q4_1', ..., or 'INT8' for the INT8 form. */
   storedDtype: string;
+  /** Only of the INT8 form, which cannot be loaded as float32: what it was made from. */
+  int8Origin?: Int8Origin;
 }

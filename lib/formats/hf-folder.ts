@@ -7,6 +7,7 @@ import type { HfFolderFiles } from '../hub/model-files.js';
 import type { Container } from '../native.js';
 import { bindTensors } from './bind-tensors.js';
 import type { GenerationDefaults, ModelDescription } from './description.js';
+import { isInt8Form, readInt8Form } from './int8-form.js';
 import { readJsonObject } from './json-file.js';
 
 const tokenId = z.int().nonnegative();
@@ -56,12 +57,10 @@ async function generationDefaults(
   };
 }
 
-/** Throws MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE, naming what is wrong. */
-export async function describeHfFolder(
-  files: HfFolderFiles,
-  container: Container,
-): Promise<ModelDescription> {
-  const config = await readJsonObject(files.config);
+type Weights = Omit<ModelDescription, 'tokenizerSource' | 'generationDefaults'>;
+
+/** Weights that config.json describes. */
+function describeCheckpoint(config: Record<string, unknown>, container: Container): Weights {
   if (config.quantization_config !== undefined && config.quantization_config !== null) {
     throw new KvasirError(
       'UNSUPPORTED_ARCHITECTURE',
@@ -69,7 +68,30 @@ export async function describeHfFolder(
     );
   }
   const plan = planFromConfig(config);
-  const bound = bindTensors(plan, container.tensors);
+  return { architecture: plan.architecture, spec: plan.spec, ...bindTensors(plan, container.tensors) };
+}
+
+/** Weights that describe themselves; config.json is there for people and must not belong to another model. */
+function describeInt8(config: Record<string, unknown>, container: Container): Weights {
+  const { source, sourceDtype, ...form } = readInt8Form(container);
+  if (config.model_type !== form.architecture) {
+    throw new KvasirError(
+      'MODEL_FORMAT',
+      `config.json has model_type ${JSON.stringify(config.model_type)?.slice(0, 60)}, but the INT8 weights beside it are those of a ${form.architecture} model.`,
+    );
+  }
+  return { ...form, storedDtype: 'INT8', int8Origin: { source, sourceDtype } };
+}
+
+/** Throws MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE, naming what is wrong. */
+export async function describeHfFolder(
+  files: HfFolderFiles,
+  container: Container,
+): Promise<ModelDescription> {
+  const config = await readJsonObject(files.config);
+  const weights = isInt8Form(container)
+    ? describeInt8(config, container)
+    : describeCheckpoint(config, container);
   if (files.tokenizer === undefined) {
     throw new KvasirError(
       'MODEL_FORMAT',
@@ -77,15 +99,13 @@ export async function describeHfFolder(
     );
   }
   return {
-    architecture: plan.architecture,
-    spec: plan.spec,
-    ...bound,
+    ...weights,
     tokenizerSource: {
       kind: 'tokenizer-json',
       path: files.tokenizer,
       configPath: files.tokenizerConfig,
       chatTemplatePath: files.chatTemplate,
-      embeddingRows: plan.spec.vocabSize,
+      embeddingRows: weights.spec.vocabSize,
     },
     generationDefaults: await generationDefaults(files, config),
   };

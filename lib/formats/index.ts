@@ -10,6 +10,7 @@ import { describeGguf } from './gguf.js';
 import { describeHfFolder } from './hf-folder.js';
 
 export type { GenerationDefaults, ModelDescription } from './description.js';
+export type { Int8Origin } from './int8-form.js';
 
 /**
  * `container` is `native.openContainer(files.weights)`.

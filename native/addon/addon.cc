@@ -10,6 +10,7 @@
 #include "addon/model_wrap.h"
 #include "core/release_memory.h"
 #include "runtime/load.h"
+#include "runtime/quantize.h"
 
 namespace kvasir::addon {
 
@@ -61,6 +62,25 @@ class ProgressReporter {
   std::chrono::steady_clock::time_point last_{};
 };
 
+// { promise, cancel() } of work on a thread of its own, whose progress is closed when it has ended.
+Napi::Value CancellableToJs(
+    Napi::Env env, const char* name, const std::shared_ptr<ProgressReporter>& progress,
+    std::function<std::function<Napi::Value(Napi::Env)>(const CancellationToken&)> work) {
+  const auto cancellation = std::make_shared<CancellationToken>();
+  const Napi::Promise promise = RunAsync(env, name, [=, work = std::move(work)] {
+    struct Closer {
+      ProgressReporter& reporter;
+      ~Closer() { reporter.Close(); }
+    } closer{*progress};
+    return work(*cancellation);
+  });
+  const Napi::Object running = Napi::Object::New(env);
+  running.Set("promise", promise);
+  running.Set("cancel", Napi::Function::New(
+                            env, [cancellation](const Napi::CallbackInfo&) { cancellation->Cancel(); }));
+  return running;
+}
+
 Napi::Value LoadModel(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Guard(env, [&]() -> Napi::Value {
@@ -68,27 +88,39 @@ Napi::Value LoadModel(const Napi::CallbackInfo& info) {
     const ModelSpec spec = SpecFromJs(info[1]);
     const TensorMap tensors = TensorMapFromJs(info[2]);
     const LoadOptions options = LoadOptionsFromJs(info[3]);
-    const auto cancellation = std::make_shared<CancellationToken>();
     const auto progress =
         std::make_shared<ProgressReporter>(env, info[3].As<Napi::Object>().Get("onProgress"));
-    const Napi::Promise promise = RunAsync(env, "kvasir.load", [=] {
-      struct Closer {
-        ProgressReporter& reporter;
-        ~Closer() { reporter.Close(); }
-      } closer{*progress};
+    return CancellableToJs(env, "kvasir.load", progress, [=](const CancellationToken& cancellation) {
       std::unique_ptr<Transformer> transformer =
-          LoadTransformer(spec, tensors, options, *container, *cancellation,
+          LoadTransformer(spec, tensors, options, *container, cancellation,
                           [&](int64_t loaded, int64_t total) { (*progress)(loaded, total); });
       // Shared only because std::function must be copyable.
       auto engine =
           std::make_shared<std::unique_ptr<Engine>>(std::make_unique<Engine>(std::move(transformer)));
       return [engine](Napi::Env js) { return ModelWrap::Wrap(js, std::move(*engine)); };
     });
-    const Napi::Object load = Napi::Object::New(env);
-    load.Set("promise", promise);
-    load.Set("cancel",
-             Napi::Function::New(env, [cancellation](const Napi::CallbackInfo&) { cancellation->Cancel(); }));
-    return load;
+  });
+}
+
+// quantizeModel(container, spec, tensors, options, path, metadata)
+Napi::Value QuantizeModel(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    const std::shared_ptr<Container> container = ContainerWrap::ContainerOf(info[0]);
+    const ModelSpec spec = SpecFromJs(info[1]);
+    const TensorMap tensors = TensorMapFromJs(info[2]);
+    const LoadOptions options = LoadOptionsFromJs(info[3]);
+    const std::string path = info[4].ToString().Utf8Value();
+    const std::map<std::string, std::string> metadata = StringsFromJs(info[5]);
+    const auto progress =
+        std::make_shared<ProgressReporter>(env, info[3].As<Napi::Object>().Get("onProgress"));
+    return CancellableToJs(env, "kvasir.quantize", progress, [=](const CancellationToken& cancellation) {
+      const int64_t bytes = QuantizeToFile(spec, tensors, options, *container, path, metadata, cancellation,
+                                           [&](int64_t done, int64_t total) { (*progress)(done, total); });
+      ReleaseFreeMemory();
+      return
+          [bytes](Napi::Env js) -> Napi::Value { return Napi::Number::New(js, static_cast<double>(bytes)); };
+    });
   });
 }
 
@@ -141,6 +173,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data.release());
   exports.Set("openContainer", Napi::Function::New(env, OpenContainer));
   exports.Set("loadModel", Napi::Function::New(env, LoadModel));
+  exports.Set("quantizeModel", Napi::Function::New(env, QuantizeModel));
   exports.Set("predictMemory", Napi::Function::New(env, PredictMemoryForJs));
   exports.Set("releaseMemory", Napi::Function::New(env, ReleaseMemory));
   exports.Set("cpu", Napi::Function::New(env, Cpu));

@@ -100,6 +100,17 @@ TensorMap TensorMapFromJs(const Napi::Value& value) {
   return tensors;
 }
 
+std::map<std::string, std::string> StringsFromJs(const Napi::Value& value) {
+  const Napi::Object object = ObjectFrom(value, "metadata");
+  std::map<std::string, std::string> strings;
+  const Napi::Array names = object.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).As<Napi::String>().Utf8Value();
+    strings[name] = String(object, name.c_str());
+  }
+  return strings;
+}
+
 LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
   const Napi::Object object = ObjectFrom(value, "options");
   LoadOptions options;

@@ -12,6 +12,8 @@ ModelSpec SpecFromJs(const Napi::Value& value);
 TensorMap TensorMapFromJs(const Napi::Value& value);
 // KVASIR_CPU_ISA is read here, on the JS thread, where process.env writes it.
 LoadOptions LoadOptionsFromJs(const Napi::Value& value);
+// The entries of an object whose values are all strings.
+std::map<std::string, std::string> StringsFromJs(const Napi::Value& value);
 
 template <typename T>
 std::vector<T> VectorFromTypedArray(const Napi::Value& value, napi_typedarray_type type, const char* name) {

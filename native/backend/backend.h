@@ -145,6 +145,8 @@ class Backend {
   virtual int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const = 0;
   virtual int64_t PackedScaleBytes(Dtype dtype, int64_t n, int64_t k) const = 0;
   // Rows [first, first + n_rows) of W, given as f32 [n_rows, k], into `weight.panels`; `first` is a multiple of 32.
+  // Of an INT8 linear these are Int8Blocks [ceil(n / 32), ceil(k / 64)] (quant/int8_layout.h), which files hold too.
+  // Up to 32 rows may be packed on any thread, beside others.
   virtual void PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) = 0;
 
   // x [n, table.k] = rows of the table, unpacked (and rotated back).

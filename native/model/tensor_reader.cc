@@ -47,6 +47,19 @@ void TensorReader::CheckShape(const std::string& name, int64_t rows, int64_t col
                                            "'; the configuration and the weights do not belong together");
 }
 
+std::shared_ptr<const TensorReader::Whole> TensorReader::ReadWhole(const TensorInfo& info, int64_t rows) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& whole : wholes_) {
+    if (whole != nullptr && whole->name == info.name) return whole;
+  }
+  wholes_[0] = std::move(wholes_[1]);
+  auto whole =
+      std::make_shared<Whole>(Whole{info.name, std::vector<float>(static_cast<size_t>(info.elements()))});
+  container_.ReadRows(info, 0, rows, whole->values.data());
+  wholes_[1] = whole;
+  return whole;
+}
+
 void TensorReader::ReadRows(const std::string& name, int64_t first, int64_t rows, int64_t columns,
                             float* out) {
   const TensorSource& source = Source(name);
@@ -64,14 +77,9 @@ void TensorReader::ReadRows(const std::string& name, int64_t first, int64_t rows
     return;
   }
   const int64_t stored_columns = info.shape.back();
-  if (whole_name_ != source.name) {
-    whole_.resize(static_cast<size_t>(info.elements()));
-    whole_name_.clear();
-    container_.ReadRows(info, 0, columns, whole_.data());
-    whole_name_ = source.name;
-  }
+  const std::shared_ptr<const Whole> whole = ReadWhole(info, columns);
   for (int64_t column = 0; column < columns; ++column) {
-    const float* stored = whole_.data() + column * stored_columns + first;
+    const float* stored = whole->values.data() + column * stored_columns + first;
     for (int64_t row = 0; row < rows; ++row) out[row * columns + column] = stored[row];
   }
 }

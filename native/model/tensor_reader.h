@@ -2,7 +2,10 @@
 // It gives float32 rows and knows neither quantization nor what a tensor is for.
 #pragma once
 
+#include <array>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -18,8 +21,8 @@ class TensorReader {
   bool Has(const std::string& name) const { return tensors_.count(name) != 0; }
   // Throws Error(kModelFormat) when the tensor is missing or is not [rows, columns].
   void CheckShape(const std::string& name, int64_t rows, int64_t columns) const;
-  // Rows [first, first + rows) of a checked tensor to out [rows, columns]. A transposed tensor is read whole once and
-  // kept until another one is asked for.
+  // Rows [first, first + rows) of a checked tensor to out [rows, columns]. Thread-safe. A transposed tensor is read whole
+  // once and kept until two others have been asked for.
   void ReadRows(const std::string& name, int64_t first, int64_t rows, int64_t columns, float* out);
 
  private:
@@ -29,8 +32,14 @@ class TensorReader {
   const Container& container_;
   const TensorMap& tensors_;
   std::map<std::string, int> uses_;  // canonical tensors that read from a stored one (3 for a fused QKV)
-  std::string whole_name_;
-  std::vector<float> whole_;  // as stored: [in, out]
+  struct Whole {
+    std::string name;
+    std::vector<float> values;  // as stored: [in, out]
+  };
+  std::shared_ptr<const Whole> ReadWhole(const TensorInfo& info, int64_t rows);
+  std::mutex mutex_;
+  // Threads that share out tensors in order are at the end of one and at the beginning of the next.
+  std::array<std::shared_ptr<const Whole>, 2> wholes_;
 };
 
 }  // namespace kvasir

@@ -1,5 +1,5 @@
-// The weights of one transformer, packed for its backend, in one arena on huge pages. Loading reads rows from a
-// container a block at a time, so that its memory stays close to the model's own. It knows canonical tensor names
+// The weights of one transformer, packed for its backend, in one arena on huge pages. They come from a checkpoint, and
+// are packed panel by panel, or from the INT8 form of a model, and are read into place. It knows canonical tensor names
 // (lib/native.ts lists them) and no file format.
 #pragma once
 
@@ -41,12 +41,12 @@ struct WeightBytes {
   int64_t scales = 0;
 };
 
-// What LoadWeights would allocate, from shapes alone.
+// What LoadWeights would allocate, from shapes alone. Throws Error(kInvalidOption) as it does.
 WeightBytes PredictWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
                                const Backend& backend);
 
-// progress(loaded, total) in tensor elements. Throws Error(kModelFormat) naming a tensor that is missing or has the
-// wrong shape, kInsufficientMemory, kCancelled.
+// progress(loaded, total) comes on this thread. Throws Error(kModelFormat) naming a tensor that is missing, has the
+// wrong shape or values that cannot be, kInvalidOption for the INT8 form as float32, kInsufficientMemory, kCancelled.
 std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& tensors,
                                      const LoadOptions& options, const Container& container, Backend& backend,
                                      const CancellationToken& cancellation,

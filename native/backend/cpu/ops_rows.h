@@ -144,7 +144,9 @@ void PackPanelS8(const float* weights, int64_t n_rows, int64_t k, Int8Block* pan
       const F32 largest = Max(Max(Abs(v[0]), Abs(v[1])), Max(Abs(v[2]), Abs(v[3])));
       // The scale is rounded to binary16 first, and the values are quantized with what is stored.
       panel->scales[row] = HalfBits(MaxLane(largest) / 127.0f);
-      const float scale = HalfValue(panel->scales[row]);
+      float scale = HalfValue(panel->scales[row]);
+      // Subnormal scales are 2^-24 apart: one that was rounded down would cut off up to all of the largest values.
+      if (scale < 0x1p-14f && scale < MaxLane(largest) / 127.0f) scale = HalfValue(++panel->scales[row]);
       const F32 inverse = Set1(scale > 0.0f ? 1.0f / scale : 0.0f);
       int8_t q[kGroup];
       // The rounded scale may be too small by a little, a subnormal one by more.

@@ -1,0 +1,46 @@
+/** The JSON files beside the weights of the INT8 form, which `hf-folder.ts` reads back. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { GenerationDefaults, ModelDescription } from './description.js';
+import { int8Format } from './int8-form.js';
+
+async function writeJson(path: string, value: object): Promise<void> {
+  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** The spec in the words of Hugging Face, for people and other tools; we read the one in the weights' metadata. */
+function configOf({ architecture, spec }: ModelDescription): object {
+  return {
+    model_type: architecture,
+    vocab_size: spec.vocabSize,
+    hidden_size: spec.hiddenSize,
+    num_hidden_layers: spec.nLayers,
+    num_attention_heads: spec.nHeads,
+    num_key_value_heads: spec.nKvHeads,
+    head_dim: spec.headDim,
+    intermediate_size: spec.ffnSize,
+    max_position_embeddings: spec.maxPositions,
+    quantization_config: { quant_method: int8Format, bits: 8 },
+  };
+}
+
+function generationConfigOf(defaults: GenerationDefaults): object {
+  const { eosTokenIds, bosTokenId, padTokenId, temperature, topP, topK, repetitionPenalty } = defaults;
+  const samples = temperature !== undefined || topP !== undefined || topK !== undefined;
+  return {
+    eos_token_id: eosTokenIds,
+    bos_token_id: bosTokenId,
+    pad_token_id: padTokenId,
+    do_sample: samples,
+    temperature,
+    top_p: topP,
+    top_k: topK,
+    repetition_penalty: repetitionPenalty,
+  };
+}
+
+/** Writes config.json and generation_config.json. */
+export async function writeInt8Configs(description: ModelDescription, folder: string): Promise<void> {
+  await writeJson(join(folder, 'config.json'), configOf(description));
+  await writeJson(join(folder, 'generation_config.json'), generationConfigOf(description.generationDefaults));
+}

@@ -1,0 +1,172 @@
+/** From a checkpoint to a folder with its INT8 form, which loads without quantizing. */
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { KvasirError } from './errors.js';
+import { int8Metadata } from './formats/int8-form.js';
+import { writeInt8Configs } from './formats/int8-folder.js';
+import { describeModel, type ModelDescription } from './formats/index.js';
+import { type ModelFiles, resolveModel } from './hub/index.js';
+import { mebibytes, requireMemory } from './memory.js';
+import { type Container, fromNative, native } from './native.js';
+import { invalidOption, type LoadProgress } from './options.js';
+import { writeTokenizerFiles } from './tokenizer/write-files.js';
+
+/** 'quantize' is reading and writing the weights. */
+export type QuantizeProgress = Omit<LoadProgress, 'phase'> & { phase: LoadProgress['phase'] | 'quantize' };
+
+export interface QuantizeOptions {
+  /** Default: one per core that the process may use. */
+  threads?: number;
+  onProgress?: (progress: QuantizeProgress) => void;
+  /** Aborting rejects with the signal's reason and leaves nothing behind. */
+  signal?: AbortSignal;
+}
+
+export interface QuantizeResult {
+  /** Display name of the source. */
+  model: string;
+  /** Absolute. */
+  folder: string;
+  /** Absolute paths of what was written, and their sizes. */
+  files: { path: string; bytes: number }[];
+  /** Of the source. */
+  sourceDtype: string;
+  /** Bytes of the source's weight files. */
+  sourceBytes: number;
+}
+
+/**
+ * Writes a folder that `Model.load` takes: the same tokens, and the same logits bit for bit as `reference` with dtype
+ * 'int8'. It appears whole or not at all.
+ * @param reference as in `Model.load`, fetched first where it is not here.
+ * @param out a folder that does not exist, or is empty.
+ * @throws what `Model.load` throws for the source; INVALID_OPTION when `out` cannot be used or the source is an INT8 form.
+ */
+export async function quantizeModel(
+  reference: string,
+  out: string,
+  options: QuantizeOptions = {},
+): Promise<QuantizeResult> {
+  const { signal, onProgress } = options;
+  const folder = resolve(out);
+  await checkOut(folder);
+  const files = await resolveModel(reference, { signal, onProgress });
+  signal?.throwIfAborted();
+  const container = await native().openContainer(files.weights).catch(rethrow);
+  // Beside its place, so that renaming is enough.
+  const partial = `${folder}.partial-${process.pid}`;
+  try {
+    const description = await describeModel(files, container).catch(rethrow);
+    if (description.int8Origin) throw alreadyInt8(files);
+    await mkdir(dirname(folder), { recursive: true });
+    await mkdir(partial);
+    await writeInt8Configs(description, partial);
+    await writeTokenizerFiles(description.tokenizerSource, partial);
+    await writeWeights({ files, container, description }, join(partial, 'model.safetensors'), options);
+    await rename(partial, folder);
+    return await resultOf(files, folder, description.storedDtype);
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw cannotWrite(error, folder);
+  } finally {
+    container.close();
+  }
+}
+
+function rethrow(error: unknown): never {
+  throw fromNative(error);
+}
+
+function alreadyInt8({ displayName }: ModelFiles): KvasirError {
+  return new KvasirError(
+    'INVALID_OPTION',
+    `${displayName} is in its INT8 form already: load it as it is, or copy its folder.`,
+  );
+}
+
+/** Throws INVALID_OPTION unless a folder can come to be there. */
+async function checkOut(folder: string): Promise<void> {
+  const entries = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    if (error.code === 'ENOTDIR')
+      throw invalidOption('out', folder, 'a folder that is empty or does not exist');
+    throw cannotWrite(error, folder);
+  });
+  if (entries.length > 0) throw invalidOption('out', folder, 'a folder that is empty or does not exist');
+}
+
+/** Errors of the file system as ours. */
+function cannotWrite(error: unknown, folder: string): unknown {
+  if (!(error instanceof Error) || error instanceof KvasirError) return error;
+  const { code, message, syscall } = error as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return error;
+  return new KvasirError(
+    'INVALID_OPTION',
+    `The INT8 form cannot be written to ${folder}: ${message}. Choose a folder that this user may write to, on a disk with room.`,
+    { cause: error, details: { option: 'out' } },
+  );
+}
+
+interface Source {
+  files: ModelFiles;
+  container: Container;
+  description: ModelDescription;
+}
+
+async function writeWeights(
+  { files, container, description }: Source,
+  path: string,
+  { threads = 0, onProgress, signal }: QuantizeOptions,
+): Promise<void> {
+  const { architecture, spec, tensors, storedDtype } = description;
+  const { displayName } = files;
+  // Only weights are loaded: the context is that of no sequence.
+  const load = { dtype: 'int8', kvDtype: 'int8', contextLength: 1, kvCapacity: 1, threads } as const;
+  const { weights } = native().predictMemory(spec, tensors, load);
+  requireMemory(weights, `INT8 weights ${mebibytes(weights)}`, 'Free memory, or use a machine with more.');
+  let failure: { error: unknown } | undefined;
+  const giveUp = (error: unknown): void => {
+    failure ??= { error };
+    running.cancel();
+  };
+  const report = (loaded: number, total: number): void => {
+    try {
+      onProgress?.({ phase: 'quantize', file: displayName, loaded, total });
+    } catch (error) {
+      giveUp(error);
+    }
+  };
+  const metadata = int8Metadata(architecture, spec, { source: displayName, sourceDtype: storedDtype });
+  const running = native().quantizeModel(
+    container,
+    spec,
+    tensors,
+    { ...load, onProgress: report },
+    path,
+    metadata,
+  );
+  const onAbort = (): void => giveUp(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted) onAbort();
+  try {
+    await running.promise;
+  } catch (error) {
+    throw failure ? failure.error : fromNative(error);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+  }
+  if (failure) throw failure.error;
+}
+
+async function resultOf(files: ModelFiles, folder: string, sourceDtype: string): Promise<QuantizeResult> {
+  const names = (await readdir(folder)).sort();
+  const sized = async (path: string) => ({ path, bytes: (await stat(path)).size });
+  const sources = await Promise.all(files.weights.map(sized));
+  return {
+    model: files.displayName,
+    folder,
+    files: await Promise.all(names.map((name) => sized(join(folder, name)))),
+    sourceDtype,
+    sourceBytes: sources.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
+}

@@ -1,0 +1,32 @@
+/** Writes a tokenizer as the files of a Hugging Face folder, from which `tokenizer-files.ts` reads the same one. */
+import { copyFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { TokenizerDefinition } from './definition.js';
+import { loadDefinition } from './load-definition.js';
+import type { TokenizerSource } from './source.js';
+
+/** Files are copied as they are; a GGUF vocabulary is written as its equivalent. Blocks for a large one's JSON. */
+export async function writeTokenizerFiles(source: TokenizerSource, folder: string): Promise<void> {
+  if (source.kind === 'gguf') return writeDefinition(await loadDefinition(source), folder);
+  const copies: [from: string | undefined, name: string][] = [
+    [source.path, 'tokenizer.json'],
+    [source.configPath, 'tokenizer_config.json'],
+    [source.chatTemplatePath, 'chat_template.jinja'],
+  ];
+  for (const [from, name] of copies) if (from !== undefined) await copyFile(from, join(folder, name));
+}
+
+async function writeDefinition(definition: TokenizerDefinition, folder: string): Promise<void> {
+  const { json, specialTokens, chatTemplates } = definition;
+  const [only, ...others] = chatTemplates;
+  const config = {
+    bos_token: specialTokens.bos,
+    eos_token: specialTokens.eos,
+    unk_token: specialTokens.unk,
+    pad_token: specialTokens.pad,
+    chat_template: only?.name === 'default' && others.length === 0 ? only.template : chatTemplates,
+  };
+  const tokenizer = { version: '1.0', truncation: null, padding: null, ...json };
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
+  await writeFile(join(folder, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`);
+}
