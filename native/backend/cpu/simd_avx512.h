@@ -119,9 +119,10 @@ inline void DpBusd(__m512i& acc, __m512i w, __m512i x) {
 // dots[r][v] = start[r] + w[v] x x[r], exact; see DotOperands.
 template <int kRows, int kVectors>
 inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
+  __m512i acc[kRows][kVectors];  // not `dots`: as far as GCC knows, x could lie there
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) dots[r][v].v = _mm512_set1_epi32(in.start[r * in.ld_start]);
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = _mm512_set1_epi32(in.start[r * in.ld_start]);
   }
   const uint8_t* w = in.w;
   const Quantized* x = static_cast<const Quantized*>(in.x);
@@ -133,8 +134,12 @@ inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
       int32_t bytes;
       __builtin_memcpy(&bytes, x + r * in.ld_x, 4);
       const __m512i input = _mm512_set1_epi32(bytes);
-      for (int v = 0; v < kVectors; ++v) DpBusd(dots[r][v].v, weights[v], input);
+      for (int v = 0; v < kVectors; ++v) DpBusd(acc[r][v], weights[v], input);
     }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) dots[r][v].v = acc[r][v];
   }
 }
 inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
