@@ -1,6 +1,7 @@
 /** The pure parts of `npm run bench:peers`: statistics, llama-bench's JSON, the targets and how they are judged. */
 import { describe, expect, it } from 'vitest';
 import { familyOf } from '../scripts/peers/engines.mjs';
+import { bestLimits, disturbance } from '../scripts/peers/limits.mjs';
 import { benchArguments, parseBench } from '../scripts/peers/llama-bench.mjs';
 import { median, quantityOf, ratioSpread, summarize } from '../scripts/peers/statistics.mjs';
 import { judge } from '../scripts/peers/verdicts.mjs';
@@ -54,6 +55,29 @@ describe('llama-bench', () => {
     expect(() => parseBench(printed(other), decode)).toThrow(/not 0,31,2048/);
     expect(() => parseBench(printed({ ...other, n_depth: 2048, samples_ns: [0] }), decode)).toThrow(/0 ns/);
     expect(() => parseBench('error: failed to load model', decode)).toThrow(/no JSON/);
+  });
+});
+
+describe('the limits of the machine', () => {
+  const limits = (read: number, int8: number, fp32: number) => ({
+    ...{ readBytesPerSecond: read, int8OpsPerSecond: int8, fp32FlopsPerSecond: fp32 },
+  });
+  const measured = new Map([
+    ['avx512vnni', [limits(30, 900, 200), limits(35, 940, 190)]],
+    ['avx2', [limits(40, 300, 210), limits(20, 360, 220)]],
+  ]);
+
+  it('are the best of all rounds; narrow tables keep their own peak', () => {
+    expect(bestLimits(measured, 'avx512vnni')).toEqual(limits(40, 940, 220));
+    expect(bestLimits(measured, 'avx2')).toEqual(limits(40, 360, 220));
+    expect(bestLimits(new Map([...measured, ['avx2', [limits(1, 1, 1)]]]), 'avx2')).toEqual(limits(35, 1, 1));
+    expect(bestLimits(measured, 'scalar')).toBeUndefined();
+    expect(bestLimits(measured, undefined)).toBeUndefined();
+  });
+
+  it('tell how much of the machine something else had', () => {
+    expect(disturbance(measured)).toBeCloseTo(1 - 300 / 360, 12);
+    expect(disturbance(new Map())).toBe(0);
   });
 });
 

@@ -16,7 +16,7 @@ export class Comparison {
   singles = new Map();
   /** Why an engine or a single was not measured. */
   missing = new Map();
-  /** Best of all rounds, by table of kernels. */
+  /** What the machine could do, one measurement per round, by table of kernels. */
   limits = new Map();
   /** What Kvasir says of itself, by engine. */
   facts = new Map();
@@ -103,9 +103,7 @@ export class Comparison {
   async #measureLimits(kernels) {
     this.options.show.update(`limits of the machine, ${kernels}`);
     const measured = await jsonOf(here('limits_driver.mjs'), [kernels, this.options.threads]);
-    const best = this.limits.get(kernels) ?? {};
-    for (const [name, value] of Object.entries(measured)) best[name] = Math.max(best[name] ?? 0, value);
-    this.limits.set(kernels, best);
+    push(this.limits, kernels, measured);
   }
 
   #tables() {

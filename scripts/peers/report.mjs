@@ -4,6 +4,7 @@ import Table from 'cli-table3';
 import { versions } from './install.mjs';
 import { judge } from './verdicts.mjs';
 import { singles, works } from './works.mjs';
+import { bestLimits, disturbance } from './limits.mjs';
 import { models } from './engines.mjs';
 
 const noRules = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' };
@@ -26,8 +27,10 @@ export function describeRun(comparison, { targets, loadBefore, seconds }) {
     loadAverage: { before: loadBefore, after: loadavg() },
     kvasir: Object.fromEntries(comparison.facts),
     limits: Object.fromEntries(
-      [...comparison.limits.keys()].map((name) => [name, limitOf(comparison.limits, name)]),
+      [...comparison.limits.keys()].map((name) => [name, bestLimits(comparison.limits, name)]),
     ),
+    limitsByRound: Object.fromEntries(comparison.limits),
+    disturbance: disturbance(comparison.limits),
     measurements: [...results].map(([key, summary]) => {
       const [work, engine] = key.split(' ');
       const { title, quantity } = works[work];
@@ -47,7 +50,7 @@ export function describeRun(comparison, { targets, loadBefore, seconds }) {
 /** Of the read bandwidth for decode, of the peak of the arithmetic for prefill; only Kvasir says what it reads. */
 function shareOfLimit({ facts, limits, options }, results, work, engine) {
   const fact = facts.get(engine);
-  const limit = limitOf(limits, fact?.kernels);
+  const limit = bestLimits(limits, fact?.kernels);
   const summary = results.get(`${work} ${engine}`);
   const { quantity, batch } = works[work];
   if (!fact || !limit || !summary || quantity === 'first') return undefined;
@@ -57,20 +60,6 @@ function shareOfLimit({ facts, limits, options }, results, work, engine) {
   }
   const peak = engine.endsWith('fp32') ? limit.fp32FlopsPerSecond : limit.int8OpsPerSecond;
   return (summary.median * 2 * models[options.model].layerWeights) / peak;
-}
-
-/** The bandwidth is the machine's, and what the wider instructions run, they run at least as fast as the narrow ones. */
-function limitOf(limits, kernels) {
-  const own = limits.get(kernels);
-  if (own === undefined) return undefined;
-  const wide = kernels.startsWith('avx512');
-  const best = (name, tables) => Math.max(...tables.map((table) => table[name]));
-  const all = [...limits.values()];
-  return {
-    readBytesPerSecond: best('readBytesPerSecond', all),
-    int8OpsPerSecond: best('int8OpsPerSecond', wide ? all : [own]),
-    fp32FlopsPerSecond: best('fp32FlopsPerSecond', wide ? all : [own]),
-  };
 }
 
 /** @param {ReturnType<typeof describeRun>} report */
@@ -88,7 +77,7 @@ function heading({ model, threads, rounds, seconds, machine, loadAverage }) {
   );
 }
 
-function limits({ limits: tables }) {
+function limits({ limits: tables, disturbance: lost }) {
   const table = new Table({
     ...plain,
     head: ['limits of the machine', 'read GB/s', 'INT8 GOPS', 'FP32 GFLOPS'],
@@ -97,7 +86,11 @@ function limits({ limits: tables }) {
     const rates = [limit.readBytesPerSecond, limit.int8OpsPerSecond, limit.fp32FlopsPerSecond];
     table.push([kernels, ...rates.map((rate, i) => (rate / 1e9).toFixed(i === 0 ? 1 : 0))]);
   }
-  return table.length > 0 ? table.toString() : '';
+  if (table.length === 0) return '';
+  const warning =
+    `In the worst round something else had ${percent(lost)} of the machine: ` +
+    'ratios of engines that wait for each other, and shares of the limit, are too low or too high.';
+  return lost > 0.1 ? `${table}\n${warning}` : table.toString();
 }
 
 function measurements({ measurements: rows, singles: singleRows }) {
