@@ -1,7 +1,7 @@
 /** The pure parts of `npm run bench:peers`: statistics, llama-bench's JSON, the targets and how they are judged. */
 import { describe, expect, it } from 'vitest';
 import { familyOf } from '../scripts/peers/engines.mjs';
-import { bestLimits, disturbance } from '../scripts/peers/limits.mjs';
+import { bestOf, disturbance, shareOf, worstOf } from '../scripts/peers/limits.mjs';
 import { benchArguments, parseBench } from '../scripts/peers/llama-bench.mjs';
 import { median, quantityOf, ratioSpread, summarize } from '../scripts/peers/statistics.mjs';
 import { judge } from '../scripts/peers/verdicts.mjs';
@@ -62,22 +62,28 @@ describe('the limits of the machine', () => {
   const limits = (read: number, int8: number, fp32: number) => ({
     ...{ readBytesPerSecond: read, int8OpsPerSecond: int8, fp32FlopsPerSecond: fp32 },
   });
-  const measured = new Map([
-    ['avx512vnni', [limits(30, 900, 200), limits(35, 940, 190)]],
-    ['avx2', [limits(40, 300, 210), limits(20, 360, 220)]],
-  ]);
+  const measured = [limits(30, 900, 220), limits(35, 940, 190)];
 
-  it('are the best of all rounds; narrow tables keep their own peak', () => {
-    expect(bestLimits(measured, 'avx512vnni')).toEqual(limits(40, 940, 220));
-    expect(bestLimits(measured, 'avx2')).toEqual(limits(40, 360, 220));
-    expect(bestLimits(new Map([...measured, ['avx2', [limits(1, 1, 1)]]]), 'avx2')).toEqual(limits(35, 1, 1));
-    expect(bestLimits(measured, 'scalar')).toBeUndefined();
-    expect(bestLimits(measured, undefined)).toBeUndefined();
+  it('are the best and the worst of each', () => {
+    expect(bestOf(measured)).toEqual(limits(35, 940, 220));
+    expect(worstOf(measured)).toEqual(limits(30, 900, 190));
   });
 
   it('tell how much of the machine something else had', () => {
-    expect(disturbance(measured)).toBeCloseTo(1 - 300 / 360, 12);
+    const tables = new Map([
+      ['avx512vnni', measured],
+      ['avx2', [limits(40, 300, 210), limits(20, 360, 220)]],
+    ]);
+    expect(disturbance(tables)).toBeCloseTo(1 - 300 / 360, 12);
     expect(disturbance(new Map())).toBe(0);
+  });
+
+  it('are what decode reads and prefill computes, weights read once for a batch', () => {
+    const engine = { weightBytes: 100, layerWeights: 50, isFp32: false };
+    const [decode, prefill] = (['decode', 'prefill'] as const).map((quantity) => ({ quantity, batch: 4 }));
+    expect(shareOf(decode!, 2, limits(200, 1, 1), engine)).toBe(0.25);
+    expect(shareOf(prefill!, 2, limits(1, 400, 800), engine)).toBe(0.5);
+    expect(shareOf(prefill!, 2, limits(1, 400, 800), { ...engine, isFp32: true })).toBe(0.25);
   });
 });
 
@@ -88,7 +94,7 @@ describe('targets', () => {
     singles: new Map(),
     missing: new Map(),
     kernels: 'avx512vnni',
-    shareOf: () => undefined,
+    shares: new Map(),
     ...more,
   });
   const find = (work: string, against: string) =>
@@ -150,7 +156,13 @@ describe('targets', () => {
   it('grades a share', () => {
     const target = targets.find(({ kind, work }) => kind === 'share' && work === 'decode-short')!;
     const verdict = (share: number) =>
-      judge(target, measured({ 'decode-short kvasir-int8': [1] }, { shareOf: () => share })).verdict;
+      judge(
+        target,
+        measured(
+          { 'decode-short kvasir-int8': [1] },
+          { shares: new Map([['decode-short kvasir-int8', summary(share)]]) },
+        ),
+      ).verdict;
     expect([0.79, 0.8, 0.89, 0.9].map(verdict)).toEqual(['missed', 'reached', 'reached', 'aim']);
   });
 });
