@@ -1,6 +1,7 @@
 /** The pure parts of `npm run bench:peers`: statistics, llama-bench's JSON, the targets and how they are judged. */
 import { describe, expect, it } from 'vitest';
 import { familyOf } from '../scripts/peers/engines.mjs';
+import { bestOf, disturbance, shareOf, worstOf } from '../scripts/peers/limits.mjs';
 import { benchArguments, parseBench } from '../scripts/peers/llama-bench.mjs';
 import { median, quantityOf, ratioSpread, summarize } from '../scripts/peers/statistics.mjs';
 import { judge } from '../scripts/peers/verdicts.mjs';
@@ -57,6 +58,35 @@ describe('llama-bench', () => {
   });
 });
 
+describe('the limits of the machine', () => {
+  const limits = (read: number, int8: number, fp32: number) => ({
+    ...{ readBytesPerSecond: read, int8OpsPerSecond: int8, fp32FlopsPerSecond: fp32 },
+  });
+  const measured = [limits(30, 900, 220), limits(35, 940, 190)];
+
+  it('are the best and the worst of each', () => {
+    expect(bestOf(measured)).toEqual(limits(35, 940, 220));
+    expect(worstOf(measured)).toEqual(limits(30, 900, 190));
+  });
+
+  it('tell how much of the machine something else had', () => {
+    const tables = new Map([
+      ['avx512vnni', measured],
+      ['avx2', [limits(40, 300, 210), limits(20, 360, 220)]],
+    ]);
+    expect(disturbance(tables)).toBeCloseTo(1 - 300 / 360, 12);
+    expect(disturbance(new Map())).toBe(0);
+  });
+
+  it('are what decode reads and prefill computes, weights read once for a batch', () => {
+    const engine = { weightBytes: 100, layerWeights: 50, isFp32: false };
+    const [decode, prefill] = (['decode', 'prefill'] as const).map((quantity) => ({ quantity, batch: 4 }));
+    expect(shareOf(decode!, 2, limits(200, 1, 1), engine)).toBe(0.25);
+    expect(shareOf(prefill!, 2, limits(1, 400, 800), engine)).toBe(0.5);
+    expect(shareOf(prefill!, 2, limits(1, 400, 800), { ...engine, isFp32: true })).toBe(0.25);
+  });
+});
+
 describe('targets', () => {
   const summary = (...samples: number[]) => summarize(samples)!;
   const measured = (results: Record<string, number[]>, more: object = {}) => ({
@@ -64,7 +94,7 @@ describe('targets', () => {
     singles: new Map(),
     missing: new Map(),
     kernels: 'avx512vnni',
-    shareOf: () => undefined,
+    shares: new Map(),
     ...more,
   });
   const find = (work: string, against: string) =>
@@ -126,7 +156,13 @@ describe('targets', () => {
   it('grades a share', () => {
     const target = targets.find(({ kind, work }) => kind === 'share' && work === 'decode-short')!;
     const verdict = (share: number) =>
-      judge(target, measured({ 'decode-short kvasir-int8': [1] }, { shareOf: () => share })).verdict;
+      judge(
+        target,
+        measured(
+          { 'decode-short kvasir-int8': [1] },
+          { shares: new Map([['decode-short kvasir-int8', summary(share)]]) },
+        ),
+      ).verdict;
     expect([0.79, 0.8, 0.89, 0.9].map(verdict)).toEqual(['missed', 'reached', 'reached', 'aim']);
   });
 });
@@ -136,6 +172,8 @@ describe('the pairs to measure', () => {
     const pairs = pairsOf(targets).map(({ work, engine }) => `${work} ${engine}`);
     expect(new Set(pairs).size).toBe(pairs.length);
     expect(pairs).toContain('fp32-decode kvasir-fp32');
+    // What is compared across works is measured in its own.
+    expect(pairs).not.toContain('prefill-512 kvasir-fp32');
     expect(pairs).toContain('avx2-prefill llama-avx2-q8_0-fa1');
     expect(pairs.every((pair) => familyOf(pair.split(' ')[1]!) !== undefined)).toBe(true);
   });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run, throwIfInterrupted } from '../command.mjs';
 import { familyOf, kvasirModel, models, startEngine } from './engines.mjs';
+import { bestOf, shareOf } from './limits.mjs';
 import { quantityOf, summarize } from './statistics.mjs';
 import { works } from './works.mjs';
 
@@ -16,8 +17,10 @@ export class Comparison {
   singles = new Map();
   /** Why an engine or a single was not measured. */
   missing = new Map();
-  /** Best of all rounds, by table of kernels. */
+  /** All that was measured of what the machine can do, by table of kernels. */
   limits = new Map();
+  /** Kvasir's shares of the limits, by `work engine`, one per round. */
+  shares = new Map();
   /** What Kvasir says of itself, by engine. */
   facts = new Map();
   #engines = new Map();
@@ -52,7 +55,6 @@ export class Comparison {
   async run(pairs, singles) {
     this.total = this.options.rounds * (pairs.length + singles.length);
     for (let round = 0; round < this.options.rounds; round++) {
-      for (const kernels of this.#tables()) await this.#measureLimits(kernels);
       // The same prompts for all engines of a work, others in every round: no cache of prefixes may find them.
       const prompts = new Map(pairs.map(({ work }) => [work, undefined]));
       for (const work of prompts.keys()) prompts.set(work, this.#prompts(works[work]));
@@ -66,6 +68,10 @@ export class Comparison {
     return summaries(this.samples);
   }
 
+  shareResults() {
+    return summaries(this.shares);
+  }
+
   singleResults() {
     return summaries(this.singles);
   }
@@ -76,16 +82,32 @@ export class Comparison {
 
   async #turn(work, id, prompts) {
     this.#progress(`${work} ${id}`);
+    const key = `${work} ${id}`;
     const engine = this.#engines.get(id);
+    const facts = works[work].quantity === 'first' ? undefined : this.facts.get(id);
     let value = null;
-    if (engine && !this.missing.has(id)) {
-      try {
+    let share = null;
+    try {
+      if (engine && !this.missing.has(id)) {
+        const before = facts && (await this.#measureLimits(facts.kernels));
         value = quantityOf(works[work], await engine.measure(works[work], prompts));
-      } catch (error) {
-        this.#giveUp(id, error);
+        if (facts) share = this.#shareOf(work, id, value, [before, await this.#measureLimits(facts.kernels)]);
       }
+    } catch (error) {
+      this.#giveUp(id, error);
     }
-    push(this.samples, `${work} ${id}`, value);
+    push(this.samples, key, value);
+    if (facts) push(this.shares, key, share);
+  }
+
+  #shareOf(work, id, rate, around) {
+    const { layerWeights } = models[this.options.model];
+    const { weightBytes } = this.facts.get(id);
+    return shareOf(works[work], rate, bestOf(around), {
+      weightBytes,
+      layerWeights,
+      isFp32: id.endsWith('fp32'),
+    });
   }
 
   async #single(name) {
@@ -101,15 +123,9 @@ export class Comparison {
   }
 
   async #measureLimits(kernels) {
-    this.options.show.update(`limits of the machine, ${kernels}`);
     const measured = await jsonOf(here('limits_driver.mjs'), [kernels, this.options.threads]);
-    const best = this.limits.get(kernels) ?? {};
-    for (const [name, value] of Object.entries(measured)) best[name] = Math.max(best[name] ?? 0, value);
-    this.limits.set(kernels, best);
-  }
-
-  #tables() {
-    return new Set([...this.facts.values()].map(({ kernels }) => kernels));
+    push(this.limits, kernels, measured);
+    return measured;
   }
 
   #kernels() {

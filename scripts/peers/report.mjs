@@ -4,7 +4,7 @@ import Table from 'cli-table3';
 import { versions } from './install.mjs';
 import { judge } from './verdicts.mjs';
 import { singles, works } from './works.mjs';
-import { models } from './engines.mjs';
+import { bestOf, disturbance, worstOf } from './limits.mjs';
 
 const noRules = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' };
 const plain = { style: { head: [], border: [] }, chars: noRules };
@@ -15,9 +15,9 @@ const units = { prefill: 'tok/s', decode: 'tok/s', first: 'ms' };
 export function describeRun(comparison, { targets, loadBefore, seconds }) {
   const { model, threads, rounds } = comparison.options;
   const results = comparison.results();
-  const shareOf = (work, engine) => shareOfLimit(comparison, results, work, engine);
+  const shares = comparison.shareResults();
   const measured = {
-    ...{ results, singles: comparison.singleResults(), missing: comparison.missing, shareOf },
+    ...{ results, singles: comparison.singleResults(), missing: comparison.missing, shares },
     kernels: comparison.facts.get('kvasir-int8')?.kernels,
   };
   return {
@@ -26,12 +26,13 @@ export function describeRun(comparison, { targets, loadBefore, seconds }) {
     loadAverage: { before: loadBefore, after: loadavg() },
     kvasir: Object.fromEntries(comparison.facts),
     limits: Object.fromEntries(
-      [...comparison.limits.keys()].map((name) => [name, limitOf(comparison.limits, name)]),
+      [...comparison.limits].map(([kernels, all]) => [kernels, { best: bestOf(all), worst: worstOf(all) }]),
     ),
+    disturbance: disturbance(comparison.limits),
     measurements: [...results].map(([key, summary]) => {
       const [work, engine] = key.split(' ');
       const { title, quantity } = works[work];
-      return { work, engine, title, unit: units[quantity], share: shareOf(work, engine), ...summary };
+      return { work, engine, title, unit: units[quantity], share: shares.get(key), ...summary };
     }),
     singles: [...measured.singles].map(([name, summary]) => ({
       name,
@@ -41,35 +42,6 @@ export function describeRun(comparison, { targets, loadBefore, seconds }) {
     })),
     targets: targets.map((target) => ({ ...target, ...judge(target, measured) })),
     notMeasured: Object.fromEntries(comparison.missing),
-  };
-}
-
-/** Of the read bandwidth for decode, of the peak of the arithmetic for prefill; only Kvasir says what it reads. */
-function shareOfLimit({ facts, limits, options }, results, work, engine) {
-  const fact = facts.get(engine);
-  const limit = limitOf(limits, fact?.kernels);
-  const summary = results.get(`${work} ${engine}`);
-  const { quantity, batch } = works[work];
-  if (!fact || !limit || !summary || quantity === 'first') return undefined;
-  if (quantity === 'decode') {
-    // A step reads the weights, the output layer among them, once for all sequences.
-    return ((summary.median / batch) * fact.weightBytes) / limit.readBytesPerSecond;
-  }
-  const peak = engine.endsWith('fp32') ? limit.fp32FlopsPerSecond : limit.int8OpsPerSecond;
-  return (summary.median * 2 * models[options.model].layerWeights) / peak;
-}
-
-/** The bandwidth is the machine's, and what the wider instructions run, they run at least as fast as the narrow ones. */
-function limitOf(limits, kernels) {
-  const own = limits.get(kernels);
-  if (own === undefined) return undefined;
-  const wide = kernels.startsWith('avx512');
-  const best = (name, tables) => Math.max(...tables.map((table) => table[name]));
-  const all = [...limits.values()];
-  return {
-    readBytesPerSecond: best('readBytesPerSecond', all),
-    int8OpsPerSecond: best('int8OpsPerSecond', wide ? all : [own]),
-    fp32FlopsPerSecond: best('fp32FlopsPerSecond', wide ? all : [own]),
   };
 }
 
@@ -88,16 +60,20 @@ function heading({ model, threads, rounds, seconds, machine, loadAverage }) {
   );
 }
 
-function limits({ limits: tables }) {
-  const table = new Table({
-    ...plain,
-    head: ['limits of the machine', 'read GB/s', 'INT8 GOPS', 'FP32 GFLOPS'],
-  });
-  for (const [kernels, limit] of Object.entries(tables)) {
-    const rates = [limit.readBytesPerSecond, limit.int8OpsPerSecond, limit.fp32FlopsPerSecond];
-    table.push([kernels, ...rates.map((rate, i) => (rate / 1e9).toFixed(i === 0 ? 1 : 0))]);
+function limits({ limits: tables, disturbance: lost }) {
+  const head = ['limits of the machine, best (worst)', 'read GB/s', 'INT8 GOPS', 'FP32 GFLOPS'];
+  const table = new Table({ ...plain, head });
+  for (const [kernels, { best, worst }] of Object.entries(tables)) {
+    const show = (name, places) =>
+      `${(best[name] / 1e9).toFixed(places)} (${(worst[name] / 1e9).toFixed(places)})`;
+    const rates = [show('readBytesPerSecond', 1), show('int8OpsPerSecond', 0), show('fp32FlopsPerSecond', 0)];
+    table.push([kernels, ...rates]);
   }
-  return table.length > 0 ? table.toString() : '';
+  if (table.length === 0) return '';
+  const warning =
+    `At the worst moment something else had at least ${percent(lost)} of the machine, so no number here is exact: engines ` +
+    'whose threads wait for each other lose most by it.';
+  return lost > 0.1 ? `${table}\n${warning}` : table.toString();
 }
 
 function measurements({ measurements: rows, singles: singleRows }) {
@@ -105,7 +81,7 @@ function measurements({ measurements: rows, singles: singleRows }) {
   const table = new Table({ ...plain, head, colAligns: right(5) });
   const numbers = ({ median, least, most }) => [median, least, most].map(digits);
   for (const row of rows) {
-    const share = row.share === undefined ? '' : percent(row.share);
+    const share = row.share === undefined ? '' : percent(row.share.median);
     table.push([row.title, row.engine, ...numbers(row), row.unit, share]);
   }
   for (const row of singleRows) {

@@ -9,8 +9,8 @@ import { works } from './works.mjs';
  *   singles: Map<string, object>,
  *   missing: Map<string, string>,
  *   kernels?: string,
- *   shareOf: (work: string, engine: string) => number | undefined,
- * }} measured results by `work engine`, singles by name, both summaries of statistics.mjs; missing: reasons by engine
+ *   shares: Map<string, object>,
+ * }} measured results and shares by `work engine`, singles by name: summaries of statistics.mjs; missing: reasons by engine
  *   or single
  * @returns {{ value?: number, spread?: object, chosen?: string, verdict: 'aim' | 'reached' | 'missed' | 'open', note?: string }}
  */
@@ -22,8 +22,10 @@ export function judge(target, measured) {
   const ours = measured.results.get(`${target.work} ${target.ours}`);
   if (ours === undefined) return open(reasonFor(target.ours, measured));
   if (target.kind === 'share') {
-    const value = measured.shareOf(target.work, target.ours);
-    return value === undefined ? open('the limits were not measured') : { value, ...grade(value, target) };
+    const share = measured.shares.get(`${target.work} ${target.ours}`);
+    if (share === undefined) return open('the limits were not measured');
+    const spread = { low: share.least, high: share.most };
+    return { value: share.median, spread, ...grade(share.median, target) };
   }
   return judgeRatio(target, ours, measured);
 }
