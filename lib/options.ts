@@ -225,11 +225,14 @@ export function hasLoneSurrogate(text: string): boolean {
   return /\p{Surrogate}/u.test(text);
 }
 
+/** zod would compile each schema at its first use, which holds up the event loop for longer than interpreting it does. */
+export const interpreted = { jitless: true } as const;
+
 function parse(schema: z.ZodObject, options: unknown, call: string): unknown {
   const given = options ?? {};
   if (typeof given !== 'object' || Array.isArray(given))
     throw invalidOption(`of ${call}`, given, 'an object');
-  const parsed = schema.safeParse(given);
+  const parsed = schema.safeParse(given, interpreted);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   if (issue.code === 'unrecognized_keys') {

@@ -1,6 +1,7 @@
 /** Parsing of Hugging Face configs, with errors that name the fields. */
 import { z } from 'zod';
 import { KvasirError } from '../errors.js';
+import { interpreted } from '../options.js';
 
 export const count = z.int().positive();
 
@@ -10,7 +11,7 @@ export function parseConfig<T extends z.ZodType>(
   config: unknown,
   file = 'config.json',
 ): z.infer<T> {
-  const result = schema.safeParse(config);
+  const result = schema.safeParse(config, interpreted);
   if (result.success) return result.data;
   const problems = result.error.issues.map(
     (issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`,

@@ -5,6 +5,7 @@ import type { GgufFiles } from '../hub/model-files.js';
 import type { Container, MetadataValue } from '../native.js';
 import { bindTensors } from './bind-tensors.js';
 import type { GenerationDefaults, ModelDescription } from './description.js';
+import { tokenizerSourceOf } from './tokenizer-source.js';
 
 function id(metadata: Readonly<Record<string, MetadataValue>>, name: string): number | undefined {
   const value = metadata[`tokenizer.ggml.${name}_token_id`];
@@ -70,7 +71,7 @@ export function describeGguf(files: GgufFiles, container: Container): ModelDescr
     architecture: plan.architecture,
     spec: plan.spec,
     ...bound,
-    tokenizerSource: { kind: 'gguf', path: files.weights[0]!, embeddingRows: rows },
+    tokenizerSource: { ...tokenizerSourceOf(files), embeddingRows: rows },
     generationDefaults: generationDefaults(metadata),
   };
 }

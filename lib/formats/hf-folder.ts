@@ -9,6 +9,7 @@ import { bindTensors } from './bind-tensors.js';
 import type { GenerationDefaults, ModelDescription } from './description.js';
 import { isInt8Form, readInt8Form } from './int8-form.js';
 import { readJsonObject } from './json-file.js';
+import { tokenizerSourceOf } from './tokenizer-source.js';
 
 const tokenId = z.int().nonnegative();
 const tokenIds = z.union([tokenId, z.array(tokenId)]).nullish();
@@ -92,21 +93,9 @@ export async function describeHfFolder(
   const weights = isInt8Form(container)
     ? describeInt8(config, container)
     : describeCheckpoint(config, container);
-  if (files.tokenizer === undefined) {
-    throw new KvasirError(
-      'MODEL_FORMAT',
-      `${files.root} has no tokenizer.json, which is needed to turn text into tokens.`,
-    );
-  }
   return {
     ...weights,
-    tokenizerSource: {
-      kind: 'tokenizer-json',
-      path: files.tokenizer,
-      configPath: files.tokenizerConfig,
-      chatTemplatePath: files.chatTemplate,
-      embeddingRows: weights.spec.vocabSize,
-    },
+    tokenizerSource: { ...tokenizerSourceOf(files), embeddingRows: weights.spec.vocabSize },
     generationDefaults: await generationDefaults(files, config),
   };
 }

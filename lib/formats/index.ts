@@ -11,6 +11,7 @@ import { describeHfFolder } from './hf-folder.js';
 
 export type { GenerationDefaults, ModelDescription } from './description.js';
 export type { Int8Origin } from './int8-form.js';
+export { tokenizerSourceOf } from './tokenizer-source.js';
 
 /**
  * `container` is `native.openContainer(files.weights)`.

@@ -1,5 +1,4 @@
 /** Reads a tokenizer definition from its source. Called on the worker thread. */
-import { KvasirError } from '../errors.js';
 import { type Container, fromNative, native } from '../native.js';
 import type { TokenizerDefinition } from './definition.js';
 import { definitionFromGguf } from './gguf-vocabulary.js';
@@ -23,14 +22,4 @@ async function openContainer(path: string): Promise<Container> {
   } catch (error) {
     throw fromNative(error);
   }
-}
-
-/** A token beyond the embedding would be read from memory that belongs to something else: refuse it here. */
-export function checkVocabularySize(tokens: number, embeddingRows: number): void {
-  if (tokens <= embeddingRows) return;
-  throw new KvasirError(
-    'MODEL_FORMAT',
-    `The tokenizer has ${tokens} tokens but the model's embedding only ${embeddingRows} rows: they do not belong together.`,
-    { details: { tokens, rows: embeddingRows } },
-  );
 }
