@@ -30,8 +30,9 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
   const deviceReason = chooseDevice(options.device ?? 'auto');
-  const addon = native();
   // Each part runs for milliseconds the first time it is called: the event loop gets a turn between them.
+  await nextTurn();
+  const addon = native();
   await nextTurn();
   const files = await resolveModel(reference, { signal, onProgress });
   signal?.throwIfAborted();
@@ -47,6 +48,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     await nextTurn();
     const predicted = checkMemory(description, effective);
     const loaded = await loadBoth({ files, container, description, effective, tokenizing }, options);
+    await nextTurn();
     const { info } = loaded.native;
     const described = describeLoaded(
       files.displayName,

@@ -1,5 +1,5 @@
 /** Reads a tokenizer definition from its source. Called on the worker thread. */
-import { type Container, fromNative, native } from '../native.js';
+import type { Container } from '../native.js';
 import type { TokenizerDefinition } from './definition.js';
 import { definitionFromGguf } from './gguf-vocabulary.js';
 import type { TokenizerSource } from './source.js';
@@ -16,7 +16,9 @@ export async function loadDefinition(source: TokenizerSource): Promise<Tokenizer
   }
 }
 
+/** The addon is loaded for this alone: a folder needs none here. */
 async function openContainer(path: string): Promise<Container> {
+  const { fromNative, native } = await import('../native.js');
   try {
     return await native().openContainer([path]);
   } catch (error) {

@@ -8,8 +8,6 @@ import type { TokenTableData } from './token-table.js';
 export interface WorkerStart {
   /** [1] counts the answers to synchronous requests; the caller sleeps on it. */
   wake: SharedArrayBuffer;
-  /** Where those answers go. */
-  replies: MessagePort;
 }
 
 export interface EncodeRequest {
@@ -25,7 +23,12 @@ export interface EncodeRequest {
 }
 
 /** A thread holds one tokenizer at a time: `open` builds it, `close` lets go of it. */
-export type ThreadRequest = { kind: 'open'; source: TokenizerSource } | { kind: 'close' } | EncodeRequest;
+export type ThreadRequest =
+  | { kind: 'open'; source: TokenizerSource }
+  | { kind: 'close' }
+  /** Where answers to synchronous requests go; before the first of them. */
+  | { kind: 'replies'; port: MessagePort }
+  | EncodeRequest;
 
 /** An error as plain data; `code` is that of a KvasirError. */
 export interface SentError {

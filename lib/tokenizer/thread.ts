@@ -38,7 +38,8 @@ export class TokenizerThread {
   readonly #worker: Worker;
   /** [1] counts the answers to synchronous requests. */
   readonly #wake = new SharedArrayBuffer(4);
-  readonly #replies: MessagePort;
+  /** Opened for the first synchronous request: it takes milliseconds, which a load has not. */
+  #replies: MessagePort | undefined;
   #owner: ThreadOwner | undefined;
   #nextId = 0;
 
@@ -54,10 +55,9 @@ export class TokenizerThread {
   }
 
   private constructor() {
-    const { port1, port2 } = new MessageChannel();
-    this.#replies = port1;
-    const workerData: WorkerStart = { wake: this.#wake, replies: port2 };
-    this.#worker = new Worker(workerFile(), { workerData, transferList: [port2], execArgv: [] });
+    const workerData: WorkerStart = { wake: this.#wake };
+    // Nothing is printed there: without a pipe this thread's own stdout need not be opened for it.
+    this.#worker = new Worker(workerFile(), { workerData, execArgv: [], stdout: true });
     this.#worker.on('message', (message: WorkerMessage) => this.#owner?.receive(message));
     this.#worker.on('error', (cause) => {
       this.#end(new KvasirError('INTERNAL', `The tokenizer thread failed: ${cause.message}`, { cause }));
@@ -78,11 +78,23 @@ export class TokenizerThread {
 
   /** Blocks this thread until the worker has answered a synchronous request, or died: then undefined. */
   postAndWait(request: ThreadRequest, longestMs: number): EncodeReply | undefined {
+    const replies = this.#openReplies();
     const counter = new Int32Array(this.#wake);
     const before = Atomics.load(counter, 0);
     this.post(request);
     Atomics.wait(counter, 0, before, longestMs);
-    return receiveMessageOnPort(this.#replies)?.message as EncodeReply | undefined;
+    return receiveMessageOnPort(replies)?.message as EncodeReply | undefined;
+  }
+
+  #openReplies(): MessagePort {
+    if (this.#replies !== undefined) return this.#replies;
+    const { port1, port2 } = new MessageChannel();
+    const request: ThreadRequest = { kind: 'replies', port: port2 };
+    this.#worker.postMessage(request, [port2]);
+    // It is only read from: alone it keeps no process alive.
+    port1.unref();
+    this.#replies = port1;
+    return port1;
   }
 
   ref(): void {
@@ -111,7 +123,7 @@ export class TokenizerThread {
     this.#owner = undefined;
     // A thread that is ending keeps the process alive, or it could end before an awaited dispose is through.
     this.ref();
-    this.#replies.close();
+    this.#replies?.close();
     await this.#worker.terminate();
   }
 

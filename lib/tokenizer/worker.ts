@@ -3,7 +3,7 @@
  * one text after the other.
  */
 import { setPriority } from 'node:os';
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
 import { EncodingPipeline, EncodingStopped } from './encoding-pipeline.js';
 import { loadDefinition } from './load-definition.js';
@@ -33,9 +33,12 @@ const turnEnds = [
 // On Linux a priority belongs to a thread, and 0 names the calling one: the main thread's event loop goes first.
 if (process.platform === 'linux') setPriority(0, 5);
 
-const { wake, replies } = workerData as WorkerStart;
+const { wake } = workerData as WorkerStart;
 const counter = new Int32Array(wake);
 const port = parentPort!;
+
+let pipeline: EncodingPipeline | undefined;
+let replies: MessagePort | undefined;
 
 function sent(cause: unknown, code: string, what: string): SentError {
   if (cause instanceof KvasirError) return { code: cause.code, message: cause.message };
@@ -70,7 +73,7 @@ function answer(pipeline: EncodingPipeline, request: EncodeRequest): EncodeReply
   }
 }
 
-function encode(pipeline: EncodingPipeline | undefined, request: EncodeRequest): void {
+function encode(request: EncodeRequest): void {
   // Requests come after the tokenizer was said to be ready, and before it is closed.
   if (pipeline === undefined) return;
   const reply = answer(pipeline, request);
@@ -79,7 +82,7 @@ function encode(pipeline: EncodingPipeline | undefined, request: EncodeRequest):
     port.postMessage(reply, transfer);
     return;
   }
-  replies.postMessage(reply, transfer);
+  replies?.postMessage(reply, transfer);
   Atomics.add(counter, 0, 1);
   Atomics.notify(counter, 0);
 }
@@ -104,8 +107,21 @@ async function open(source: TokenizerSource): Promise<EncodingPipeline | undefin
   }
 }
 
-let pipeline: EncodingPipeline | undefined;
-port.on('message', async (request: ThreadRequest) => {
-  if (request.kind === 'encode') encode(pipeline, request);
-  else pipeline = request.kind === 'open' ? await open(request.source) : undefined;
-});
+async function serve(request: ThreadRequest): Promise<void> {
+  switch (request.kind) {
+    case 'open':
+      pipeline = await open(request.source);
+      return;
+    case 'close':
+      pipeline = undefined;
+      return;
+    case 'replies':
+      replies = request.port;
+      return;
+    case 'encode':
+      encode(request);
+      return;
+  }
+}
+
+port.on('message', serve);
