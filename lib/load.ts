@@ -1,7 +1,7 @@
 /** `Model.load`: from a reference to a native model and its tokenizer, or to one error with nothing left behind. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KvasirError } from './errors.js';
-import { describeModel, type ModelDescription } from './formats/index.js';
+import { describeModel, type ModelDescription, tokenizerSourceOf } from './formats/index.js';
 import { type ModelFiles, resolveModel } from './hub/index.js';
 import { describeLoaded, type ModelInfo } from './info.js';
 import { mebibytes, requireMemory } from './memory.js';
@@ -16,6 +16,7 @@ import {
 } from './native.js';
 import { contextLengthOf, DEFAULT_CONTEXT_LENGTH, invalidOption, type LoadOptions } from './options.js';
 import { Tokenizer } from './tokenizer/tokenizer.js';
+import { checkVocabularySize } from './tokenizer/vocabulary-size.js';
 
 export interface LoadedModel {
   info: ModelInfo;
@@ -29,31 +30,65 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
   const deviceReason = chooseDevice(options.device ?? 'auto');
-  const addon = native();
   // Each part runs for milliseconds the first time it is called: the event loop gets a turn between them.
+  await nextTurn();
+  const addon = native();
   await nextTurn();
   const files = await resolveModel(reference, { signal, onProgress });
   signal?.throwIfAborted();
-  const container = await addon.openContainer(files.weights).catch(rethrow);
+  const tokenizing = new Tokenizing(files);
+  let container: Container | undefined;
   try {
+    await nextTurn();
+    container = await addon.openContainer(files.weights).catch(rethrow);
     await nextTurn();
     const description = await describeModel(files, container).catch(rethrow);
     signal?.throwIfAborted();
     const effective = effectiveOptions(options, description);
     await nextTurn();
     const predicted = checkMemory(description, effective);
-    const loaded = await loadBoth(files, container, description, effective, options);
-    const info = describeLoaded(
+    const loaded = await loadBoth({ files, container, description, effective, tokenizing }, options);
+    await nextTurn();
+    const { info } = loaded.native;
+    const described = describeLoaded(
       files.displayName,
       description,
       effective,
-      loaded.native.info,
+      info,
       predicted,
       deviceReason,
     );
-    return { ...loaded, info, description };
+    return { ...loaded, info: described, description };
+  } catch (error) {
+    await tokenizing.giveUp(error);
+    throw error;
   } finally {
-    container.close();
+    container?.close();
+  }
+}
+
+/** The tokenizer on its way. It takes longest where there are many cores, and needs no weights: it starts first. */
+class Tokenizing {
+  readonly #stop = new AbortController();
+  readonly promise: Promise<Tokenizer>;
+
+  constructor(files: ModelFiles) {
+    this.promise = this.#load(files);
+    // A fault in the files is told before one in the vocabulary: who loads both waits for this one last.
+    this.promise.catch(() => {});
+  }
+
+  async #load(files: ModelFiles): Promise<Tokenizer> {
+    return Tokenizer.load(tokenizerSourceOf(files), { signal: this.#stop.signal });
+  }
+
+  /** Stops it, or frees it. */
+  async giveUp(error: unknown): Promise<void> {
+    this.#stop.abort(error);
+    await this.promise.then(
+      (tokenizer) => tokenizer.dispose(),
+      () => {},
+    );
   }
 }
 
@@ -121,20 +156,25 @@ function predictMemory(spec: ModelSpec, tensors: TensorMap, options: Effective) 
   }
 }
 
-/** Weights and tokenizer at the same time; when one fails, the other is stopped and freed. */
+interface Parts {
+  files: ModelFiles;
+  container: Container;
+  description: ModelDescription;
+  effective: Effective;
+  tokenizing: Tokenizing;
+}
+
+/** Weights and tokenizer at the same time. When one fails, the weights are stopped and freed; the caller does the rest. */
 async function loadBoth(
-  files: ModelFiles,
-  container: Container,
-  { spec, tensors, tokenizerSource }: ModelDescription,
-  effective: Effective,
+  { files, container, description, effective, tokenizing }: Parts,
   { signal, onProgress }: LoadOptions,
 ): Promise<{ native: NativeModel; tokenizer: Tokenizer }> {
-  const stop = new AbortController();
+  const { spec, tensors } = description;
   let failure: { error: unknown } | undefined;
   const giveUp = (error: unknown) => {
     failure ??= { error };
     load.cancel();
-    stop.abort(error);
+    void tokenizing.giveUp(error);
   };
   const report = (loaded: number, total: number) => {
     try {
@@ -146,17 +186,18 @@ async function loadBoth(
   await nextTurn();
   const load = native().loadModel(container, spec, tensors, { ...effective, onProgress: report });
   load.promise.catch((error) => giveUp(fromNative(error)));
-  await nextTurn();
-  const tokenizing = Tokenizer.load(tokenizerSource, { signal: stop.signal });
-  tokenizing.catch(giveUp);
+  const fitting = tokenizing.promise.then((tokenizer) => {
+    checkVocabularySize(tokenizer.vocabSize, spec.vocabSize);
+    return tokenizer;
+  });
+  fitting.catch(giveUp);
   const onAbort = () => giveUp(signal?.reason);
   signal?.addEventListener('abort', onAbort, { once: true });
-  const [model, tokenizer] = await Promise.allSettled([load.promise, tokenizing]);
+  const [model, tokenizer] = await Promise.allSettled([load.promise, fitting]);
   signal?.removeEventListener('abort', onAbort);
   if (!failure && model.status === 'fulfilled' && tokenizer.status === 'fulfilled') {
     return { native: model.value, tokenizer: tokenizer.value };
   }
   if (model.status === 'fulfilled') await model.value.dispose();
-  if (tokenizer.status === 'fulfilled') await tokenizer.value.dispose();
   throw failure?.error;
 }

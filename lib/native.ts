@@ -239,6 +239,9 @@ export const packageRoot = join(here, '..');
 /** Where the build puts the addon. */
 export const addonPath = join(packageRoot, 'build', 'Release', 'kvasir.node');
 
+// When this file is imported, and nobody waits for the event loop yet: it takes milliseconds.
+const bindings = require('bindings') as (options: object) => NativeAddon;
+
 let loaded: NativeAddon | undefined;
 
 /**
@@ -255,7 +258,6 @@ export function native(): NativeAddon {
   }
   try {
     // Explicit candidates: the default list of `bindings` prefers a stale Debug build.
-    const bindings = require('bindings') as (options: object) => NativeAddon;
     loaded = bindings({
       bindings: 'kvasir.node',
       module_root: packageRoot,

@@ -1,8 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { MetadataValue } from '../lib/native.js';
 import { native } from '../lib/native.js';
+import { bpeTables } from '../lib/tokenizer/bpe-tables.js';
 import { exactPreTokenizer, type TokenizerDefinition } from '../lib/tokenizer/definition.js';
 import { EncodingPipeline } from '../lib/tokenizer/encoding-pipeline.js';
 import { byteLevelKind } from '../lib/tokenizer/gguf-pre-tokenizers.js';
@@ -234,4 +237,72 @@ describe.skipIf(gguf === undefined)('with the vocabulary of SmolLM2 (skipped whe
       compare(definition, cases[pre]!);
     },
   );
+});
+
+describe('tables of a BPE model', () => {
+  const encoded = (definition: TokenizerDefinition): number[][] => {
+    const pipeline = new EncodingPipeline(definition);
+    const texts = ['Once upon a time', 'there was a girl   named Lily.', '\u00e9\u{1f600} x\n\n', '</s>a'];
+    return texts.map((text) => [...pipeline.encode(text, { addSpecialTokens: true })]);
+  };
+  const { json } = stories();
+  const merges = (json.model.merges as (string | string[])[]).map((merge) =>
+    typeof merge === 'string' ? merge.split(' ') : merge,
+  );
+  const vocab = () => new Map(Object.entries(json.model.vocab as Record<string, number>));
+  const withModel = (change: object): TokenizerDefinition => ({
+    ...stories(),
+    json: { ...json, model: { ...json.model, ...change } },
+  });
+
+  test('are the same for merges as pairs and as text, and for a vocabulary as object and as Map', () => {
+    const expected = encoded(stories());
+    expect(encoded(withModel({ merges: merges.map((pair) => pair.join(' ')) }))).toEqual(expected);
+    expect(encoded(withModel({ merges, vocab: vocab() }))).toEqual(expected);
+    // And they are used: without its merges a text falls into characters.
+    expect(encoded(withModel({ merges: [] }))).not.toEqual(expected);
+  });
+
+  test('are left to the library where a part holds a space, also with a vocabulary as Map', () => {
+    const spaced = [...merges, ['a b', 'c']];
+    expect(bpeTables({ ...json.model, merges: spaced })).toBeUndefined();
+    expect(encoded(withModel({ merges: spaced, vocab: vocab() }))).toEqual(encoded(stories()));
+  });
+});
+
+test('strings of a GGUF array cross as they are, also with the character that parts them', async () => {
+  const string = (text: string): Buffer => {
+    const bytes = Buffer.from(text);
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64LE(BigInt(bytes.length));
+    return Buffer.concat([size, bytes]);
+  };
+  const u32 = (value: number): Buffer => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(value);
+    return bytes;
+  };
+  const u64 = (value: number): Buffer => Buffer.concat([u32(value), u32(0)]);
+  const lists = {
+    plain: ['a', '', '\u00e9\u{1f600}', ' b '],
+    none: [],
+    empty: [''],
+    parted: ['x\0y', '', '\0', 'z'],
+  };
+  const entries = Object.entries(lists).map(([key, values]) =>
+    Buffer.concat([string(key), u32(9), u32(8), u64(values.length), ...values.map(string)]),
+  );
+  const folder = mkdtempSync(join(tmpdir(), 'kvasir-gguf-'));
+  try {
+    const path = join(folder, 'strings.gguf');
+    writeFileSync(
+      path,
+      Buffer.concat([Buffer.from('GGUF'), u32(3), u64(0), u64(entries.length), ...entries]),
+    );
+    const container = await native().openContainer([path]);
+    for (const [key, values] of Object.entries(lists)) expect(container.metadataArray(key)).toEqual(values);
+    container.close();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

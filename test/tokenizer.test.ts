@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -248,5 +248,54 @@ describe.skipIf(gguf === undefined)('SmolLM2 from GGUF (skipped where it cannot 
     await time(5_000);
     const [short, long] = [await time(20_000), await time(80_000)];
     expect(long).toBeLessThan(10 * short);
+  });
+});
+
+describe('a thread that a tokenizer has left', () => {
+  const threads = (): string[] => readdirSync('/proc/self/task');
+
+  test.skipIf(process.platform !== 'linux')('serves the next one, which knows nothing of it', async () => {
+    const first = await Tokenizer.load(stories);
+    const ids = first.encode('Once upon a time');
+    await first.dispose();
+    const waiting = threads();
+    const folder = mkdtempSync(join(tmpdir(), 'kvasir-thread-'));
+    try {
+      const path = join(folder, 'tokenizer.json');
+      const json = JSON.parse(readFileSync(stories.path, 'utf8'));
+      // The same words with other ids.
+      const { vocab } = json.model as { vocab: Record<string, number> };
+      const moved = Object.fromEntries(
+        Object.entries(vocab).map(([token, id]) => [token, id < 3 ? id : 514 - id]),
+      );
+      const model = { ...json.model, vocab: moved };
+      writeFileSync(path, JSON.stringify({ ...json, model }));
+      const second = await Tokenizer.load({ kind: 'tokenizer-json', path });
+      expect(threads()).toEqual(waiting);
+      const expected = ids.map((id) => (id < 3 ? id : 514 - id));
+      expect(await second.encodeAsync('Once upon a time')).toEqual(expected);
+      expect(() => first.encode('x')).toThrow(/disposed/);
+      await second.dispose();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('is not waited for: two tokenizers at once have two', async () => {
+    const both = await Promise.all([Tokenizer.load(stories), Tokenizer.load(stories)]);
+    const texts = ['Once upon a time', 'there was'];
+    const ids = await Promise.all(both.map((tokenizer, i) => tokenizer.encodeAsync(texts[i]!)));
+    await both[0]!.dispose();
+    expect(both[1]!.encode(texts[1]!)).toEqual(ids[1]);
+    await both[1]!.dispose();
+  });
+
+  test('is ended when work was under way, and the next tokenizer has a fresh one', async () => {
+    const first = await Tokenizer.load(stories);
+    const work = first.encodeAsync('Once upon a time. '.repeat(20_000));
+    await Promise.all([expect(work).rejects.toMatchObject({ code: 'DISPOSED' }), first.dispose()]);
+    const second = await Tokenizer.load(stories);
+    expect(second.encode('Once').length).toBeGreaterThan(1);
+    await second.dispose();
   });
 });

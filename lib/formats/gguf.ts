@@ -1,10 +1,12 @@
 /** Describes a GGUF file from its metadata and its tensor table. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { planFromGguf } from '../architectures/index.js';
 import { KvasirError } from '../errors.js';
 import type { GgufFiles } from '../hub/model-files.js';
 import type { Container, MetadataValue } from '../native.js';
 import { bindTensors } from './bind-tensors.js';
 import type { GenerationDefaults, ModelDescription } from './description.js';
+import { tokenizerSourceOf } from './tokenizer-source.js';
 
 function id(metadata: Readonly<Record<string, MetadataValue>>, name: string): number | undefined {
   const value = metadata[`tokenizer.ggml.${name}_token_id`];
@@ -46,7 +48,7 @@ function scaledFrequencies(frequencies: Float32Array, factors: Float32Array): Fl
 }
 
 /** Throws MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE, naming what is wrong. */
-export function describeGguf(files: GgufFiles, container: Container): ModelDescription {
+export async function describeGguf(files: GgufFiles, container: Container): Promise<ModelDescription> {
   const { metadata, tensors } = container;
   const table = tensors.find((tensor) => tensor.name === 'token_embd.weight');
   // Without the table any row count does: the plan fails on the architecture or on the missing tensor.
@@ -57,6 +59,8 @@ export function describeGguf(files: GgufFiles, container: Container): ModelDescr
     rope.inverseFrequencies = scaledFrequencies(rope.inverseFrequencies, container.readTensor(ropeFactors));
     plan.ignored = [...plan.ignored, /^rope_freqs\.weight$/];
   }
+  // Hundreds of tensors each time, in code that runs for the first time: the event loop gets a turn.
+  await nextTurn();
   const bound = bindTensors(plan, tensors);
   const tokens = tokenCount(metadata);
   if (tokens > rows) {
@@ -70,7 +74,7 @@ export function describeGguf(files: GgufFiles, container: Container): ModelDescr
     architecture: plan.architecture,
     spec: plan.spec,
     ...bound,
-    tokenizerSource: { kind: 'gguf', path: files.weights[0]!, embeddingRows: rows },
+    tokenizerSource: { ...tokenizerSourceOf(files), embeddingRows: rows },
     generationDefaults: generationDefaults(metadata),
   };
 }

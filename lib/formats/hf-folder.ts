@@ -1,4 +1,5 @@
 /** Describes a Hugging Face folder: config.json, safetensors, generation_config.json, tokenizer files. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { parseConfig } from '../architectures/config-schema.js';
 import { planFromConfig } from '../architectures/index.js';
@@ -9,6 +10,7 @@ import { bindTensors } from './bind-tensors.js';
 import type { GenerationDefaults, ModelDescription } from './description.js';
 import { isInt8Form, readInt8Form } from './int8-form.js';
 import { readJsonObject } from './json-file.js';
+import { tokenizerSourceOf } from './tokenizer-source.js';
 
 const tokenId = z.int().nonnegative();
 const tokenIds = z.union([tokenId, z.array(tokenId)]).nullish();
@@ -60,7 +62,7 @@ async function generationDefaults(
 type Weights = Omit<ModelDescription, 'tokenizerSource' | 'generationDefaults'>;
 
 /** Weights that config.json describes. */
-function describeCheckpoint(config: Record<string, unknown>, container: Container): Weights {
+async function describeCheckpoint(config: Record<string, unknown>, container: Container): Promise<Weights> {
   if (config.quantization_config !== undefined && config.quantization_config !== null) {
     throw new KvasirError(
       'UNSUPPORTED_ARCHITECTURE',
@@ -68,6 +70,8 @@ function describeCheckpoint(config: Record<string, unknown>, container: Containe
     );
   }
   const plan = planFromConfig(config);
+  // Hundreds of tensors each time, in code that runs for the first time: the event loop gets a turn.
+  await nextTurn();
   return { architecture: plan.architecture, spec: plan.spec, ...bindTensors(plan, container.tensors) };
 }
 
@@ -91,22 +95,10 @@ export async function describeHfFolder(
   const config = await readJsonObject(files.config);
   const weights = isInt8Form(container)
     ? describeInt8(config, container)
-    : describeCheckpoint(config, container);
-  if (files.tokenizer === undefined) {
-    throw new KvasirError(
-      'MODEL_FORMAT',
-      `${files.root} has no tokenizer.json, which is needed to turn text into tokens.`,
-    );
-  }
+    : await describeCheckpoint(config, container);
   return {
     ...weights,
-    tokenizerSource: {
-      kind: 'tokenizer-json',
-      path: files.tokenizer,
-      configPath: files.tokenizerConfig,
-      chatTemplatePath: files.chatTemplate,
-      embeddingRows: weights.spec.vocabSize,
-    },
+    tokenizerSource: { ...tokenizerSourceOf(files), embeddingRows: weights.spec.vocabSize },
     generationDefaults: await generationDefaults(files, config),
   };
 }

@@ -11,14 +11,16 @@ import { describeHfFolder } from './hf-folder.js';
 
 export type { GenerationDefaults, ModelDescription } from './description.js';
 export type { Int8Origin } from './int8-form.js';
+export { tokenizerSourceOf } from './tokenizer-source.js';
 
 /**
  * `container` is `native.openContainer(files.weights)`.
  * Throws MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE, naming what is wrong.
  */
 export async function describeModel(files: ModelFiles, container: Container): Promise<ModelDescription> {
-  const description =
-    files.kind === 'gguf' ? describeGguf(files, container) : await describeHfFolder(files, container);
+  const description = await (files.kind === 'gguf'
+    ? describeGguf(files, container)
+    : describeHfFolder(files, container));
   const beyond = description.generationDefaults.eosTokenIds.find((end) => end >= description.spec.vocabSize);
   if (beyond !== undefined) {
     throw new KvasirError(

@@ -8,9 +8,16 @@ const characterOfByte: readonly string[] = (() => {
   });
 })();
 
-export const byteOfCharacter: ReadonlyMap<string, number> = new Map(
-  characterOfByte.map((character, byte) => [character, byte]),
-);
+/** By UTF-16 unit: all of them are below U+0144. */
+const bytes = new Int16Array(0x144).fill(-1);
+characterOfByte.forEach((character, byte) => {
+  bytes[character.charCodeAt(0)] = byte;
+});
+
+/** -1 for a UTF-16 unit that stands for no byte. */
+export function byteOfCharacter(unit: number): number {
+  return bytes[unit] ?? -1;
+}
 
 const encoder = new TextEncoder();
 

@@ -1,11 +1,9 @@
-/** The main thread's end of the tokenizer's worker thread. */
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+/** The main thread's end of a tokenizer that lives on a worker thread. */
 import { KvasirError, type KvasirErrorCode } from '../errors.js';
 import type { ContentMarks } from './content-marks.js';
-import type { EncodeReply, EncodeRequest, ReadyMessage, SentError, WorkerMessage } from './protocol.js';
+import type { EncodeRequest, ReadyMessage, SentError, WorkerMessage } from './protocol.js';
 import type { TokenizerSource } from './source.js';
+import { TokenizerThread } from './thread.js';
 
 export interface EncodeJob {
   text: string;
@@ -21,49 +19,30 @@ interface Pending {
 /** A synchronous call gives up after this: only a thread that has died takes so long. */
 const longestSleepMs = 120_000;
 
-/** The compiled worker: beside this file, or in dist when this file runs as TypeScript. */
-function workerFile(): URL {
-  const beside = new URL('./worker.js', import.meta.url);
-  const file = existsSync(fileURLToPath(beside))
-    ? beside
-    : new URL('../../dist/tokenizer/worker.js', import.meta.url);
-  if (existsSync(fileURLToPath(file))) return file;
-  throw new KvasirError(
-    'INTERNAL',
-    `${fileURLToPath(file)} is missing: build the package first (npm run build).`,
-  );
-}
-
 function received({ code, message }: SentError): KvasirError {
   return new KvasirError(code as KvasirErrorCode, message);
 }
 
 export class TokenizerClient {
-  readonly #worker: Worker;
-  readonly #wake = new SharedArrayBuffer(4);
-  readonly #replies: MessagePort;
+  readonly #thread: TokenizerThread;
   readonly #pending = new Map<number, Pending>();
-  #nextId = 0;
   #ended: KvasirError | undefined;
   #onReady: { resolve: (ready: ReadyMessage) => void; reject: (error: unknown) => void } | undefined;
   readonly ready: Promise<ReadyMessage>;
 
-  /** The thread starts at once. Aborting while it builds ends it. */
+  /** Building starts at once. Aborting while it builds ends the thread. */
   constructor(source: TokenizerSource, signal?: AbortSignal) {
     signal?.throwIfAborted();
-    const { port1, port2 } = new MessageChannel();
-    this.#replies = port1;
-    this.#worker = new Worker(workerFile(), {
-      workerData: { source, wake: this.#wake, replies: port2 },
-      transferList: [port2],
-      execArgv: [],
+    this.#thread = TokenizerThread.take({
+      receive: (message) => this.#receive(message),
+      ended: (error) => this.#end(error),
     });
     this.ready = new Promise((resolve, reject) => {
       this.#onReady = { resolve, reject };
     });
     // Whoever waits for `ready` gets the rejection; nobody has to.
     this.ready.catch(() => {});
-    this.#listen();
+    this.#thread.post({ kind: 'open', source });
     if (signal) this.#endOnAbort(signal);
   }
 
@@ -71,9 +50,9 @@ export class TokenizerClient {
   async encode(job: EncodeJob, signal?: AbortSignal): Promise<Int32Array> {
     signal?.throwIfAborted();
     if (this.#ended) throw this.#ended;
-    const id = this.#nextId++;
+    const id = this.#thread.nextId();
     const stop = signal ? new SharedArrayBuffer(4) : undefined;
-    const request: EncodeRequest = { id, ...job, stop };
+    const request: EncodeRequest = { kind: 'encode', id, ...job, stop };
     return new Promise((resolve, reject) => {
       const abort = (): void => {
         Atomics.store(new Int32Array(stop!), 0, 1);
@@ -81,7 +60,7 @@ export class TokenizerClient {
       };
       const done = (): void => signal?.removeEventListener('abort', abort);
       signal?.addEventListener('abort', abort, { once: true });
-      if (this.#pending.size === 0) this.#worker.ref();
+      if (this.#pending.size === 0) this.#thread.ref();
       this.#pending.set(id, {
         resolve: (ids) => {
           done();
@@ -92,43 +71,28 @@ export class TokenizerClient {
           reject(error);
         },
       });
-      this.#worker.postMessage(request);
+      this.#thread.post(request);
     });
   }
 
   /** Blocks this thread until the worker has answered. */
   encodeSync(job: EncodeJob): Int32Array {
     if (this.#ended) throw this.#ended;
-    const counter = new Int32Array(this.#wake);
-    const before = Atomics.load(counter, 0);
-    const request: EncodeRequest = { id: this.#nextId++, ...job, synchronous: true };
-    this.#worker.postMessage(request);
-    if (Atomics.wait(counter, 0, before, longestSleepMs) === 'timed-out') {
-      throw new KvasirError(
-        'INTERNAL',
-        `The tokenizer thread gave no answer in ${longestSleepMs / 1000} seconds.`,
-      );
-    }
-    const reply = receiveMessageOnPort(this.#replies)?.message as EncodeReply | undefined;
+    const id = this.#thread.nextId();
+    const reply = this.#thread.postAndWait({ kind: 'encode', id, ...job, synchronous: true }, longestSleepMs);
     if (reply?.kind === 'encoded') return reply.ids;
-    throw reply?.kind === 'failed'
-      ? received(reply.error)
-      : new KvasirError('INTERNAL', 'The tokenizer thread is gone.');
+    if (reply?.kind === 'failed') throw received(reply.error);
+    throw new KvasirError(
+      'INTERNAL',
+      `The tokenizer thread gave no answer in ${longestSleepMs / 1000} seconds, or is gone.`,
+    );
   }
 
   async dispose(): Promise<void> {
+    if (this.#ended) return;
+    const isIdle = this.#onReady === undefined && this.#pending.size === 0;
     this.#end(new KvasirError('DISPOSED', 'The model has been disposed; its tokenizer no longer encodes.'));
-    await this.#worker.terminate();
-  }
-
-  #listen(): void {
-    this.#worker.on('message', (message: WorkerMessage) => this.#receive(message));
-    this.#worker.on('error', (cause) => {
-      this.#end(new KvasirError('INTERNAL', `The tokenizer thread failed: ${cause.message}`, { cause }));
-    });
-    this.#worker.on('exit', (code) => {
-      this.#end(new KvasirError('INTERNAL', `The tokenizer thread ended unexpectedly (exit code ${code}).`));
-    });
+    await (isIdle ? this.#thread.release() : this.#thread.terminate());
   }
 
   #receive(message: WorkerMessage): void {
@@ -136,11 +100,11 @@ export class TokenizerClient {
       case 'ready':
         this.#onReady?.resolve(message);
         this.#onReady = undefined;
-        if (this.#pending.size === 0) this.#worker.unref();
+        if (this.#pending.size === 0) this.#thread.unref();
         return;
       case 'broken':
         this.#end(received(message.error));
-        void this.#worker.terminate();
+        void this.#thread.terminate();
         return;
       case 'encoded':
         this.#settle(message.id)?.resolve(message.ids);
@@ -153,14 +117,11 @@ export class TokenizerClient {
     }
   }
 
-  /**
-   * Takes a request off the list. A thread with nothing to do does not keep the process alive; one that is ending does,
-   * or an answer that comes after a dispose would let the process end before the dispose is through.
-   */
+  /** Takes a request off the list. A thread with nothing to do does not keep the process alive. */
   #settle(id: number): Pending | undefined {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
-    if (this.#pending.size === 0 && !this.#ended) this.#worker.unref();
+    if (this.#pending.size === 0 && !this.#ended) this.#thread.unref();
     return pending;
   }
 
@@ -170,14 +131,14 @@ export class TokenizerClient {
     this.#onReady?.reject(this.#ended);
     this.#onReady = undefined;
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(this.#ended);
-    this.#replies.close();
   }
 
   #endOnAbort(signal: AbortSignal): void {
     const abort = (): void => {
       this.#onReady?.reject(signal.reason);
       this.#onReady = undefined;
-      void this.dispose();
+      this.#end(new KvasirError('DISPOSED', 'The load of this tokenizer was given up.'));
+      void this.#thread.terminate();
     };
     signal.addEventListener('abort', abort, { once: true });
     const done = (): void => signal.removeEventListener('abort', abort);

@@ -1,15 +1,14 @@
 /** A tokenizer as data: the contents of `tokenizer.json` and what its config adds. */
-import { z } from 'zod';
-
-export const addedTokenSchema = z.looseObject({
-  id: z.int().nonnegative(),
-  content: z.string().min(1),
-  lstrip: z.boolean().default(false),
-  rstrip: z.boolean().default(false),
-  special: z.boolean().default(false),
-  normalized: z.boolean().optional(),
-});
-export type AddedTokenEntry = z.infer<typeof addedTokenSchema>;
+export interface AddedTokenEntry {
+  id: number;
+  content: string;
+  /** It takes the white space before it, or after it. */
+  lstrip: boolean;
+  rstrip: boolean;
+  special: boolean;
+  /** Looked for in the text after the normalizer. */
+  normalized?: boolean;
+}
 
 /** A node of the pipeline: normalizer, pre-tokenizer, decoder, post-processor. */
 export type Component = { type: string; [field: string]: unknown };
@@ -20,6 +19,7 @@ export interface TokenizerJson {
   pre_tokenizer: Component | null;
   post_processor: Component | null;
   decoder: Component | null;
+  /** `vocab`: as the file has it, or a Map from token to id. */
   model: Component & { vocab: unknown };
 }
 

@@ -6,12 +6,14 @@
 import { Tokenizer } from '@huggingface/tokenizers';
 import { KvasirError } from '../errors.js';
 import { AddedTokenSplitter, type Section } from './added-tokens.js';
+import { adoptTables, type BpeModel, bpeTables } from './bpe-tables.js';
 import { type ContentMarks, removeMarks } from './content-marks.js';
 import {
   type AddedTokenEntry,
   exactPreTokenizer,
   separateByteSpelling,
   type TokenizerDefinition,
+  type TokenizerJson,
 } from './definition.js';
 import { spellBytes } from './byte-spelling.js';
 import { IdBuffer } from './id-buffer.js';
@@ -38,13 +40,7 @@ const metaspace = '\u2581';
 interface Engine {
   normalizer: ((text: string) => string) | null;
   pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
-  model: ((words: string[]) => string[]) & {
-    vocab: (string | undefined)[];
-    tokens_to_ids: Map<string, number>;
-    unk_token_id?: number;
-    end_of_word_suffix?: string;
-    fuse_unk: boolean;
-  };
+  model: BpeModel & ((words: string[]) => string[]) & { end_of_word_suffix?: string; fuse_unk: boolean };
   post_processor: ((tokens: string[], pair: null, addSpecialTokens: boolean) => { tokens: string[] }) | null;
   token_to_id(token: string): number | undefined;
 }
@@ -66,7 +62,11 @@ export class EncodingPipeline {
   constructor(readonly definition: TokenizerDefinition) {
     const { json } = definition;
     const { split, spellsBytes } = separateByteSpelling(exactPreTokenizer(json.pre_tokenizer));
-    this.#engine = new Tokenizer({ ...json, pre_tokenizer: split }, {}) as unknown as Engine;
+    const tables = bpeTables(json.model);
+    const model = tables === undefined ? plainModel(json.model) : { ...json.model, vocab: {}, merges: [] };
+    this.#engine = new Tokenizer({ ...json, model, pre_tokenizer: split }, {}) as unknown as Engine;
+    if (tables !== undefined)
+      adoptTables(this.#engine.model, tables, json.model.unk_token, json.added_tokens);
     this.#spellsBytes = spellsBytes;
     const normalize = this.#engine.normalizer;
     const late = (token: AddedTokenEntry): boolean =>
@@ -198,9 +198,10 @@ export class EncodingPipeline {
     let spansSpace = false;
     let hasMetaspace = false;
     for (const token of model.vocab) {
-      if (token === undefined) continue;
-      hasMetaspace ||= token.startsWith(metaspace);
-      spansSpace ||= /[^\u2581]\u2581/.test(token);
+      const first = token?.indexOf(metaspace) ?? -1;
+      if (first < 0) continue;
+      hasMetaspace ||= first === 0;
+      spansSpace ||= first > 0 || /[^\u2581]\u2581/.test(token!);
     }
     const bytesKnown = Array.from({ length: 256 }, (_, byte) => byteToken(byte)).every((token) =>
       model.tokens_to_ids.has(token),
@@ -214,6 +215,11 @@ export class EncodingPipeline {
 /** Spelling of the token that stands for one byte. */
 export function byteToken(byte: number): string {
   return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
+}
+
+/** As the library reads it. */
+function plainModel(model: TokenizerJson['model']): TokenizerJson['model'] {
+  return model.vocab instanceof Map ? { ...model, vocab: Object.fromEntries(model.vocab) } : model;
 }
 
 /** Half a character cannot be UTF-8: it becomes U+FFFD, as in every text that Node writes. */

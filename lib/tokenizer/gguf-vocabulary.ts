@@ -71,11 +71,11 @@ function addedTokens({ tokens, types }: Vocabulary): AddedTokenEntry[] {
   return added;
 }
 
-function tokenIds(tokens: readonly string[]): Record<string, number> {
-  // Without a prototype: a token may be called "__proto__".
-  const ids = Object.create(null) as Record<string, number>;
+/** The first of equal tokens counts. */
+function tokenIds(tokens: readonly string[]): Map<string, number> {
+  const ids = new Map<string, number>();
   tokens.forEach((token, id) => {
-    ids[token] ??= id;
+    if (!ids.has(token)) ids.set(token, id);
   });
   return ids;
 }

@@ -1,6 +1,5 @@
 /** Reads a tokenizer definition from its source. Called on the worker thread. */
-import { KvasirError } from '../errors.js';
-import { type Container, fromNative, native } from '../native.js';
+import type { Container } from '../native.js';
 import type { TokenizerDefinition } from './definition.js';
 import { definitionFromGguf } from './gguf-vocabulary.js';
 import type { TokenizerSource } from './source.js';
@@ -17,20 +16,12 @@ export async function loadDefinition(source: TokenizerSource): Promise<Tokenizer
   }
 }
 
+/** The addon is loaded for this alone: a folder needs none here. */
 async function openContainer(path: string): Promise<Container> {
+  const { fromNative, native } = await import('../native.js');
   try {
     return await native().openContainer([path]);
   } catch (error) {
     throw fromNative(error);
   }
-}
-
-/** A token beyond the embedding would be read from memory that belongs to something else: refuse it here. */
-export function checkVocabularySize(tokens: number, embeddingRows: number): void {
-  if (tokens <= embeddingRows) return;
-  throw new KvasirError(
-    'MODEL_FORMAT',
-    `The tokenizer has ${tokens} tokens but the model's embedding only ${embeddingRows} rows: they do not belong together.`,
-    { details: { tokens, rows: embeddingRows } },
-  );
 }

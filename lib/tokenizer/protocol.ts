@@ -1,16 +1,17 @@
 /** What the tokenizer's threads say to each other. */
+import type { MessagePort } from 'node:worker_threads';
 import type { ContentMarks } from './content-marks.js';
 import type { NamedTemplate, SpecialTokens } from './definition.js';
 import type { TokenizerSource } from './source.js';
 import type { TokenTableData } from './token-table.js';
 
 export interface WorkerStart {
-  source: TokenizerSource;
   /** [1] counts the answers to synchronous requests; the caller sleeps on it. */
   wake: SharedArrayBuffer;
 }
 
 export interface EncodeRequest {
+  kind: 'encode';
   id: number;
   text: string;
   addSpecialTokens: boolean;
@@ -20,6 +21,14 @@ export interface EncodeRequest {
   /** The caller sleeps until `wake` changes. */
   synchronous?: true;
 }
+
+/** A thread holds one tokenizer at a time: `open` builds it, `close` lets go of it. */
+export type ThreadRequest =
+  | { kind: 'open'; source: TokenizerSource }
+  | { kind: 'close' }
+  /** Where answers to synchronous requests go; before the first of them. */
+  | { kind: 'replies'; port: MessagePort }
+  | EncodeRequest;
 
 /** An error as plain data; `code` is that of a KvasirError. */
 export interface SentError {

@@ -8,12 +8,12 @@ export type TokenizerSource =
       configPath?: string;
       /** `chat_template.jinja`. */
       chatTemplatePath?: string;
-      /** Rows of the embedding: a token id beyond them is MODEL_FORMAT. */
-      embeddingRows: number;
+      /** Rows of the embedding: a token id beyond them is MODEL_FORMAT. Absent: not checked. */
+      embeddingRows?: number;
     }
   | {
       kind: 'gguf';
       /** The `.gguf` file, absolute. */
       path: string;
-      embeddingRows: number;
+      embeddingRows?: number;
     };

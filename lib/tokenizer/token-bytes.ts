@@ -131,24 +131,74 @@ function planOf(decoder: Component | null): Plan {
 
 const encoder = new TextEncoder();
 
-function bytesOf(token: string, steps: readonly Step[], byteLevel: boolean): Uint8Array {
-  const piece = steps.reduce<Piece>((value, step) => step(value), token);
-  if (typeof piece === 'number') return Uint8Array.of(piece);
-  if (!byteLevel) return encoder.encode(piece);
-  const bytes = Array.from(piece, (character) => byteOfCharacter.get(character));
-  return bytes.includes(undefined) ? encoder.encode(piece) : Uint8Array.from(bytes as number[]);
+/** Bytes one after the other, in a buffer that grows. */
+class ByteWriter {
+  #bytes: Uint8Array;
+  length = 0;
+
+  constructor(expected: number) {
+    this.#bytes = new Uint8Array(expected);
+  }
+
+  byte(value: number): void {
+    this.#reserve(1);
+    this.#bytes[this.length++] = value;
+  }
+
+  utf8(text: string): void {
+    // At most 3 bytes for each UTF-16 unit.
+    this.#reserve(3 * text.length);
+    for (let i = 0; i < text.length; ++i) {
+      const unit = text.charCodeAt(i);
+      if (unit < 0x80) {
+        this.#bytes[this.length++] = unit;
+        continue;
+      }
+      this.length += encoder.encodeInto(text.slice(i), this.#bytes.subarray(this.length)).written;
+      return;
+    }
+  }
+
+  /** False, and nothing written, when a character stands for no byte. */
+  spelledBytes(text: string): boolean {
+    this.#reserve(text.length);
+    let end = this.length;
+    for (let i = 0; i < text.length; ++i) {
+      const byte = byteOfCharacter(text.charCodeAt(i));
+      if (byte < 0) return false;
+      this.#bytes[end++] = byte;
+    }
+    this.length = end;
+    return true;
+  }
+
+  take(): Uint8Array {
+    return this.#bytes.slice(0, this.length);
+  }
+
+  #reserve(more: number): void {
+    if (this.length + more <= this.#bytes.length) return;
+    const larger = new Uint8Array(2 * (this.length + more));
+    larger.set(this.#bytes.subarray(0, this.length));
+    this.#bytes = larger;
+  }
 }
 
-function pack(parts: readonly Uint8Array[]): { bytes: Uint8Array; offsets: Uint32Array } {
-  const offsets = new Uint32Array(parts.length + 1);
-  parts.forEach((part, id) => {
-    offsets[id + 1] = offsets[id]! + part.length;
-  });
-  const bytes = new Uint8Array(offsets[parts.length]!);
-  parts.forEach((part, id) => {
-    bytes.set(part, offsets[id]);
-  });
-  return { bytes, offsets };
+function packTokens(
+  vocabulary: readonly (string | undefined)[],
+  steps: readonly Step[],
+  byteLevel: boolean,
+): { bytes: Uint8Array; offsets: Uint32Array } {
+  const writer = new ByteWriter(8 * vocabulary.length);
+  const offsets = new Uint32Array(vocabulary.length + 1);
+  for (let id = 0; id < vocabulary.length; ++id) {
+    let piece: Piece = vocabulary[id] ?? '';
+    for (const step of steps) piece = step(piece);
+    if (typeof piece === 'number') writer.byte(piece);
+    else if (!byteLevel || !writer.spelledBytes(piece)) writer.utf8(piece);
+    offsets[id + 1] = writer.length;
+  }
+  return { bytes: writer.take(), offsets };
 }
 
 /** Throws UNSUPPORTED_ARCHITECTURE for a decoder that cannot be taken apart. */
@@ -160,12 +210,9 @@ export function buildTokenTable(
   const plan = planOf(decoder);
   const special = new Uint8Array(vocabulary.length);
   for (const token of added) special[token.id] = token.special ? 1 : 0;
-  const tokens = Array.from(vocabulary, (token) => token ?? '');
-  const all = (steps: readonly Step[]): { bytes: Uint8Array; offsets: Uint32Array } =>
-    pack(tokens.map((token) => bytesOf(token, steps, plan.byteLevel)));
   return {
-    ...all(plan.steps),
-    ...(plan.first ? { first: all(plan.first) } : {}),
+    ...packTokens(vocabulary, plan.steps, plan.byteLevel),
+    ...(plan.first ? { first: packTokens(vocabulary, plan.first, plan.byteLevel) } : {}),
     leadingSpaces: plan.leadingSpaces,
     special,
   };

@@ -1,43 +1,16 @@
 /** Reads `tokenizer.json` and its companions. Blocking work of tens of milliseconds: for the worker thread only. */
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
-import { parseConfig } from '../architectures/config-schema.js';
 import { KvasirError } from '../errors.js';
-import {
-  addedTokenSchema,
-  type Component,
-  type NamedTemplate,
-  type SpecialTokens,
-  type TokenizerDefinition,
-  type TokenizerJson,
+import { CheckedJson } from './checked-json.js';
+import type {
+  AddedTokenEntry,
+  Component,
+  NamedTemplate,
+  SpecialTokens,
+  TokenizerDefinition,
+  TokenizerJson,
 } from './definition.js';
 import type { TokenizerSource } from './source.js';
-
-const component = z.looseObject({ type: z.string() }).nullish();
-
-const tokenizerSchema = z.looseObject({
-  added_tokens: z.array(addedTokenSchema).default([]),
-  normalizer: component,
-  pre_tokenizer: component,
-  post_processor: component,
-  decoder: component,
-  // Not looked into: zod would copy a vocabulary of 100,000 entries.
-  model: z.custom<TokenizerJson['model']>(
-    (value) => typeof value === 'object' && value !== null && 'vocab' in value,
-  ),
-});
-
-const tokenText = z.union([z.string(), z.looseObject({ content: z.string() })]).nullish();
-
-const configSchema = z.looseObject({
-  bos_token: tokenText,
-  eos_token: tokenText,
-  unk_token: tokenText,
-  pad_token: tokenText,
-  chat_template: z
-    .union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))])
-    .nullish(),
-});
 
 function readText(path: string): string {
   try {
@@ -59,48 +32,77 @@ function readJson(path: string): unknown {
 }
 
 /** The type of a model is optional in old files; it shows in what the model has. */
-function typedModel(model: TokenizerJson['model']): TokenizerJson['model'] {
-  if (typeof model.type === 'string') return model;
-  return { ...model, type: 'merges' in model ? 'BPE' : Array.isArray(model.vocab) ? 'Unigram' : 'WordLevel' };
+function typedModel(tokenizer: CheckedJson): TokenizerJson['model'] {
+  const model = tokenizer.object('model')?.value;
+  if (model === undefined || !('vocab' in model)) throw tokenizer.wrong('model', 'an object with a vocab');
+  if (typeof model.type === 'string') return model as TokenizerJson['model'];
+  const type = 'merges' in model ? 'BPE' : Array.isArray(model.vocab) ? 'Unigram' : 'WordLevel';
+  return { ...model, type, vocab: model.vocab };
 }
 
-function templates(config: z.infer<typeof configSchema>, path: string | undefined): NamedTemplate[] {
+function component(tokenizer: CheckedJson, name: string): Component | null {
+  const node = tokenizer.object(name);
+  if (node === undefined) return null;
+  node.text('type');
+  return node.value as Component;
+}
+
+function addedToken(token: CheckedJson): AddedTokenEntry {
+  const { id } = token.value;
+  if (!Number.isSafeInteger(id) || (id as number) < 0) throw token.wrong('id', 'a whole number from 0 on');
+  const content = token.text('content');
+  if (content === '') throw token.wrong('content', 'a string with something in it');
+  return {
+    ...token.value,
+    id: id as number,
+    content,
+    lstrip: token.flag('lstrip', false),
+    rstrip: token.flag('rstrip', false),
+    special: token.flag('special', false),
+    normalized: token.optionalFlag('normalized'),
+  };
+}
+
+function templates(config: CheckedJson | undefined, path: string | undefined): NamedTemplate[] {
+  const given = config?.value.chat_template ?? undefined;
   const listed: NamedTemplate[] =
-    typeof config.chat_template === 'string'
-      ? [{ name: 'default', template: config.chat_template }]
-      : (config.chat_template ?? []).map(({ name, template }) => ({ name, template }));
+    typeof given === 'string'
+      ? [{ name: 'default', template: given }]
+      : (config?.objects('chat_template') ?? []).map((one) => ({
+          name: one.text('name'),
+          template: one.text('template'),
+        }));
   if (path === undefined) return listed;
   return [{ name: 'default', template: readText(path) }, ...listed.filter(({ name }) => name !== 'default')];
 }
 
-function specialTokens(config: z.infer<typeof configSchema>): SpecialTokens {
-  const text = (token: z.infer<typeof tokenText>): string | undefined =>
-    typeof token === 'object' && token !== null ? token.content : (token ?? undefined);
-  return {
-    bos: text(config.bos_token),
-    eos: text(config.eos_token),
-    unk: text(config.unk_token),
-    pad: text(config.pad_token),
+/** A token is given by its text, or by an object with its `content`. */
+function specialTokens(config: CheckedJson | undefined): SpecialTokens {
+  const text = (name: string): string | undefined => {
+    const given = config?.value[name];
+    if (config === undefined || given === undefined || given === null) return undefined;
+    return typeof given === 'string' ? given : config.object(name)!.text('content');
   };
+  return { bos: text('bos_token'), eos: text('eos_token'), unk: text('unk_token'), pad: text('pad_token') };
 }
 
 /** Throws MODEL_NOT_FOUND or MODEL_FORMAT. */
 export function definitionFromFiles(
   source: Extract<TokenizerSource, { kind: 'tokenizer-json' }>,
 ): TokenizerDefinition {
-  const parsed = parseConfig(tokenizerSchema, readJson(source.path), 'tokenizer.json');
-  const config = source.configPath
-    ? parseConfig(configSchema, readJson(source.configPath), 'tokenizer_config.json')
-    : {};
-  const optional = (value: z.infer<typeof component>): Component | null => value ?? null;
+  const tokenizer = CheckedJson.of('tokenizer.json', readJson(source.path));
+  const config =
+    source.configPath === undefined
+      ? undefined
+      : CheckedJson.of('tokenizer_config.json', readJson(source.configPath));
   return {
     json: {
-      added_tokens: parsed.added_tokens,
-      normalizer: optional(parsed.normalizer),
-      pre_tokenizer: optional(parsed.pre_tokenizer),
-      post_processor: optional(parsed.post_processor),
-      decoder: optional(parsed.decoder),
-      model: typedModel(parsed.model),
+      added_tokens: tokenizer.objects('added_tokens').map(addedToken),
+      normalizer: component(tokenizer, 'normalizer'),
+      pre_tokenizer: component(tokenizer, 'pre_tokenizer'),
+      post_processor: component(tokenizer, 'post_processor'),
+      decoder: component(tokenizer, 'decoder'),
+      model: typedModel(tokenizer),
     },
     specialTokens: specialTokens(config),
     chatTemplates: templates(config, source.chatTemplatePath),

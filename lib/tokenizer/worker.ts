@@ -6,9 +6,18 @@ import { setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
 import { EncodingPipeline, EncodingStopped } from './encoding-pipeline.js';
-import { checkVocabularySize, loadDefinition } from './load-definition.js';
-import type { EncodeReply, EncodeRequest, ReadyMessage, SentError, WorkerStart } from './protocol.js';
+import { loadDefinition } from './load-definition.js';
+import type {
+  EncodeReply,
+  EncodeRequest,
+  ReadyMessage,
+  SentError,
+  ThreadRequest,
+  WorkerStart,
+} from './protocol.js';
+import type { TokenizerSource } from './source.js';
 import { buildTokenTable } from './token-bytes.js';
+import { checkVocabularySize } from './vocabulary-size.js';
 
 /** Spellings that end a turn, for files that declare only the end of a document. */
 const turnEnds = [
@@ -24,8 +33,12 @@ const turnEnds = [
 // On Linux a priority belongs to a thread, and 0 names the calling one: the main thread's event loop goes first.
 if (process.platform === 'linux') setPriority(0, 5);
 
-const { source, wake, replies } = workerData as WorkerStart & { replies: MessagePort };
+const { wake } = workerData as WorkerStart;
+const counter = new Int32Array(wake);
 const port = parentPort!;
+
+let pipeline: EncodingPipeline | undefined;
+let replies: MessagePort | undefined;
 
 function sent(cause: unknown, code: string, what: string): SentError {
   if (cause instanceof KvasirError) return { code: cause.code, message: cause.message };
@@ -60,32 +73,55 @@ function answer(pipeline: EncodingPipeline, request: EncodeRequest): EncodeReply
   }
 }
 
-function serve(pipeline: EncodingPipeline): void {
-  const counter = new Int32Array(wake);
-  port.on('message', (request: EncodeRequest) => {
-    const reply = answer(pipeline, request);
-    const transfer = reply.kind === 'encoded' ? [reply.ids.buffer as ArrayBuffer] : [];
-    if (!request.synchronous) {
-      port.postMessage(reply, transfer);
-      return;
-    }
-    replies.postMessage(reply, transfer);
-    Atomics.add(counter, 0, 1);
-    Atomics.notify(counter, 0);
-  });
+function encode(request: EncodeRequest): void {
+  // Requests come after the tokenizer was said to be ready, and before it is closed.
+  if (pipeline === undefined) return;
+  const reply = answer(pipeline, request);
+  const transfer = reply.kind === 'encoded' ? [reply.ids.buffer as ArrayBuffer] : [];
+  if (!request.synchronous) {
+    port.postMessage(reply, transfer);
+    return;
+  }
+  replies?.postMessage(reply, transfer);
+  Atomics.add(counter, 0, 1);
+  Atomics.notify(counter, 0);
 }
 
-try {
-  const pipeline = new EncodingPipeline(await loadDefinition(source));
-  const ready = describe(pipeline);
-  checkVocabularySize(ready.table.special.length, source.embeddingRows);
-  const { bytes, offsets, special, first } = ready.table;
-  const buffers = [bytes, offsets, special, ...(first ? [first.bytes, first.offsets] : [])];
-  serve(pipeline);
-  port.postMessage(
-    ready,
-    buffers.map((view) => view.buffer as ArrayBuffer),
-  );
-} catch (cause) {
-  port.postMessage({ kind: 'broken', error: sent(cause, 'MODEL_FORMAT', 'The tokenizer cannot be built') });
+async function open(source: TokenizerSource): Promise<EncodingPipeline | undefined> {
+  try {
+    const pipeline = new EncodingPipeline(await loadDefinition(source));
+    const ready = describe(pipeline);
+    if (source.embeddingRows !== undefined) {
+      checkVocabularySize(ready.table.special.length, source.embeddingRows);
+    }
+    const { bytes, offsets, special, first } = ready.table;
+    const buffers = [bytes, offsets, special, ...(first ? [first.bytes, first.offsets] : [])];
+    port.postMessage(
+      ready,
+      buffers.map((view) => view.buffer as ArrayBuffer),
+    );
+    return pipeline;
+  } catch (cause) {
+    port.postMessage({ kind: 'broken', error: sent(cause, 'MODEL_FORMAT', 'The tokenizer cannot be built') });
+    return undefined;
+  }
 }
+
+async function serve(request: ThreadRequest): Promise<void> {
+  switch (request.kind) {
+    case 'open':
+      pipeline = await open(request.source);
+      return;
+    case 'close':
+      pipeline = undefined;
+      return;
+    case 'replies':
+      replies = request.port;
+      return;
+    case 'encode':
+      encode(request);
+      return;
+  }
+}
+
+port.on('message', serve);

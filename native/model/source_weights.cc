@@ -56,7 +56,7 @@ class SourceLoader {
       const int64_t count = std::min<int64_t>(kPanelColumns, run.first + run.rows - row);
       Stage(plan, row, count, staging);
       backend_.PackRows(*plan.target, row, count, staging);
-      if (plan.target->dtype == Dtype::kInt8) CheckPanel(plan, row);
+      if (plan.target->dtype == Dtype::kInt8) CheckPanel(plan, row, count, staging);
     }
     return run.rows * plan.k;
   }
@@ -70,7 +70,8 @@ class SourceLoader {
       if (begin < end) {
         const std::string name = WeightName(part, tensors_);
         reader_.ReadRows(name, begin - part_begin, end - begin, plan.k, out);
-        CheckFinite(name, out, (end - begin) * plan.k);
+        // INT8 shows it in the scales, which cost less to look at.
+        if (plan.target->dtype != Dtype::kInt8) CheckFinite(name, out, (end - begin) * plan.k);
         out += (end - begin) * plan.k;
       }
       part_begin += part.rows;
@@ -96,18 +97,26 @@ class SourceLoader {
                                              "damaged, or its training went wrong");
   }
 
-  // Values are finite: a scale that is not has overflowed binary16.
-  void CheckPanel(const LinearPlan& plan, int64_t row) const {
+  // Rotation spreads a value that is not finite over its whole group, so the group's scale is not finite either; it
+  // also is not where it has overflowed binary16.
+  void CheckPanel(const LinearPlan& plan, int64_t row, int64_t count, const float* values) const {
     const int64_t groups = (plan.k + kGroup - 1) / kGroup;
     const auto* blocks = static_cast<const Int8Block*>(plan.target->panels) + row / kPanelColumns * groups;
     int64_t block = 0, column = 0;
     if (CheckBlocks(blocks, groups, &block, &column) == BlockFault::kNone) return;
-    int64_t part_end = 0;
-    const Part* part = plan.parts.data();
-    while (row + column >= (part_end += part->rows)) ++part;
+    const int64_t bad = FirstNotFinite(values, count * plan.k);
+    const std::string name = NameOf(plan, row + (bad < count * plan.k ? bad / plan.k : column));
+    if (bad < count * plan.k) CheckFinite(name, values + bad, 1);
     throw Error(ErrorCode::kModelFormat,
-                "Tensor '" + tensors_.at(WeightName(*part, tensors_)).name +
+                "Tensor '" + tensors_.at(name).name +
                     "' has weights above 8.3e6, too large for the scales of INT8; load it with dtype 'fp32'");
+  }
+
+  // The canonical tensor that a row of the linear comes from.
+  std::string NameOf(const LinearPlan& plan, int64_t row) const {
+    const Part* part = plan.parts.data();
+    for (int64_t end = part->rows; row >= end; end += part->rows) ++part;
+    return WeightName(*part, tensors_);
   }
 
   const TensorMap& tensors_;

@@ -125,34 +125,46 @@ void QuantizeRow(const float* x, int64_t n, bool rotate, void* values, float* sc
   }
 }
 
+// Up to 64 weights, rotated, as a binary16 scale and int8 values.
+inline void PackGroup(const float* weights, int64_t n, uint16_t* stored_scale, int8_t* q) {
+  F32 v[4];
+  for (int i = 0; i < 4; ++i) {
+    const int64_t left = n - 16 * i;
+    v[i] = left > 0 ? LoadFirst(weights + 16 * i, left, 0.0f) : Zero();
+  }
+  Rotate64(v);
+  const F32 largest = Max(Max(Abs(v[0]), Abs(v[1])), Max(Abs(v[2]), Abs(v[3])));
+  const float exact = MaxLane(largest) / 127.0f;
+  // The scale is rounded to binary16 first, and the values are quantized with what is stored.
+  uint16_t bits = HalfBits(exact);
+  float scale = HalfValue(bits);
+  // Subnormal scales are 2^-24 apart: one that was rounded down would cut off up to all of the largest values.
+  if (scale < 0x1p-14f && scale < exact) scale = HalfValue(++bits);
+  *stored_scale = bits;
+  const F32 inverse = Set1(scale > 0.0f ? 1.0f / scale : 0.0f);
+  // The rounded scale may be too small by a little.
+  for (int i = 0; i < 4; ++i) StoreS8(q + 16 * i, MinInt(Quantize(v[i], inverse), SetInt(127)));
+}
+
 void PackPanelS8(const float* weights, int64_t n_rows, int64_t k, Int8Block* panel) {
+  static_assert(kWeightOffset == 128, "adding it to an int8 turns the sign bit");
   for (int64_t base = 0; base < k; base += kGroup, ++panel) {
+    alignas(64) int8_t q[kPanelColumns][kGroup];
+    for (int64_t row = 0; row < n_rows; ++row) {
+      PackGroup(weights + row * k + base, k - base, &panel->scales[row], q[row]);
+    }
+    for (int64_t row = n_rows; row < kPanelColumns; ++row) {
+      panel->scales[row] = 0;
+      __builtin_memset(q[row], 0, kGroup);
+    }
+    // Four weights of a column move as one word: byte by byte, packing SmolLM2-135M took 100 ms of two cores (Zen 4)
+    // instead of 43.
     for (int64_t row = 0; row < kPanelColumns; ++row) {
-      if (row >= n_rows) {
-        panel->scales[row] = 0;
-        for (auto& quad : panel->weights) {
-          for (uint8_t& w : quad[row]) w = kWeightOffset;
-        }
-        continue;
-      }
-      F32 v[4];
-      for (int i = 0; i < 4; ++i) {
-        const int64_t left = k - base - 16 * i;
-        v[i] = left > 0 ? LoadFirst(weights + row * k + base + 16 * i, left, 0.0f) : Zero();
-      }
-      Rotate64(v);
-      const F32 largest = Max(Max(Abs(v[0]), Abs(v[1])), Max(Abs(v[2]), Abs(v[3])));
-      // The scale is rounded to binary16 first, and the values are quantized with what is stored.
-      panel->scales[row] = HalfBits(MaxLane(largest) / 127.0f);
-      float scale = HalfValue(panel->scales[row]);
-      // Subnormal scales are 2^-24 apart: one that was rounded down would cut off up to all of the largest values.
-      if (scale < 0x1p-14f && scale < MaxLane(largest) / 127.0f) scale = HalfValue(++panel->scales[row]);
-      const F32 inverse = Set1(scale > 0.0f ? 1.0f / scale : 0.0f);
-      int8_t q[kGroup];
-      // The rounded scale may be too small by a little, a subnormal one by more.
-      for (int i = 0; i < 4; ++i) StoreS8(q + 16 * i, MinInt(Quantize(v[i], inverse), SetInt(127)));
-      for (int i = 0; i < kGroup; ++i) {
-        panel->weights[i / 4][row][i % 4] = static_cast<uint8_t>(q[i] + kWeightOffset);
+      for (int quad = 0; quad < kGroup / 4; ++quad) {
+        uint32_t word;
+        __builtin_memcpy(&word, q[row] + 4 * quad, 4);
+        word ^= 0x80808080u;
+        __builtin_memcpy(panel->weights[quad][row], &word, 4);
       }
     }
   }
