@@ -96,20 +96,20 @@ export interface GenerateSettings {
 export const DEFAULT_MAX_TOKENS = 256;
 export const DEFAULT_CONTEXT_LENGTH = 4096;
 
-const integer = (min: number, max: number) =>
+export const integer = (min: number, max: number) =>
   z.custom<number>(
     (v) => Number.isInteger(v) && (v as number) >= min && (v as number) <= max,
     `an integer from ${min} to ${max === Number.MAX_SAFE_INTEGER ? '2^53 - 1' : max}`,
   );
-const number = (min: number, max: number) =>
+export const number = (min: number, max: number) =>
   z.custom<number>((v) => typeof v === 'number' && v >= min && v <= max, `a number from ${min} to ${max}`);
 const fraction = z.custom<number>(
   (v) => typeof v === 'number' && v > 0 && v <= 1,
   'a number above 0 and at most 1',
 );
-const boolean = z.custom<boolean>((v) => typeof v === 'boolean', 'true or false');
-const signal = z.custom<AbortSignal>((v) => v instanceof AbortSignal, 'an AbortSignal');
-const oneOf = <T extends string>(...values: T[]) =>
+export const boolean = z.custom<boolean>((v) => typeof v === 'boolean', 'true or false');
+export const signal = z.custom<AbortSignal>((v) => v instanceof AbortSignal, 'an AbortSignal');
+export const oneOf = <T extends string>(...values: T[]) =>
   z.custom<T>((v) => values.includes(v as T), `one of ${values.map((value) => `'${value}'`).join(', ')}`);
 const positive = z.custom<number>(
   (v) => typeof v === 'number' && v > 0 && v <= 1000,
@@ -165,7 +165,7 @@ const generateSchema = z.strictObject({
 
 /** Checks what the caller gave; defaults that depend on the model are `Model.load`'s. */
 export function parseLoadOptions(options: unknown): LoadOptions {
-  return parse(loadSchema, options, 'Model.load') as LoadOptions;
+  return parseOptions(loadSchema, options, 'Model.load') as LoadOptions;
 }
 
 /**
@@ -177,7 +177,7 @@ export function parseGenerateOptions(
   defaults: SamplingDefaults,
   vocabSize: number,
 ): GenerateSettings {
-  const given = parse(generateSchema, options, 'generate') as GenerateOptions;
+  const given = parseOptions(generateSchema, options, 'generate') as GenerateOptions;
   const bias = given.logitBias ?? {};
   for (const id of Object.keys(bias)) {
     if (Number(id) < vocabSize) continue;
@@ -225,7 +225,8 @@ export function hasLoneSurrogate(text: string): boolean {
   return /\p{Surrogate}/u.test(text);
 }
 
-function parse(schema: z.ZodObject, options: unknown, call: string): unknown {
+/** Throws INVALID_OPTION naming what is unknown or impossible; returns what the schema made of it. */
+export function parseOptions(schema: z.ZodObject, options: unknown, call: string): unknown {
   const given = options ?? {};
   if (typeof given !== 'object' || Array.isArray(given))
     throw invalidOption(`of ${call}`, given, 'an object');

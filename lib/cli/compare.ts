@@ -1,0 +1,115 @@
+/** `kvasir compare`: what INT8 gains and costs against FP32. */
+import { readFile } from 'node:fs/promises';
+import { type Command, InvalidArgumentError } from 'commander';
+import { compare } from '../compare/compare.js';
+import type { CompareOptions, CompareProgress } from '../compare/options.js';
+import type { CompareReport } from '../compare/report.js';
+import { KvasirError } from '../errors.js';
+import { addLoadFlags, loadOptionsOf, parseCount, parseNumber } from './arguments.js';
+import { layoutComparison } from './compare-layout.js';
+import { FAILED, UsageError } from './failure.js';
+import type { Interrupts } from './interrupt.js';
+import { say, writeData, writeJson } from './output.js';
+import { createProgress, type ProgressDisplay } from './progress.js';
+
+const help = `
+Speed: both modes in memory, in turns (ABBA), seeded random prompts, sampling included; medians, and a 95 % bootstrap
+interval of their ratio. Time to first token and prefill stand for prompts of 512 tokens, decode for the shortest prompt.
+Quality: the protocol of llama.cpp's llama-perplexity --kl-divergence. The text is cut into windows of 512 tokens, each
+fed alone; its second half is scored. KL is in nats, from FP32 to INT8.
+Memory: each mode alone in a process of its own, with a full context of 512 tokens.
+
+Exit status 1 when --max-kl or --min-speedup is not met. Ctrl-C prints what there is.`;
+
+interface CompareFlags extends Record<string, unknown> {
+  text?: string;
+  windows?: number;
+  prompts?: number[];
+  maxKl?: number;
+  minSpeedup?: number;
+  json?: boolean;
+}
+
+export function registerCompare(program: Command, interrupts: Interrupts): void {
+  const command = program
+    .command('compare')
+    .description('FP32 against INT8: speed, memory and quality')
+    .argument('<model>', 'alias, folder, .gguf file or hf:org/name[:file]')
+    .option('--text <file>', 'over which quality is compared (default: one that comes with the package)')
+    .option('--windows <count>', 'windows of 512 tokens of it (default: 24)', parseCount(1))
+    .option(
+      '-p, --prompts <lengths>',
+      'prompt lengths, such as 16,512 (default: 16,128,512,2048)',
+      parseLengths,
+    )
+    .option('--max-kl <nats>', 'fail when the mean KL is above this', parseNumber)
+    .option('--min-speedup <ratio>', 'fail when prefill or decode is not so many times as fast', parseNumber)
+    .addHelpText('after', help)
+    .action((reference: string, flags: CompareFlags) => run(reference, flags, interrupts));
+  addLoadFlags(command, ['threads']).option('--json', 'print one JSON object');
+}
+
+function parseLengths(text: string): number[] {
+  return text.split(',').map((part) => {
+    const length = Number(part);
+    if (Number.isInteger(length) && length >= 1) return length;
+    throw new InvalidArgumentError('It must be integers from 1 on, with commas between.');
+  });
+}
+
+async function run(reference: string, flags: CompareFlags, { signal }: Interrupts): Promise<void> {
+  const { threads } = loadOptionsOf(flags);
+  const progress = createProgress();
+  const options: CompareOptions = {
+    ...(flags.text !== undefined && { text: await readText(flags.text) }),
+    ...(flags.windows !== undefined && { windows: flags.windows }),
+    ...(flags.prompts !== undefined && { promptLengths: flags.prompts }),
+    ...(flags.maxKl !== undefined && { maxKl: flags.maxKl }),
+    ...(flags.minSpeedup !== undefined && { minSpeedup: flags.minSpeedup }),
+    ...(threads !== undefined && { threads }),
+    signal,
+    onProgress: (state) => show(progress, state),
+  };
+  const report = await compare(reference, options)
+    .catch((error) => {
+      throw inFlags(error);
+    })
+    .finally(() => progress.stop());
+  if (flags.text !== undefined) report.text.source = flags.text;
+  await write(report, flags);
+}
+
+async function write(report: CompareReport, flags: CompareFlags): Promise<void> {
+  if (flags.json) await writeJson(report);
+  else await writeData(`${layoutComparison(report)}\n`);
+  for (const { passed, reason } of report.checks) if (!passed) say(`failed: ${reason}`);
+  if (report.checks.some(({ passed }) => !passed)) process.exitCode = FAILED;
+}
+
+const titles = { latency: 'measuring speed', quality: 'comparing outputs', memory: 'measuring memory' };
+
+function show(progress: ProgressDisplay, { phase, done, secondsLeft, load }: CompareProgress): void {
+  if (load !== undefined) progress.report(load);
+  else if (phase !== 'load') progress.part(titles[phase], done, secondsLeft);
+}
+
+/** The library's option names as flags. */
+function inFlags(error: unknown): unknown {
+  if (!(error instanceof KvasirError) || error.code !== 'INVALID_OPTION') return error;
+  const flag = { text: '--text', windows: '--windows', promptLengths: '--prompts', maxKl: '--max-kl' }[
+    String(error.details.option)
+  ];
+  return flag ? new UsageError(error.message.replace(/^Option \w+ is/, `${flag} is`)) : error;
+}
+
+/** Throws UsageError for a file that cannot be read, or is no UTF-8. */
+async function readText(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((error: Error) => {
+    throw new UsageError(`--text cannot be read: ${error.message}`);
+  });
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UsageError(`--text ${path} is no UTF-8 text.`);
+  }
+}
