@@ -21,10 +21,14 @@ Memory: each mode alone in a process of its own, with a full context of 512 toke
 
 Exit status 1 when --max-kl or --min-speedup is not met. Ctrl-C prints what there is.`;
 
+const partNames = ['speed', 'quality', 'memory'] as const;
+type Part = (typeof partNames)[number];
+
 interface CompareFlags extends Record<string, unknown> {
   text?: string;
   windows?: number;
   prompts?: number[];
+  only?: Part[];
   maxKl?: number;
   minSpeedup?: number;
   json?: boolean;
@@ -42,6 +46,7 @@ export function registerCompare(program: Command, interrupts: Interrupts): void 
       'prompt lengths, such as 16,512 (default: 16,128,512,2048)',
       parseLengths,
     )
+    .option('--only <parts>', 'of speed,quality,memory (default: all of them)', parseParts)
     .option('--max-kl <nats>', 'fail when the mean KL is above this', parseNumber)
     .option('--min-speedup <ratio>', 'fail when prefill or decode is not so many times as fast', parseNumber)
     .addHelpText('after', help)
@@ -57,6 +62,14 @@ function parseLengths(text: string): number[] {
   });
 }
 
+function parseParts(text: string): Part[] {
+  return text.split(',').map((given) => {
+    const part = partNames.find((name) => name === given);
+    if (part !== undefined) return part;
+    throw new InvalidArgumentError(`Known parts: ${partNames.join(', ')}.`);
+  });
+}
+
 async function run(reference: string, flags: CompareFlags, { signal }: Interrupts): Promise<void> {
   const { threads } = loadOptionsOf(flags);
   const progress = createProgress();
@@ -64,6 +77,9 @@ async function run(reference: string, flags: CompareFlags, { signal }: Interrupt
     ...(flags.text !== undefined && { text: await readText(flags.text) }),
     ...(flags.windows !== undefined && { windows: flags.windows }),
     ...(flags.prompts !== undefined && { promptLengths: flags.prompts }),
+    latency: flags.only?.includes('speed') ?? true,
+    quality: flags.only?.includes('quality') ?? true,
+    memory: flags.only?.includes('memory') ?? true,
     ...(flags.maxKl !== undefined && { maxKl: flags.maxKl }),
     ...(flags.minSpeedup !== undefined && { minSpeedup: flags.minSpeedup }),
     ...(threads !== undefined && { threads }),
@@ -93,12 +109,18 @@ function show(progress: ProgressDisplay, { phase, done, secondsLeft, load }: Com
   else if (phase !== 'load') progress.part(titles[phase], done, secondsLeft);
 }
 
+const flagOf: Readonly<Record<string, string>> = {
+  text: '--text',
+  windows: '--windows',
+  promptLengths: '--prompts',
+  maxKl: '--max-kl',
+  minSpeedup: '--min-speedup',
+};
+
 /** The library's option names as flags. */
 function inFlags(error: unknown): unknown {
   if (!(error instanceof KvasirError) || error.code !== 'INVALID_OPTION') return error;
-  const flag = { text: '--text', windows: '--windows', promptLengths: '--prompts', maxKl: '--max-kl' }[
-    String(error.details.option)
-  ];
+  const flag = flagOf[String(error.details.option)];
   return flag ? new UsageError(error.message.replace(/^Option \w+ is/, `${flag} is`)) : error;
 }
 

@@ -1,4 +1,5 @@
 /** `compare`: one model in two modes, measured side by side. What is measured how is in the other files of this room. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { packageVersion } from '../version.js';
 import { native } from '../native.js';
 import { type LoadOptions, invalidOption } from '../options.js';
@@ -171,7 +172,10 @@ class Comparison {
     } finally {
       const [a, b] = report.modes;
       report.runs = series.flatMap((one) => [describeRun(one, 'a', a), describeRun(one, 'b', b)]);
-      report.speedupByLength = series.map(describeSpeedup);
+      for (const one of series) {
+        report.speedupByLength.push(describeSpeedup(one));
+        await nextTurn();
+      }
       report.speedup = headline(report.speedupByLength);
       report.machine.interleaved = pair.bothFit;
       if (series.length > 0) {

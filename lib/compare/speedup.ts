@@ -15,29 +15,44 @@ export interface Speedup {
   significant: boolean;
 }
 
-/** Samples that were taken close together, of both sides: what disturbed one side disturbed the other too. */
+/** Speeds of both sides, taken close together: a drift of the machine is the same for all of them. */
 export interface Block {
   a: number[];
   b: number[];
 }
 
-const resamples = 2000;
+const resamples = 1000;
 
 /**
- * median(b) / median(a) with its interval. Whole blocks are drawn, so that a drift of the machine is drawn with both
- * sides of it. Percentiles of few blocks give intervals that are too narrow; they are widened to those that
- * Student's t gives for a mean of as many (Hesterberg 2015, "expanded percentiles"). Deterministic.
+ * The ratio of the medians of b and a, each sample relative to its block, so that a machine that gets slower or faster
+ * does not blur them; and its interval. Blocks are drawn, and samples within them. Percentiles of few blocks give
+ * intervals that are too narrow; they are widened to those that Student's t gives for a mean of as many (Hesterberg
+ * 2015, "expanded percentiles"). Deterministic.
  * @param blocks at least one, each with at least one sample above 0 of either side.
  */
 export function estimateSpeedup(blocks: readonly Block[], seed = 1): Speedup {
   const random = new Random(seed);
-  const draw = () => blocks[Math.floor(random.uniform() * blocks.length)]!;
+  const below = (count: number) => Math.floor(random.uniform() * count);
+  const redraw = (values: readonly number[]) => values.map(() => values[below(values.length)]!);
+  const relative = blocks.map(relativeToItself);
   const ratios = new Float64Array(resamples);
-  for (let i = 0; i < resamples; i++) ratios[i] = ratioOfMedians(blocks.map(draw));
+  for (let i = 0; i < resamples; i++) {
+    const drawn = relative.map(() => relative[below(relative.length)]!);
+    ratios[i] = ratioOfMedians(drawn.map(({ a, b }) => ({ a: redraw(a), b: redraw(b) })));
+  }
   ratios.sort();
   const tail = expandedTail(blocks.length);
   const [low, high] = [percentile(ratios, tail), percentile(ratios, 1 - tail)];
-  return { ratio: ratioOfMedians(blocks), low, high, significant: low > 1 || high < 1 };
+  return { ratio: ratioOfMedians(relative), low, high, significant: low > 1 || high < 1 };
+}
+
+/**
+ * Every sample over the block's own level, in which both sides weigh alike. The best of each side tell it: what disturbs
+ * a machine for a moment only slows it down.
+ */
+function relativeToItself({ a, b }: Block): Block {
+  const level = Math.sqrt(Math.max(...a) * Math.max(...b));
+  return { a: a.map((sample) => sample / level), b: b.map((sample) => sample / level) };
 }
 
 function ratioOfMedians(blocks: readonly Block[]): number {
