@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { compare } from '../compare/compare.js';
 import type { CompareOptions, CompareProgress } from '../compare/options.js';
+import { comparisonPage } from '../compare/page/page.js';
 import type { CompareReport } from '../compare/report.js';
 import { KvasirError } from '../errors.js';
 import { addLoadFlags, loadOptionsOf, parseCount, parseNumber } from './arguments.js';
@@ -10,6 +11,7 @@ import { layoutComparison } from './compare-layout.js';
 import { FAILED, UsageError } from './failure.js';
 import type { Interrupts } from './interrupt.js';
 import { say, writeData, writeJson } from './output.js';
+import { OutputFile } from './output-file.js';
 import { createProgress, type ProgressDisplay } from './progress.js';
 
 const help = `
@@ -29,6 +31,7 @@ interface CompareFlags extends Record<string, unknown> {
   windows?: number;
   prompts?: number[];
   only?: Part[];
+  html?: string;
   maxKl?: number;
   minSpeedup?: number;
   json?: boolean;
@@ -47,6 +50,7 @@ export function registerCompare(program: Command, interrupts: Interrupts): void 
       parseLengths,
     )
     .option('--only <parts>', 'of speed,quality,memory (default: all of them)', parseParts)
+    .option('--html <file>', 'write the report as one HTML file with charts')
     .option('--max-kl <nats>', 'fail when the mean KL is above this', parseNumber)
     .option('--min-speedup <ratio>', 'fail when prefill or decode is not so many times as fast', parseNumber)
     .addHelpText('after', help)
@@ -86,13 +90,20 @@ async function run(reference: string, flags: CompareFlags, { signal }: Interrupt
     signal,
     onProgress: (state) => show(progress, state),
   };
-  const report = await compare(reference, options)
-    .catch((error) => {
-      throw inFlags(error);
-    })
-    .finally(() => progress.stop());
-  if (flags.text !== undefined) report.text.source = flags.text;
-  await write(report, flags);
+  // Refused before the work, not after it.
+  const page = flags.html === undefined ? undefined : await OutputFile.reserve(flags.html, '--html');
+  try {
+    const report = await compare(reference, options)
+      .catch((error) => {
+        throw inFlags(error);
+      })
+      .finally(() => progress.stop());
+    if (flags.text !== undefined) report.text.source = flags.text;
+    await page?.write(comparisonPage(report));
+    await write(report, flags);
+  } finally {
+    await page?.discard();
+  }
 }
 
 async function write(report: CompareReport, flags: CompareFlags): Promise<void> {
