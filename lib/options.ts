@@ -23,6 +23,11 @@ export interface LoadOptions {
   device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
   /** Default 'auto', which is 'int8'. */
   dtype?: 'int8' | 'fp32' | 'auto';
+  /**
+   * Linears that stay float32 in an INT8 model: 'embed.tokens', 'layers.3.down' (of qkv, o, gate_up, down), 'layers.3' for
+   * all of a layer, 'lm_head'. `compare` tells which ones are worth it. Default: none.
+   */
+  keepFp32?: readonly string[];
   /** Of the KV cache. Default 'auto': that of `dtype`. */
   kvDtype?: 'int8' | 'fp32' | 'auto';
   /** Longest sequence in tokens, prompt and output together. Default: 4096, or the model's own limit if that is less. */
@@ -135,6 +140,12 @@ const loadSchema = z.strictObject({
     )
     .optional(),
   dtype: oneOf('int8', 'fp32', 'auto').optional(),
+  keepFp32: z
+    .custom<string[]>(
+      (v) => Array.isArray(v) && v.every((name) => typeof name === 'string'),
+      'an array of names of linears',
+    )
+    .optional(),
   kvDtype: oneOf('int8', 'fp32', 'auto').optional(),
   contextLength: integer(1, 2 ** 24).optional(),
   kvCapacity: integer(1, 2 ** 28).optional(),
