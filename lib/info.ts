@@ -71,7 +71,9 @@ export function describeLoaded(
     storedDtype: description.storedDtype,
     dtype: options.dtype,
     kvDtype: options.kvDtype,
-    linears: Object.freeze({ ...native.linears }),
+    linears: Object.freeze(
+      Object.fromEntries(Object.entries(native.linears).map(([name, { dtype }]) => [name, dtype])),
+    ),
     device: 'cpu',
     deviceReason,
     kernels: native.kernels,

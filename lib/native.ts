@@ -115,6 +115,12 @@ export interface NativeLoadOptions {
   onProgress?: (loaded: number, total: number) => void;
 }
 
+export interface LinearInfo {
+  dtype: 'int8' | 'fp32';
+  outputs: number;
+  inputs: number;
+}
+
 export interface NativeModelInfo {
   /** The kernel table that runs: 'scalar' | 'avx2' | 'avx512' | 'avx512vnni' ... */
   kernels: string;
@@ -130,7 +136,7 @@ export interface NativeModelInfo {
   kvPageSize: number;
   scratchBytes: number;
   /** Every linear and how it lies in memory: embed.tokens, layers.N.qkv|o|gate_up|down, lm_head unless it is tied. */
-  linears: Readonly<Record<string, 'int8' | 'fp32'>>;
+  linears: Readonly<Record<string, LinearInfo>>;
 }
 
 /** One step: for each sequence the next `counts[i]` tokens are appended; rows name the positions whose logits are wanted. */

@@ -43,8 +43,9 @@ describe('kvasir compare', () => {
     const interval = String.raw`[\d.]+x \([\d.]+ to [\d.]+\)(: no significant difference)?$`;
     expect(stdout).toMatch(new RegExp(`^decode +16 +[\\d.]+ tokens/s +[\\d.]+ tokens/s +${interval}`, 'm'));
     expect(stdout).toMatch(/^KL divergence +mean 0\.\d+ ± .*, p99 0\.\d+, max 0\.\d+$/m);
+    expect(stdout).toMatch(/^1\. (layers\.\d|embed\.tokens) +0\.0\d+ +.* output error \d\.\de-\d \(NMSE\)$/m);
     expect(stdout).toMatch(/^same best token +9\d\.\d+ % ± /m);
-    expect(stdout).toMatch(/^int8 +[\d.]+ kB +[\d.]+ kB +[\d.]+ MB/m);
+    expect(stdout).toMatch(/^int8 +[\d.]+ kB +[\d.]+ kB +[\d.]+ [kM]B/m);
   });
 
   it('fails with the reason when a bound is not met', async () => {
@@ -57,6 +58,18 @@ describe('kvasir compare', () => {
     const fast = await kvasir([...quick, '--only', 'speed', '--min-speedup', '100']);
     expect(fast.status).toBe(1);
     expect(fast.stderr).toMatch(/^failed: The speedup of int8 over fp32 is [\d.]+ \(\w+\); at least 100/m);
+    const searched = await kvasir([
+      ...onlyQuality.slice(0, 4),
+      '--only',
+      'quality,layers',
+      '--max-kl',
+      '0.004',
+      '--search',
+    ]);
+    expect(searched.status).toBe(1);
+    expect(searched.stdout).toMatch(
+      /^keepFp32: .* meets the bound with a mean KL of 0\.00[0-3]\d* over 1 windows$/m,
+    );
     expect(fast.stdout).toMatch(/^FAILED +The speedup/m);
     expect(await kvasir([...onlyQuality, '--max-kl', '1'])).toMatchObject({ status: 0, stderr: '' });
   });
@@ -89,7 +102,9 @@ describe('kvasir compare', () => {
     [['--windows', '0'], /integer from 1 on/],
     [['-p', '16,x'], /integers from 1 on/],
     [['-p', '500'], /--prompts is 500; it must be at most 480/],
-    [['--only', 'speed,colour'], /Known parts: speed, quality, memory/],
+    [['--only', 'speed,colour'], /Known parts: speed, quality, layers, memory/],
+    [['--search'], /--search is true; it must be absent without maxKl/],
+    [['--keep-fp32', 'layers.9'], /--keep-fp32 is 'layers\.9'; it must be one of embed/],
     [['--only', 'speed', '--max-kl', '1'], /--max-kl is 1; it must be absent/],
     [['--max-kl', 'little'], /must be a number/],
   ])('refuses %j', async (flags, message) => {

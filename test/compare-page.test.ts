@@ -76,7 +76,13 @@ describe.skipIf(!hasChromium)(`the page of a comparison${needsChromium}`, () => 
         tolerance,
       );
     }
-    for (const path of ['quality.meanKl', 'speedup.decode.ratio', 'memory.int8.peakRss', 'runs.3.decode']) {
+    for (const path of [
+      'quality.meanKl',
+      'speedup.decode.ratio',
+      'memory.int8.peakRss',
+      'runs.3.decode',
+      'sensitivity.0.kl',
+    ]) {
       expect(numbers.map((one) => one.path)).toContain(path);
     }
     await page.close();
@@ -85,7 +91,7 @@ describe.skipIf(!hasChromium)(`the page of a comparison${needsChromium}`, () => 
   it('has its charts, and a mark for every value in them', async () => {
     const page = await open(report);
     const charts = page.locator('figure svg');
-    expect(await charts.count()).toBe(6);
+    expect(await charts.count()).toBe(8);
     for (const chart of await charts.all()) {
       const box = (await chart.boundingBox())!;
       expect(Math.min(box.width, box.height)).toBeGreaterThan(80);
@@ -95,6 +101,8 @@ describe.skipIf(!hasChromium)(`the page of a comparison${needsChromium}`, () => 
     expect(await marks('Decode by length', 'circle')).toBe(4);
     expect(await marks('KL histogram', 'rect')).toBe(report.quality!.klHistogram.length);
     expect(await marks('Memory', 'rect')).toBe(8);
+    expect(await marks('KL by layer', 'rect')).toBe(6);
+    expect(await marks('Error by layer and linear', 'circle')).toBe(5 * 5);
     // The largest bin is the highest bar.
     const heights = await page
       .locator('svg[aria-label="KL histogram"] rect')
@@ -131,6 +139,9 @@ describe.skipIf(!hasChromium)(`the page of a comparison${needsChromium}`, () => 
       runs: [],
       speedupByLength: [],
       memory: {},
+      layers: [],
+      sensitivity: [],
+      layersSkipped: 'There was no room.',
       complete: false,
       missing: ['latency', 'quality', 'memory'],
       machine: { ...report.machine, noisy: true, spread: 0.5, interleaved: false },
@@ -138,6 +149,7 @@ describe.skipIf(!hasChromium)(`the page of a comparison${needsChromium}`, () => 
     const text = await page.locator('body').innerText();
     expect(text).toContain('Missing or not whole: latency, quality, memory.');
     expect(text).toContain('lie 50 % apart, more than 10 %');
+    expect(text).toContain('There was no room.');
     expect(text).toContain('Only one mode fits in memory');
     expect(text).toMatch(/Not met: The speedup of int8 over fp32 is [\d.]+/);
     await page.close();

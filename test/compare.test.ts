@@ -17,7 +17,7 @@ afterEach(() => {
 
 const reference = 'stories-260k';
 const text = readFileSync(join(packageRoot, 'texts/frankenstein.txt'), 'utf8').slice(0, 6000);
-const quality = { latency: false, memory: false, text, windows: 3, windowTokens: 64 } as const;
+const quality = { latency: false, layers: false, memory: false, text, windows: 3, windowTokens: 64 } as const;
 const quick = { text, windows: 2, windowTokens: 64, promptLengths: [16, 64], latencySeconds: 0 } as const;
 
 /** KL(P || Q) of two rows by the definition. */
@@ -158,7 +158,7 @@ describe('compare: the whole report', () => {
     expect(report.memory.int8!.weights).toBeLessThan(0.4 * report.memory.fp32!.weights);
 
     const phases = progress.map(({ phase }) => phase).filter((phase, i, all) => phase !== all[i - 1]);
-    expect(phases).toEqual(['load', 'latency', 'quality', 'memory']);
+    expect(phases).toEqual(['load', 'latency', 'quality', 'layers', 'memory']);
     const known = progress.filter(({ phase, secondsLeft }) => phase !== 'load' && secondsLeft !== undefined);
     expect(known.length).toBeGreaterThan(progress.filter(({ phase }) => phase !== 'load').length / 2);
     expect(structuredClone(report)).toEqual(JSON.parse(JSON.stringify(report)));
@@ -192,7 +192,7 @@ describe('compare: bad input', () => {
     [{ windows: 0 }, /Option windows is 0/],
     [{ maxKl: -1 }, /Option maxKl is -1/],
     [{ quality: false, maxKl: 1 }, /Option maxKl is 1; it must be absent/],
-    [{ latency: false, quality: false, memory: false }, /Option memory is false/],
+    [{ latency: false, quality: false, layers: false, memory: false }, /Option memory is false/],
     [{ colour: 'red' }, /compare has no option colour/],
   ] as const)('refuses %j', async (options, message) => {
     const load = vi.spyOn(Model, 'load');
@@ -220,13 +220,16 @@ describe('compare: an abort', () => {
 
   it('gives what there is, and says what is missing', async () => {
     const early = await interrupted('latency');
-    expect(early).toMatchObject({ complete: false, missing: ['latency', 'quality', 'memory'] });
+    expect(early).toMatchObject({ complete: false, missing: ['latency', 'quality', 'layers', 'memory'] });
     expect(early.quality).toBeUndefined();
     const late = await interrupted('quality');
-    expect(late).toMatchObject({ complete: false, missing: ['quality', 'memory'] });
+    expect(late).toMatchObject({ complete: false, missing: ['quality', 'layers', 'memory'] });
     expect(late.quality).toMatchObject({ windows: 1, rows: 31 });
     expect(late.quality).not.toHaveProperty('firstDivergence');
     expect(late.runs).toHaveLength(4);
+    const third = await interrupted('layers');
+    expect(third.missing).toEqual(['layers', 'memory']);
+    expect(third.layers.map(({ name }) => name)).toEqual(['embed.tokens']);
     const last = await interrupted('memory');
     expect(last.missing).toEqual(['memory']);
     expect(Object.keys(last.memory)).toEqual(['fp32']);

@@ -42,7 +42,7 @@ describe.each(models)('keepFp32 of %s', (name) => {
       const settings = { dtype: 'int8', keepFp32: [kept] } as const;
       expect(await logits(settings)).not.toEqual(int8);
       await withModel(described, settings, async ({ info }) => {
-        const float = Object.entries(info.linears).filter(([, dtype]) => dtype === 'fp32');
+        const float = Object.entries(info.linears).filter(([, { dtype }]) => dtype === 'fp32');
         expect(float.map(([linear]) => linear)).toEqual([kept]);
         expect(Object.keys(info.linears)).toEqual(all);
       });

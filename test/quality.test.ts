@@ -12,7 +12,7 @@ describe.skipIf(smollm2 === undefined)(`SmolLM2 in INT8${needsSmollm2}`, () => {
   it('stays close to FP32 over three windows of 512 tokens, default load options', {
     timeout: 120_000,
   }, async () => {
-    const settings = { windows: 3, latency: false, memory: false };
+    const settings = { windows: 3, latency: false, layers: false, memory: false };
     const { quality, text } = await compare(smollm2!.paths[0]!, settings);
     // 12,288 tokens of 24 windows and some more: the text is the one that the limits were measured on.
     expect(text.tokens).toBe(32_807);

@@ -8,6 +8,8 @@ export function layoutComparison(report: CompareReport): string {
   const parts = [head(report)];
   if (report.runs.length > 0) parts.push(speed(report));
   if (report.quality) parts.push(quality(report, report.quality));
+  if (report.layers.length > 0) parts.push(layers(report));
+  if (report.layersSkipped) parts.push(`Layers were not looked at: ${report.layersSkipped}`);
   if (Object.keys(report.memory).length > 0) parts.push(memory(report));
   if (report.checks.length > 0)
     parts.push(columns(report.checks.map(({ passed, reason }) => [passed ? 'ok' : 'FAILED', reason])));
@@ -112,6 +114,29 @@ function quality(report: CompareReport, q: QualityReport): string {
     rows.push(['greedy text', `first different token: ${places.join(', ')}`]);
   }
   return [`Quality of ${b} against ${a}: ${q.rows} tokens in ${q.windows} windows`, columns(rows)].join('\n');
+}
+
+const MOST_SENSITIVE = 5;
+
+function layers({ sensitivity, layers: all, recipe }: CompareReport): string {
+  const worst = sensitivity.slice(0, MOST_SENSITIVE).map(({ name, kl }, i) => {
+    const linears = all
+      .flatMap((layer) => layer.linears)
+      .filter((one) => one.name === name || one.name.startsWith(`${name}.`));
+    const largest = linears.sort((x, y) => y.local.nmse - x.local.nmse)[0];
+    const error = largest
+      ? `${largest.name}: output error ${largest.local.nmse.toExponential(1)} (NMSE)`
+      : '';
+    return [`${i + 1}. ${name}`, kl.toPrecision(3), error];
+  });
+  const parts = [columns(worst, ['most sensitive', 'KL alone', 'largest error of a linear in it'])];
+  if (recipe) {
+    const { keepFp32, meanKl, met, windows } = recipe;
+    const kept = keepFp32.length > 0 ? `keepFp32: ${keepFp32.join(', ')}` : 'nothing';
+    const said = met ? 'meets the bound with' : 'does not meet the bound, even with';
+    parts.push(`${kept} ${said} a mean KL of ${meanKl.toPrecision(3)} over ${windows} windows`);
+  }
+  return parts.join('\n');
 }
 
 function memory(report: CompareReport): string {

@@ -1,6 +1,6 @@
 /** `kvasir compare`: what INT8 gains and costs against FP32. */
 import { readFile } from 'node:fs/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { compare } from '../compare/compare.js';
 import type { CompareOptions, CompareProgress } from '../compare/options.js';
 import { comparisonPage } from '../compare/page/page.js';
@@ -19,11 +19,13 @@ Speed: both modes in memory, in turns (ABBA), seeded random prompts, sampling in
 interval of their ratio. Time to first token and prefill stand for prompts of 512 tokens, decode for the shortest prompt.
 Quality: the protocol of llama.cpp's llama-perplexity --kl-divergence. The text is cut into windows of 512 tokens, each
 fed alone; its second half is scored. KL is in nats, from FP32 to INT8.
+Layers: over 256 tokens, how much the output loses when only one layer is INT8, and the error of each linear. What is
+worth keeping in FP32 goes into Model.load's keepFp32.
 Memory: each mode alone in a process of its own, with a full context of 512 tokens.
 
 Exit status 1 when --max-kl or --min-speedup is not met. Ctrl-C prints what there is.`;
 
-const partNames = ['speed', 'quality', 'memory'] as const;
+const partNames = ['speed', 'quality', 'layers', 'memory'] as const;
 type Part = (typeof partNames)[number];
 
 interface CompareFlags extends Record<string, unknown> {
@@ -32,6 +34,9 @@ interface CompareFlags extends Record<string, unknown> {
   prompts?: number[];
   only?: Part[];
   html?: string;
+  sensitivity?: 'layer' | 'full';
+  keepFp32?: string[];
+  search?: boolean;
   maxKl?: number;
   minSpeedup?: number;
   json?: boolean;
@@ -49,7 +54,16 @@ export function registerCompare(program: Command, interrupts: Interrupts): void 
       'prompt lengths, such as 16,512 (default: 16,128,512,2048)',
       parseLengths,
     )
-    .option('--only <parts>', 'of speed,quality,memory (default: all of them)', parseParts)
+    .option('--only <parts>', 'of speed,quality,layers,memory (default: all of them)', parseParts)
+    .addOption(
+      new Option('--sensitivity <kind>', 'rank layers, or every linear by itself').choices(['layer', 'full']),
+    )
+    .option(
+      '--keep-fp32 <linears>',
+      'linears of INT8 that stay FP32, such as layers.0.down,layers.3',
+      parseNames,
+    )
+    .option('--search', 'where --max-kl is not met, look for the smallest --keep-fp32 that helps')
     .option('--html <file>', 'write the report as one HTML file with charts')
     .option('--max-kl <nats>', 'fail when the mean KL is above this', parseNumber)
     .option('--min-speedup <ratio>', 'fail when prefill or decode is not so many times as fast', parseNumber)
@@ -64,6 +78,10 @@ function parseLengths(text: string): number[] {
     if (Number.isInteger(length) && length >= 1) return length;
     throw new InvalidArgumentError('It must be integers from 1 on, with commas between.');
   });
+}
+
+function parseNames(text: string): string[] {
+  return text.split(',').map((name) => name.trim());
 }
 
 function parseParts(text: string): Part[] {
@@ -83,7 +101,11 @@ async function run(reference: string, flags: CompareFlags, { signal }: Interrupt
     ...(flags.prompts !== undefined && { promptLengths: flags.prompts }),
     latency: flags.only?.includes('speed') ?? true,
     quality: flags.only?.includes('quality') ?? true,
+    layers: flags.only?.includes('layers') ?? true,
     memory: flags.only?.includes('memory') ?? true,
+    ...(flags.sensitivity !== undefined && { sensitivity: flags.sensitivity }),
+    ...(flags.keepFp32 !== undefined && { keepFp32: flags.keepFp32 }),
+    ...(flags.search !== undefined && { search: flags.search }),
     ...(flags.maxKl !== undefined && { maxKl: flags.maxKl }),
     ...(flags.minSpeedup !== undefined && { minSpeedup: flags.minSpeedup }),
     ...(threads !== undefined && { threads }),
@@ -113,7 +135,12 @@ async function write(report: CompareReport, flags: CompareFlags): Promise<void> 
   if (report.checks.some(({ passed }) => !passed)) process.exitCode = FAILED;
 }
 
-const titles = { latency: 'measuring speed', quality: 'comparing outputs', memory: 'measuring memory' };
+const titles = {
+  latency: 'measuring speed',
+  quality: 'comparing outputs',
+  layers: 'looking at layers',
+  memory: 'measuring memory',
+};
 
 function show(progress: ProgressDisplay, { phase, done, secondsLeft, load }: CompareProgress): void {
   if (load !== undefined) progress.report(load);
@@ -126,6 +153,9 @@ const flagOf: Readonly<Record<string, string>> = {
   promptLengths: '--prompts',
   maxKl: '--max-kl',
   minSpeedup: '--min-speedup',
+  keepFp32: '--keep-fp32',
+  search: '--search',
+  sensitivity: '--sensitivity',
 };
 
 /** The library's option names as flags. */

@@ -5,11 +5,14 @@ import { native } from '../native.js';
 import { type LoadOptions, invalidOption } from '../options.js';
 import { maxPositionsOf, planContext } from './context.js';
 import { describeRun, describeSpeedup, largestSpread, measureLatency, type Series } from './latency.js';
+import { withInspectedPair } from './inspected-pair.js';
+import { analyzeLayers } from './layers.js';
 import { measureMemory } from './memory.js';
 import { ModelPair, type Side } from './model-pair.js';
 import { type CompareOptions, type CompareSettings, parseCompareOptions } from './options.js';
 import { PhaseClock } from './phase-clock.js';
 import { compareGreedy, compareWindows, type Divergence } from './quality.js';
+import { findRecipe } from './recipe.js';
 import { QualityAccumulator } from './quality-statistics.js';
 import {
   type CompareReport,
@@ -25,6 +28,9 @@ import { cutWindows, WINDOW_TOKENS, type Windows } from './windows.js';
 const SPREAD_BOUND = 0.1;
 /** Memory is measured with a context of so many tokens, all of them in use. */
 const MEMORY_CONTEXT = 512;
+/** Layers are analyzed over so many tokens, the search for what to keep in FP32 over so many windows. */
+const LAYER_WINDOW = 256;
+const SEARCH_WINDOWS = 4;
 /** A window takes so many times its prefill: half of its rows give whole rows of logits, which are compared. */
 const LOGITS_SHARE = 1.5;
 
@@ -65,8 +71,9 @@ class Comparison {
       b: this.#load('b', room.contextLength),
     });
     let report: CompareReport;
+    let cut: Windows;
     try {
-      const cut = await cutWindows(this.#settings.text, (await pair.use('a')).tokenizer, {
+      cut = await cutWindows(this.#settings.text, (await pair.use('a')).tokenizer, {
         count: this.#settings.windows,
         windowTokens: room.windowTokens,
         signal: this.#signal,
@@ -80,6 +87,9 @@ class Comparison {
     } finally {
       await pair.dispose();
     }
+    if (parts.includes('layers')) {
+      await this.#part(report, 'layers', () => this.#analyzeLayers(cut, report));
+    }
     if (parts.includes('memory')) {
       const context = Math.min(MEMORY_CONTEXT, room.contextLength);
       await this.#part(report, 'memory', () => this.#measureMemory(context, report));
@@ -90,9 +100,11 @@ class Comparison {
   }
 
   #load(side: Side, contextLength: number): LoadOptions {
-    const { threads } = this.#settings;
+    const { threads, keepFp32 } = this.#settings;
+    const dtype = this.#settings[side];
     return {
-      dtype: this.#settings[side],
+      dtype,
+      ...(keepFp32 && dtype === 'int8' ? { keepFp32 } : {}),
       contextLength,
       kvCapacity: contextLength,
       ...(threads === undefined ? {} : { threads }),
@@ -146,6 +158,8 @@ class Comparison {
       runs: [],
       speedupByLength: [],
       memory: {},
+      layers: [],
+      sensitivity: [],
       checks: [],
     };
   }
@@ -196,6 +210,9 @@ class Comparison {
     this.#clock.expect('quality', text.windows * windowTokens * secondsPerToken * LOGITS_SHARE);
     const loadMs = modes.map((mode) => (report as Record<string, unknown>)[mode] as ModeReport);
     const loads = loadMs.reduce((sum, mode) => sum + mode.loadMs, 0) / 1000;
+    // Every layer runs once more, and half of the layers after it.
+    const layers = Object.keys((report as CompareReport).fp32?.linears ?? {}).length / 4;
+    this.#clock.expect('layers', loads + LAYER_WINDOW * secondsPerToken * (2 + layers / 2));
     this.#clock.expect('memory', loads + MEMORY_CONTEXT * secondsPerToken);
   }
 
@@ -221,6 +238,35 @@ class Comparison {
         };
       }
     }
+  }
+
+  async #analyzeLayers({ windows, windowTokens }: Windows, report: CompareReport): Promise<void> {
+    const { keepFp32, sensitivity, search, maxKl } = this.#settings;
+    const signal = this.#signal;
+    const { threads } = report.fp32!;
+    const done = await withInspectedPair(
+      this.#reference,
+      { contextLength: windowTokens, threads, keepFp32, signal },
+      async ({ reference, quantized, description }) => {
+        const { nLayers, vocabSize } = description.spec;
+        const shared = { reference, quantized, nLayers, vocabSize, signal };
+        const window = windows[0]!.slice(0, LAYER_WINDOW);
+        const onProgress = (part: number) => this.#clock.at('layers', part);
+        await analyzeLayers({ ...shared, window, full: sensitivity === 'full', onProgress }, report);
+        if (!search || maxKl === undefined || (report.quality?.meanKl ?? Number.POSITIVE_INFINITY) <= maxKl) {
+          return true;
+        }
+        const some = windows.slice(0, SEARCH_WINDOWS);
+        report.recipe = await findRecipe({
+          ...shared,
+          windows: some,
+          sensitivity: report.sensitivity,
+          maxKl,
+        });
+        return true;
+      },
+    );
+    if (done === undefined) report.layersSkipped = 'Both modes do not fit in memory together.';
   }
 
   async #measureMemory(contextLength: number, report: CompareReport): Promise<void> {

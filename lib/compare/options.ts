@@ -19,7 +19,8 @@ import { checkText, DEFAULT_WINDOWS } from './windows.js';
 /** What is compared; b is measured against a. */
 export type Mode = 'fp32' | 'int8';
 
-export type ComparePhase = 'load' | 'latency' | 'quality' | 'memory';
+export type ComparePart = 'latency' | 'quality' | 'layers' | 'memory';
+export type ComparePhase = 'load' | ComparePart;
 
 export interface CompareProgress {
   phase: ComparePhase;
@@ -51,7 +52,15 @@ export interface CompareOptions {
   /** Parts to leave out. Default: none. */
   latency?: boolean;
   quality?: boolean;
+  /** Where the error comes from; only when FP32 is compared with INT8. */
+  layers?: boolean;
   memory?: boolean;
+  /** Rank layers (default), or every linear by itself. */
+  sensitivity?: 'layer' | 'full';
+  /** Linears of the INT8 side that stay FP32, as `Model.load` takes them. Default: none. */
+  keepFp32?: readonly string[];
+  /** Where the mean KL is above `maxKl`: look for the smallest `keepFp32` that helps. Default false. */
+  search?: boolean;
   /** Default: KVASIR_THREADS, or one per core that the process may use. */
   threads?: number;
   /** The report's check fails when the mean KL is above this. */
@@ -71,7 +80,7 @@ export interface CompareSettings extends CompareOptions {
   decodeTokens: number;
   latencySeconds: number;
   /** What is measured, in this order. */
-  parts: ('latency' | 'quality' | 'memory')[];
+  parts: ComparePart[];
   textSource: string;
 }
 
@@ -89,7 +98,14 @@ const optional = {
   latencySeconds: number(0, 86_400),
   latency: boolean,
   quality: boolean,
+  layers: boolean,
   memory: boolean,
+  sensitivity: oneOf('layer', 'full'),
+  keepFp32: z.custom<string[]>(
+    (v) => Array.isArray(v) && v.every((name) => typeof name === 'string'),
+    'an array of names of linears',
+  ),
+  search: boolean,
   threads: integer(1, 1024),
   maxKl: number(0, Number.MAX_VALUE),
   minSpeedup: number(0, Number.MAX_VALUE),
@@ -103,7 +119,14 @@ const schema = z.strictObject(
 /** Fills in what does not depend on the model. Throws INVALID_OPTION, MODEL_NOT_FOUND where the default text is gone. */
 export async function parseCompareOptions(options: unknown): Promise<CompareSettings> {
   const given = parseOptions(schema, options, 'compare') as CompareOptions;
-  const parts = (['latency', 'quality', 'memory'] as const).filter((part) => given[part] ?? true);
+  const { a = 'fp32', b = 'int8' } = given;
+  const explains = a === 'fp32' && b === 'int8';
+  if (given.layers && !explains)
+    throw invalidOption('layers', true, "absent unless a is 'fp32' and b 'int8'");
+  const parts = (['latency', 'quality', 'layers', 'memory'] as const).filter(
+    (part) => given[part] ?? (part === 'layers' ? explains : true),
+  );
+  checkKeeping(given, [a, b], parts);
   if (given.maxKl !== undefined && !parts.includes('quality')) {
     throw invalidOption('maxKl', given.maxKl, 'absent where quality is left out');
   }
@@ -119,8 +142,8 @@ export async function parseCompareOptions(options: unknown): Promise<CompareSett
   }
   return {
     ...given,
-    a: given.a ?? 'fp32',
-    b: given.b ?? 'int8',
+    a,
+    b,
     text,
     textSource: given.text === undefined ? 'default: M. Shelley, Frankenstein' : 'given',
     windows: given.windows ?? DEFAULT_WINDOWS,
@@ -128,4 +151,20 @@ export async function parseCompareOptions(options: unknown): Promise<CompareSett
     latencySeconds: given.latencySeconds ?? 60,
     parts,
   };
+}
+
+function checkKeeping(
+  { keepFp32, search, sensitivity, maxKl }: CompareOptions,
+  modes: readonly Mode[],
+  parts: readonly ComparePart[],
+): void {
+  if (keepFp32 !== undefined && !modes.includes('int8')) {
+    throw invalidOption('keepFp32', keepFp32, 'absent where no mode is INT8');
+  }
+  if (search && (maxKl === undefined || !parts.includes('layers'))) {
+    throw invalidOption('search', search, 'absent without maxKl, or where layers are left out');
+  }
+  if (sensitivity !== undefined && !parts.includes('layers')) {
+    throw invalidOption('sensitivity', sensitivity, 'absent where layers are left out');
+  }
 }

@@ -1,10 +1,12 @@
 /** The report of a comparison, as `compare()` returns it and `kvasir compare --json` prints it. */
 import type { ModelInfo } from '../info.js';
+import type { LayerAnalysis } from './layers.js';
 import type { LatencyRun, LengthSpeedup } from './latency.js';
 import type { ModeMemory } from './memory.js';
 import type { Mode } from './options.js';
 import type { Divergence } from './quality.js';
 import type { QualityStatistics } from './quality-statistics.js';
+import type { Recipe } from './recipe.js';
 import type { Speedup } from './speedup.js';
 
 /** How a mode really ran. */
@@ -18,6 +20,8 @@ export interface ModeReport {
   kernels: string;
   threads: number;
   contextLength: number;
+  /** Every linear and its type; norms and biases are FP32 in either mode. */
+  linears: Readonly<Record<string, 'int8' | 'fp32'>>;
   loadMs: number;
 }
 
@@ -80,12 +84,20 @@ export interface CompareReport {
   /** By mode. */
   memory: Record<string, ModeMemory>;
   quality?: QualityReport;
+  /** Where the error comes from, in the order of the graph; empty where it was not asked for. */
+  layers: LayerAnalysis['layers'];
+  /** Layers (or linears) by what the output loses when only they are INT8, most sensitive first. */
+  sensitivity: LayerAnalysis['sensitivity'];
+  /** Why `layers` is empty though it was asked for. */
+  layersSkipped?: string;
+  /** What `search` found. */
+  recipe?: Recipe;
   checks: Check[];
 }
 
 export function describeMode(info: ModelInfo, loadMs: number): ModeReport {
-  const { dtype, kvDtype, device, deviceReason, kernels, threads, contextLength } = info;
-  return { dtype, kvDtype, device, deviceReason, kernels, threads, contextLength, loadMs };
+  const { dtype, kvDtype, device, deviceReason, kernels, threads, contextLength, linears } = info;
+  return { dtype, kvDtype, device, deviceReason, kernels, threads, contextLength, linears, loadMs };
 }
 
 /** Keys of the two modes. */

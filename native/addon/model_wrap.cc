@@ -23,7 +23,12 @@ Napi::Object InfoToJs(Napi::Env env, Transformer& transformer) {
   info.Set("scratchBytes", static_cast<double>(transformer.scratch_bytes()));
   const Napi::Object linears = Napi::Object::New(env);
   for (const std::string& name : LinearNames(weights)) {
-    linears.Set(name, FindLinear(weights, name)->dtype == Dtype::kInt8 ? "int8" : "fp32");
+    const LinearWeight& linear = *FindLinear(weights, name);
+    const Napi::Object entry = Napi::Object::New(env);
+    entry.Set("dtype", linear.dtype == Dtype::kInt8 ? "int8" : "fp32");
+    entry.Set("outputs", static_cast<double>(linear.n));
+    entry.Set("inputs", static_cast<double>(linear.k));
+    linears.Set(name, entry);
   }
   info.Set("linears", linears);
   return info;

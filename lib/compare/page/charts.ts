@@ -183,6 +183,86 @@ export function stackChart(
   return svg(title, bottom + 6, line(left, TOP, left, bottom, 'base'), rows);
 }
 
+export interface Bar {
+  /** Below the bar, where there is room. */
+  name: string;
+  title: string;
+  value: number;
+}
+
+/** Names are left out where they would touch. */
+const NAME_ROOM = 26;
+
+function placeNames(
+  places: { (name: string): number | undefined; bandwidth(): number },
+  names: readonly string[],
+) {
+  const every = Math.max(1, Math.ceil((NAME_ROOM * names.length) / (RIGHT - LEFT)));
+  return names
+    .filter((_, i) => i % every === 0)
+    .map((name) => label(places(name)! + places.bandwidth() / 2, BOTTOM + 16, name.slice(0, 5)));
+}
+
+export function barChart(title: string, bars: readonly Bar[], axis: string): Markup {
+  const names = bars.map(({ name }) => name);
+  const places = scaleBand(names, [LEFT, RIGHT]).padding(0.15);
+  const values = scaleLinear([0, Math.max(1e-12, ...bars.map(({ value }) => value))], [BOTTOM, TOP]).nice(4);
+  const drawn = bars.map(({ name, title: full, value }) =>
+    element(
+      'rect',
+      {
+        x: places(name)!,
+        y: values(value),
+        width: places.bandwidth(),
+        height: BOTTOM - values(value),
+        class: 'bar',
+      },
+      element('title', {}, `${full}: ${value.toPrecision(3)}`),
+    ),
+  );
+  const grid = valueAxis(values, 4, round);
+  return svg(
+    title,
+    HEIGHT,
+    grid,
+    drawn,
+    placeNames(places, names),
+    label((LEFT + RIGHT) / 2, HEIGHT - 4, axis),
+  );
+}
+
+export interface Trace {
+  name: string;
+  class: string;
+  values: readonly number[];
+}
+
+/** Values at the same places on a logarithmic axis; what is 0 has no place on it. */
+export function traceChart(title: string, traces: readonly Trace[], names: readonly string[]): Markup {
+  const all = traces.flatMap(({ values }) => values).filter((value) => value > 0);
+  const places = scaleBand([...names], [LEFT, RIGHT]);
+  const scale = scaleLog([Math.min(1, ...all) / 1.3, Math.max(1e-12, ...all) * 1.3], [BOTTOM, TOP]);
+  const drawn = traces.map(({ name, class: colour, values }) =>
+    values.map((value, i) =>
+      value > 0
+        ? element(
+            'circle',
+            { cx: places(names[i]!)! + places.bandwidth() / 2, cy: scale(value), r: 3, class: colour },
+            element('title', {}, `${names[i]}, ${name}: ${value.toPrecision(3)}`),
+          )
+        : undefined,
+    ),
+  );
+  return svg(
+    title,
+    HEIGHT,
+    spacedAxis(scale),
+    drawn,
+    placeNames(places, names),
+    label((LEFT + RIGHT) / 2, HEIGHT - 4, 'layer'),
+  );
+}
+
 export interface Bin {
   from: number;
   to: number;
@@ -238,6 +318,7 @@ function powerOfTen(value: number): string {
 }
 
 function round(value: number): string {
+  if (value > 0 && value < 1e-3) return value.toExponential(0).replace('e-', 'e−');
   if (value >= 10_000) return `${Math.round(value / 1000)}k`;
   return String(Number(value.toPrecision(3)));
 }

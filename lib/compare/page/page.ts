@@ -3,7 +3,8 @@
  * names its place in the report (`data-path`), which is in the page as JSON.
  */
 import type { CompareReport, ModeReport, QualityReport } from '../report.js';
-import { greedySection, layerSection, memorySection, qualitySection, speedSection } from './sections.js';
+import { layerSection } from './layer-section.js';
+import { greedySection, memorySection, qualitySection, speedSection } from './sections.js';
 import { type Child, element, jsonScript, Markup } from './markup.js';
 import { megabytes, percent, significant, times } from './numbers.js';
 import { shown } from './shown.js';

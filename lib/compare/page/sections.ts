@@ -2,38 +2,10 @@
 import type { LatencyRun } from '../latency.js';
 import type { CompareReport, QualityReport } from '../report.js';
 import { histogramChart, type Line, lineChart, ratioChart, stackChart } from './charts.js';
-import { type Child, element, type Markup } from './markup.js';
+import { element, type Markup } from './markup.js';
 import { megabytes, percent, significant, times } from './numbers.js';
+import { figure, key, section, table } from './parts.js';
 import { shown } from './shown.js';
-
-function section(title: string, ...children: Child[]): Markup {
-  return element('section', {}, element('h2', {}, title), children);
-}
-
-function figure(title: string, chart: Markup): Markup {
-  return element('figure', {}, element('h3', {}, title), chart);
-}
-
-function table(head: readonly string[], rows: readonly Child[]): Markup {
-  const names = element(
-    'tr',
-    {},
-    head.map((name) => element('th', {}, name)),
-  );
-  return element(
-    'div',
-    { class: 'scroll' },
-    element('table', {}, element('thead', {}, names), element('tbody', {}, rows)),
-  );
-}
-
-function key(...names: readonly [string, string][]): Markup {
-  return element(
-    'p',
-    { class: 'key' },
-    names.map(([name, colour]) => [element('i', { class: colour }), name]),
-  );
-}
 
 const perSecond = (value: number) => significant(value);
 
@@ -254,9 +226,4 @@ function sharedStart(one: string, other: string): number {
   let length = 0;
   while (length < one.length && one[length] === other[length]) length++;
   return length;
-}
-
-/** Where the error comes from. */
-export function layerSection(_report: CompareReport): Markup | undefined {
-  return undefined;
 }

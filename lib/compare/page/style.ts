@@ -33,7 +33,7 @@ svg .grid { stroke: var(--rule); } svg .base { stroke: var(--quiet); } svg .one 
 svg .mark { stroke: var(--ink); stroke-dasharray: 2 3; } svg .curve { fill: none; stroke-width: 1.5; opacity: .55; } svg .range { stroke-width: 2.5; }
 svg .a .curve, svg .a .range { stroke: var(--a); } svg .a .dot { fill: var(--a); }
 svg .b .curve, svg .b .range { stroke: var(--b); } svg .b .dot { fill: var(--b); }
-svg .none .range { stroke: var(--quiet); } svg .none .dot { fill: var(--quiet); } svg .bar { fill: var(--b); }
+svg .none .range { stroke: var(--quiet); } svg .none .dot { fill: var(--quiet); } .bar { fill: var(--b); background: var(--b); }
 .weights { fill: var(--a); background: var(--a); } .kv { fill: var(--kv); background: var(--kv); }
 .scratch { fill: var(--scratch); background: var(--scratch); } .other { fill: var(--other); background: var(--other); }
 i.a { background: var(--a); } i.b { background: var(--b); }
