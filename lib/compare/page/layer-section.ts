@@ -67,7 +67,7 @@ function recipeOf(report: CompareReport): Markup | undefined {
   );
 }
 
-const MOST_ROWS = 10;
+const MOST_ROWS = 6;
 
 function sensitivityTable(report: CompareReport): Markup {
   const places = report.layers.flatMap((layer, i) =>
