@@ -18,7 +18,11 @@ export function linearNames({ spec, tensors }: ModelDescription): string[] {
   const layers = Array.from({ length: spec.nLayers }, (_, i) =>
     LAYER_LINEARS.map((name) => `layers.${i}.${name}`),
   );
-  return ['embed.tokens', ...layers.flat(), ...('lm_head.weight' in tensors || 'lm_head.blocks' in tensors ? ['lm_head'] : [])];
+  return [
+    'embed.tokens',
+    ...layers.flat(),
+    ...('lm_head.weight' in tensors || 'lm_head.blocks' in tensors ? ['lm_head'] : []),
+  ];
 }
 
 /** What `keepFp32` names, linear by linear. Throws INVALID_OPTION for a name that is none, or where nothing is INT8. */

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { compare } from '../lib/compare/compare.js';
+import { KvasirError } from '../lib/errors.js';
 import type { CompareProgress } from '../lib/compare/options.js';
 import type { CompareReport } from '../lib/compare/report.js';
 import * as memory from '../lib/memory.js';
@@ -13,6 +14,7 @@ import { describeAt, logitsOf, withModel } from './native-model.js';
 vi.mock('../lib/memory.js', { spy: true });
 afterEach(() => {
   vi.restoreAllMocks();
+  vi.resetAllMocks();
 });
 
 const reference = 'stories-260k';
@@ -97,12 +99,18 @@ describe('compare: quality', () => {
   it('gives the same where only one mode fits in memory', async () => {
     const both = await compare(reference, quality);
     const load = vi.spyOn(Model, 'load');
-    // The first load is told that there is plenty, the second that there is nothing left.
-    const available = vi.mocked(memory.availableMemory);
+    // The first load finds room, the second does not; then there is room for one model, and for the rows of one window.
     let asked = 0;
-    available.mockImplementation(() => (++asked === 2 ? 1000 : 2 ** 30));
+    vi.mocked(memory.requireMemory).mockImplementation(() => {
+      if (++asked === 2) throw new KvasirError('INSUFFICIENT_MEMORY', 'no room');
+    });
+    vi.mocked(memory.availableMemory).mockReturnValue(2 * 31 * 512 * 4);
     const apart = await compare(reference, { ...quality, latency: true, promptLengths: [16] });
-    expect(load.mock.calls.length).toBeGreaterThan(3);
+    // a, b refused, b; a for its speed, b for its; then a and b for each of three windows, b being there for greedy text
+    // after a's.
+    const dtypes = load.mock.calls.map(([, options]) => options!.dtype);
+    expect(dtypes.slice(0, 3)).toEqual(['fp32', 'int8', 'int8']);
+    expect(dtypes.filter((dtype) => dtype === 'fp32').length).toBeGreaterThanOrEqual(5);
     expect(apart.quality).toEqual(both.quality);
     expect(apart.machine.interleaved).toBe(false);
     expect(apart.runs.map(({ samples }) => samples.decode.length)).toEqual([6, 6]);
