@@ -184,6 +184,13 @@ describe('the layers of stories-260k', () => {
       });
       expect(recipe).toMatchObject({ keepFp32: [linear], met: true });
       expect(recipe.meanKl).toBeLessThanOrEqual(1.3 * plain.meanKl);
+      // A ranking that puts a harmless one first costs nothing but time.
+      const misled = [
+        { name: 'layers.1.o', kl: 9 },
+        { name: linear, kl: 1 },
+      ];
+      const pruned = await findRecipe({ ...shared, sensitivity: misled, maxKl: 1.3 * plain.meanKl, signal });
+      expect(pruned.keepFp32).toEqual([linear]);
     } finally {
       await bad.dispose();
     }

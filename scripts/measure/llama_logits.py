@@ -54,7 +54,8 @@ def logits(model_path, base_path):
 
     n_vocab, windows = read_windows(base_path)
     n_ctx = windows.shape[1]
-    model = Llama(model_path, n_ctx=n_ctx, n_batch=n_ctx, logits_all=True, verbose=False)
+    model = Llama(model_path, n_ctx=n_ctx, n_batch=n_ctx, n_ubatch=n_ctx, n_threads=2, n_threads_batch=2,
+                  logits_all=True, flash_attn=False, verbose=False)
     add_bos = bool(model._model.add_bos_token())
     for window in windows:
         tokens = window.tolist()
