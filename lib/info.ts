@@ -30,6 +30,8 @@ export interface ModelInfo {
   /** How they lie in memory. */
   dtype: 'int8' | 'fp32';
   kvDtype: 'int8' | 'fp32';
+  /** Every linear and how it lies in memory: embed.tokens, layers.N.qkv|o|gate_up|down, lm_head unless it is tied. */
+  linears: Readonly<Record<string, 'int8' | 'fp32'>>;
   device: 'cpu';
   /** Why the device is not a faster one. */
   deviceReason: string;
@@ -69,6 +71,9 @@ export function describeLoaded(
     storedDtype: description.storedDtype,
     dtype: options.dtype,
     kvDtype: options.kvDtype,
+    linears: Object.freeze(
+      Object.fromEntries(Object.entries(native.linears).map(([name, { dtype }]) => [name, dtype])),
+    ),
     device: 'cpu',
     deviceReason,
     kernels: native.kernels,

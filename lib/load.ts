@@ -4,6 +4,7 @@ import { KvasirError } from './errors.js';
 import { describeModel, type ModelDescription, tokenizerSourceOf } from './formats/index.js';
 import { type ModelFiles, resolveModel } from './hub/index.js';
 import { describeLoaded, type ModelInfo } from './info.js';
+import { keptLinears } from './keep-fp32.js';
 import { mebibytes, requireMemory } from './memory.js';
 import {
   type Container,
@@ -44,7 +45,10 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     await nextTurn();
     const description = await describeModel(files, container).catch(rethrow);
     signal?.throwIfAborted();
-    const effective = effectiveOptions(options, description);
+    const effective = {
+      ...effectiveOptions(options, description),
+      keepFp32: keptLinears(options, description),
+    };
     await nextTurn();
     const predicted = checkMemory(description, effective);
     const loaded = await loadBoth({ files, container, description, effective, tokenizing }, options);

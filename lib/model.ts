@@ -1,6 +1,7 @@
 /** A loaded model: describe, generate, score, converse, dispose. */
 import { Engine } from './engine/engine.js';
 import { type Generator, launch } from './engine/launch.js';
+import { readLogits } from './engine/logits-request.js';
 import type { Generation } from './engine/run.js';
 import { SamplerBuffers } from './generation/sampler.js';
 import type { ModelInfo } from './info.js';
@@ -27,6 +28,13 @@ let startGeneration: (
   options: GenerateOptions,
   internals: GenerationInternals,
 ) => Generation;
+/** Whole rows of logits, for `compare`; see readLogits of the engine. */
+let logitsOf: (
+  model: Model,
+  tokens: Int32Array,
+  from: number,
+  signal?: AbortSignal,
+) => AsyncGenerator<Float32Array, void, undefined>;
 
 export class Model {
   /** What was loaded and how it runs. */
@@ -39,6 +47,7 @@ export class Model {
 
   static {
     startGeneration = (model, prompt, options, internals) => model.#start(prompt, options, internals);
+    logitsOf = (model, tokens, from, signal) => readLogits(model.#engine, tokens, from, signal);
   }
 
   private constructor({ info, native: model, tokenizer, description }: LoadedModel) {
@@ -152,4 +161,4 @@ export class Model {
   }
 }
 
-export { startGeneration };
+export { logitsOf, startGeneration };

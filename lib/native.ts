@@ -109,8 +109,16 @@ export interface NativeLoadOptions {
   kvCapacity: number;
   /** 0: one per core that the process may use (affinity and cgroup). */
   threads: number;
+  /** Linears that stay float32 in an INT8 model: names as `NativeModelInfo.linears` has them. Default none. */
+  keepFp32?: readonly string[];
   /** Called on the JS thread at most every 50 ms, and once at the end. */
   onProgress?: (loaded: number, total: number) => void;
+}
+
+export interface LinearInfo {
+  dtype: 'int8' | 'fp32';
+  outputs: number;
+  inputs: number;
 }
 
 export interface NativeModelInfo {
@@ -127,6 +135,8 @@ export interface NativeModelInfo {
   /** Positions of one page of the cache: sequences take and share whole pages. kvCapacity is a multiple of it. */
   kvPageSize: number;
   scratchBytes: number;
+  /** Every linear and how it lies in memory: embed.tokens, layers.N.qkv|o|gate_up|down, lm_head unless it is tied. */
+  linears: Readonly<Record<string, LinearInfo>>;
 }
 
 /** One step: for each sequence the next `counts[i]` tokens are appended; rows name the positions whose logits are wanted. */
@@ -186,6 +196,37 @@ export interface NativeModel {
   dispose(): Promise<void>;
 }
 
+export interface LayerRun {
+  /** One window, at most 512; their embedding is the input, unless `input` is given. */
+  tokens: Int32Array;
+  /** [tokens, hiddenSize] the residual stream before layer `first`. */
+  input?: Float32Array;
+  /** Layers [first, end) run. */
+  first: number;
+  end: number;
+  /** Ascending indices into `tokens` whose logits are wanted, as if `end` were the last layer. */
+  rows: Int32Array;
+  /** Last parts of the names of intermediate tensors that are wanted, such as 'attn_norm'; see native/model/transformer.cc. */
+  taps: readonly string[];
+}
+
+/** Looking into a model between its steps, for `compare`. Each rejects with INTERNAL while a step or another one runs. */
+export interface NativeInspection {
+  /** `hidden` [tokens, hiddenSize] after the layers; `logits` [rows, vocabSize]; taps by name. */
+  runLayers(
+    run: LayerRun,
+  ): Promise<{ hidden: Float32Array; logits: Float32Array; taps: Record<string, Float32Array> }>;
+  /** [rows, outputs] of x [rows, inputs], quantized first where the linear is INT8. */
+  applyLinear(name: string, x: Float32Array): Promise<Float32Array>;
+  /** [count, inputs] of the weights as they lie in memory, dequantized. */
+  weightRows(name: string, first: number, count: number): Promise<Float32Array>;
+  /**
+   * Uses these linears of another model of the same shape in place of its own, until the next call; what it lends stays
+   * in memory until then, or until this model is disposed of.
+   */
+  borrow(lender: NativeModel, names: readonly string[]): void;
+}
+
 export interface CpuReport {
   brand: string;
   /** Kernel tables compiled in, best last. */
@@ -206,7 +247,7 @@ export interface NativeAddon {
     spec: ModelSpec,
     tensors: TensorMap,
     options: NativeLoadOptions,
-  ): { promise: Promise<NativeModel>; cancel(): void };
+  ): { promise: Promise<NativeModel & NativeInspection>; cancel(): void };
   /**
    * Writes the INT8 form of a model to `path`, a file that must not exist; rejects with INVALID_OPTION where it cannot be
    * written, and with what `loadModel` rejects with; nothing is left then. `metadata` joins what native says of the

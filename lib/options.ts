@@ -22,6 +22,11 @@ export interface LoadOptions {
   device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
   /** Default 'auto', which is 'int8'. */
   dtype?: 'int8' | 'fp32' | 'auto';
+  /**
+   * Linears that stay float32 in an INT8 model: 'embed.tokens', 'layers.3.down' (of qkv, o, gate_up, down), 'layers.3' for
+   * all of a layer, 'lm_head'. `compare` tells which ones are worth it. Default: none.
+   */
+  keepFp32?: readonly string[];
   /** Of the KV cache. Default 'auto': that of `dtype`. */
   kvDtype?: 'int8' | 'fp32' | 'auto';
   /** Longest sequence in tokens, prompt and output together. Default: 4096, or the model's own limit if that is less. */
@@ -99,21 +104,21 @@ export const DEFAULT_CONTEXT_LENGTH = 4096;
  * What an option may be. Plain checks, not zod: `generate` runs them for each request, and zod's first use of a schema
  * holds up the event loop for 5 ms.
  */
-interface Rule {
+export interface Rule {
   fits: (value: unknown) => boolean;
   /** What may be given: the end of 'it must be ...'. */
   allowed: string;
 }
 
-const integer = (min: number, max: number): Rule => ({
+export const integer = (min: number, max: number): Rule => ({
   fits: (v) => Number.isInteger(v) && (v as number) >= min && (v as number) <= max,
   allowed: `an integer from ${min} to ${max === Number.MAX_SAFE_INTEGER ? '2^53 - 1' : max}`,
 });
-const number = (min: number, max: number): Rule => ({
+export const number = (min: number, max: number): Rule => ({
   fits: (v) => typeof v === 'number' && v >= min && v <= max,
   allowed: `a number from ${min} to ${max}`,
 });
-const oneOf = (...values: string[]): Rule => ({
+export const oneOf = (...values: string[]): Rule => ({
   fits: (v) => values.includes(v as string),
   allowed: `one of ${values.map((value) => `'${value}'`).join(', ')}`,
 });
@@ -125,8 +130,12 @@ const positive: Rule = {
   fits: (v) => typeof v === 'number' && v > 0 && v <= 1000,
   allowed: 'a number above 0 and at most 1000',
 };
-const boolean: Rule = { fits: (v) => typeof v === 'boolean', allowed: 'true or false' };
-const signal: Rule = { fits: (v) => v instanceof AbortSignal, allowed: 'an AbortSignal' };
+export const boolean: Rule = { fits: (v) => typeof v === 'boolean', allowed: 'true or false' };
+export const linearNames: Rule = {
+  fits: (v) => Array.isArray(v) && v.every((name) => typeof name === 'string'),
+  allowed: 'an array of names of linears',
+};
+export const signal: Rule = { fits: (v) => v instanceof AbortSignal, allowed: 'an AbortSignal' };
 const isText = (v: unknown) => typeof v === 'string' && v.length > 0 && !hasLoneSurrogate(v);
 const stop: Rule = {
   fits: (v) => (Array.isArray(v) ? v.length <= 64 && v.every(isText) : isText(v)),
@@ -148,6 +157,7 @@ const loadRules = {
     allowed: "'auto', 'cpu', 'cuda' or 'cuda:<number>'",
   },
   dtype: oneOf('int8', 'fp32', 'auto'),
+  keepFp32: linearNames,
   kvDtype: oneOf('int8', 'fp32', 'auto'),
   contextLength: integer(1, 2 ** 24),
   kvCapacity: integer(1, 2 ** 28),
@@ -176,7 +186,7 @@ const generateRules = {
 
 /** Checks what the caller gave; defaults that depend on the model are `Model.load`'s. */
 export function parseLoadOptions(options: unknown): LoadOptions {
-  return parse(loadRules, options, 'Model.load') as LoadOptions;
+  return parseOptions(loadRules, options, 'Model.load') as LoadOptions;
 }
 
 /**
@@ -188,7 +198,7 @@ export function parseGenerateOptions(
   defaults: SamplingDefaults,
   vocabSize: number,
 ): GenerateSettings {
-  const given = parse(generateRules, options, 'generate') as GenerateOptions;
+  const given = parseOptions(generateRules, options, 'generate') as GenerateOptions;
   const bias = given.logitBias ?? {};
   for (const id of Object.keys(bias)) {
     if (Number(id) < vocabSize) continue;
@@ -236,8 +246,8 @@ export function hasLoneSurrogate(text: string): boolean {
   return /\p{Surrogate}/u.test(text);
 }
 
-/** The options that are given, undefined ones left out. */
-function parse(rules: Readonly<Record<string, Rule>>, options: unknown, call: string): unknown {
+/** The options that are given, undefined ones left out. Throws INVALID_OPTION naming what is unknown or impossible. */
+export function parseOptions(rules: Readonly<Record<string, Rule>>, options: unknown, call: string): unknown {
   const given = (options ?? {}) as Record<string, unknown>;
   if (typeof given !== 'object' || Array.isArray(given))
     throw invalidOption(`of ${call}`, given, 'an object');

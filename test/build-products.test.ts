@@ -219,6 +219,8 @@ describe('the npm package', () => {
       'binding.gyp',
       'dist/index.js',
       'dist/index.d.ts',
+      'dist/compare/memory-probe.js',
+      'texts/frankenstein.txt',
     ];
     expect(names).toEqual(expect.arrayContaining([...wanted, 'native/sources.txt', 'scripts/setup.mjs']));
     for (const { kind, path } of readSources(checkout)) {

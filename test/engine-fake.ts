@@ -61,6 +61,7 @@ export class FakeNative implements NativeModel {
       kvCapacity: this.#options.kvCapacity,
       kvPageSize: this.#options.kvPageSize,
       scratchBytes: 0,
+      linears: {},
     };
   }
 

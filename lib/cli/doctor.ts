@@ -10,7 +10,7 @@ import { addonPath, type CpuReport, native } from '../native.js';
 import { FAILED } from './failure.js';
 import { writeData, writeJson } from './output.js';
 import { columns, size } from './report.js';
-import { packageVersion } from './version.js';
+import { packageVersion } from '../version.js';
 
 const help = `
 Exit status 1 when something keeps models from running here.`;

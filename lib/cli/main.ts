@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { inFlags } from './arguments.js';
 import { registerBench } from './bench.js';
 import { registerChat } from './chat.js';
+import { registerCompare } from './compare.js';
 import { registerDoctor } from './doctor.js';
 import { reportFailure, WRONG_USAGE } from './failure.js';
 import { registerInfo } from './info.js';
@@ -11,7 +12,7 @@ import { Interrupts } from './interrupt.js';
 import { registerPull } from './pull.js';
 import { registerQuantize } from './quantize.js';
 import { registerRun } from './run.js';
-import { packageVersion } from './version.js';
+import { packageVersion } from '../version.js';
 
 const help = `
 Data goes to stdout; progress, statistics and errors go to stderr. Where a flag names an environment variable, the flag
@@ -30,6 +31,7 @@ function createProgram(interrupts: Interrupts): Command {
     .addHelpText('after', help);
   registerRun(program, interrupts);
   registerChat(program, interrupts);
+  registerCompare(program, interrupts);
   registerBench(program, interrupts);
   registerPull(program, interrupts);
   registerInfo(program, interrupts);

@@ -2,7 +2,7 @@
 import cliProgress from 'cli-progress';
 import type { QuantizeProgress } from '../quantize.js';
 import { say } from './output.js';
-import { size } from './report.js';
+import { duration, size } from './report.js';
 
 type Phase = QuantizeProgress['phase'];
 
@@ -22,6 +22,8 @@ export interface ProgressDisplay {
   report(progress: QuantizeProgress): void;
   /** `done` of `total` of one thing. */
   count(title: string, done: number, total: number): void;
+  /** A part of 1 of one thing, with seconds left where they are known. */
+  part(title: string, done: number, secondsLeft?: number): void;
   /** Takes the bar off the screen. Idempotent. */
   stop(): void;
 }
@@ -37,6 +39,11 @@ class Bars implements ProgressDisplay {
 
   count(title: string, done: number, total: number): void {
     this.#show(title, `${done} of ${total}`, done, total);
+  }
+
+  part(title: string, done: number, secondsLeft?: number): void {
+    const left = secondsLeft === undefined ? '' : `${duration(secondsLeft)} left`;
+    this.#show(title, left, Math.round(1000 * done), 1000);
   }
 
   stop(): void {
@@ -79,6 +86,8 @@ class Lines implements ProgressDisplay {
   }
 
   count(): void {}
+
+  part(): void {}
 
   stop(): void {}
 }

@@ -17,6 +17,12 @@ export function milliseconds(ms: number): string {
   return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`;
 }
 
+/** Whole seconds, as `1:05` or `12 s`. */
+export function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+}
+
 const noBorders = Object.fromEntries(
   [
     ['top', 'top-mid', 'top-left', 'top-right'],

@@ -111,6 +111,19 @@ std::map<std::string, std::string> StringsFromJs(const Napi::Value& value) {
   return strings;
 }
 
+std::vector<std::string> NamesFromJs(const Napi::Value& value, const char* name) {
+  if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), std::string(name) + " is not an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<std::string> strings;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array.Get(i);
+    if (!item.IsString())
+      throw Napi::TypeError::New(value.Env(), std::string(name) + " holds what is no string");
+    strings.push_back(item.As<Napi::String>().Utf8Value());
+  }
+  return strings;
+}
+
 LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
   const Napi::Object object = ObjectFrom(value, "options");
   LoadOptions options;
@@ -120,6 +133,9 @@ LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
   options.kv_capacity = Integer(object, "kvCapacity");
   options.threads = static_cast<int>(Integer(object, "threads"));
   options.isa = ForcedIsa();
+  if (object.Has("keepFp32") && !object.Get("keepFp32").IsUndefined()) {
+    options.keep_fp32 = NamesFromJs(object.Get("keepFp32"), "keepFp32");
+  }
   return options;
 }
 

@@ -15,6 +15,8 @@ LoadOptions LoadOptionsFromJs(const Napi::Value& value);
 // The entries of an object whose values are all strings.
 std::map<std::string, std::string> StringsFromJs(const Napi::Value& value);
 
+std::vector<std::string> NamesFromJs(const Napi::Value& value, const char* name);
+
 template <typename T>
 std::vector<T> VectorFromTypedArray(const Napi::Value& value, napi_typedarray_type type, const char* name) {
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) {

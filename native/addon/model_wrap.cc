@@ -2,6 +2,7 @@
 
 #include "addon/addon_data.h"
 #include "addon/from_js.h"
+#include "model/linears.h"
 
 namespace kvasir::addon {
 
@@ -20,6 +21,16 @@ Napi::Object InfoToJs(Napi::Env env, Transformer& transformer) {
   info.Set("kvCapacity", static_cast<double>(cache.capacity()));
   info.Set("kvPageSize", static_cast<double>(kKvPagePositions));
   info.Set("scratchBytes", static_cast<double>(transformer.scratch_bytes()));
+  const Napi::Object linears = Napi::Object::New(env);
+  for (const std::string& name : LinearNames(weights)) {
+    const LinearWeight& linear = *FindLinear(weights, name);
+    const Napi::Object entry = Napi::Object::New(env);
+    entry.Set("dtype", linear.dtype == Dtype::kInt8 ? "int8" : "fp32");
+    entry.Set("outputs", static_cast<double>(linear.n));
+    entry.Set("inputs", static_cast<double>(linear.k));
+    linears.Set(name, entry);
+  }
+  info.Set("linears", linears);
   return info;
 }
 
@@ -94,6 +105,9 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
        InstanceMethod<&ModelWrap::FreeSequence>("freeSequence"),
        InstanceMethod<&ModelWrap::SequenceLength>("sequenceLength"),
        InstanceMethod<&ModelWrap::FreePositions>("freePositions"), InstanceMethod<&ModelWrap::Step>("step"),
+       InstanceMethod<&ModelWrap::RunLayers>("runLayers"),
+       InstanceMethod<&ModelWrap::ApplyLinear>("applyLinear"),
+       InstanceMethod<&ModelWrap::WeightRows>("weightRows"), InstanceMethod<&ModelWrap::Borrow>("borrow"),
        InstanceMethod<&ModelWrap::CancelSequence>("cancelSequence"),
        InstanceMethod<&ModelWrap::Dispose>("dispose")});
 }
@@ -188,11 +202,13 @@ Napi::Value ModelWrap::Dispose(const Napi::CallbackInfo& info) {
   if (!disposed_.IsEmpty()) return disposed_.Value();
   // The engine dies on another thread: its destructor waits for the running step, then gives the memory back.
   const Napi::Promise promise =
-      RunAsync(env, "kvasir.dispose", [engine = std::move(engine_), queue = queue_]() mutable {
-        engine.reset();
-        queue.Release();
-        return [](Napi::Env js) -> Napi::Value { return js.Undefined(); };
-      });
+      RunAsync(env, "kvasir.dispose",
+               [engine = std::move(engine_), lender = std::move(lender_), queue = queue_]() mutable {
+                 engine.reset();
+                 lender.reset();
+                 queue.Release();
+                 return [](Napi::Env js) -> Napi::Value { return js.Undefined(); };
+               });
   disposed_ = Napi::Persistent(promise);
   return promise;
 }

@@ -26,6 +26,10 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value SequenceLength(const Napi::CallbackInfo& info);
   Napi::Value FreePositions(const Napi::CallbackInfo& info);
   Napi::Value Step(const Napi::CallbackInfo& info);
+  Napi::Value RunLayers(const Napi::CallbackInfo& info);
+  Napi::Value ApplyLinear(const Napi::CallbackInfo& info);
+  Napi::Value WeightRows(const Napi::CallbackInfo& info);
+  void Borrow(const Napi::CallbackInfo& info);
   void CancelSequence(const Napi::CallbackInfo& info);
   Napi::Value Dispose(const Napi::CallbackInfo& info);
 
@@ -33,6 +37,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Engine& Live();
 
   std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Engine> lender_;  // whose linears the engine has borrowed
   JsQueue queue_;  // brings step results to the JS thread; unref'ed while no step runs
   std::unique_ptr<Napi::Promise::Deferred> pending_;
   Napi::Reference<Napi::Promise> disposed_;

@@ -51,6 +51,14 @@ struct LoadOptions {
   int64_t kv_capacity = 0;     // positions of the paged cache over all sequences
   int threads = 0;
   std::string isa;
+  std::vector<std::string> keep_fp32;  // linears (model/linears.h) that stay float32 where dtype is kInt8
+
+  Dtype DtypeOf(const std::string& linear) const {
+    for (const std::string& kept : keep_fp32) {
+      if (kept == linear) return Dtype::kF32;
+    }
+    return dtype;
+  }
 };
 
 }  // namespace kvasir

@@ -27,16 +27,6 @@ ScratchShape ShapeOf(const LoadOptions& options, const Backend& backend, int thr
 
 }  // namespace
 
-struct Transformer::Step {
-  const int32_t* tokens;
-  int64_t n_tokens;
-  const SequenceSpan* sequences;
-  int64_t n_sequences;
-  const int32_t* rows;  // wanted, relative to this step's first token
-  int64_t n_rows;
-  int64_t first_row;  // index of rows[0] in the batch
-};
-
 Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights,
                          std::unique_ptr<Backend> backend, const LoadOptions& options)
     : spec_(spec),
@@ -44,6 +34,7 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
       weights_(std::move(weights)),
       cache_(spec.kv_layout(options.kv_dtype), options.kv_capacity),
       context_length_(options.context_length),
+      dtype_(options.dtype),
       scratch_(spec, options, ShapeOf(options, *backend_, backend_->threads())),
       positions_(static_cast<size_t>(std::min(kMaxStepTokens, options.kv_capacity))) {
   const bool int8_cache = options.kv_dtype == Dtype::kInt8;
@@ -155,7 +146,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
       }
       RunStep({batch.tokens.data() + first, n, spans_.data(), static_cast<int64_t>(spans_.size()),
                rows.data(), static_cast<int64_t>(rows.size()), static_cast<int64_t>(first_row)},
-              cancellation, taps, on_logits);
+              {.first = 0, .end = spec_.n_layers}, cancellation, taps, on_logits);
       for (const BatchSequence& part : parts) cache_.Commit(part.id, part.n_tokens);
       first += n;
     }
@@ -165,8 +156,8 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
   }
 }
 
-void Transformer::RunStep(const Step& step, const CancellationToken* cancellation, TapSink* taps,
-                          const LogitsFn& on_logits) {
+void Transformer::RunStep(const Step& step, const LayerRange& range, const CancellationToken* cancellation,
+                          TapSink* taps, const LogitsFn& on_logits) {
   for (int64_t i = 0; i < step.n_sequences; ++i) {
     const SequenceSpan& s = step.sequences[i];
     for (int64_t j = 0; j < s.n_tokens; ++j) {
@@ -179,25 +170,36 @@ void Transformer::RunStep(const Step& step, const CancellationToken* cancellatio
     traced_scores_.clear();
   }
   float* x = scratch_.x;
-  backend_->Embed(weights_->embed_tokens, step.tokens, step.n_tokens, x);
-  if (taps != nullptr) taps->Record("token_embed", x, step.n_tokens, spec_.hidden_size);
-  if (weights_->embed_positions != nullptr) {
-    backend_->AddRows(weights_->embed_positions, positions_.data(), step.n_tokens, spec_.hidden_size, x);
+  if (range.input != nullptr) {
+    std::copy_n(range.input, step.n_tokens * spec_.hidden_size, x);
+  } else {
+    Embed(step, taps);
   }
-  if (taps != nullptr) taps->Record("embed", x, step.n_tokens, spec_.hidden_size);
   // Between two attentions every row goes its own way: from one's output to the next one's input in one run.
-  ForRowBlocks(step, taps, [&](const RowBlock& block) { AttentionInput(step, 0, block, taps); });
-  for (int64_t layer = 0; layer < spec_.n_layers; ++layer) {
+  if (range.first < range.end) {
+    ForRowBlocks(step, taps, [&](const RowBlock& block) { AttentionInput(step, range.first, block, taps); });
+  }
+  for (int64_t layer = range.first; layer < range.end; ++layer) {
     if (cancellation != nullptr) cancellation->ThrowIfCancelled();
     backend_->Attention(ArgsOf(step, layer), scratch_.queries, scratch_.attended);
     if (taps != nullptr) TapAttention(step, LayerName(layer), taps);
     ForRowBlocks(step, taps, [&](const RowBlock& block) {
       AttentionOutput(layer, block, taps);
       FeedForward(layer, block, taps);
-      if (layer + 1 < spec_.n_layers) AttentionInput(step, layer + 1, block, taps);
+      if (layer + 1 < range.end) AttentionInput(step, layer + 1, block, taps);
     });
   }
   Logits(step, taps, on_logits);
+}
+
+void Transformer::Embed(const Step& step, TapSink* taps) {
+  float* x = scratch_.x;
+  backend_->Embed(weights_->embed_tokens, step.tokens, step.n_tokens, x);
+  if (taps != nullptr) taps->Record("token_embed", x, step.n_tokens, spec_.hidden_size);
+  if (weights_->embed_positions != nullptr) {
+    backend_->AddRows(weights_->embed_positions, positions_.data(), step.n_tokens, spec_.hidden_size, x);
+  }
+  if (taps != nullptr) taps->Record("embed", x, step.n_tokens, spec_.hidden_size);
 }
 
 void Transformer::ForRowBlocks(const Step& step, TapSink* taps,
@@ -210,12 +212,11 @@ void Transformer::ForRowBlocks(const Step& step, TapSink* taps,
 }
 
 void Transformer::TakeTraceMemory(int64_t tokens) {
-  const Dtype dtype = scratch_.final_normed.dtype;
   const int64_t quantized_bytes = backend_->quantized_bytes();
   Arena counting;
-  StepScratch::TakeRows(counting, spec_, dtype, tokens, quantized_bytes);
+  StepScratch::TakeRows(counting, spec_, dtype_, tokens, quantized_bytes);
   traced_arena_ = Arena(counting.used(), "the trace");
-  traced_ = StepScratch::TakeRows(traced_arena_, spec_, dtype, tokens, quantized_bytes);
+  traced_ = StepScratch::TakeRows(traced_arena_, spec_, dtype_, tokens, quantized_bytes);
   traced_scores_.assign(static_cast<size_t>(tokens * spec_.n_heads * context_length_), 0.0f);
 }
 
@@ -233,16 +234,12 @@ AttentionArgs Transformer::ArgsOf(const Step& step, int64_t layer) {
           .trace = {traced_scores_.empty() ? nullptr : traced_scores_.data(), context_length_}};
 }
 
-// V's head rotation is the input rotation that the output projection wants, where the block is whole.
-bool Transformer::OutputIsRotated() const {
-  return attention_.rotation == 64 && scratch_.lanes[0].o_input.dtype == Dtype::kInt8;
-}
-
 // q, k, v of norm(x)
 void Transformer::AttentionInput(const Step& step, int64_t layer, const RowBlock& block, TapSink* taps) {
   const LayerWeights& w = weights_->layers[static_cast<size_t>(layer)];
   RowScratch& s = LaneOf(block, taps);
   const int64_t n = block.count;
+  s.normed.dtype = w.qkv.dtype;
   backend_->Norm(w.attn_norm, scratch_.x + block.first * spec_.hidden_size, n, &s.normed);
   backend_->Linear(w.qkv, s.normed, n, s.wide, spec_.qkv_size(), false);
   if (taps != nullptr) {
@@ -259,7 +256,9 @@ void Transformer::AttentionOutput(int64_t layer, const RowBlock& block, TapSink*
   const int64_t n = block.count;
   float* x = scratch_.x + block.first * spec_.hidden_size;
   float* attended = scratch_.attended + block.first * s.o_input.width;
-  const bool rotated = OutputIsRotated();
+  s.o_input.dtype = w.o.dtype;
+  // V's head rotation is the input rotation that the output projection wants, where the block is whole.
+  const bool rotated = attention_.rotation == 64 && w.o.dtype == Dtype::kInt8;
   if (attention_.rotation > 1 && !rotated) {
     backend_->RotateBlocks(attended, n, s.o_input.width, attention_.rotation);
   }
@@ -274,6 +273,8 @@ void Transformer::FeedForward(int64_t layer, const RowBlock& block, TapSink* tap
   RowScratch& s = LaneOf(block, taps);
   const int64_t n = block.count;
   float* x = scratch_.x + block.first * spec_.hidden_size;
+  s.normed.dtype = w.gate_up.dtype;
+  s.down_input.dtype = w.down.dtype;
   backend_->Norm(w.ffn_norm, x, n, &s.normed);
   if (taps == nullptr) {
     backend_->LinearActivation(w.gate_up, spec_.activation, s.normed, n, s.wide, s.work, &s.down_input);
@@ -295,6 +296,7 @@ void Transformer::Logits(const Step& step, TapSink* taps, const LogitsFn& on_log
       std::copy_n(scratch_.x + step.rows[first + i] * spec_.hidden_size, spec_.hidden_size,
                   scratch_.gathered + i * spec_.hidden_size);
     }
+    scratch_.final_normed.dtype = weights_->lm_head.dtype;
     backend_->Norm(weights_->final_norm, scratch_.gathered, count, &scratch_.final_normed);
     backend_->Linear(weights_->lm_head, scratch_.final_normed, count, scratch_.logits, spec_.vocab_size,
                      false);

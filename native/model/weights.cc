@@ -21,12 +21,14 @@ size_t VectorBytes(const VectorPlan& plan) {
   return static_cast<size_t>(plan.rows * plan.columns) * sizeof(float);
 }
 
-WeightBytes BytesOf(const std::vector<TensorPlan>& plans, Dtype dtype, const Backend& backend) {
+WeightBytes BytesOf(const std::vector<TensorPlan>& plans, const LoadOptions& options,
+                    const Backend& backend) {
   WeightBytes bytes;
   const auto add = [&](size_t n) { bytes.total += static_cast<int64_t>(Arena::Padded(n)); };
   VisitPlans(
       plans,
       [&](const LinearPlan& plan) {
+        const Dtype dtype = options.DtypeOf(plan.name);
         add(BlockBytes(plan, dtype, backend));
         add(BiasBytes(plan));
         bytes.scales += backend.PackedScaleBytes(dtype, plan.n(), plan.k);
@@ -36,10 +38,12 @@ WeightBytes BytesOf(const std::vector<TensorPlan>& plans, Dtype dtype, const Bac
 }
 
 // Gives every target its part of the arena, whose pages nothing has touched yet.
-void Place(const std::vector<TensorPlan>& plans, Dtype dtype, const Backend& backend, Arena* arena) {
+void Place(const std::vector<TensorPlan>& plans, const LoadOptions& options, const Backend& backend,
+           Arena* arena) {
   VisitPlans(
       plans,
       [&](const LinearPlan& plan) {
+        const Dtype dtype = options.DtypeOf(plan.name);
         plan.target->dtype = dtype;
         plan.target->n = plan.n();
         plan.target->k = plan.k;
@@ -59,31 +63,33 @@ int64_t CountParameters(const std::vector<TensorPlan>& plans) {
   return count;
 }
 
-void CheckDtype(const TensorMap& tensors, Dtype dtype) {
-  if (dtype == Dtype::kInt8 || !IsQuantized(tensors)) return;
-  throw Error(
-      ErrorCode::kInvalidOption,
-      "dtype is 'fp32', but this is the INT8 form of a model, which has no other weights; load it with "
-      "dtype 'int8', or load the model that it was made from");
+void CheckDtype(const TensorMap& tensors, const LoadOptions& options) {
+  if (!IsQuantized(tensors)) return;
+  if (options.dtype == Dtype::kInt8 && options.keep_fp32.empty()) return;
+  const std::string asked = options.dtype == Dtype::kInt8 ? "keepFp32 is given" : "dtype is 'fp32'";
+  throw Error(ErrorCode::kInvalidOption,
+              asked +
+                  ", but this is the INT8 form of a model, which has no other weights; load it with "
+                  "dtype 'int8', or load the model that it was made from");
 }
 
 }  // namespace
 
 WeightBytes PredictWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
                                const Backend& backend) {
-  CheckDtype(tensors, options.dtype);
+  CheckDtype(tensors, options);
   Weights places;
-  return BytesOf(PlanTensors(spec, tensors, &places), options.dtype, backend);
+  return BytesOf(PlanTensors(spec, tensors, &places), options, backend);
 }
 
 std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& tensors,
                                      const LoadOptions& options, const Container& container, Backend& backend,
                                      const CancellationToken& cancellation,
                                      const std::function<void(int64_t, int64_t)>& progress) {
-  CheckDtype(tensors, options.dtype);
+  CheckDtype(tensors, options);
   auto weights = std::make_unique<Weights>();
   const std::vector<TensorPlan> plans = PlanTensors(spec, tensors, weights.get());
-  const WeightBytes bytes = BytesOf(plans, options.dtype, backend);
+  const WeightBytes bytes = BytesOf(plans, options, backend);
   const bool quantized = IsQuantized(tensors);
   TensorReader reader(container, tensors);
   // Before the memory is taken: what a wrong configuration asks for has no bounds.
@@ -96,7 +102,7 @@ std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& ten
   weights->scale_bytes = bytes.scales;
   weights->parameters = CountParameters(plans);
   weights->arena = Arena(static_cast<size_t>(bytes.total), "the weights");
-  Place(plans, options.dtype, backend, &weights->arena);
+  Place(plans, options, backend, &weights->arena);
 
   const int64_t total = quantized ? bytes.total : weights->parameters;
   LoadTasks tasks(backend.threads(), cancellation, total, progress);

@@ -46,6 +46,22 @@ void Engine::CancelIfAllAre() {
   cancellation_->Cancel();
 }
 
+void Engine::Inspect(const std::function<void(Transformer&)>& fn) {
+  const auto set_busy = [&](bool busy) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (busy && busy_) throw Error(ErrorCode::kInternal, "A step is running already");
+    busy_ = busy;
+  };
+  set_busy(true);
+  try {
+    fn(*transformer_);
+  } catch (...) {
+    set_busy(false);
+    throw;
+  }
+  set_busy(false);
+}
+
 KvCache& Engine::cache() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (busy_) throw Error(ErrorCode::kInternal, "Sequences cannot change while a step runs");

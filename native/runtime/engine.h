@@ -50,6 +50,10 @@ class Engine {
   // A step stops between layers once all its sequences are cancelled, before or during it. Thread-safe.
   void Cancel(int32_t sequence);
 
+  // Between steps, on the calling thread: fn may look into the model. Throws Error(kInternal) while a step runs, and what
+  // fn throws.
+  void Inspect(const std::function<void(Transformer&)>& fn);
+
   // Between steps only: during one they throw Error(kInternal).
   KvCache& cache();
   void FreeSequence(int32_t sequence);

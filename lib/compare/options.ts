@@ -1,0 +1,166 @@
+/** The options of `compare`, validated once, and its default text. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { packageRoot } from '../native.js';
+import {
+  boolean,
+  integer,
+  invalidOption,
+  type LoadProgress,
+  linearNames,
+  number,
+  oneOf,
+  parseOptions,
+  type Rule,
+  signal,
+} from '../options.js';
+import { DECODE_TOKENS } from './latency.js';
+import { checkText, DEFAULT_WINDOWS } from './windows.js';
+
+/** What is compared; b is measured against a. */
+export type Mode = 'fp32' | 'int8';
+
+export type ComparePart = 'latency' | 'quality' | 'layers' | 'memory';
+export type ComparePhase = 'load' | ComparePart;
+
+export interface CompareProgress {
+  phase: ComparePhase;
+  /** From 0 to 1, of this phase. */
+  done: number;
+  /** Of all phases; absent while it is unknown. */
+  secondsLeft?: number;
+  /** While a model is fetched and loaded. */
+  load?: LoadProgress;
+}
+
+export interface CompareOptions {
+  /** The reference. Default 'fp32'. */
+  a?: Mode;
+  /** Default 'int8'. */
+  b?: Mode;
+  /** Over which quality is compared. Default: the beginning of M. Shelley's Frankenstein, which comes with the package. */
+  text?: string;
+  /** Most windows of the text that are compared. Default 24. */
+  windows?: number;
+  /** Tokens of a window. Default 512, or the model's context where that is shorter. */
+  windowTokens?: number;
+  /** Prompt lengths at which speed is measured. Default 16, 128, 512 and 2048, as far as the context allows. */
+  promptLengths?: readonly number[];
+  /** Tokens decoded after each prompt. Default 32. */
+  decodeTokens?: number;
+  /** About how long speed is measured. Default 60; three repetitions of four generations are made in any case. */
+  latencySeconds?: number;
+  /** Parts to leave out. Default: none. */
+  latency?: boolean;
+  quality?: boolean;
+  /** Where the error comes from; only when FP32 is compared with INT8. */
+  layers?: boolean;
+  memory?: boolean;
+  /** Rank layers (default), or every linear by itself. */
+  sensitivity?: 'layer' | 'full';
+  /** Linears of the INT8 side that stay FP32, as `Model.load` takes them. Default: none. */
+  keepFp32?: readonly string[];
+  /** Where the mean KL is above `maxKl`: look for the smallest `keepFp32` that helps. Default false. */
+  search?: boolean;
+  /** Default: KVASIR_THREADS, or one per core that the process may use. */
+  threads?: number;
+  /** The report's check fails when the mean KL is above this. */
+  maxKl?: number;
+  /** The report's check fails when b's prefill or decode is not at least so many times as fast as a's. */
+  minSpeedup?: number;
+  onProgress?: (progress: CompareProgress) => void;
+  /** Aborting gives a report of what there is, with `complete: false`; before anything is measured, it rejects. */
+  signal?: AbortSignal;
+}
+
+export interface CompareSettings extends CompareOptions {
+  a: Mode;
+  b: Mode;
+  text: string;
+  windows: number;
+  decodeTokens: number;
+  latencySeconds: number;
+  /** What is measured, in this order. */
+  parts: ComparePart[];
+  textSource: string;
+}
+
+const rules = {
+  a: oneOf('fp32', 'int8'),
+  b: oneOf('fp32', 'int8'),
+  text: { fits: (v) => typeof v === 'string', allowed: 'a string' },
+  windows: integer(1, 100_000),
+  windowTokens: integer(4, 2 ** 24),
+  promptLengths: {
+    fits: (v) =>
+      Array.isArray(v) && v.length > 0 && v.length <= 16 && v.every((n) => Number.isInteger(n) && n > 0),
+    allowed: 'an array of 1 to 16 integers from 1 on',
+  },
+  decodeTokens: integer(2, 2 ** 20),
+  latencySeconds: number(0, 86_400),
+  latency: boolean,
+  quality: boolean,
+  layers: boolean,
+  memory: boolean,
+  sensitivity: oneOf('layer', 'full'),
+  keepFp32: linearNames,
+  search: boolean,
+  threads: integer(1, 1024),
+  maxKl: number(0, Number.MAX_VALUE),
+  minSpeedup: number(0, Number.MAX_VALUE),
+  onProgress: { fits: (v) => typeof v === 'function', allowed: 'a function' },
+  signal,
+} satisfies Record<keyof CompareOptions, Rule>;
+
+/** Fills in what does not depend on the model. Throws INVALID_OPTION, MODEL_NOT_FOUND where the default text is gone. */
+export async function parseCompareOptions(options: unknown): Promise<CompareSettings> {
+  const given = parseOptions(rules, options, 'compare') as CompareOptions;
+  const { a = 'fp32', b = 'int8' } = given;
+  const explains = a === 'fp32' && b === 'int8';
+  if (given.layers && !explains)
+    throw invalidOption('layers', true, "absent unless a is 'fp32' and b 'int8'");
+  const parts = (['latency', 'quality', 'layers', 'memory'] as const).filter(
+    (part) => given[part] ?? (part === 'layers' ? explains : true),
+  );
+  checkKeeping(given, [a, b], parts);
+  if (given.maxKl !== undefined && !parts.includes('quality')) {
+    throw invalidOption('maxKl', given.maxKl, 'absent where quality is left out');
+  }
+  if (given.minSpeedup !== undefined && !parts.includes('latency')) {
+    throw invalidOption('minSpeedup', given.minSpeedup, 'absent where latency is left out');
+  }
+  if (parts.length === 0) throw invalidOption('memory', false, 'true where all else is left out');
+  const text = given.text ?? (await readFile(join(packageRoot, 'texts', 'frankenstein.txt'), 'utf8'));
+  checkText(text);
+  const windowTokens = given.windowTokens ?? 0;
+  if (Buffer.byteLength(text) < windowTokens) {
+    throw invalidOption('text', `${text.length} characters long`, `at least ${windowTokens} tokens long`);
+  }
+  return {
+    ...given,
+    a,
+    b,
+    text,
+    textSource: given.text === undefined ? 'default: M. Shelley, Frankenstein' : 'given',
+    windows: given.windows ?? DEFAULT_WINDOWS,
+    decodeTokens: given.decodeTokens ?? DECODE_TOKENS,
+    latencySeconds: given.latencySeconds ?? 60,
+    parts,
+  };
+}
+
+function checkKeeping(
+  { keepFp32, search, sensitivity, maxKl }: CompareOptions,
+  modes: readonly Mode[],
+  parts: readonly ComparePart[],
+): void {
+  if (keepFp32 !== undefined && !modes.includes('int8')) {
+    throw invalidOption('keepFp32', keepFp32, 'absent where no mode is INT8');
+  }
+  if (search && (maxKl === undefined || !parts.includes('layers'))) {
+    throw invalidOption('search', search, 'absent without maxKl, or where layers are left out');
+  }
+  if (sensitivity !== undefined && !parts.includes('layers')) {
+    throw invalidOption('sensitivity', sensitivity, 'absent where layers are left out');
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * The smallest `keepFp32` that meets a bound on the mean KL: the most sensitive layers or linears first, as many as
+ * needed, then without those that turn out not to be needed.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { compareRows } from './divergence.js';
+import type { InspectedModel, Sensitivity } from './layers.js';
+import { firstScored } from './windows.js';
+
+export interface Recipe {
+  /** For `Model.load`. Empty: INT8 as it is meets the bound. */
+  keepFp32: string[];
+  /** With them, over the search's windows. */
+  meanKl: number;
+  maxKl: number;
+  /** false: not even all of them suffice, because the KV cache is INT8. */
+  met: boolean;
+  /** Windows that the search looked at. */
+  windows: number;
+}
+
+export interface RecipeInputs {
+  reference: InspectedModel;
+  quantized: InspectedModel;
+  nLayers: number;
+  vocabSize: number;
+  windows: readonly Int32Array[];
+  sensitivity: readonly Sensitivity[];
+  maxKl: number;
+  signal: AbortSignal;
+}
+
+/** The linears of a ranked name. */
+export function linearsOf(name: string, model: InspectedModel): string[] {
+  const all = Object.keys(model.info.linears);
+  return all.includes(name) ? [name] : all.filter((linear) => linear.startsWith(`${name}.`));
+}
+
+export async function findRecipe(given: RecipeInputs): Promise<Recipe> {
+  const { sensitivity, maxKl, windows } = given;
+  const meter = new KlMeter(given);
+  const names = sensitivity.map(({ name }) => name);
+  const meets = async (kept: readonly string[]) => (await meter.meanKl(kept)) <= maxKl;
+  const all = await meter.meanKl(names);
+  const result = async (kept: string[], met: boolean): Promise<Recipe> => ({
+    keepFp32: kept,
+    meanKl: await meter.meanKl(kept),
+    maxKl,
+    met,
+    windows: windows.length,
+  });
+  if (all > maxKl) return result(names, false);
+  // More of them never hurts much: the least number is found by halving.
+  let [least, most] = [0, names.length];
+  while (least < most) {
+    const middle = (least + most) >> 1;
+    if (await meets(names.slice(0, middle))) most = middle;
+    else least = middle + 1;
+  }
+  let kept = names.slice(0, most);
+  for (const name of [...kept].reverse()) {
+    const without = kept.filter((one) => one !== name);
+    if (await meets(without)) kept = without;
+  }
+  return result(kept, true);
+}
+
+/** Mean KL of the INT8 model with some linears in FP32. Remembers what it has measured. */
+class KlMeter {
+  readonly #given: RecipeInputs;
+  readonly #known = new Map<string, number>();
+  /** [window] logits of the reference. */
+  readonly #reference: Float32Array[] = [];
+
+  constructor(given: RecipeInputs) {
+    this.#given = given;
+  }
+
+  async meanKl(kept: readonly string[]): Promise<number> {
+    const key = [...kept].sort().join();
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const { reference, quantized, windows } = this.#given;
+    quantized.borrow(
+      reference,
+      kept.flatMap((name) => linearsOf(name, quantized)),
+    );
+    let sum = 0;
+    let rows = 0;
+    try {
+      for (const [i, window] of windows.entries()) {
+        this.#given.signal.throwIfAborted();
+        this.#reference[i] ??= await this.#logits(reference, window);
+        const compared = await this.#compare(
+          this.#reference[i],
+          await this.#logits(quantized, window),
+          window,
+        );
+        sum += compared.sum;
+        rows += compared.rows;
+      }
+    } finally {
+      quantized.borrow(reference, []);
+    }
+    this.#known.set(key, sum / rows);
+    return sum / rows;
+  }
+
+  async #logits(model: InspectedModel, window: Int32Array): Promise<Float32Array> {
+    const first = firstScored(window.length);
+    const rows = Int32Array.from({ length: window.length - 1 - first }, (_, i) => first + i);
+    const { nLayers } = this.#given;
+    return (await model.runLayers({ tokens: window, first: 0, end: nLayers, rows, taps: [] })).logits;
+  }
+
+  async #compare(reference: Float32Array, other: Float32Array, window: Int32Array) {
+    const { vocabSize } = this.#given;
+    const rows = reference.length / vocabSize;
+    let sum = 0;
+    for (let i = 0; i < rows; i++) {
+      const [from, to] = [i * vocabSize, (i + 1) * vocabSize];
+      const target = window[firstScored(window.length) + i + 1]!;
+      sum += compareRows(reference.subarray(from, to), other.subarray(from, to), target).kl;
+      await nextTurn();
+    }
+    return { sum, rows };
+  }
+}

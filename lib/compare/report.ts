@@ -1,0 +1,145 @@
+/** The report of a comparison, as `compare()` returns it and `kvasir compare --json` prints it. */
+import type { ModelInfo } from '../info.js';
+import type { LayerAnalysis } from './layers.js';
+import type { LatencyRun, LengthSpeedup } from './latency.js';
+import type { ModeMemory } from './memory.js';
+import type { Mode } from './options.js';
+import type { Divergence } from './quality.js';
+import type { QualityStatistics } from './quality-statistics.js';
+import type { Recipe } from './recipe.js';
+import type { Speedup } from './speedup.js';
+
+/** How a mode really ran. */
+export interface ModeReport {
+  dtype: 'int8' | 'fp32';
+  kvDtype: 'int8' | 'fp32';
+  device: string;
+  /** Why the device is not a faster one. */
+  deviceReason: string;
+  /** The kernel table that ran. */
+  kernels: string;
+  threads: number;
+  contextLength: number;
+  /** Every linear and its type; norms and biases are FP32 in either mode. */
+  linears: Readonly<Record<string, 'int8' | 'fp32'>>;
+  loadMs: number;
+}
+
+export interface MachineReport {
+  cpu: string;
+  cores: number;
+  platform: string;
+  node: string;
+  kvasir: string;
+  /** Largest distance of quartiles over the median of any speed; absent where speed was not measured. */
+  spread?: number;
+  /** `spread` is above `spreadBound`: other programs, or the clock, disturbed the measurement. */
+  noisy?: boolean;
+  spreadBound: number;
+  /** Both models were in memory and took turns; else all of one was measured before the other. */
+  interleaved?: boolean;
+}
+
+export interface QualityReport extends QualityStatistics {
+  windows: number;
+  windowTokens: number;
+  /** Greedy text after a few prompts; absent when the run was interrupted before. */
+  firstDivergence?: Divergence[];
+}
+
+/** `speedup` of the length that stands for all: see `kvasir compare --help`. */
+export interface HeadlineSpeedup extends Speedup {
+  promptTokens: number;
+}
+
+/** One bound of the caller. */
+export interface Check {
+  name: 'maxKl' | 'minSpeedup';
+  bound: number;
+  /** Absent: not measured, which is a failure. */
+  value?: number;
+  passed: boolean;
+  /** One sentence. */
+  reason: string;
+}
+
+export interface CompareReport {
+  model: string;
+  architecture: string;
+  parameters: number;
+  storedDtype: string;
+  /** false: interrupted; `missing` says what is not there, or not whole. */
+  complete: boolean;
+  missing: string[];
+  /** Keys of the two modes in this report, the reference first: 'fp32' and 'int8', or 'fp32' and 'fp32 again'. */
+  modes: [string, string];
+  text: { source: string; bytes: number; tokens: number; windows: number };
+  machine: MachineReport;
+  fp32?: ModeReport;
+  int8?: ModeReport;
+  runs: LatencyRun[];
+  /** Of the second mode over the first, above 1: faster. */
+  speedup?: { ttft: HeadlineSpeedup; prefill: HeadlineSpeedup; decode: HeadlineSpeedup };
+  speedupByLength: LengthSpeedup[];
+  /** By mode. */
+  memory: Record<string, ModeMemory>;
+  quality?: QualityReport;
+  /** Where the error comes from, in the order of the graph; empty where it was not asked for. */
+  layers: LayerAnalysis['layers'];
+  /** Layers (or linears) by what the output loses when only they are INT8, most sensitive first. */
+  sensitivity: LayerAnalysis['sensitivity'];
+  /** Why `layers` is empty though it was asked for. */
+  layersSkipped?: string;
+  /** What `search` found. */
+  recipe?: Recipe;
+  checks: Check[];
+}
+
+export function describeMode(info: ModelInfo, loadMs: number): ModeReport {
+  const { dtype, kvDtype, device, deviceReason, kernels, threads, contextLength, linears } = info;
+  return { dtype, kvDtype, device, deviceReason, kernels, threads, contextLength, linears, loadMs };
+}
+
+/** Keys of the two modes. */
+export function modeNames(a: Mode, b: Mode): [string, string] {
+  return [a, a === b ? `${b} again` : b];
+}
+
+/** The longest prompt up to this length stands for time to first token and prefill, the shortest for decode. */
+const HEADLINE_PROMPT = 512;
+
+export function headline(all: readonly LengthSpeedup[]): CompareReport['speedup'] {
+  const [shortest] = all;
+  if (shortest === undefined) return undefined;
+  const prompt = all.filter(({ promptTokens }) => promptTokens <= HEADLINE_PROMPT).at(-1) ?? shortest;
+  return {
+    ttft: { ...prompt.ttft, promptTokens: prompt.promptTokens },
+    prefill: { ...prompt.prefill, promptTokens: prompt.promptTokens },
+    decode: { ...shortest.decode, promptTokens: shortest.promptTokens },
+  };
+}
+
+export function checkBounds(
+  report: CompareReport,
+  { maxKl, minSpeedup }: { maxKl?: number; minSpeedup?: number },
+): Check[] {
+  const checks: Check[] = [];
+  const [a, b] = report.modes;
+  if (maxKl !== undefined) {
+    const value = report.quality?.meanKl;
+    const passed = value !== undefined && value <= maxKl;
+    const is = value === undefined ? 'was not measured' : `is ${value.toPrecision(4)}`;
+    const reason = `The mean KL of ${b} to ${a} ${is}; at most ${maxKl} is allowed.`;
+    checks.push({ name: 'maxKl', bound: maxKl, value, passed, reason });
+  }
+  if (minSpeedup !== undefined) {
+    const { speedup } = report;
+    const slowest = speedup && (speedup.prefill.ratio < speedup.decode.ratio ? 'prefill' : 'decode');
+    const value = slowest && speedup[slowest].ratio;
+    const passed = value !== undefined && value >= minSpeedup;
+    const is = value === undefined ? 'was not measured' : `is ${value.toFixed(2)} (${slowest})`;
+    const reason = `The speedup of ${b} over ${a} ${is}; at least ${minSpeedup} is asked for.`;
+    checks.push({ name: 'minSpeedup', bound: minSpeedup, value, passed, reason });
+  }
+  return checks;
+}

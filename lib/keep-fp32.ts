@@ -1,0 +1,55 @@
+/** The names behind `keepFp32`: which linears a model has, and which of them a caller means. */
+import type { ModelDescription } from './formats/index.js';
+import { invalidOption, type LoadOptions } from './options.js';
+
+/** Linears of a layer, in the order of the graph. q, k and v are one, as gate and up are. */
+export const LAYER_LINEARS = ['qkv', 'o', 'gate_up', 'down'] as const;
+
+const wholes: Readonly<Record<string, string>> = {
+  q: 'qkv',
+  k: 'qkv',
+  v: 'qkv',
+  gate: 'gate_up',
+  up: 'gate_up',
+};
+
+/** Every linear of a model, as native names them. */
+export function linearNames({ spec, tensors }: ModelDescription): string[] {
+  const layers = Array.from({ length: spec.nLayers }, (_, i) =>
+    LAYER_LINEARS.map((name) => `layers.${i}.${name}`),
+  );
+  return [
+    'embed.tokens',
+    ...layers.flat(),
+    ...('lm_head.weight' in tensors || 'lm_head.blocks' in tensors ? ['lm_head'] : []),
+  ];
+}
+
+/** What `keepFp32` names, linear by linear. Throws INVALID_OPTION for a name that is none, or where nothing is INT8. */
+export function keptLinears({ keepFp32 = [], dtype }: LoadOptions, description: ModelDescription): string[] {
+  if (keepFp32.length === 0) return [];
+  if (dtype === 'fp32')
+    throw invalidOption('keepFp32', keepFp32, "absent with dtype 'fp32', where all is float32");
+  const { int8Origin } = description;
+  if (int8Origin !== undefined) {
+    const allowed = `absent: this is the INT8 form of ${int8Origin.source}, which has no other weights`;
+    throw invalidOption('keepFp32', keepFp32, allowed);
+  }
+  const known = linearNames(description);
+  return [...new Set(keepFp32.flatMap((name) => resolve(name, known)))];
+}
+
+function resolve(name: string, known: readonly string[]): string[] {
+  if (known.includes(name)) return [name];
+  const ofLayer = known.filter((one) => one.startsWith(`${name}.`) && /^layers\.\d+$/.test(name));
+  if (ofLayer.length > 0) return ofLayer;
+  const [, layer, part] = /^(layers\.\d+\.)(\w+)$/.exec(name) ?? [];
+  const whole = part && wholes[part];
+  if (whole && known.includes(layer + whole)) {
+    throw invalidOption('keepFp32', name, `'${layer}${whole}': its parts are one linear`);
+  }
+  if (name === 'lm_head')
+    throw invalidOption('keepFp32', name, "'embed.tokens': this model's output layer is tied to it");
+  const last = known.filter((one) => one.startsWith('layers.')).at(-1);
+  throw invalidOption('keepFp32', name, `one of embed.tokens, layers.0 to ${last}, such as layers.0.down`);
+}

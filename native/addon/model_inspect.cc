@@ -1,0 +1,184 @@
+// The methods of a model that look into it; see NativeInspection in lib/native.ts. Each runs on a thread of its own.
+#include <algorithm>
+
+#include "addon/addon_data.h"
+#include "addon/from_js.h"
+#include "addon/model_wrap.h"
+#include "model/linears.h"
+
+namespace kvasir::addon {
+
+namespace {
+
+struct Tap {
+  std::string name;
+  std::vector<float> values;
+};
+
+// Keeps the tensors whose names end in one of `wanted`: scores and weights of attention would fill the memory.
+class SelectingSink : public TapSink {
+ public:
+  explicit SelectingSink(std::vector<std::string> wanted) : wanted_(std::move(wanted)) {}
+
+  void Record(const std::string& name, const float* values, int64_t rows, int64_t columns) override {
+    const std::string op = name.substr(name.rfind('.') + 1);
+    if (std::find(wanted_.begin(), wanted_.end(), op) == wanted_.end()) return;
+    taps.push_back({name, std::vector<float>(values, values + rows * columns)});
+  }
+
+  std::vector<Tap> taps;
+
+ private:
+  std::vector<std::string> wanted_;
+};
+
+struct LayerRunRequest {
+  std::vector<int32_t> tokens, rows;
+  std::vector<float> input;
+  int64_t first = 0, end = 0;
+  std::vector<std::string> taps;
+};
+
+LayerRunRequest LayerRunFromJs(const Napi::Value& value) {
+  if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), "request is not an object");
+  const Napi::Object object = value.As<Napi::Object>();
+  LayerRunRequest request;
+  request.tokens = VectorFromTypedArray<int32_t>(object.Get("tokens"), napi_int32_array, "tokens");
+  request.rows = VectorFromTypedArray<int32_t>(object.Get("rows"), napi_int32_array, "rows");
+  request.first = object.Get("first").ToNumber().Int64Value();
+  request.end = object.Get("end").ToNumber().Int64Value();
+  request.taps = NamesFromJs(object.Get("taps"), "taps");
+  if (!object.Get("input").IsUndefined()) {
+    request.input = VectorFromTypedArray<float>(object.Get("input"), napi_float32_array, "input");
+  }
+  return request;
+}
+
+Napi::Value FloatsToJs(Napi::Env env, const std::vector<float>& values) {
+  Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+const LinearWeight& LinearNamed(const Transformer& transformer, const std::string& name) {
+  const LinearWeight* linear = FindLinear(transformer.weights(), name);
+  if (linear == nullptr) throw Error(ErrorCode::kInvalidOption, "There is no linear '" + name + "'");
+  return *linear;
+}
+
+// What a run of layers gave, until it is JS's.
+struct LayerRunResult {
+  std::vector<float> hidden, logits;
+  std::vector<Tap> taps;
+};
+
+LayerRunResult RunRequest(Transformer& transformer, const LayerRunRequest& request) {
+  const size_t hidden = request.tokens.size() * static_cast<size_t>(transformer.spec().hidden_size);
+  if (!request.input.empty() && request.input.size() != hidden) {
+    throw Error(ErrorCode::kInvalidOption, "input does not fit the tokens");
+  }
+  LayerRunResult result;
+  result.hidden.resize(hidden);
+  const size_t vocab = static_cast<size_t>(transformer.spec().vocab_size);
+  result.logits.resize(request.rows.size() * vocab);
+  SelectingSink sink(request.taps);
+  transformer.RunLayers(
+      request.tokens, {request.first, request.end, request.input.empty() ? nullptr : request.input.data()},
+      request.rows, request.taps.empty() ? nullptr : &sink, result.hidden.data(),
+      [&](int64_t first, int64_t n, const float* logits) {
+        std::copy_n(logits, static_cast<size_t>(n) * vocab,
+                    result.logits.begin() + static_cast<int64_t>(static_cast<size_t>(first) * vocab));
+      });
+  result.taps = std::move(sink.taps);
+  return result;
+}
+
+}  // namespace
+
+Napi::Value ModelWrap::RunLayers(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    Live();
+    return RunAsync(env, "kvasir.runLayers", [engine = engine_, request = LayerRunFromJs(info[0])] {
+      auto result = std::make_shared<LayerRunResult>();
+      engine->Inspect([&](Transformer& transformer) { *result = RunRequest(transformer, request); });
+      return [result](Napi::Env js) -> Napi::Value {
+        const Napi::Object object = Napi::Object::New(js);
+        object.Set("hidden", FloatsToJs(js, result->hidden));
+        object.Set("logits", FloatsToJs(js, result->logits));
+        const Napi::Object taps = Napi::Object::New(js);
+        for (const Tap& tap : result->taps) taps.Set(tap.name, FloatsToJs(js, tap.values));
+        object.Set("taps", taps);
+        return object;
+      };
+    });
+  });
+}
+
+// applyLinear(name, x) -> [rows, n]
+Napi::Value ModelWrap::ApplyLinear(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    Live();
+    return RunAsync(env, "kvasir.applyLinear",
+                    [engine = engine_, name = info[0].ToString().Utf8Value(),
+                     x = VectorFromTypedArray<float>(info[1], napi_float32_array, "x")]() mutable {
+                      auto out = std::make_shared<std::vector<float>>();
+                      engine->Inspect([&](Transformer& transformer) {
+                        const LinearWeight& linear = LinearNamed(transformer, name);
+                        const int64_t rows = static_cast<int64_t>(x.size()) / linear.k;
+                        if (rows < 1 || rows * linear.k != static_cast<int64_t>(x.size())) {
+                          throw Error(ErrorCode::kInvalidOption, "x does not fit the linear");
+                        }
+                        out->resize(static_cast<size_t>(rows * linear.n));
+                        transformer.ApplyLinear(linear, x.data(), rows, out->data());
+                      });
+                      return [out](Napi::Env js) -> Napi::Value { return FloatsToJs(js, *out); };
+                    });
+  });
+}
+
+// weightRows(name, first, count) -> [count, k], as the weights are in memory
+Napi::Value ModelWrap::WeightRows(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    Live();
+    return RunAsync(env, "kvasir.weightRows",
+                    [engine = engine_, name = info[0].ToString().Utf8Value(),
+                     first = info[1].ToNumber().Int64Value(), count = info[2].ToNumber().Int64Value()] {
+                      auto out = std::make_shared<std::vector<float>>();
+                      engine->Inspect([&](Transformer& transformer) {
+                        const LinearWeight& linear = LinearNamed(transformer, name);
+                        if (first < 0 || count < 1 || count > linear.n || first > linear.n - count) {
+                          throw Error(ErrorCode::kInvalidOption, "The linear has no such rows");
+                        }
+                        std::vector<int32_t> ids(static_cast<size_t>(count));
+                        for (size_t i = 0; i < ids.size(); ++i)
+                          ids[i] = static_cast<int32_t>(first) + static_cast<int32_t>(i);
+                        out->resize(static_cast<size_t>(count * linear.k));
+                        transformer.backend().Embed(linear, ids.data(), count, out->data());
+                      });
+                      return [out](Napi::Env js) -> Napi::Value { return FloatsToJs(js, *out); };
+                    });
+  });
+}
+
+// borrow(lender, names)
+void ModelWrap::Borrow(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Guard(env, [&] {
+    if (!info[0].IsObject() ||
+        !info[0].As<Napi::Object>().InstanceOf(AddonData::Of(env).model_class.Value())) {
+      throw Napi::TypeError::New(env, "lender is not a model");
+    }
+    ModelWrap* lender = Napi::ObjectWrap<ModelWrap>::Unwrap(info[0].As<Napi::Object>());
+    lender->Live();
+    const std::vector<std::string> names = NamesFromJs(info[1], "names");
+    Live().Inspect([&](Transformer& transformer) {
+      transformer.Borrow(lender->engine_->transformer().weights(), names);
+    });
+    lender_ = lender->engine_;
+  });
+}
+
+}  // namespace kvasir::addon

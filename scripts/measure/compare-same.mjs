@@ -1,0 +1,79 @@
+// Whether `compare` finds a difference where there is none, and one where there is: SmolLM2 in INT8 against itself,
+// again and again, then once with every native step of one side made 10 % longer. After `npm run build`, on a machine
+// where nothing else runs.
+//   node scripts/measure/compare-same.mjs [repetitions = 10] [seconds for each = 20]
+// Exit status 1: more than one repetition in ten is wrong (the interval lacks 1, or reaches 5 % to either side), or the
+// delay is not seen.
+import { isMain, runMain } from '../command.mjs';
+
+const delayed = 1.1;
+
+async function speedups(compare, seconds) {
+  const { speedup, machine } = await compare('smollm2-135m', {
+    a: 'int8',
+    b: 'int8',
+    promptLengths: [16, 512],
+    latencySeconds: seconds,
+    quality: false,
+    memory: false,
+  });
+  return { ...speedup, spread: machine.spread };
+}
+
+function say(name, { prefill, decode, spread }) {
+  const cells = [prefill, decode].map(({ ratio, low, high }) =>
+    `${ratio.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)})`.padEnd(26),
+  );
+  process.stdout.write(`${name.padEnd(12)}${cells.join('')}${(100 * spread).toFixed(0)} %\n`);
+}
+
+/** Every step of the models that are loaded from here on, but for the first, takes longer. */
+function delaySecondModel(addon) {
+  const load = addon.loadModel;
+  let loads = 0;
+  addon.loadModel = (...args) => {
+    const loading = load(...args);
+    if (++loads !== 2) return loading;
+    const promise = loading.promise.then((model) => {
+      const step = model.step.bind(model);
+      model.step = async (batch) => {
+        const started = performance.now();
+        const result = await step(batch);
+        const until = started + delayed * (performance.now() - started);
+        while (performance.now() < until);
+        return result;
+      };
+      return model;
+    });
+    return { ...loading, promise };
+  };
+}
+
+async function main() {
+  const [repetitions = 10, seconds = 20] = process.argv.slice(2).map(Number);
+  const [{ compare }, { native }] = await Promise.all([
+    import('../../dist/index.js'),
+    import('../../dist/native.js'),
+  ]);
+  process.stdout.write(`${''.padEnd(12)}${'prefill, 512'.padEnd(26)}${'decode, 16'.padEnd(26)}spread\n`);
+  const wrong = { prefill: 0, decode: 0 };
+  for (let i = 1; i <= repetitions; i++) {
+    const found = await speedups(compare, seconds);
+    say(`same ${i}`, found);
+    for (const metric of ['prefill', 'decode']) {
+      const { low, high, significant } = found[metric];
+      if (significant || low < 0.95 || high > 1.05) wrong[metric]++;
+    }
+  }
+  delaySecondModel(native());
+  const slowed = await speedups(compare, seconds);
+  say('+10 %', slowed);
+  const seen = slowed.prefill.high < 1 && slowed.decode.high < 1;
+  const allowed = Math.ceil(repetitions / 10);
+  process.stdout.write(
+    `wrong: prefill ${wrong.prefill}, decode ${wrong.decode} of ${repetitions}; delay seen: ${seen}\n`,
+  );
+  return seen && wrong.prefill <= allowed && wrong.decode <= allowed ? 0 : 1;
+}
+
+if (isMain(import.meta.url)) await runMain(main);
