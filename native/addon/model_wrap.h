@@ -38,7 +38,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
 
   std::shared_ptr<Engine> engine_;
   std::shared_ptr<Engine> lender_;  // whose linears the engine has borrowed
-  JsQueue queue_;  // brings step results to the JS thread; unref'ed while no step runs
+  JsQueue queue_;                   // brings step results to the JS thread; unref'ed while no step runs
   std::unique_ptr<Napi::Promise::Deferred> pending_;
   Napi::Reference<Napi::Promise> disposed_;
 };
