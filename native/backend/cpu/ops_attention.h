@@ -223,6 +223,24 @@ inline void ScoresOfRows(const AttentionChunk& c, int row, int n_pages, float (*
   }
 }
 
+inline void Touch(const void* p) {
+  char byte;
+  __builtin_memcpy(&byte, p, 1);
+  asm volatile("" : : "r"(byte));
+}
+
+// Brings the pages of a chunk into the cache, a line of each in turn. A decode step reads them once, from memory, and
+// each K or V of a page is only 4 KB: one after another they come at 8 GB/s to a core, eight at a time at 20, because
+// the hardware runs ahead on each. It does so for loads only: prefetch instructions made no difference.
+inline void TouchPages(const AttentionChunk& c, int n_pages) {
+  for (int offset = 0; offset < c.head_dim * kPagePositions; offset += 64) {
+    for (int page = 0; page < n_pages; ++page) {
+      Touch(static_cast<const char*>(c.k_pages[page]) + offset);
+      Touch(static_cast<const char*>(c.v_pages[page]) + offset);
+    }
+  }
+}
+
 template <bool kInt8>
 inline void ChunkOfTile(const AttentionChunk& c) {
   alignas(64) float scores[kMaxTileRows][kChunkPositions];
@@ -231,6 +249,7 @@ inline void ChunkOfTile(const AttentionChunk& c) {
   if (n == 0) return;
   const int n_pages = (n + kPagePositions - 1) / kPagePositions;
   const int n_padded = (n + 15) / 16 * 16;
+  if (kInt8 && c.rows < kMaxTileRows) TouchPages(c, n_pages);
   ScoresOfRows<kInt8, kInt8 ? kScoreRows : kAttentionRows>(c, 0, n_pages, scores);
   for (int r = 0; r < c.rows; ++r) {
     if (c.trace != nullptr) {
