@@ -33,7 +33,7 @@ export class TokenizerClient {
   /** Building starts at once. Aborting while it builds ends the thread. */
   constructor(source: TokenizerSource, signal?: AbortSignal) {
     signal?.throwIfAborted();
-    this.#thread = TokenizerThread.take({
+    this.#thread = new TokenizerThread({
       receive: (message) => this.#receive(message),
       ended: (error) => this.#end(error),
     });
@@ -90,9 +90,8 @@ export class TokenizerClient {
 
   async dispose(): Promise<void> {
     if (this.#ended) return;
-    const isIdle = this.#onReady === undefined && this.#pending.size === 0;
     this.#end(new KvasirError('DISPOSED', 'The model has been disposed; its tokenizer no longer encodes.'));
-    await (isIdle ? this.#thread.release() : this.#thread.terminate());
+    await this.#thread.terminate();
   }
 
   #receive(message: WorkerMessage): void {

@@ -22,10 +22,9 @@ export interface EncodeRequest {
   synchronous?: true;
 }
 
-/** A thread holds one tokenizer at a time: `open` builds it, `close` lets go of it. */
 export type ThreadRequest =
+  /** First of all: builds the tokenizer. */
   | { kind: 'open'; source: TokenizerSource }
-  | { kind: 'close' }
   /** Where answers to synchronous requests go; before the first of them. */
   | { kind: 'replies'; port: MessagePort }
   | EncodeRequest;

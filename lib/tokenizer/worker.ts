@@ -112,9 +112,6 @@ async function serve(request: ThreadRequest): Promise<void> {
     case 'open':
       pipeline = await open(request.source);
       return;
-    case 'close':
-      pipeline = undefined;
-      return;
     case 'replies':
       replies = request.port;
       return;
