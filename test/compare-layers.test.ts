@@ -189,7 +189,7 @@ describe('the layers of stories-260k', () => {
         { name: 'layers.1.o', kl: 9 },
         { name: linear, kl: 1 },
       ];
-      const pruned = await findRecipe({ ...shared, sensitivity: misled, maxKl: 1.3 * plain.meanKl, signal });
+      const pruned = await findRecipe({ ...shared, sensitivity: misled, maxKl: 1.5 * plain.meanKl, signal });
       expect(pruned.keepFp32).toEqual([linear]);
     } finally {
       await bad.dispose();

@@ -41,7 +41,6 @@ export async function findRecipe(given: RecipeInputs): Promise<Recipe> {
   const meter = new KlMeter(given);
   const names = sensitivity.map(({ name }) => name);
   const meets = async (kept: readonly string[]) => (await meter.meanKl(kept)) <= maxKl;
-  const all = await meter.meanKl(names);
   const result = async (kept: string[], met: boolean): Promise<Recipe> => ({
     keepFp32: kept,
     meanKl: await meter.meanKl(kept),
@@ -49,9 +48,13 @@ export async function findRecipe(given: RecipeInputs): Promise<Recipe> {
     met,
     windows: windows.length,
   });
-  if (all > maxKl) return result(names, false);
-  // More of them never hurts much: the least number is found by halving.
-  let [least, most] = [0, names.length];
+  // 0, 1, 2, 4, ... of them until the bound is met, then the least number by halving.
+  let [least, most] = [0, 0];
+  while (!(await meets(names.slice(0, most)))) {
+    if (most >= names.length) return result(names, false);
+    least = most + 1;
+    most = Math.min(names.length, Math.max(1, 2 * most));
+  }
   while (least < most) {
     const middle = (least + most) >> 1;
     if (await meets(names.slice(0, middle))) most = middle;
