@@ -62,6 +62,8 @@ async function* rowsOf(child, nVocab) {
     parts = [all.subarray(at)];
     held -= at;
   }
+  const status = child.exitCode ?? (await new Promise((resolve) => child.on('close', resolve)));
+  if (status !== 0) throw new Error(`llama_logits.py ended with ${status ?? child.signalCode}`);
 }
 
 async function ourStatistics({ python, f32, q8, base }) {
@@ -78,6 +80,7 @@ async function ourStatistics({ python, f32, q8, base }) {
   const scored = nCtx - 1 - first;
   for await (const row of rowsOf(exact, nVocab)) {
     const { value: other } = await others.next();
+    if (other === undefined) throw new Error(`the rows of Q8_0 end after ${all.rows}`);
     const window = Math.floor(all.rows / scored);
     const target = tokens[window * nCtx + first + (all.rows % scored) + 1];
     all.add(compareRows(row, other, target));
