@@ -36,13 +36,15 @@ function delaySecondModel(addon) {
     if (++loads !== 2) return loading;
     const promise = loading.promise.then((model) => {
       const step = model.step.bind(model);
-      model.step = async (batch) => {
+      const slower = async (batch) => {
         const started = performance.now();
         const result = await step(batch);
         const until = started + delayed * (performance.now() - started);
         while (performance.now() < until);
         return result;
       };
+      // The method is read-only on its prototype.
+      Object.defineProperty(model, 'step', { value: slower });
       return model;
     });
     return { ...loading, promise };
