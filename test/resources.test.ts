@@ -33,8 +33,8 @@ type LoopReport = Record<'load' | 'prefill' | 'tokenize' | 'overall', Phase> & {
   tokenize: { tokens: number };
 };
 
-/** In ms. The goal for the p99 is 5: the parts of a load that run on the main thread keep it above. */
-const bounds = { p99: 10, worst: 20 };
+/** In ms. The goal for the p99 is 5, which most runs keep on an idle machine; a Worker's start alone may take 3 to 8. */
+const bounds = { p99: 7, worst: 20 };
 const isFree = ({ overall }: LoopReport) => overall.p99 <= bounds.p99 && overall.worst <= bounds.worst;
 
 async function bestOfSix(model: string): Promise<LoopReport> {

@@ -13,7 +13,7 @@ import { Model } from '../../dist/index.js';
 import { native } from '../../dist/native.js';
 import { quantizeModel } from '../../dist/quantize.js';
 
-const threads = 2;
+const threads = Number(process.env.KVASIR_THREADS ?? 2);
 
 async function nativeLoad(reference) {
   const files = await resolveModel(reference);

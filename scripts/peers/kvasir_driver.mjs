@@ -8,17 +8,13 @@ const sampling = { temperature: 0.7, topK: 40, topP: 0.9, ignoreEos: true };
 
 await serve(async () => {
   const started = performance.now();
-  let weightsReady = started;
-  const onProgress = ({ phase }) => {
-    if (phase === 'load') weightsReady = performance.now();
-  };
-  const model = await Model.load(reference, { dtype, threads: Number(threads), onProgress });
+  const model = await Model.load(reference, { dtype, threads: Number(threads) });
   const loadSeconds = (performance.now() - started) / 1000;
   const { kernels, memory, vocabSize } = model.info;
   return {
     facts: {
       ...{ kernels, threads: model.info.threads, vocabulary: vocabSize, weightBytes: memory.weights },
-      ...{ loadSeconds, weightsSeconds: (weightsReady - started) / 1000 },
+      loadSeconds,
     },
     generate: (prompts, newTokens) => generate(model, prompts, newTokens),
   };
