@@ -10,6 +10,7 @@ import { ErrorSum } from '../lib/compare/tensor-error.js';
 import { linearNames } from '../lib/keep-fp32.js';
 import { packageRoot } from '../lib/native.js';
 import { type Described, describeAt, loadNative, logitsOf, withModel } from './native-model.js';
+import { naiveKl } from './naive-kl.js';
 
 const original = join(packageRoot, 'models/stories-260k');
 const window = Int32Array.from({ length: 64 }, (_, i) => (i === 0 ? 1 : 259 + ((i * 37) % 200)));
@@ -196,16 +197,6 @@ describe('the layers of stories-260k', () => {
     }
   });
 });
-
-/** KL(P || Q) by the definition. */
-function naiveKl(reference: Float32Array, other: Float32Array): number {
-  const logSoftmax = (row: Float32Array) => {
-    const sum = row.reduce((total, x) => total + Math.exp(x), 0);
-    return Array.from(row, (x) => x - Math.log(sum));
-  };
-  const [p, q] = [logSoftmax(reference), logSoftmax(other)];
-  return p.reduce((sum, logP, i) => sum + Math.exp(logP) * (logP - q[i]!), 0);
-}
 
 describe('compare: layers', () => {
   const quick = { windows: 2, windowTokens: 64, latency: false, memory: false } as const;

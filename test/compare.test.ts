@@ -10,6 +10,7 @@ import * as memory from '../lib/memory.js';
 import { Model } from '../lib/model.js';
 import { packageRoot } from '../lib/native.js';
 import { describeAt, logitsOf, withModel } from './native-model.js';
+import { naiveKl } from './naive-kl.js';
 
 vi.mock('../lib/memory.js', { spy: true });
 afterEach(() => {
@@ -21,16 +22,6 @@ const reference = 'stories-260k';
 const text = readFileSync(join(packageRoot, 'texts/frankenstein.txt'), 'utf8').slice(0, 6000);
 const quality = { latency: false, layers: false, memory: false, text, windows: 3, windowTokens: 64 } as const;
 const quick = { text, windows: 2, windowTokens: 64, promptLengths: [16, 64], latencySeconds: 0 } as const;
-
-/** KL(P || Q) of two rows by the definition. */
-function naiveKl(reference: Float32Array, other: Float32Array): number {
-  const logSoftmax = (row: Float32Array) => {
-    const sum = row.reduce((total, x) => total + Math.exp(x), 0);
-    return Array.from(row, (x) => x - Math.log(sum));
-  };
-  const [p, q] = [logSoftmax(reference), logSoftmax(other)];
-  return p.reduce((sum, logP, i) => sum + Math.exp(logP) * (logP - q[i]!), 0);
-}
 
 describe('compare: quality', () => {
   it('follows the protocol: windows fed alone, BOS first, the second half scored', async () => {

@@ -81,19 +81,29 @@ Napi::Value CancellableToJs(
   return running;
 }
 
+// (container, spec, tensors, options), with which both loading and quantizing begin.
+struct ModelSource {
+  std::shared_ptr<Container> container;
+  ModelSpec spec;
+  TensorMap tensors;
+  LoadOptions options;
+  std::shared_ptr<ProgressReporter> progress;
+};
+
+ModelSource SourceFromJs(const Napi::CallbackInfo& info) {
+  return {ContainerWrap::ContainerOf(info[0]), SpecFromJs(info[1]), TensorMapFromJs(info[2]),
+          LoadOptionsFromJs(info[3]),
+          std::make_shared<ProgressReporter>(info.Env(), info[3].As<Napi::Object>().Get("onProgress"))};
+}
+
 Napi::Value LoadModel(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Guard(env, [&]() -> Napi::Value {
-    const std::shared_ptr<Container> container = ContainerWrap::ContainerOf(info[0]);
-    const ModelSpec spec = SpecFromJs(info[1]);
-    const TensorMap tensors = TensorMapFromJs(info[2]);
-    const LoadOptions options = LoadOptionsFromJs(info[3]);
-    const auto progress =
-        std::make_shared<ProgressReporter>(env, info[3].As<Napi::Object>().Get("onProgress"));
-    return CancellableToJs(env, "kvasir.load", progress, [=](const CancellationToken& cancellation) {
+    const ModelSource source = SourceFromJs(info);
+    return CancellableToJs(env, "kvasir.load", source.progress, [=](const CancellationToken& cancellation) {
       std::unique_ptr<Transformer> transformer =
-          LoadTransformer(spec, tensors, options, *container, cancellation,
-                          [&](int64_t loaded, int64_t total) { (*progress)(loaded, total); });
+          LoadTransformer(source.spec, source.tensors, source.options, *source.container, cancellation,
+                          [&](int64_t loaded, int64_t total) { (*source.progress)(loaded, total); });
       // Shared only because std::function must be copyable.
       auto engine =
           std::make_shared<std::unique_ptr<Engine>>(std::make_unique<Engine>(std::move(transformer)));
@@ -106,21 +116,19 @@ Napi::Value LoadModel(const Napi::CallbackInfo& info) {
 Napi::Value QuantizeModel(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Guard(env, [&]() -> Napi::Value {
-    const std::shared_ptr<Container> container = ContainerWrap::ContainerOf(info[0]);
-    const ModelSpec spec = SpecFromJs(info[1]);
-    const TensorMap tensors = TensorMapFromJs(info[2]);
-    const LoadOptions options = LoadOptionsFromJs(info[3]);
+    const ModelSource source = SourceFromJs(info);
     const std::string path = info[4].ToString().Utf8Value();
     const std::map<std::string, std::string> metadata = StringsFromJs(info[5]);
-    const auto progress =
-        std::make_shared<ProgressReporter>(env, info[3].As<Napi::Object>().Get("onProgress"));
-    return CancellableToJs(env, "kvasir.quantize", progress, [=](const CancellationToken& cancellation) {
-      const int64_t bytes = QuantizeToFile(spec, tensors, options, *container, path, metadata, cancellation,
-                                           [&](int64_t done, int64_t total) { (*progress)(done, total); });
-      ReleaseFreeMemory();
-      return
-          [bytes](Napi::Env js) -> Napi::Value { return Napi::Number::New(js, static_cast<double>(bytes)); };
-    });
+    return CancellableToJs(
+        env, "kvasir.quantize", source.progress, [=](const CancellationToken& cancellation) {
+          const int64_t bytes = QuantizeToFile(
+              source.spec, source.tensors, source.options, *source.container, path, metadata, cancellation,
+              [&](int64_t done, int64_t total) { (*source.progress)(done, total); });
+          ReleaseFreeMemory();
+          return [bytes](Napi::Env js) -> Napi::Value {
+            return Napi::Number::New(js, static_cast<double>(bytes));
+          };
+        });
   });
 }
 

@@ -32,12 +32,18 @@ interface Axis {
 }
 
 function valueAxis(scale: Axis, count: number, format: (value: number) => string): Markup[] {
-  return scale
-    .ticks(count)
-    .flatMap((tick) => [
-      line(LEFT, scale(tick), RIGHT, scale(tick), 'grid'),
-      label(LEFT - 6, scale(tick) + 4, format(tick), 'end'),
-    ]);
+  return gridLines(scale, scale.ticks(count), format);
+}
+
+function gridLines(
+  scale: (value: number) => number,
+  ticks: number[],
+  format: (value: number) => string,
+): Markup[] {
+  return ticks.flatMap((tick) => [
+    line(LEFT, scale(tick), RIGHT, scale(tick), 'grid'),
+    label(LEFT - 6, scale(tick) + 4, format(tick), 'end'),
+  ]);
 }
 
 export interface Point {
@@ -101,10 +107,7 @@ function spacedAxis(scale: Axis): Markup[] {
     const last = chosen.at(-1);
     if (last === undefined || Math.abs(scale(last) - scale(tick)) >= 22) chosen.push(tick);
   }
-  return chosen.flatMap((tick) => [
-    line(LEFT, scale(tick), RIGHT, scale(tick), 'grid'),
-    label(LEFT - 6, scale(tick) + 4, round(tick), 'end'),
-  ]);
+  return gridLines(scale, chosen, round);
 }
 
 export interface Ratio {

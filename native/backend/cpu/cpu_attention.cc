@@ -12,8 +12,6 @@ namespace kvasir::cpu {
 
 namespace {
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // x [head_dim] of one position. cos and sin [rope_dim / 2].
 void Rope(const AttentionShape& shape, int64_t position, float* x) {
   const int64_t half = shape.rope_dim / 2;

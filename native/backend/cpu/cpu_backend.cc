@@ -51,23 +51,18 @@ constexpr int64_t kRowsPerTask = 4;
 
 template <typename Fn>
 void ForRows(ThreadPool& pool, int64_t rows, const Fn& fn) {
-  pool.ParallelFor((rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task, int) {
+  pool.ParallelFor(CeilDiv(rows, kRowsPerTask), [&](int64_t task, int) {
     const int64_t end = std::min(rows, (task + 1) * kRowsPerTask);
     for (int64_t row = task * kRowsPerTask; row < end; ++row) fn(row);
   });
 }
 
-// Rows of a block: enough to use a weight panel well while it is in L1, few enough that a block of 3,072 columns, its
-// inputs and a panel stay in an L2 of 1 MiB.
-constexpr int64_t kBlockRows = 48;
 // Fewer rows a thread do not pay for reading all weights by each of them.
 constexpr int64_t kMinThreadRows = 24;
 // Blocks are cut at multiples of this, the tile of INT8 rows.
 constexpr int64_t kRowUnit = 6;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-int64_t GroupsOf(int64_t width) { return (width + kGroup - 1) / kGroup; }
+int64_t GroupsOf(int64_t width) { return CeilDiv(width, kGroup); }
 
 }  // namespace
 
@@ -83,8 +78,6 @@ CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_posi
   // A step is split by chunk only while it has fewer than 4 tiles a thread; see Attention.
   partials_.resize(static_cast<size_t>(4 * threads * max_chunks * kMaxTileRows * (2 + padded_head_dim)));
 }
-
-int64_t CpuBackend::block_rows() const { return kBlockRows; }
 
 // With many rows each thread takes blocks through all ops of a run, so that what they hand on stays in its L2 and the
 // threads meet once, at the end. With few, a block's ops share their columns among the threads.

@@ -10,6 +10,12 @@
 
 namespace kvasir::cpu {
 
+// Rows of a block: enough to use a weight panel well while it is in L1, few enough that a block of 3,072 columns, its
+// inputs and a panel stay in an L2 of 1 MiB.
+constexpr int64_t kBlockRows = 48;
+
+inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions, int64_t padded_head_dim);
@@ -17,7 +23,7 @@ class CpuBackend final : public Backend {
   std::string kernels() const override { return kernels_.name; }
   int threads() const override { return pool_.size(); }
   int64_t quantized_bytes() const override { return kernels_.quantized_bytes; }
-  int64_t block_rows() const override;
+  int64_t block_rows() const override { return kBlockRows; }
   void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override;
 
   int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const override;

@@ -15,8 +15,6 @@ constexpr int64_t kPanelRunBytes = 384 * 1024;
 constexpr int64_t kSmallF32 = 1 << 16;
 constexpr int64_t kSmallInt8 = 1 << 18;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 int64_t PanelBytes(Dtype dtype, int64_t k) {
   if (dtype == Dtype::kF32) return k * kPanelColumns * static_cast<int64_t>(sizeof(float));
   return CeilDiv(k, kGroup) * static_cast<int64_t>(sizeof(Int8Block));
@@ -163,15 +161,14 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
   }
   if (out->dtype == Dtype::kF32) out->f32 = scratch;
   constexpr int64_t kGroupPanels = kGroup / kPanelColumns;
-  constexpr int64_t kPartRows = 48;
   const int64_t groups = width / kGroup;
   const int64_t run = std::max<int64_t>(1, groups / (4 * threads()));
   const int64_t columns = gated ? 2 * kGroup : kGroup;
   pool_.ParallelFor(CeilDiv(groups, run), [&](int64_t task, int) {
-    alignas(64) float part[kPartRows * 2 * kGroup];
+    alignas(64) float part[kBlockRows * 2 * kGroup];
     for (int64_t group = task * run; group < std::min(groups, (task + 1) * run); ++group) {
-      for (int64_t row = 0; row < rows; row += kPartRows) {
-        const int64_t count = std::min(kPartRows, rows - row);
+      for (int64_t row = 0; row < rows; row += kBlockRows) {
+        const int64_t count = std::min(kBlockRows, rows - row);
         for (int64_t half = 0; half < (gated ? 2 : 1); ++half) {
           const int64_t first = half * (width / kPanelColumns) + group * kGroupPanels;
           LinearPanels(weight, x,

@@ -1,7 +1,6 @@
 // Sixteen float lanes in two ymm registers (AVX2, FMA, F16C). Included inside a namespace of its own by
 // kernels_avx2.cc. Sixteen registers: tiles are small.
 
-constexpr int kF32TileVectors = 2;
 constexpr int kGemmRows = 3;  // 3 x 4 ymm accumulators, 3 broadcasts, 1 weight: all 16 registers
 constexpr int kAttentionRows = 3;
 constexpr int kS8TileVectors = 1;

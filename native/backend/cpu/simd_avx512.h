@@ -83,7 +83,6 @@ inline float MaxLane(F32 a) {
 inline I32 AddInt(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline int32_t SumInt(I32 a) { return _mm512_reduce_add_epi32(a.v); }
 
-constexpr int kF32TileVectors = 2;
 constexpr int kGemmRows = 12;       // 12 x 2 accumulators, 2 weights, 1 broadcast of 32 registers
 constexpr int kAttentionRows = 12;  // in float32: 12 x 2 sums, 2 of K or V, 1 broadcast
 

@@ -4,7 +4,6 @@
 
 constexpr int kGemmRows = 4;       // rows of a GEMM tile
 constexpr int kS8TileVectors = 2;  // 16-column vectors of an INT8 tile
-constexpr int kF32TileVectors = 2;
 constexpr int kS8Rows = 4;
 constexpr int kAttentionRows = 4;  // query rows that share one pass over V
 constexpr int kScoreRows = 3;
