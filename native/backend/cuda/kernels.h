@@ -1,0 +1,136 @@
+// The kernels as host functions: each queues its work on a stream and returns. All pointers are device memory; the
+// structs are those of backend.h, with device memory behind them. Every kernel computes the bits of the CPU's scalar
+// table (backend/cpu/ops_*.h over simd_scalar.h): the same reductions in the same order, exact integer sums, and exp, erf
+// and division written out. Shapes are checked where weights are loaded, not here.
+#pragma once
+
+#include <cstdint>
+
+#include "backend/backend.h"
+#include "backend/cuda/cuda_platform.h"
+#include "quant/int8_layout.h"
+
+namespace kvasir::cuda {
+
+constexpr int kPanel = 8;      // output columns of an INT8 linear that lie together
+constexpr int kTileRows = 16;  // query rows of one attention tile, the rows of an mma
+constexpr int kChunk = 256;    // positions that attention reduces from a fresh state, then merges in order
+constexpr int kPage = 64;      // positions of a KV cache page
+constexpr int kMaxHeadDim = 256;
+
+// An INT8 linear on the device, from `LinearWeight::panels`: first all weights, then all scales.
+//   weights s8  [ceil(n / 32) * 4 panels][groups][kPanel columns][64]   q in [-127, 127], without the CPU's offset
+//   scales  f16 [ceil(n / 32) * 4 panels][groups][kPanel]
+// A lane of a warp reads 16 bytes, lane / 4 the column and lane % 4 the quarter of the group: one load gives a lane its
+// B fragments of a whole group, for mma.m16n8k32 and m8n8k16 alike, because the order of k inside a group does not
+// matter as long as A is read in the same one. The same load serves dp4a. As many bytes as the CPU's blocks.
+// An FP32 linear is as on the CPU: [ceil(n / 32)] panels of [k][32] f32.
+struct Int8Linear {
+  const int8_t* weights;
+  const uint16_t* scales;
+  int64_t panels;  // of kPanel columns
+  int64_t groups;
+};
+inline Int8Linear Int8LinearOf(const LinearWeight& w) {
+  const int64_t panels = (w.n + kPanelColumns - 1) / kPanelColumns * (kPanelColumns / kPanel);
+  const int64_t groups = (w.k + kGroup - 1) / kGroup;
+  const int8_t* weights = static_cast<const int8_t*>(w.panels);
+  return {weights, reinterpret_cast<const uint16_t*>(weights + panels * groups * kPanel * kGroup), panels,
+          groups};
+}
+
+// Query rows of a step are numbered per sequence and kv head: token * group + head in group (group = n_heads /
+// n_kv_heads). A tile is at most kTileRows of them.
+struct AttentionTile {
+  int32_t sequence;  // in the step: a row of StepTable::pages
+  int32_t first;     // query row within the sequence
+  int32_t rows;      // 1..kTileRows
+  int32_t step_row;  // the step's row of the sequence's first token
+  int32_t start;     // position of that token
+};
+
+// What differs from step to step, in device memory at fixed addresses: a recorded graph can be replayed for the next
+// step of the same shape.
+struct StepTable {
+  const int32_t* tokens = nullptr;     // [rows]
+  const int32_t* positions = nullptr;  // [rows] position within the sequence
+  const int32_t* sequences = nullptr;  // [rows] sequence in the step
+  const int32_t* pages = nullptr;      // [n_sequences, ld_pages] indices of KV pages
+  const AttentionTile* tiles = nullptr;
+  const int32_t* wanted = nullptr;  // [n_wanted] rows whose logits are wanted
+  int64_t ld_pages = 0;
+  int64_t rows = 0;
+  int64_t n_tiles = 0;
+  int64_t max_chunks = 0;  // chunks of the longest sequence, or more (rounded up for a recorded graph)
+  bool split = false;      // one block a chunk instead of one a tile: few tiles, long sequences
+};
+
+// The KV cache of the layers that are on the device. Page p begins at pages + p * layout.PageBytes(). Offsets are those
+// of KvLayout; inside a head's part:
+//   f32: K [64 positions][padded_head_dim], V [64][padded_head_dim]
+//   s8:  K [64 positions][padded_head_dim], V [padded_head_dim][64 positions]; scales as on the CPU
+struct KvPages {
+  uint8_t* pages = nullptr;
+  KvLayout layout;
+  int64_t layer = 0;
+};
+
+// ---- rows.cu, quantize_rows.cu: work on single rows ----
+
+// The CPU's Int8Block panels [ceil(n / 32)][groups], in device memory, to the layout of Int8Linear.
+void RepackInt8(const Int8Block* blocks, int64_t n, int64_t k, void* out, cudaStream_t stream);
+// x [rows, table.k] f32 = rows of the table, unpacked and rotated back. ids [rows].
+void Embed(const LinearWeight& table, const int32_t* ids, int64_t rows, float* x, cudaStream_t stream);
+// x [rows, width] += table[positions[i]]
+void AddRows(const float* table, const int32_t* positions, int64_t rows, int64_t width, float* x,
+             cudaStream_t stream);
+// out [n, width] = x[indices[i]]
+void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out,
+                cudaStream_t stream);
+// out->f32 [rows, width]; with out->dtype kInt8 also rotated and quantized, in one pass.
+void Norm(const NormWeight& weight, const float* x, int64_t rows, const Activations& out,
+          cudaStream_t stream);
+// x [rows, out.width] to groups of 64 (values s8 [rows, groups * 64], scales f32 [rows, groups]; start is not used),
+// rotated first unless it already is.
+void Quantize(const float* x, int64_t rows, bool rotated, const Activations& out, cudaStream_t stream);
+// act(gate) * up of gate_up [rows, 2 * width], or act(x) of x [rows, width], into out.f32 or quantized.
+void Activate(ActivationKind kind, bool gated, const float* x, int64_t rows, const Activations& out,
+              cudaStream_t stream);
+// In place: undoes a head rotation of x [rows, width].
+void RotateBlocks(float* x, int64_t rows, int64_t width, int block, cudaStream_t stream);
+
+// ---- linear_s8.cu, linear_f32.cu ----
+
+// out [rows, ld_out] = (accumulate ? out : 0) + x W^T + b
+void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out, int64_t ld_out,
+            bool accumulate, cudaStream_t stream);
+
+// ---- attention_store.cu, attention_s8.cu, attention_f32.cu, attention_merge.cu ----
+
+// Rows [first, first + count) of the step, qkv [count, (n_heads + 2 n_kv_heads) * head_dim]: rotary embedding, K and V
+// into the cache, Q into queries ([n_kv_heads, step rows, group, padded_head_dim] f32 or s8 with scales).
+void StoreKv(const AttentionShape& shape, const KvPages& kv, const StepTable& step, int64_t first,
+             int64_t count, const float* qkv, const Queries& queries, cudaStream_t stream);
+// Bytes of `partials` for a step with `split`.
+int64_t AttentionPartialBytes(const AttentionShape& shape, int64_t n_tiles, int64_t max_chunks);
+// out [step rows, n_heads * head_dim]. V's rotation is still in it. trace.scores (device, or nullptr) as in backend.h.
+void Attention(const AttentionShape& shape, const KvPages& kv, const StepTable& step, const Queries& queries,
+               const AttentionTrace& trace, float* partials, float* out, cudaStream_t stream);
+
+// ---- logits.cu ----
+
+constexpr int kSumBlock = 256;  // logits that one float sum of the log-sum-exp takes
+
+// Of each row of logits [rows, vocab]: the `count` (at most 256, at most vocab) largest with their ids, largest first,
+// the lower id first among equals, NaN last; the maximum; and for both inverse temperatures the sums of
+// exp((x - max) * inverse) over blocks of kSumBlock, in the CPU's order, which the host adds in double.
+struct LogitsOutput {
+  int32_t* ids = nullptr;   // [rows, count]
+  float* logits = nullptr;  // [rows, count]
+  float* max = nullptr;     // [rows]
+  float* sums = nullptr;    // [rows, 2, ceil(vocab / kSumBlock)]: at inverse[row], and at 1
+};
+void SummarizeLogits(const float* logits, int64_t rows, int64_t vocab, int64_t count, const float* inverse,
+                     const LogitsOutput& out, cudaStream_t stream);
+
+}  // namespace kvasir::cuda
