@@ -33,10 +33,10 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   one_thread.threads = 1;
   const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
   const int threads = options.threads == 0 ? AvailableCpus() : options.threads;
-  const int64_t pages = (options.kv_capacity + kKvPagePositions - 1) / kKvPagePositions;
+  const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   return {PredictWeightBytes(spec, tensors, options, *backend).total,
-          pages * spec.kv_layout(options.kv_dtype).PageBytes(),
-          Transformer::ScratchBytes(spec, options, *backend, threads)};
+          pages * spec.kv_layout(options.kv_dtype, spec.n_layers).PageBytes(),
+          Stage::ScratchBytes(spec, options, *backend, threads)};
 }
 
 std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const TensorMap& tensors,
