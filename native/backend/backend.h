@@ -172,16 +172,20 @@ class Backend {
 
   // Zeroed memory; with `lazy` it may come on first touch. Throws Error(kInsufficientMemory) naming `purpose`.
   virtual std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) = 0;
+  // What Allocate can still give, as far as it is known.
+  virtual int64_t FreeBytes() = 0;
   // To the backend's memory from the host's or its own, in the order of the ops before and after.
   virtual void Upload(void* to, const void* from, int64_t bytes) = 0;
   virtual void Copy(void* to, const void* from, int64_t bytes) = 0;
   // values [n] where the host can read them, when the ops before have run: themselves, or a copy in *buffer.
   virtual const float* HostView(const float* values, int64_t n, std::vector<float>* buffer) = 0;
 
-  // Ops from here to EndStep belong to this step. A backend may record them, to run those of a like step at once.
+  // Ops from here to EndStep, or after an error to AbandonStep, belong to this step. A backend may record them, to run
+  // those of a like step at once: their results are read through HostView and Summarize alone.
   virtual void BeginStep(const StepInput& step) = 0;
-  // The results of ops before are not read before this. Called again after further ops of the same step.
+  // Waits until the step has run.
   virtual void EndStep() = 0;
+  virtual void AbandonStep() noexcept = 0;
 
   // Most rows of a block. There are as many lanes as threads().
   virtual int64_t block_rows() const = 0;

@@ -54,6 +54,9 @@ struct LoadOptions {
   int64_t kv_capacity = 0;     // positions of the paged cache over all sequences
   int threads = 0;
   std::string isa;
+  int device = -1;                     // CUDA's index of the GPU that runs layers, -1: none does
+  int64_t gpu_layers = -1;             // how many, the last ones; -1: as many as its free memory takes
+  std::string cuda_library;            // see ForcedCudaLibrary in backend/cuda_library.h
   std::vector<std::string> keep_fp32;  // linears (model/linears.h) that stay float32 where dtype is kInt8
 
   Dtype DtypeOf(const std::string& linear) const {

@@ -248,7 +248,6 @@ void Stage::Logits(const Step& step, const LogitsFn& on_logits) {
                      false);
     Record(step, kNoLayer, "final_norm", scratch_.final_normed.f32, count, spec_.hidden_size);
     Record(step, kNoLayer, "logits", scratch_.logits, count, spec_.vocab_size);
-    backend_->EndStep();
     on_logits(step.first_row + first, count, scratch_.logits);
   }
 }

@@ -64,6 +64,7 @@ class Stage {
   void RunLayers(const Step& step, int64_t first, int64_t end);
   void Logits(const Step& step, const LogitsFn& on_logits);
   void End() { backend_->EndStep(); }
+  void Abandon() noexcept { backend_->AbandonStep(); }
   // The residual stream, [n_tokens, hidden], on the host.
   const float* Output(int64_t n_tokens);
 

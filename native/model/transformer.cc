@@ -151,16 +151,17 @@ void Transformer::RunStep(Step step, const LayerRange& range, const LogitsFn& on
   for (const auto& stage : stages_) {
     const int64_t first = std::max(range.first, stage->first()), end = std::min(range.end, stage->end());
     if (input != nullptr) stage->SetInput(input, step.n_tokens);
-    stage->Begin(step, range.input == nullptr && first == stage->first() && end == stage->end());
-    if (input == nullptr) stage->Embed(step);
-    stage->RunLayers(step, first, end);
-    if (stage != stages_.back()) {
+    try {
+      stage->Begin(step, range.input == nullptr && first == stage->first() && end == stage->end());
+      if (input == nullptr) stage->Embed(step);
+      stage->RunLayers(step, first, end);
+      if (stage == stages_.back()) stage->Logits(step, on_logits);
       stage->End();
-      input = stage->Output(step.n_tokens);
-    } else {
-      stage->Logits(step, on_logits);
-      stage->End();
+    } catch (...) {
+      stage->Abandon();
+      throw;
     }
+    if (stage != stages_.back()) input = stage->Output(step.n_tokens);
   }
 }
 

@@ -42,6 +42,7 @@ class GatedBackend final : public Backend {
   std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override {
     return backend_->Allocate(bytes, purpose, lazy);
   }
+  int64_t FreeBytes() override { return backend_->FreeBytes(); }
   void Upload(void* to, const void* from, int64_t bytes) override { backend_->Upload(to, from, bytes); }
   void Copy(void* to, const void* from, int64_t bytes) override { backend_->Copy(to, from, bytes); }
   const float* HostView(const float* values, int64_t n, std::vector<float>* buffer) override {
@@ -49,6 +50,7 @@ class GatedBackend final : public Backend {
   }
   void BeginStep(const StepInput& step) override { backend_->BeginStep(step); }
   void EndStep() override { backend_->EndStep(); }
+  void AbandonStep() noexcept override { backend_->AbandonStep(); }
   int threads() const override { return backend_->threads(); }
   int64_t quantized_bytes() const override { return backend_->quantized_bytes(); }
   int64_t block_rows() const override { return backend_->block_rows(); }

@@ -28,11 +28,13 @@ class CpuBackend final : public Backend {
   void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override;
 
   std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override;
+  int64_t FreeBytes() override { return INT64_MAX; }
   void Upload(void* to, const void* from, int64_t bytes) override;
   void Copy(void* to, const void* from, int64_t bytes) override { Upload(to, from, bytes); }
   const float* HostView(const float* values, int64_t, std::vector<float>*) override { return values; }
   void BeginStep(const StepInput&) override {}
   void EndStep() override {}
+  void AbandonStep() noexcept override {}
 
   int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const override;
   int64_t PackedScaleBytes(Dtype dtype, int64_t n, int64_t k) const override;
