@@ -59,7 +59,7 @@ struct CudaLibrary {
   Backend* (*make_backend)(const CudaBackendOptions& options);  // the caller deletes it; throws Error
 };
 
-// The one symbol that kvasir_cuda.so exports (backend/cuda/cuda_library_entry.cc).
+// The one symbol that kvasir_cuda.so exports (backend/cuda/cuda_library_entry.cc, which marks it visible).
 constexpr char kCudaLibrarySymbol[] = "kvasir_cuda_v1";
 extern "C" const CudaLibrary* kvasir_cuda_v1();
 
@@ -87,7 +87,8 @@ struct CudaDevice {
   int64_t free_bytes = -1;  // -1: not asked for
   int64_t bandwidth = 0;
   int64_t clock = 0;
-  std::string problem;  // why it cannot be used; empty when it can
+  CudaStatus status = CudaStatus::kOk;  // or kWrongArchitecture, or kFailed
+  std::string problem;                  // why it cannot be used; empty with kOk
 };
 
 struct CudaReport {
