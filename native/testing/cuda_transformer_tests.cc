@@ -53,8 +53,7 @@ std::unique_ptr<Transformer> LoadOnGpu(const Case& c, const RandomContainer& con
 }
 
 void ExpectNoReports() {
-  const std::string reports = cuda_emulation::TakeReports();
-  KV_EXPECT_EQ(reports, "");
+  for (const std::string& report : cuda_emulation::TakeReports()) KV_EXPECT_EQ(report, "");
 }
 
 struct Pair {
