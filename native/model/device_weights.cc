@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "model/weight_plan.h"
+#include "quant/int8_layout.h"
 
 namespace kvasir {
 
