@@ -184,5 +184,55 @@ KV_TEST(cuda_cancelled_step_leaves_the_model_usable) {
   ExpectNoReports();
 }
 
+// Each refused allocation of a load is an error that says what it was for, and leaves nothing on the device.
+KV_TEST(cuda_out_of_memory_while_loading) {
+  const Case c = Cases().front();
+  const RandomContainer container(c.kind, 7);
+  cuda_emulation::ResetDevice();
+  int64_t refused = 0;
+  for (;; ++refused) {
+    KV_EXPECT(refused < 100);
+    cuda_emulation::InjectFaults({.allocation = refused + 1});
+    try {
+      LoadOnGpu(c, container, 0);
+      break;
+    } catch (const Error& error) {
+      KV_EXPECT_EQ(std::string(ErrorCodeName(error.code())), "INSUFFICIENT_MEMORY");
+      KV_EXPECT(std::string(error.what()).find(" bytes for ") != std::string::npos);
+    }
+    KV_EXPECT_EQ(cuda_emulation::AllocatedDeviceMemory(), uint64_t{0});
+  }
+  KV_EXPECT(refused >= 5);  // tables, weights, cache, activations, rotary tables at least
+  cuda_emulation::ResetDevice();
+}
+
+void ExpectDeadAndDisposable(const Case& c, const cuda_emulation::Faults& faults) {
+  cuda_emulation::ResetDevice();
+  {
+    Pair pair(c);
+    const int32_t id = pair.gpu->cache().Create();
+    const Batch one = BatchOf({{id, {1}}});
+    for (int i = 0; i < 3; ++i) Forward(*pair.gpu, one);  // the next is a replayed one
+    cuda_emulation::InjectFaults(faults);
+    KV_EXPECT_THROWS_WITH(ErrorCode::kDeviceUnavailable, "GPU", Forward(*pair.gpu, one));
+    KV_EXPECT_THROWS(ErrorCode::kDeviceUnavailable, Forward(*pair.gpu, one));
+    KV_EXPECT_EQ(pair.gpu->cache().Length(id), int64_t{3});
+  }
+  static_cast<void>(cuda_emulation::TakeReports());
+  cuda_emulation::ResetDevice();
+  Pair pair(c);
+  pair.ExpectEqual("after the device is back", BatchOf({{pair.cpu->cache().Create(), {1, 2, 3}}}),
+                   BatchOf({{pair.gpu->cache().Create(), {1, 2, 3}}}));
+}
+
+KV_TEST(cuda_failures_while_running_are_errors) {
+  const Case c = Cases().front();
+  ExpectDeadAndDisposable(c, {.launch = 1});
+  ExpectDeadAndDisposable(c, {.launch = 9});
+  ExpectDeadAndDisposable(c, {.lost = 1});
+  ExpectDeadAndDisposable(c, {.lost = 4});
+  cuda_emulation::ResetDevice();
+}
+
 }  // namespace
 }  // namespace kvasir::testing
