@@ -46,7 +46,7 @@ async function everything(model: Model, perRequest: number) {
   const greedy = { maxTokens: perRequest, temperature: 0, ignoreEos: true, logprobs: 3 };
   const alone = await model.generate(prompt(6), greedy);
   const together = await Promise.all([3, 1, 5].map((n, i) => model.generate(prompt(n, i), greedy)));
-  const after = await model.generate([...prompt(6), ...alone.tokens.slice(0, 1)].slice(0, 7), greedy);
+  const after = await model.generate(Int32Array.of(...prompt(6), alone.tokens[0]!), greedy);
   return [alone, ...together, after].map(({ tokens, logprobs, usage }) => ({
     tokens: [...tokens],
     logprobs,
