@@ -98,13 +98,11 @@ function describe(
   loadMs: number,
   measured: Measurement,
 ) {
-  const { name, dtype, device, deviceName, gpuLayers, kernels, threads } = model.info;
+  const { name, dtype, device, kernels, threads } = model.info;
   return {
     model: name,
     dtype,
     device,
-    deviceName,
-    gpuLayers,
     kernels,
     threads,
     loadMs,
@@ -170,7 +168,7 @@ function layout(report: ReturnType<typeof describe>): string {
     columns([
       ['model', report.model],
       ['engine', `${report.dtype}, ${report.kernels} kernels, ${report.threads} threads`],
-      ['device', `${report.device}, ${report.deviceName}`],
+      ['device', report.device],
       ['load', milliseconds(report.loadMs)],
       ['memory', `${size(report.rssBytes)} resident`],
       ['a token reads', `weights ${size(weights)}, scales ${size(scales)}, KV cache ${size(kv)}`],
