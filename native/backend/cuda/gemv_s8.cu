@@ -36,51 +36,54 @@ __device__ __forceinline__ int Dot16(const uint4& a, const uint4& b) {
   return __dp4a(static_cast<int>(a.w), static_cast<int>(b.w), dot);
 }
 
-// Vectors of groups [first, first + 4), zeros past the last group. p stands at the lane's vector of group 0.
-__device__ __forceinline__ void LoadGroups(const uint4* p, int stride, int first, int groups, uint4 (&v)[kWarpGroups]) {
+// Vectors of groups [first, first + 4), of the last group where there are no more: nobody reads their dots. p stands at
+// the lane's vector of group 0.
+__device__ __forceinline__ void LoadGroups(const uint4* p, int stride, int first, int last, uint4 (&v)[kWarpGroups]) {
 #pragma unroll
-  for (int u = 0; u < kWarpGroups; ++u) {
-    v[u] = first + u < groups ? __ldg(p + static_cast<int64_t>(first + u) * stride) : make_uint4(0, 0, 0, 0);
-  }
+  for (int u = 0; u < kWarpGroups; ++u) v[u] = __ldg(p + min(first + u, last) * stride);
 }
 
 template <int kRows>
-__global__ void __launch_bounds__(32 * kMaxWarps) GemvRows(LinearS8Args a) {
+__global__ void __launch_bounds__(32 * kMaxWarps, kRows == 1 ? 4 : 2) GemvRows(LinearS8Args a) {
   // {float(dot), scale} of [2 chunks][row][group of the chunk][column]. A row's space is one group more: rows lie 64 bytes
   // apart modulo the banks, so that two rows are read without a conflict.
   constexpr int kRowTerms = (kChunkGroups + 1) * kPanel;
   KVASIR_SHARED(float2, terms, 2 * kRows * kRowTerms);
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int column = lane / 4, quarter = lane % 4;
-  const int groups = static_cast<int>(a.w.groups), chunk = static_cast<int>(blockDim.x / 32) * kWarpGroups;
+  const int groups = static_cast<int>(a.w.groups), last = groups - 1;
+  const int chunk = static_cast<int>(blockDim.x / 32) * kWarpGroups;
   const int64_t first_group = static_cast<int64_t>(blockIdx.x) * groups;  // of the panel
   const uint4* weights = reinterpret_cast<const uint4*>(a.w.weights) + first_group * kGroupVectors + lane;
   const uint16_t* weight_scales = a.w.scales + first_group * kPanel + column;
   const uint4* x = reinterpret_cast<const uint4*>(a.x) + quarter;
 
   uint4 next[kWarpGroups];
-  LoadGroups(weights, kGroupVectors, warp * kWarpGroups, groups, next);
+  LoadGroups(weights, kGroupVectors, warp * kWarpGroups, last, next);
   float sum = 0;
   int buffer = 0;
   for (int base = 0; base < groups; base += chunk, buffer ^= 1) {
-    const int first = base + warp * kWarpGroups, own = first + quarter;
-    const bool exists = own < groups;
-    const float weight_scale = exists ? HalfToFloat(__ldg(weight_scales + static_cast<int64_t>(own) * kPanel)) : 0.0f;
-    const SharedPtr<float2> chunk_terms = SharedPtr<float2>(terms) + buffer * kRows * kRowTerms;
-    uint4 w[kWarpGroups];
-#pragma unroll
-    for (int u = 0; u < kWarpGroups; ++u) w[u] = next[u];
-    LoadGroups(weights, kGroupVectors, first + chunk, groups, next);  // in flight across the barrier
+    const int first = base + warp * kWarpGroups, own = min(first + quarter, last);
+    uint4 w[kWarpGroups], q[kRows][kWarpGroups];
+    float x_scale[kRows];
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      uint4 q[kWarpGroups];
-      LoadGroups(x + static_cast<int64_t>(r) * groups * 4, 4, first, groups, q);
-      const float x_scale = exists ? __ldg(a.scales + static_cast<int64_t>(r) * groups + own) : 0.0f;
+      LoadGroups(x + r * groups * 4, 4, first, last, q[r]);
+      x_scale[r] = __ldg(a.scales + r * groups + own);
+    }
+    const float weight_scale = HalfToFloat(__ldg(weight_scales + own * kPanel));
+#pragma unroll
+    for (int u = 0; u < kWarpGroups; ++u) w[u] = next[u];
+    if (first + chunk < groups) LoadGroups(weights, kGroupVectors, first + chunk, last, next);
+    const SharedPtr<float2> chunk_terms = SharedPtr<float2>(terms) + buffer * kRows * kRowTerms;
+    const SharedPtr<float2> own_term = chunk_terms + (warp * kWarpGroups + quarter) * kPanel + column;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
       int part[kWarpGroups];
 #pragma unroll
-      for (int u = 0; u < kWarpGroups; ++u) part[u] = Dot16(w[u], q[u]);
+      for (int u = 0; u < kWarpGroups; ++u) part[u] = Dot16(w[u], q[r][u]);
       const float dot = static_cast<float>(SumOfQuarters(part, quarter));
-      chunk_terms[r * kRowTerms + (own - base) * kPanel + column] = make_float2(dot, __fmul_rn(x_scale, weight_scale));
+      own_term[r * kRowTerms] = make_float2(dot, __fmul_rn(x_scale[r], weight_scale));
     }
     // The other buffer may be written at once: whoever adds its terms gets to this barrier afterwards.
     __syncthreads();
