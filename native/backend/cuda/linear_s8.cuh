@@ -14,17 +14,24 @@ constexpr int kDotBiasBits = 0x4b400000;
 
 __device__ __forceinline__ float FloatOfDot(int biased) { return __fsub_rn(__int_as_float(biased), kDotBias); }
 
-// One group's dots of 16 rows and 8 columns, biased. a0, a1: rows lane / 4 and 8 below, b: column lane / 4, all quarter
-// lane % 4 of the group; d as the mma gives it: (row, columns 2 (lane % 4) and the next), then 8 rows below.
-__device__ __forceinline__ void DotGroup(int (&d)[4], const uint4& a0, const uint4& a1, const uint4& b) {
+// 16-byte vectors of a group: of a row of x, and of a panel in one half.
+constexpr int kRowVectors = kGroup / 16;
+constexpr int kHalfVectors = 32;
+constexpr int kPanelVectors = 2 * kHalfVectors;
+
+// One group's dots of a panel's 16 columns and 8 rows of x, biased. low, high: the halves of the panel's group at this
+// lane; x: row lane / 4, quarter lane % 4. d: column lane / 4 with rows 2 (lane % 4) and the next, then column
+// lane / 4 + 8 with the same rows.
+__device__ __forceinline__ void DotGroup(int (&d)[4], const uint4& low, const uint4& high, const uint4& x) {
   const int bias[4] = {kDotBiasBits, kDotBiasBits, kDotBiasBits, kDotBiasBits};
-  const uint32_t a_low[4] = {a0.x, a1.x, a0.y, a1.y}, b_low[2] = {b.x, b.y};
-  const uint32_t a_high[4] = {a0.z, a1.z, a0.w, a1.w}, b_high[2] = {b.z, b.w};
+  const uint32_t w_low[4] = {low.x, low.y, low.z, low.w}, x_low[2] = {x.x, x.y};
+  const uint32_t w_high[4] = {high.x, high.y, high.z, high.w}, x_high[2] = {x.z, x.w};
   int half[4];
-  MmaS8(half, a_low, b_low, bias);
-  MmaS8(d, a_high, b_high, half);
+  MmaS8(half, w_low, x_low, bias);
+  MmaS8(d, w_high, x_high, half);
 }
 
+// A pair of scales: columns c and c + 8.
 __device__ __forceinline__ float LowScale(uint32_t halves) { return HalfToFloat(static_cast<uint16_t>(halves)); }
 __device__ __forceinline__ float HighScale(uint32_t halves) { return HalfToFloat(static_cast<uint16_t>(halves >> 16)); }
 
@@ -33,26 +40,6 @@ __device__ __forceinline__ void StoreSum(const LinearS8Args& a, int64_t row, int
   float* out = a.out + row * a.ld_out + column;
   if (a.bias != nullptr) sum = __fadd_rn(sum, a.bias[column]);
   *out = a.accumulate ? __fadd_rn(*out, sum) : sum;
-}
-
-// Columns `column`, even, and the next: 8 bytes where out allows.
-__device__ __forceinline__ void StorePair(const LinearS8Args& a, int64_t row, int64_t column, float2 sum) {
-  float* out = a.out + row * a.ld_out + column;
-  if (row >= a.rows || column + 1 >= a.n || reinterpret_cast<uintptr_t>(out) % sizeof(float2) != 0) {
-    StoreSum(a, row, column, sum.x);
-    StoreSum(a, row, column + 1, sum.y);
-    return;
-  }
-  if (a.bias != nullptr) {
-    sum.x = __fadd_rn(sum.x, a.bias[column]);
-    sum.y = __fadd_rn(sum.y, a.bias[column + 1]);
-  }
-  if (a.accumulate) {
-    const float2 before = *reinterpret_cast<const float2*>(out);
-    sum.x = __fadd_rn(before.x, sum.x);
-    sum.y = __fadd_rn(before.y, sum.y);
-  }
-  *reinterpret_cast<float2*>(out) = sum;
 }
 
 }  // namespace kvasir::cuda

@@ -26,21 +26,25 @@ LaunchConfig Groups(int64_t groups, cudaStream_t stream) { return Flat(groups * 
 __device__ __forceinline__ int64_t FlatThread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ __forceinline__ int64_t FlatThreads() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
-// A thread turns 4 quads of a column, 4 weights each, into 16 bytes: a warp reads 128 bytes of each quad in order and
-// writes the 64 bytes of its columns in quarters.
+// A panel's scales of columns c and c + 8 lie side by side.
+__device__ __forceinline__ int ScalePlace(int column) { return column % 8 * 2 + column / 8; }
+
+// A thread makes the 16 bytes of one lane from two words of two columns.
 __global__ void RepackWeights(const Int8Block* blocks, int64_t n_blocks, int64_t groups, int8_t* out) {
-  for (int64_t i = FlatThread(); i < n_blocks * kPanelColumns * 4; i += FlatThreads()) {
-    const int column = static_cast<int>(i % kPanelColumns);
-    const int quarter = static_cast<int>(i / kPanelColumns % 4);
-    const int64_t block = i / (kPanelColumns * 4);
-    const int64_t panel = block / groups * (kPanelColumns / kPanel) + column / kPanel, group = block % groups;
-    const uint32_t* words = reinterpret_cast<const uint32_t*>(blocks[block].weights) + 4 * quarter * kPanelColumns;
+  constexpr int kVectors = kPanel * kGroup / 16;  // of a panel's group: [2 halves][8 columns][4 quarters]
+  constexpr int kPanels = kPanelColumns / kPanel;
+  for (int64_t i = FlatThread(); i < n_blocks * kPanels * kVectors; i += FlatThreads()) {
+    const int quarter = static_cast<int>(i % 4), column = static_cast<int>(i / 4 % 8);
+    const int half = static_cast<int>(i / 32 % 2), of_block = static_cast<int>(i / kVectors % kPanels);
+    const int64_t block = i / (kPanels * kVectors);
+    const int64_t panel = block / groups * kPanels + of_block, group = block % groups;
+    const uint32_t* words = reinterpret_cast<const uint32_t*>(blocks[block].weights) +
+                            (4 * quarter + 2 * half) * kPanelColumns + of_block * kPanel + column;
     // Taking 128 from an offset weight turns its sign bit.
     constexpr uint32_t kSigns = 0x80808080u;
-    const uint4 moved =
-        make_uint4(words[column] ^ kSigns, words[column + kPanelColumns] ^ kSigns,
-                   words[column + 2 * kPanelColumns] ^ kSigns, words[column + 3 * kPanelColumns] ^ kSigns);
-    reinterpret_cast<uint4*>(out)[((panel * groups + group) * kPanel + column % kPanel) * 4 + quarter] = moved;
+    reinterpret_cast<uint4*>(out)[(panel * groups + group) * kVectors + i % kVectors] =
+        make_uint4(words[0] ^ kSigns, words[8] ^ kSigns, words[kPanelColumns] ^ kSigns,
+                   words[kPanelColumns + 8] ^ kSigns);
   }
 }
 
@@ -49,7 +53,7 @@ __global__ void RepackScales(const Int8Block* blocks, int64_t n_blocks, int64_t 
     const int column = static_cast<int>(i % kPanelColumns);
     const int64_t block = i / kPanelColumns;
     const int64_t panel = block / groups * (kPanelColumns / kPanel) + column / kPanel, group = block % groups;
-    out[(panel * groups + group) * kPanel + column % kPanel] = blocks[block].scales[column];
+    out[(panel * groups + group) * kPanel + ScalePlace(column % kPanel)] = blocks[block].scales[column];
   }
 }
 
@@ -62,9 +66,12 @@ __global__ void EmbedS8(Int8Linear table, const int32_t* ids, int64_t rows, int6
     const int64_t at = valid ? i / kGroupLanes : 0;
     const int64_t row = at / table.groups, group = at % table.groups;
     const int32_t id = ids[row];
-    const int64_t column = (id / kPanel * table.groups + group) * kPanel + id % kPanel;
-    const int word = reinterpret_cast<const int*>(table.weights + column * kGroup)[lane];
-    const float scale = HalfToFloat(table.scales[column]);
+    const int64_t panel_group = id / kPanel * table.groups + group;
+    const int column = id % kPanel, half = lane / 2 % 2, quarter = lane / 4;
+    // Values 4 lane .. 4 lane + 3: see Int8Linear.
+    const int at_word = ((half * 8 + column % 8) * 4 + quarter) * 4 + lane % 2 * 2 + column / 8;
+    const int word = reinterpret_cast<const int*>(table.weights + panel_group * kPanel * kGroup)[at_word];
+    const float scale = HalfToFloat(table.scales[panel_group * kPanel + ScalePlace(column)]);
     float v[4];
 #pragma unroll
     for (int j = 0; j < 4; ++j) v[j] = __fmul_rn(static_cast<float>(static_cast<int8_t>(word >> (8 * j))), scale);
@@ -119,7 +126,7 @@ void RepackInt8(const Int8Block* blocks, int64_t n, int64_t k, void* out, cudaSt
   const Int8Linear packed = Int8LinearOf(weight);
   const int64_t n_blocks = packed.panels / (kPanelColumns / kPanel) * packed.groups;
   if (n_blocks == 0) return;
-  KVASIR_LAUNCH(RepackWeights, Flat(n_blocks * kPanelColumns * 4, stream), blocks, n_blocks, packed.groups,
+  KVASIR_LAUNCH(RepackWeights, Flat(n_blocks * (kPanelColumns * kGroup / 16), stream), blocks, n_blocks, packed.groups,
                 static_cast<int8_t*>(out));
   KVASIR_LAUNCH(RepackScales, Flat(n_blocks * kPanelColumns, stream), blocks, n_blocks, packed.groups,
                 const_cast<uint16_t*>(packed.scales));
