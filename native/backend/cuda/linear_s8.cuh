@@ -23,12 +23,12 @@ constexpr int kPanelVectors = 2 * kHalfVectors;
 // lane; x: row lane / 4, quarter lane % 4. d: column lane / 4 with rows 2 (lane % 4) and the next, then column
 // lane / 4 + 8 with the same rows.
 __device__ __forceinline__ void DotGroup(int (&d)[4], const uint4& low, const uint4& high, const uint4& x) {
-  const int bias[4] = {kDotBiasBits, kDotBiasBits, kDotBiasBits, kDotBiasBits};
   const uint32_t w_low[4] = {low.x, low.y, low.z, low.w}, x_low[2] = {x.x, x.y};
   const uint32_t w_high[4] = {high.x, high.y, high.z, high.w}, x_high[2] = {x.z, x.w};
-  int half[4];
-  MmaS8(half, w_low, x_low, bias);
-  MmaS8(d, w_high, x_high, half);
+#pragma unroll
+  for (int& dot : d) dot = kDotBiasBits;
+  MmaS8(d, w_low, x_low);
+  MmaS8(d, w_high, x_high);
 }
 
 // A pair of scales: columns c and c + 8.
