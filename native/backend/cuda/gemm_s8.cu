@@ -64,20 +64,24 @@ struct Source {
       w[i] = min(panel + at / kPanelVectors, last_panel) * groups * kPanelVectors + at % kPanelVectors;
     }
     x_scale = min(row + t % S::kRows, last_row) * groups;
-    w_scales = min(panel + t / kScaleVectors % S::kPanels, last_panel) * groups * kScaleVectors + t % kScaleVectors;
+    w_scales =
+        min(panel + t / kScaleVectors % S::kPanels, last_panel) * groups * kScaleVectors + t % kScaleVectors;
   }
 };
 
 // All but the scales of x: they are single floats in global memory, a register each.
 template <typename S>
-__device__ __forceinline__ void CopyStage(const LinearS8Args& a, const Source<S>& from, int group, const Stage& to) {
+__device__ __forceinline__ void CopyStage(const LinearS8Args& a, const Source<S>& from, int group,
+                                          const Stage& to) {
   const int t = static_cast<int>(threadIdx.x);
   const uint4* x = reinterpret_cast<const uint4*>(a.x);
   const uint4* w = reinterpret_cast<const uint4*>(a.w.weights);
 #pragma unroll
-  for (int i = 0; i < S::kXLoads; ++i) CopyAsync16(to.x + (t + i * kThreads), x + (from.x[i] + group * kRowVectors));
+  for (int i = 0; i < S::kXLoads; ++i)
+    CopyAsync16(to.x + (t + i * kThreads), x + (from.x[i] + group * kRowVectors));
 #pragma unroll
-  for (int i = 0; i < S::kWLoads; ++i) CopyAsync16(to.w + (t + i * kThreads), w + (from.w[i] + group * kPanelVectors));
+  for (int i = 0; i < S::kWLoads; ++i)
+    CopyAsync16(to.w + (t + i * kThreads), w + (from.w[i] + group * kPanelVectors));
   if (t < S::kPanels * kScaleVectors) {
     const uint4* scales = reinterpret_cast<const uint4*>(a.w.scales);
     CopyAsync16(to.w_scales + t, scales + (from.w_scales + group * kScaleVectors));
@@ -152,14 +156,16 @@ template <typename S>
 __global__ void __launch_bounds__(kThreads, kCopiesAsync ? S::kBlocks : 2) GemmTiles(LinearS8Args a) {
   KVASIR_SHARED(uint4, x, kStages * S::kXVectors);
   KVASIR_SHARED(uint4, w, kStages * S::kWVectors);
-  KVASIR_SHARED(float, x_scales, kStages * S::kRows);
+  KVASIR_SHARED(float, x_scales, kStages* S::kRows);
   KVASIR_SHARED(uint4, w_scales, kStages * S::kPanels * kScaleVectors);
   const auto stage = [&](int i) {
     return Stage{SharedPtr<uint4>(x) + i * S::kXVectors, SharedPtr<uint4>(w) + i * S::kWVectors,
-                 SharedPtr<float>(x_scales) + i * S::kRows, SharedPtr<uint4>(w_scales) + i * S::kPanels * kScaleVectors};
+                 SharedPtr<float>(x_scales) + i * S::kRows,
+                 SharedPtr<uint4>(w_scales) + i * S::kPanels * kScaleVectors};
   };
   // Blocks of one column tile follow each other: its weights come from memory once, x stays in L2.
-  const int first_row = static_cast<int>(blockIdx.x) * S::kRows, first_panel = static_cast<int>(blockIdx.y) * S::kPanels;
+  const int first_row = static_cast<int>(blockIdx.x) * S::kRows,
+            first_panel = static_cast<int>(blockIdx.y) * S::kPanels;
   const Source<S> source(a, first_row, first_panel);
   const int groups = static_cast<int>(a.w.groups);
   float sums[S::kTilesM][S::kTilesN][4] = {};
@@ -179,7 +185,8 @@ __global__ void __launch_bounds__(kThreads, kCopiesAsync ? S::kBlocks : 2) GemmT
       CopyAsyncWait<kStages - 2>();
       // Stage g is there for all, and all have read stage g - 1, whose place the next copy takes.
       __syncthreads();
-      const int next_slot = slot == kStages - 1 ? 0 : slot + 1, free_slot = slot == 0 ? kStages - 1 : slot - 1;
+      const int next_slot = slot == kStages - 1 ? 0 : slot + 1,
+                free_slot = slot == 0 ? kStages - 1 : slot - 1;
       if (g + kStages - 1 < groups) CopyStage(a, source, g + kStages - 1, stage(free_slot));
       CopyAsyncCommit();
       if (t < S::kRows) stage(next_slot).x_scales[t] = next_scale;
@@ -201,7 +208,8 @@ __global__ void __launch_bounds__(kThreads, kCopiesAsync ? S::kBlocks : 2) GemmT
 
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int64_t row = first_row + warp / S::kWarpsM * S::kTilesN * 8 + 2 * (lane % 4);
-  const int64_t column = static_cast<int64_t>(first_panel + warp % S::kWarpsM * S::kTilesM) * kPanel + lane / 4;
+  const int64_t column =
+      static_cast<int64_t>(first_panel + warp % S::kWarpsM * S::kTilesM) * kPanel + lane / 4;
 #pragma unroll
   for (int j = 0; j < S::kTilesN; ++j) {
 #pragma unroll

@@ -53,7 +53,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 3) GemmThinRows(LinearS8Args a
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
     const int64_t row = first_row + 8 * i, last_row = a.rows - 1;
-    x[i] = reinterpret_cast<const uint4*>(a.x) + min(row + lane / 4, last_row) * groups * kRowVectors + lane % 4;
+    x[i] =
+        reinterpret_cast<const uint4*>(a.x) + min(row + lane / 4, last_row) * groups * kRowVectors + lane % 4;
     for (int j = 0; j < 2; ++j) x_scales[i][j] = a.scales + min(row + 2 * (lane % 4) + j, last_row) * groups;
   }
   Fragments next[kWarpGroups];
@@ -98,7 +99,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 3) GemmThinRows(LinearS8Args a
     __syncthreads();
     if (warp < kParts) {
       const int count = min(groups - base, chunk);
-      const SharedPtr<float4> term = SharedPtr<float4>(terms) + (buffer * kChunkGroups * kParts + warp) * 32 + lane;
+      const SharedPtr<float4> term =
+          SharedPtr<float4>(terms) + (buffer * kChunkGroups * kParts + warp) * 32 + lane;
 #pragma unroll 4
       for (int g = 0; g < count; ++g) {
         const float4 t = term[g * kParts * 32];
@@ -122,7 +124,8 @@ void GemmThinS8(const LinearS8Args& args, cudaStream_t stream) {
   // At least a warp for each half panel and 8 rows: it adds their terms.
   const int64_t warps =
       std::max(2 * tiles, std::min<int64_t>(kMaxWarps, (args.w.groups + kWarpGroups - 1) / kWarpGroups));
-  const int64_t panels = (args.n + kPanel - 1) / kPanel, row_blocks = (args.rows + 8 * tiles - 1) / (8 * tiles);
+  const int64_t panels = (args.n + kPanel - 1) / kPanel,
+                row_blocks = (args.rows + 8 * tiles - 1) / (8 * tiles);
   const LaunchConfig config = {.grid = dim3(static_cast<unsigned>(panels), static_cast<unsigned>(row_blocks)),
                                .block = dim3(static_cast<unsigned>(32 * warps)),
                                .stream = stream};

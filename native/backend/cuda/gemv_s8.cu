@@ -31,9 +31,7 @@ __device__ __forceinline__ int SumOfQuarters(const int (&part)[4], int quarter) 
 struct LaneWeights {
   uint4 low, high;  // halves of the group
 
-  __device__ __forceinline__ int Dot(const uint4& x) const {
-    return Dot4(low.x, low.z, high.x, high.z, x);
-  }
+  __device__ __forceinline__ int Dot(const uint4& x) const { return Dot4(low.x, low.z, high.x, high.z, x); }
   __device__ __forceinline__ int DotOfNext(const uint4& x) const {
     return Dot4(low.y, low.w, high.y, high.w, x);
   }
@@ -49,7 +47,8 @@ struct LaneWeights {
 
 // Groups first and first + 1, or the last one where there are no more: nobody reads their dots. `weights` stands at the
 // lane's vector of group 0.
-__device__ __forceinline__ void LoadWeights(const uint4* weights, int first, int last, LaneWeights (&w)[kWarpGroups]) {
+__device__ __forceinline__ void LoadWeights(const uint4* weights, int first, int last,
+                                            LaneWeights (&w)[kWarpGroups]) {
 #pragma unroll
   for (int u = 0; u < kWarpGroups; ++u) {
     const uint4* group = weights + min(first + u, last) * kPanelVectors;
@@ -84,7 +83,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kRows <= 2 ? 4 : 3) GemvRows(L
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
 #pragma unroll
-      for (int u = 0; u < kWarpGroups; ++u) q[r][u] = __ldg(x + (r * groups + min(first + u, last)) * kRowVectors);
+      for (int u = 0; u < kWarpGroups; ++u)
+        q[r][u] = __ldg(x + (r * groups + min(first + u, last)) * kRowVectors);
       x_scale[r] = __ldg(a.scales + r * groups + own);
     }
     const float weight_scale = HalfToFloat(__ldg(weight_scales + own * kPanel));
@@ -95,7 +95,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kRows <= 2 ? 4 : 3) GemvRows(L
     const SharedPtr<float2> chunk_terms = SharedPtr<float2>(terms) + buffer * kRows * kRowTerms;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      const int part[4] = {w[0].Dot(q[r][0]), w[0].DotOfNext(q[r][0]), w[1].Dot(q[r][1]), w[1].DotOfNext(q[r][1])};
+      const int part[4] = {w[0].Dot(q[r][0]), w[0].DotOfNext(q[r][0]), w[1].Dot(q[r][1]),
+                           w[1].DotOfNext(q[r][1])};
       const float dot = static_cast<float>(SumOfQuarters(part, quarter));
       chunk_terms[r * kRowTerms + own_term] = make_float2(dot, __fmul_rn(x_scale[r], weight_scale));
     }
@@ -121,8 +122,9 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kRows <= 2 ? 4 : 3) GemvRows(L
 
 void GemvS8(const LinearS8Args& args, cudaStream_t stream) {
   // A thread for each output, and no more warps than there is work for.
-  const int64_t warps = std::max((args.rows * kPanel + 31) / 32,
-                                 std::min<int64_t>(kMaxWarps, (args.w.groups + kWarpGroups - 1) / kWarpGroups));
+  const int64_t warps =
+      std::max((args.rows * kPanel + 31) / 32,
+               std::min<int64_t>(kMaxWarps, (args.w.groups + kWarpGroups - 1) / kWarpGroups));
   // The panel that pads n to 32 columns has no output.
   const int64_t panels = (args.n + kPanel - 1) / kPanel;
   const LaunchConfig config = {.grid = dim3(static_cast<unsigned>(panels)),

@@ -1,11 +1,10 @@
 // Float32 linears. Decode: one block a panel of 32 columns, whose warps take blocks of 128 k, a lane a column; their sums
 // meet in shared memory and are added in order. Prefill: 64 x 64 tiles through shared memory, 8 x 4 outputs a thread: 32
 // fused adds for 3 loads of 16 bytes.
-#include "backend/cuda/linear_f32.h"
-
 #include <cstddef>
 
 #include "backend/cuda/launch.h"
+#include "backend/cuda/linear_f32.h"
 #include "backend/cuda/math.cuh"
 #include "quant/int8_layout.h"
 
@@ -27,7 +26,7 @@ constexpr int kGemvWarps = 8;
 // kRows rows from blockIdx.y * kRows on, one panel.
 template <int kRows>
 __global__ void __launch_bounds__(32 * kGemvWarps, kRows <= 4 ? 3 : 2) GemvTerms(LinearF32Args a) {
-  KVASIR_SHARED(float, inputs, kGemvWarps * kRows * kSumBlock);          // of each warp's block of k
+  KVASIR_SHARED(float, inputs, kGemvWarps* kRows* kSumBlock);           // of each warp's block of k
   KVASIR_SHARED(float, parts, 2 * kGemvWarps * kRows * kPanelColumns);  // sums of blocks, twice: see below
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kRows;
@@ -37,7 +36,8 @@ __global__ void __launch_bounds__(32 * kGemvWarps, kRows <= 4 ? 3 : 2) GemvTerms
   int buffer = 0;
   for (int64_t base = 0; base < a.k; base += kGemvWarps * kSumBlock, buffer ^= 1) {
     const int64_t first = base + warp * kSumBlock;
-    const int count = static_cast<int>(min(static_cast<int64_t>(kSumBlock), max(a.k - first, static_cast<int64_t>(0))));
+    const int count =
+        static_cast<int>(min(static_cast<int64_t>(kSumBlock), max(a.k - first, static_cast<int64_t>(0))));
     for (int r = 0; r < kRows; ++r) {
       const float* x = a.x + min(first_row + r, a.rows - 1) * a.k + first;
       for (int i = lane; i < count; i += 32) own_inputs[r * kSumBlock + i] = __ldg(x + i);
@@ -87,11 +87,12 @@ __global__ void __launch_bounds__(32 * kGemvWarps, kRows <= 4 ? 3 : 2) GemvTerms
   }
 }
 
-constexpr int kTile = 64;       // rows and columns of a tile
-constexpr int kStep = 16;       // k of a stage; divides kSumBlock
+constexpr int kTile = 64;  // rows and columns of a tile
+constexpr int kStep = 16;  // k of a stage; divides kSumBlock
 constexpr int kGemmThreads = 128;
 constexpr int kThreadRows = 8, kThreadColumns = 4;
-constexpr int kRowSpace = kTile + 4;  // rows of x in shared memory: keeps 16-byte loads aligned, spreads the stores
+constexpr int kRowSpace =
+    kTile + 4;  // rows of x in shared memory: keeps 16-byte loads aligned, spreads the stores
 
 struct F32Stage {
   SharedPtr<float> x;   // [kStep][kRowSpace]
@@ -131,7 +132,8 @@ struct HeldF32 {
   }
 };
 
-__device__ __forceinline__ void AddTerm(const F32Stage& s, int k, float (&sums)[kThreadRows][kThreadColumns]) {
+__device__ __forceinline__ void AddTerm(const F32Stage& s, int k,
+                                        float (&sums)[kThreadRows][kThreadColumns]) {
   const int t = static_cast<int>(threadIdx.x), row = t / (kTile / kThreadColumns) * kThreadRows;
   const SharedPtr<float4> rows = SharedCast<float4>(s.x + (k * kRowSpace + row));
   const float4 low = rows[0], high = rows[1], w = s.w[k * (kTile / 4) + t % (kTile / kThreadColumns)];
@@ -149,7 +151,8 @@ __global__ void __launch_bounds__(kGemmThreads, 3) GemmTerms(LinearF32Args a) {
   KVASIR_SHARED(float, x, 2 * kStep * kRowSpace);
   KVASIR_SHARED(float4, w, 2 * kStep * kTile / 4);
   const auto stage = [&](int i) {
-    return F32Stage{SharedPtr<float>(x) + i * kStep * kRowSpace, SharedPtr<float4>(w) + i * (kStep * kTile / 4)};
+    return F32Stage{SharedPtr<float>(x) + i * kStep * kRowSpace,
+                    SharedPtr<float4>(w) + i * (kStep * kTile / 4)};
   };
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kTile;
   const int64_t panel = static_cast<int64_t>(blockIdx.y) * (kTile / kPanelColumns);

@@ -1,8 +1,8 @@
 // Which kernel a linear gets. Every choice gives the same bits.
 #include <cstdint>
 
-#include "backend/cuda/linear_f32.h"
 #include "backend/cuda/launch.h"
+#include "backend/cuda/linear_f32.h"
 #include "backend/cuda/linear_s8.h"
 
 namespace kvasir::cuda {
@@ -27,7 +27,9 @@ int64_t Multiprocessors() {
 void LinearS8(const LinearS8Args& args, cudaStream_t stream) {
   if (args.rows <= kGemvRows) return GemvS8(args, stream);
   const int64_t wanted = Multiprocessors();
-  const auto blocks = [&](int64_t rows, int64_t columns) { return CeilDiv(args.rows, rows) * CeilDiv(args.n, columns); };
+  const auto blocks = [&](int64_t rows, int64_t columns) {
+    return CeilDiv(args.rows, rows) * CeilDiv(args.n, columns);
+  };
   if (args.rows <= kThinRows || blocks(32, 32) < wanted) return GemmThinS8(args, stream);
   if (args.rows > 64 && blocks(128, 64) >= wanted) return GemmS8(GemmTile::k128x64, args, stream);
   if (args.rows > 32 && blocks(64, 64) >= wanted) return GemmS8(GemmTile::k64x64, args, stream);

@@ -12,7 +12,9 @@ namespace kvasir::cuda {
 constexpr float kDotBias = 12582912.0f;
 constexpr int kDotBiasBits = 0x4b400000;
 
-__device__ __forceinline__ float FloatOfDot(int biased) { return __fsub_rn(__int_as_float(biased), kDotBias); }
+__device__ __forceinline__ float FloatOfDot(int biased) {
+  return __fsub_rn(__int_as_float(biased), kDotBias);
+}
 
 // 16-byte vectors of a group: of a row of x, and of a panel in one half.
 constexpr int kRowVectors = kGroup / 16;
@@ -32,8 +34,12 @@ __device__ __forceinline__ void DotGroup(int (&d)[4], const uint4& low, const ui
 }
 
 // A pair of scales: columns c and c + 8.
-__device__ __forceinline__ float LowScale(uint32_t halves) { return HalfToFloat(static_cast<uint16_t>(halves)); }
-__device__ __forceinline__ float HighScale(uint32_t halves) { return HalfToFloat(static_cast<uint16_t>(halves >> 16)); }
+__device__ __forceinline__ float LowScale(uint32_t halves) {
+  return HalfToFloat(static_cast<uint16_t>(halves));
+}
+__device__ __forceinline__ float HighScale(uint32_t halves) {
+  return HalfToFloat(static_cast<uint16_t>(halves >> 16));
+}
 
 __device__ __forceinline__ void StoreSum(const LinearS8Args& a, int64_t row, int64_t column, float sum) {
   if (row >= a.rows || column >= a.n) return;

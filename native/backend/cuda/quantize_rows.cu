@@ -30,7 +30,8 @@ RowsOut OutOf(const Activations& out, int64_t rows, bool rotate) {
 }
 
 // Values [4 lane, 4 lane + 4) of a group, zeros past the row's end.
-__device__ __forceinline__ void StoreGroup(const RowsOut& out, int64_t row, int64_t group, bool valid, float (&v)[4]) {
+__device__ __forceinline__ void StoreGroup(const RowsOut& out, int64_t row, int64_t group, bool valid,
+                                           float (&v)[4]) {
   const int lane = static_cast<int>(threadIdx.x % kGroupLanes);
   const int64_t first = group * kGroup + 4 * lane;
   if (out.f32 != nullptr && valid) StoreQuad(out.f32 + row * out.width + first, out.width - first, v);
@@ -43,7 +44,8 @@ constexpr int kTile = 2048;  // values of a row that lie in shared memory at onc
 
 // Values [base, base + kTile) of a row of n into shared memory, `fill` up to the next multiple of 64. Returns how many
 // multiples of 64 there are.
-__device__ __forceinline__ int LoadTile(const float* x, int64_t base, int64_t n, float fill, SharedPtr<float> tile) {
+__device__ __forceinline__ int LoadTile(const float* x, int64_t base, int64_t n, float fill,
+                                        SharedPtr<float> tile) {
   const int64_t left = n - base;
   const int count = left < kTile ? static_cast<int>(left) : kTile;
   const int padded = (count + kGroup - 1) / kGroup * kGroup;
@@ -183,7 +185,8 @@ __device__ __forceinline__ float Act(float x) {
 
 // Rows as they are.
 struct Plain {
-  static __device__ __forceinline__ void Load(const float* x, int64_t row, int64_t first, int64_t width, float (&v)[4]) {
+  static __device__ __forceinline__ void Load(const float* x, int64_t row, int64_t first, int64_t width,
+                                              float (&v)[4]) {
     LoadQuad(x + row * width + first, width - first, v);
   }
 };
@@ -191,7 +194,8 @@ struct Plain {
 // act(gate) * up of [gate, up], or act(x).
 template <ActivationKind kKind, bool kGated>
 struct Activated {
-  static __device__ __forceinline__ void Load(const float* x, int64_t row, int64_t first, int64_t width, float (&v)[4]) {
+  static __device__ __forceinline__ void Load(const float* x, int64_t row, int64_t first, int64_t width,
+                                              float (&v)[4]) {
     const int64_t left = width - first;
     LoadQuad(x + row * width * (kGated ? 2 : 1) + first, left, v);
 #pragma unroll
@@ -240,7 +244,8 @@ void LaunchActivate(bool gated, const float* x, const RowsOut& out, cudaStream_t
 
 }  // namespace
 
-void Norm(const NormWeight& weight, const float* x, int64_t rows, const Activations& out, cudaStream_t stream) {
+void Norm(const NormWeight& weight, const float* x, int64_t rows, const Activations& out,
+          cudaStream_t stream) {
   const NormArgs args = {x, weight.weight, weight.bias, weight.eps, OutOf(out, rows, true)};
   if (rows == 0) return;
   // Half a warp a group, up to 16 warps: a decode step has one row, and its time is that of one block.

@@ -50,7 +50,8 @@ __device__ __forceinline__ float LargestOfGroup(const float (&v)[4]) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     m[i] = AbsOf(v[i]);
-    for (const int stride : {4, 8, 2, 1}) m[i] = MaxOf(m[i], __shfl_down_sync(kAllLanes, m[i], stride, kGroupLanes));
+    for (const int stride : {4, 8, 2, 1})
+      m[i] = MaxOf(m[i], __shfl_down_sync(kAllLanes, m[i], stride, kGroupLanes));
   }
   return __shfl_sync(kAllLanes, MaxOf(MaxOf(m[0], m[2]), MaxOf(m[1], m[3])), 0, kGroupLanes);
 }
@@ -66,7 +67,8 @@ __device__ __forceinline__ int PackBytes(int a, int b, int c, int d) {
 }
 
 // Rotates if asked, quantizes and stores a group. A half-warp without a group takes part in the shuffles only.
-__device__ __forceinline__ void QuantizeGroup(float (&v)[4], int lane, bool rotate, bool valid, GroupOut out) {
+__device__ __forceinline__ void QuantizeGroup(float (&v)[4], int lane, bool rotate, bool valid,
+                                              GroupOut out) {
   if (rotate) RotateSums(v, lane, kGroup);
   const float norm = rotate ? kRotationNorm : 1.0f;
   const QuantScale s = ScaleOf(__fmul_rn(LargestOfGroup(v), norm));

@@ -23,7 +23,9 @@ LaunchConfig Flat(int64_t items, cudaStream_t stream) {
 // Half a warp a group of 64.
 LaunchConfig Groups(int64_t groups, cudaStream_t stream) { return Flat(groups * kGroupLanes, stream); }
 
-__device__ __forceinline__ int64_t FlatThread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ int64_t FlatThread() {
+  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
 __device__ __forceinline__ int64_t FlatThreads() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
 // A panel's scales of columns c and c + 8 lie side by side.
@@ -74,7 +76,8 @@ __global__ void EmbedS8(Int8Linear table, const int32_t* ids, int64_t rows, int6
     const float scale = HalfToFloat(table.scales[panel_group * kPanel + ScalePlace(column)]);
     float v[4];
 #pragma unroll
-    for (int j = 0; j < 4; ++j) v[j] = __fmul_rn(static_cast<float>(static_cast<int8_t>(word >> (8 * j))), scale);
+    for (int j = 0; j < 4; ++j)
+      v[j] = __fmul_rn(static_cast<float>(static_cast<int8_t>(word >> (8 * j))), scale);
     RotateSums(v, lane, kGroup);
 #pragma unroll
     for (float& value : v) value = __fmul_rn(value, kRotationNorm);
@@ -90,13 +93,15 @@ __global__ void EmbedF32(const float* table, const int32_t* ids, int64_t rows, i
   }
 }
 
-__global__ void AddRowsKernel(const float* table, const int32_t* positions, int64_t rows, int64_t width, float* x) {
+__global__ void AddRowsKernel(const float* table, const int32_t* positions, int64_t rows, int64_t width,
+                              float* x) {
   for (int64_t i = FlatThread(); i < rows * width; i += FlatThreads()) {
     x[i] = __fadd_rn(x[i], table[positions[i / width] * width + i % width]);
   }
 }
 
-__global__ void GatherRowsKernel(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out) {
+__global__ void GatherRowsKernel(const float* x, const int32_t* indices, int64_t n, int64_t width,
+                                 float* out) {
   for (int64_t i = FlatThread(); i < n * width; i += FlatThreads()) {
     out[i] = x[indices[i / width] * width + i % width];
   }
@@ -126,8 +131,8 @@ void RepackInt8(const Int8Block* blocks, int64_t n, int64_t k, void* out, cudaSt
   const Int8Linear packed = Int8LinearOf(weight);
   const int64_t n_blocks = packed.panels / (kPanelColumns / kPanel) * packed.groups;
   if (n_blocks == 0) return;
-  KVASIR_LAUNCH(RepackWeights, Flat(n_blocks * (kPanelColumns * kGroup / 16), stream), blocks, n_blocks, packed.groups,
-                static_cast<int8_t*>(out));
+  KVASIR_LAUNCH(RepackWeights, Flat(n_blocks * (kPanelColumns * kGroup / 16), stream), blocks, n_blocks,
+                packed.groups, static_cast<int8_t*>(out));
   KVASIR_LAUNCH(RepackScales, Flat(n_blocks * kPanelColumns, stream), blocks, n_blocks, packed.groups,
                 const_cast<uint16_t*>(packed.scales));
 }
@@ -135,8 +140,8 @@ void RepackInt8(const Int8Block* blocks, int64_t n, int64_t k, void* out, cudaSt
 void Embed(const LinearWeight& table, const int32_t* ids, int64_t rows, float* x, cudaStream_t stream) {
   if (rows == 0) return;
   if (table.dtype == Dtype::kF32) {
-    KVASIR_LAUNCH(EmbedF32, Flat(rows * table.k, stream), static_cast<const float*>(table.panels), ids, rows, table.k,
-                  x);
+    KVASIR_LAUNCH(EmbedF32, Flat(rows * table.k, stream), static_cast<const float*>(table.panels), ids, rows,
+                  table.k, x);
     return;
   }
   const Int8Linear packed = Int8LinearOf(table);
@@ -149,7 +154,8 @@ void AddRows(const float* table, const int32_t* positions, int64_t rows, int64_t
   KVASIR_LAUNCH(AddRowsKernel, Flat(rows * width, stream), table, positions, rows, width, x);
 }
 
-void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out, cudaStream_t stream) {
+void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out,
+                cudaStream_t stream) {
   if (n == 0) return;
   KVASIR_LAUNCH(GatherRowsKernel, Flat(n * width, stream), x, indices, n, width, out);
 }
@@ -157,7 +163,8 @@ void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width
 void RotateBlocks(float* x, int64_t rows, int64_t width, int block, cudaStream_t stream) {
   if (rows == 0 || width < block) return;
   const float norm = 1.0f / __builtin_sqrtf(static_cast<float>(block));
-  KVASIR_LAUNCH(RotateRows, Groups(rows * ((width + kGroup - 1) / kGroup), stream), x, rows, width, block, norm);
+  KVASIR_LAUNCH(RotateRows, Groups(rows * ((width + kGroup - 1) / kGroup), stream), x, rows, width, block,
+                norm);
 }
 
 }  // namespace kvasir::cuda
