@@ -79,8 +79,10 @@ struct KvPages {
 
 // ---- rows.cu, quantize_rows.cu: work on single rows ----
 
-// The CPU's Int8Block panels [ceil(n / 32)][groups], in device memory, to the layout of Int8Linear.
-void RepackInt8(const Int8Block* blocks, int64_t n, int64_t k, void* out, cudaStream_t stream);
+// Panels [first, first + count) of 32 columns of a linear as the CPU has them, blocks [count][groups] in device memory, into
+// `own` in the layout of Int8Linear.
+void RepackInt8(const Int8Block* blocks, int64_t first, int64_t count, const LinearWeight& own,
+                cudaStream_t stream);
 // x [rows, table.k] f32 = rows of the table, unpacked and rotated back. ids [rows].
 void Embed(const LinearWeight& table, const int32_t* ids, int64_t rows, float* x, cudaStream_t stream);
 // x [rows, width] += table[positions[i]]
