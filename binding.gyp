@@ -2,7 +2,8 @@
 # scripts/setup.mjs runs it; by hand: node-gyp configure build --nodedir=<prefix with include/node>.
 {
   "target_defaults": {
-    "defines": ["KVASIR_NO_AVX512", "NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+    "defines": ["KVASIR_NO_AVX512", "NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED",
+      "KVASIR_CUDA_ABI=\"<!(node scripts/sources.mjs --cuda-abi)\""],
     "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
     "cflags_cc": [
@@ -31,10 +32,10 @@
     },
     {
       "target_name": "kvasir",
-      "sources": ["<!@(node scripts/sources.mjs core isa:scalar addon)"],
+      "sources": ["<!@(node scripts/sources.mjs core shared isa:scalar addon)"],
       "conditions": [
         ["target_arch=='x64'", { "dependencies": ["kvasir_avx2"] }],
-        ["OS=='linux'", { "ldflags": ["-Wl,--version-script=<(module_root_dir)/native/addon/exports.map"] }]
+        ["OS=='linux'", { "libraries": ["-ldl"], "ldflags": ["-Wl,--version-script=<(module_root_dir)/native/addon/exports.map"] }]
       ]
     }
   ]

@@ -12,9 +12,11 @@ import { chooseBuilder, SetupError } from './toolchain.mjs';
 const release = 'build/Release';
 export const addonPath = `${release}/kvasir.node`;
 export const testingPaths = [`${release}/kvasir_testing.node`, `${release}/native_tests`];
+/** The CUDA backend as C++ over the emulation of test/cuda_emulation. */
+export const emulatedCudaPath = `${release}/kvasir_cuda_emulated.so`;
 
 /** CMAKE_BUILD_PARALLEL_LEVEL, which cmake itself obeys, wins over one job per core. */
-function jobs(env = process.env) {
+export function jobs(env = process.env) {
   return Number(env.CMAKE_BUILD_PARALLEL_LEVEL) || availableParallelism();
 }
 
@@ -32,10 +34,14 @@ function packageVersion(root, name) {
   return JSON.parse(readFileSync(join(packageFolder(root, name), 'package.json'), 'utf8')).version;
 }
 
-/** Everything the addon is made from. Without `testing`, the sources that only tests compile do not count. */
+/**
+ * Everything the addon is made from. Without `testing`, the sources that only tests compile do not count, nor do those of
+ * the CUDA library, which has a build of its own.
+ */
 function nativeHash(root, builder, testing) {
-  const skip = (name) => !testing && name.startsWith('native/testing');
-  const files = listFiles(root, ['native', 'CMakeLists.txt', 'binding.gyp'], skip);
+  const skip = (name) => !testing && /^native\/(testing|backend\/cuda)\b/.test(name);
+  const emulation = testing ? ['test/cuda_emulation'] : [];
+  const files = listFiles(root, ['native', 'CMakeLists.txt', 'binding.gyp', ...emulation], skip);
   const packages = ['cmake-js', 'node-addon-api', 'node-api-headers'];
   const versions = packages.map((name) => packageVersion(root, name));
   const { platform, arch } = process;

@@ -1,11 +1,12 @@
-// All the set-up of a checkout: npm packages, native build, TypeScript; each only when its inputs changed.
+// All the set-up of a checkout: npm packages, native build, CUDA library, TypeScript; each only when its inputs changed.
 // As a command: `node scripts/setup.mjs [--testing | --native-only | --typescript-only]`.
 // Node built-ins only: this runs before `npm ci`.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMain, run, runMain } from './command.mjs';
-import { buildAddon } from './native-build.mjs';
+import { buildCuda } from './cuda-build.mjs';
+import { buildAddon, jobs } from './native-build.mjs';
 import { sayUpToDate, Step } from './progress.mjs';
 import { hashInputs, listFiles, Stamp } from './stamp.mjs';
 import { chooseBuilder, SetupError } from './toolchain.mjs';
@@ -108,6 +109,7 @@ export async function setup({ testing = false, root = projectRoot } = {}) {
   const isCheckout = existsSync(join(root, 'package-lock.json')) && existsSync(join(root, 'lib'));
   if (isCheckout) await installDependencies(root);
   await buildAddon(root, { testing });
+  await buildCuda(root, { jobs: jobs() });
   if (isCheckout) await compileTypeScript(root);
 }
 
@@ -116,8 +118,10 @@ async function main() {
   const flags = process.argv.slice(2);
   const unknown = flags.find((flag) => !known.includes(flag));
   if (unknown) throw new SetupError(`Unknown option ${unknown}; known: ${known.join(', ')}`);
-  if (flags.includes('--native-only')) await buildAddon(projectRoot);
-  else if (flags.includes('--typescript-only')) await compileTypeScript(projectRoot);
+  if (flags.includes('--native-only')) {
+    await buildAddon(projectRoot);
+    await buildCuda(projectRoot, { jobs: jobs(), optional: true });
+  } else if (flags.includes('--typescript-only')) await compileTypeScript(projectRoot);
   else await setup({ testing: flags.includes('--testing') });
 }
 

@@ -97,6 +97,15 @@ export function chooseBuilder(root, env = process.env, execPath = process.execPa
   throw new SetupError(missingMessage(what, packages));
 }
 
+/**
+ * The CUDA compiler: in CUDA_HOME, on PATH, or in /usr/local/cuda, where NVIDIA's own packages put it.
+ * @returns {string | undefined} its full path
+ */
+export function findNvcc(env = process.env, standard = '/usr/local/cuda') {
+  const inFolder = (folder) => findProgram('nvcc', { PATH: join(folder, 'bin') });
+  return (env.CUDA_HOME && inFolder(env.CUDA_HOME)) || findProgram('nvcc', env) || inFolder(standard);
+}
+
 /** The clang-format binary that the npm package of the same name ships for this platform. */
 export function findClangFormat(root) {
   const require = createRequire(join(root, 'package.json'));

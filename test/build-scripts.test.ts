@@ -34,6 +34,12 @@ describe('layer check', () => {
   const cases: [what: string, file: string, text: string, message: RegExp][] = [
     ['N-API below the addon', 'native/runtime/a.cc', '#include <napi.h>', /N-API header/],
     ['CUDA outside its room', 'native/backend/cpu/a.cc', '#include <cuda_runtime.h>', /CUDA header/],
+    [
+      'the emulation outside the CUDA room',
+      'native/model/a.cc',
+      '#include "cuda_emulation.h"',
+      /CUDA header/,
+    ],
     ['intrinsics outside kernels', 'native/core/a.cc', '#include <immintrin.h>', /intrinsics header/],
     [
       'ARM intrinsics in a backend',
@@ -87,6 +93,7 @@ describe('layer check', () => {
     put('native/testing/main.cc', '#include "backend/cpu/kernels.h"\nint main() { std::exit(0); }\n');
     put('native/backend/cpu/kernels_avx2.cc', '#include <immintrin.h>\n#include "backend/cpu/kernels.h"\n');
     put('native/backend/cpu/simd_avx2.h', '#include <immintrin.h>\n');
+    put('native/backend/cuda/cuda_platform.h', '#include "cuda_emulation.h"\n#include <cuda_runtime.h>\n');
     put('native/model/a.cc', '#include "backend/backend.h"\n#include "io/container.h"\n');
     put(
       'native/core/a.cc',

@@ -86,7 +86,9 @@ LayerRunResult RunRequest(Transformer& transformer, const LayerRunRequest& reque
       request.tokens, {request.first, request.end, request.input.empty() ? nullptr : request.input.data()},
       request.rows, request.taps.empty() ? nullptr : &sink, result.hidden.data(),
       [&](int64_t first, int64_t n, const float* logits) {
-        std::copy_n(logits, static_cast<size_t>(n) * vocab,
+        std::vector<float> buffer;
+        const int64_t values = n * transformer.spec().vocab_size;
+        std::copy_n(transformer.backend().HostView(logits, values, &buffer), values,
                     result.logits.begin() + static_cast<int64_t>(static_cast<size_t>(first) * vocab));
       });
   result.taps = std::move(sink.taps);
@@ -155,8 +157,7 @@ Napi::Value ModelWrap::WeightRows(const Napi::CallbackInfo& info) {
                         std::vector<int32_t> ids(static_cast<size_t>(count));
                         for (size_t i = 0; i < ids.size(); ++i)
                           ids[i] = static_cast<int32_t>(first) + static_cast<int32_t>(i);
-                        out->resize(static_cast<size_t>(count * linear.k));
-                        transformer.backend().Embed(linear, ids.data(), count, out->data());
+                        *out = transformer.WeightRows(linear, ids);
                       });
                       return [out](Napi::Env js) -> Napi::Value { return FloatsToJs(js, *out); };
                     });
@@ -174,9 +175,8 @@ void ModelWrap::Borrow(const Napi::CallbackInfo& info) {
     ModelWrap* lender = Napi::ObjectWrap<ModelWrap>::Unwrap(info[0].As<Napi::Object>());
     lender->Live();
     const std::vector<std::string> names = NamesFromJs(info[1], "names");
-    Live().Inspect([&](Transformer& transformer) {
-      transformer.Borrow(lender->engine_->transformer().weights(), names);
-    });
+    Live().Inspect(
+        [&](Transformer& transformer) { transformer.Borrow(lender->engine_->transformer(), names); });
     lender_ = lender->engine_;
   });
 }

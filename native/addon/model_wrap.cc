@@ -17,7 +17,7 @@ Napi::Object InfoToJs(Napi::Env env, Transformer& transformer) {
   info.Set("parameters", static_cast<double>(weights.parameters));
   info.Set("weightBytes", static_cast<double>(weights.bytes));
   info.Set("scaleBytes", static_cast<double>(weights.scale_bytes));
-  info.Set("kvBytesPerToken", static_cast<double>(cache.layout().PageBytes()) / kKvPagePositions);
+  info.Set("kvBytesPerToken", static_cast<double>(transformer.kv_page_bytes()) / kKvPagePositions);
   info.Set("kvCapacity", static_cast<double>(cache.capacity()));
   info.Set("kvPageSize", static_cast<double>(kKvPagePositions));
   info.Set("scratchBytes", static_cast<double>(transformer.scratch_bytes()));

@@ -3,6 +3,7 @@
 // Shapes are checked when weights are loaded and batches are built, not here. It knows no graph and no file format.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -44,7 +45,23 @@ struct Activations {
   int32_t* start = nullptr;  // [rows, groups]
 };
 
-// How one page of the KV cache is laid out. A page holds kKvPagePositions positions of one sequence, all layers.
+// Memory that the ops of one backend reach. The host reads and writes it through that backend alone.
+class BackendMemory {
+ public:
+  BackendMemory(uint8_t* data, size_t size) : data_(data), size_(size) {}
+  virtual ~BackendMemory() = default;
+  BackendMemory(const BackendMemory&) = delete;
+  BackendMemory& operator=(const BackendMemory&) = delete;
+  uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t* data_;
+  size_t size_;
+};
+
+// How one page of the KV cache is laid out. A page holds kKvPagePositions positions of one sequence, all layers of a
+// backend.
 // Per layer: K of each head, V of each head, then (INT8) the scales of K and of V, [n_kv_heads, 64] f32 each.
 struct KvLayout {
   Dtype dtype = Dtype::kF32;
@@ -67,7 +84,7 @@ struct KvLayout {
 
 // One sequence of a batch step: rows [row, row + n_tokens) hold positions [start, start + n_tokens).
 struct SequenceSpan {
-  uint8_t* const* pages = nullptr;
+  const int32_t* pages = nullptr;  // indices into the pool of pages
   int64_t start = 0;
   int64_t n_tokens = 0;
   int64_t row = 0;
@@ -113,11 +130,26 @@ struct AttentionTrace {
 struct AttentionArgs {
   const AttentionShape* shape = nullptr;
   const KvLayout* layout = nullptr;
-  int64_t layer = 0;
+  uint8_t* pages = nullptr;  // the pool: page i begins at i * layout->PageBytes()
+  int64_t layer = 0;         // among those of the backend
   int64_t rows = 0;
   const SequenceSpan* sequences = nullptr;
   int64_t n_sequences = 0;
   AttentionTrace trace;
+};
+
+// A step as a whole, for backends that prepare for it. Ops take their ids, positions, sequences and row indices from the
+// same arrays.
+struct StepInput {
+  const int32_t* tokens = nullptr;     // [rows]
+  const int32_t* positions = nullptr;  // [rows]
+  int64_t rows = 0;
+  const SequenceSpan* sequences = nullptr;
+  int64_t n_sequences = 0;
+  const int32_t* wanted = nullptr;  // [n_wanted] rows whose logits are computed
+  int64_t n_wanted = 0;
+  const AttentionShape* shape = nullptr;
+  bool whole = true;  // all layers of the backend, and no trace
 };
 
 // What sampling needs of one row of logits.
@@ -135,6 +167,26 @@ class Backend {
   virtual std::string kernels() const = 0;
   virtual int threads() const = 0;
   virtual int64_t quantized_bytes() const = 0;  // size of a quantized activation value
+  // "cpu" or "cuda:N".
+  virtual std::string device() const = 0;
+
+  // Zeroed memory; with `lazy` it may come on first touch. Throws Error(kInsufficientMemory) naming `purpose`.
+  virtual std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) = 0;
+  // What Allocate can still give, as far as it is known.
+  virtual int64_t FreeBytes() = 0;
+  // To the backend's memory from the host's or its own, in the order of the ops before and after.
+  virtual void Upload(void* to, const void* from, int64_t bytes) = 0;
+  virtual void Copy(void* to, const void* from, int64_t bytes) = 0;
+  // values [n] where the host can read them, when the ops before have run: themselves, or a copy in *buffer.
+  virtual const float* HostView(const float* values, int64_t n, std::vector<float>* buffer) = 0;
+
+  // Ops from here to EndStep, or after an error to AbandonStep, belong to this step. A backend may record them, to run
+  // those of a like step at once: their results are read through HostView and Summarize alone.
+  virtual void BeginStep(const StepInput& step) = 0;
+  // Waits until the step has run.
+  virtual void EndStep() = 0;
+  virtual void AbandonStep() noexcept = 0;
+
   // Most rows of a block. There are as many lanes as threads().
   virtual int64_t block_rows() const = 0;
   // Calls fn for blocks that together are all `rows`. A backend may run blocks side by side, each lane one at a time;
@@ -149,10 +201,15 @@ class Backend {
   // Up to 32 rows may be packed on any thread, beside others.
   virtual void PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) = 0;
 
+  // Panels and bias as the CPU backend packed them, in host memory, into those of `own`, as this backend likes them.
+  virtual void UploadLinear(const LinearWeight& packed, const LinearWeight& own) = 0;
+
   // x [n, table.k] = rows of the table, unpacked (and rotated back).
   virtual void Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) = 0;
   // x [n, width] += table[positions[i]]
   virtual void AddRows(const float* table, const int32_t* positions, int64_t n, int64_t width, float* x) = 0;
+  // out [n, width] = rows x[indices[i]]
+  virtual void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out) = 0;
   virtual void Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) = 0;
   // x as input of a linear. With dtype f32 this only points to x. `rotated`: x H is what x holds already.
   virtual void Prepare(float* x, int64_t rows, bool rotated, Activations* out) = 0;

@@ -33,6 +33,15 @@ AlignedBuffer::AlignedBuffer(size_t bytes, const std::string& purpose, bool lazy
   data_ = reinterpret_cast<uint8_t*>(start);
 }
 
+void AlignedBuffer::ReleaseFrom(size_t offset) {
+  // Whole pages of any size that a kernel has.
+  constexpr size_t kLargestPage = size_t{64} << 10;
+  const uintptr_t begin =
+      (reinterpret_cast<uintptr_t>(data_) + offset + kLargestPage - 1) & ~(kLargestPage - 1);
+  const uintptr_t end = reinterpret_cast<uintptr_t>(data_) + size_;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 AlignedBuffer::~AlignedBuffer() {
   if (mapping_ != nullptr) munmap(mapping_, mapping_size_);
 }
@@ -53,14 +62,14 @@ AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
 
 void* Arena::Take(size_t bytes) {
   const size_t padded = Padded(bytes);
-  if (buffer_.size() == 0) {
+  if (memory_ == nullptr) {
     used_ += padded;
     return nullptr;
   }
-  if (padded > buffer_.size() - used_) {
+  if (padded > size_ - used_) {
     throw Error(ErrorCode::kInternal, "An arena was sized too small for its tensors");
   }
-  void* part = buffer_.data() + used_;
+  void* part = memory_ + used_;
   used_ += padded;
   return part;
 }

@@ -22,6 +22,8 @@ class AlignedBuffer {
 
   uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
+  // Gives the physical memory from `offset` on back to the kernel; what was there is lost.
+  void ReleaseFrom(size_t offset);
 
  private:
   uint8_t* data_ = nullptr;
@@ -30,26 +32,26 @@ class AlignedBuffer {
   size_t mapping_size_ = 0;
 };
 
-// Hands out 64-byte aligned parts of one buffer, in order. One without a buffer only counts: what is laid out twice, in
-// the same order, first counted and then taken, fits exactly.
+// Hands out 64-byte aligned parts of memory that belongs to someone else, in order. One without memory only counts: what
+// is laid out twice, in the same order, first counted and then taken, fits exactly.
 class Arena {
  public:
   static constexpr size_t kAlignment = 64;
   static size_t Padded(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
   Arena() = default;
-  Arena(size_t bytes, const std::string& purpose) : buffer_(bytes, purpose) {}
+  Arena(uint8_t* memory, size_t size) : memory_(memory), size_(size) {}
   // nullptr from an arena that counts. Throws Error(kInternal) when the arena was sized too small.
   void* Take(size_t bytes);
   template <typename T>
   T* TakeArray(size_t count) {
     return static_cast<T*>(Take(count * sizeof(T)));
   }
-  size_t size() const { return buffer_.size(); }
   size_t used() const { return used_; }
 
  private:
-  AlignedBuffer buffer_;
+  uint8_t* memory_ = nullptr;
+  size_t size_ = 0;
   size_t used_ = 0;
 };
 

@@ -1,20 +1,11 @@
 #include "model/kv_cache.h"
 
-#include <cstring>
-
 #include "core/error.h"
 
 namespace kvasir {
 
-namespace {
-
-int64_t PagesFor(int64_t positions) { return (positions + kKvPagePositions - 1) / kKvPagePositions; }
-
-}  // namespace
-
-KvCache::KvCache(const KvLayout& layout, int64_t capacity) : layout_(layout) {
+KvCache::KvCache(int64_t capacity, CopyPageFn copy_page) : copy_page_(std::move(copy_page)) {
   const int64_t n_pages = PagesFor(capacity);
-  buffer_ = AlignedBuffer(static_cast<size_t>(n_pages * layout.PageBytes()), "the KV cache", true);
   references_.assign(static_cast<size_t>(n_pages), 0);
   for (int64_t page = n_pages - 1; page >= 0; --page) free_.push_back(static_cast<int32_t>(page));
 }
@@ -34,21 +25,27 @@ void KvCache::ThrowFull() const {
                   "with a larger contextLength");
 }
 
-uint8_t* KvCache::TakePage() {
+int32_t KvCache::TakePage() {
   if (free_.empty()) ThrowFull();
-  const size_t index = static_cast<size_t>(free_.back());
+  const int32_t page = free_.back();
   free_.pop_back();
-  references_[index] = 1;
-  return buffer_.data() + index * static_cast<size_t>(layout_.PageBytes());
+  References(page) = 1;
+  return page;
 }
 
-size_t KvCache::IndexOf(const uint8_t* page) const {
-  return static_cast<size_t>(page - buffer_.data()) / static_cast<size_t>(layout_.PageBytes());
+int32_t KvCache::TakeCopyOf(int32_t page) {
+  const int32_t copy = TakePage();
+  try {
+    copy_page_(page, copy);
+  } catch (...) {
+    Release(copy);
+    throw;
+  }
+  return copy;
 }
 
-void KvCache::Release(uint8_t* page) {
-  const size_t index = IndexOf(page);
-  if (--references_[index] == 0) free_.push_back(static_cast<int32_t>(index));
+void KvCache::Release(int32_t page) {
+  if (--References(page) == 0) free_.push_back(page);
 }
 
 int32_t KvCache::Create() {
@@ -67,14 +64,13 @@ int32_t KvCache::Fork(int32_t sequence, int64_t length) {
   fork.length = length;
   const int64_t whole = length / kKvPagePositions;
   if (length % kKvPagePositions != 0) {
-    uint8_t* page = TakePage();
-    std::memcpy(page, source.pages[static_cast<size_t>(whole)], static_cast<size_t>(layout_.PageBytes()));
+    const int32_t page = TakeCopyOf(source.pages[static_cast<size_t>(whole)]);
     fork.pages.assign(source.pages.begin(), source.pages.begin() + whole);
     fork.pages.push_back(page);
   } else {
     fork.pages.assign(source.pages.begin(), source.pages.begin() + whole);
   }
-  for (int64_t i = 0; i < whole; ++i) ++references_[IndexOf(fork.pages[static_cast<size_t>(i)])];
+  for (int64_t i = 0; i < whole; ++i) ++References(fork.pages[static_cast<size_t>(i)]);
   const int32_t id = next_id_++;
   sequences_[id] = std::move(fork);
   return id;
@@ -94,7 +90,7 @@ void KvCache::Truncate(int32_t sequence, int64_t length) {
 }
 
 void KvCache::Free(int32_t sequence) {
-  for (uint8_t* page : Get(sequence).pages) Release(page);
+  for (const int32_t page : Get(sequence).pages) Release(page);
   sequences_.erase(sequence);
 }
 
@@ -102,14 +98,13 @@ void KvCache::Reserve(int32_t sequence, int64_t n) {
   Sequence& s = Get(sequence);
   const int64_t needed = PagesFor(s.length + n);
   const bool copies = s.length % kKvPagePositions != 0 &&
-                      references_[IndexOf(s.pages[static_cast<size_t>(s.length / kKvPagePositions)])] > 1;
+                      References(s.pages[static_cast<size_t>(s.length / kKvPagePositions)]) > 1;
   const int64_t taken = needed - static_cast<int64_t>(s.pages.size()) + (copies ? 1 : 0);
   if (taken > static_cast<int64_t>(free_.size())) ThrowFull();
   // The page that is written next may be shared after a Truncate of one of its owners: copy it first.
   if (copies) {
-    uint8_t*& last = s.pages[static_cast<size_t>(s.length / kKvPagePositions)];
-    uint8_t* copy = TakePage();
-    std::memcpy(copy, last, static_cast<size_t>(layout_.PageBytes()));
+    int32_t& last = s.pages[static_cast<size_t>(s.length / kKvPagePositions)];
+    const int32_t copy = TakeCopyOf(last);
     Release(last);
     last = copy;
   }

@@ -1,22 +1,25 @@
-// The paged KV cache: pages of 64 positions, shared between sequences that begin alike (copy on write), physical
-// memory taken on first touch. It stores nothing itself: kernels write through the page pointers.
+// The paged KV cache: which of a pool of pages of 64 positions hold which sequence. Sequences that begin alike share
+// pages (copy on write). It stores nothing itself: the pages lie where the layers are (stage.h), and kernels write them.
 // Not thread-safe: its owner calls it between steps.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <vector>
 
 #include "backend/backend.h"
-#include "core/aligned_buffer.h"
 
 namespace kvasir {
 
 class KvCache {
  public:
-  // capacity: positions, rounded up to whole pages.
-  KvCache(const KvLayout& layout, int64_t capacity);
+  // Makes page `to` hold what page `from` does.
+  using CopyPageFn = std::function<void(int32_t from, int32_t to)>;
 
-  const KvLayout& layout() const { return layout_; }
+  // capacity: positions, rounded up to whole pages.
+  KvCache(int64_t capacity, CopyPageFn copy_page);
+  static int64_t PagesFor(int64_t positions) { return (positions + kKvPagePositions - 1) / kKvPagePositions; }
+
   int64_t capacity() const { return static_cast<int64_t>(references_.size()) * kKvPagePositions; }
   int64_t free_positions() const { return static_cast<int64_t>(free_.size()) * kKvPagePositions; }
 
@@ -31,11 +34,11 @@ class KvCache {
   void Reserve(int32_t sequence, int64_t n);
   // The reserved positions now hold values.
   void Commit(int32_t sequence, int64_t n);
-  uint8_t* const* Pages(int32_t sequence) const { return Get(sequence).pages.data(); }
+  const int32_t* Pages(int32_t sequence) const { return Get(sequence).pages.data(); }
 
  private:
   struct Sequence {
-    std::vector<uint8_t*> pages;
+    std::vector<int32_t> pages;
     int64_t length = 0;
   };
   const Sequence& Get(int32_t sequence) const;
@@ -43,14 +46,14 @@ class KvCache {
     return const_cast<Sequence&>(static_cast<const KvCache*>(this)->Get(sequence));
   }
   [[noreturn]] void ThrowFull() const;
-  uint8_t* TakePage();
-  void Release(uint8_t* page);
-  size_t IndexOf(const uint8_t* page) const;
+  int32_t TakeCopyOf(int32_t page);
+  int32_t TakePage();
+  void Release(int32_t page);
+  int32_t& References(int32_t page) { return references_[static_cast<size_t>(page)]; }
 
-  KvLayout layout_;
-  AlignedBuffer buffer_;
+  CopyPageFn copy_page_;
   std::vector<int32_t> references_;  // per page
-  std::vector<int32_t> free_;        // indices of pages without references, the lowest last
+  std::vector<int32_t> free_;        // pages without references, the lowest last
   std::map<int32_t, Sequence> sequences_;
   int32_t next_id_ = 0;
 };

@@ -30,7 +30,10 @@ struct ModelSpec {
 
   int64_t padded_head_dim() const { return (head_dim + 15) / 16 * 16; }
   int64_t qkv_size() const { return (n_heads + 2 * n_kv_heads) * head_dim; }
-  KvLayout kv_layout(Dtype dtype) const { return {dtype, n_layers, n_kv_heads, head_dim, padded_head_dim()}; }
+  // Pages with the KV of `layers` of the layers.
+  KvLayout kv_layout(Dtype dtype, int64_t layers) const {
+    return {dtype, layers, n_kv_heads, head_dim, padded_head_dim()};
+  }
   // Throws Error(kModelFormat | kUnsupportedArchitecture) for sizes that cannot be.
   void Check() const;
 };
@@ -51,6 +54,9 @@ struct LoadOptions {
   int64_t kv_capacity = 0;     // positions of the paged cache over all sequences
   int threads = 0;
   std::string isa;
+  int device = -1;                     // CUDA's index of the GPU that runs layers, -1: none does
+  int64_t gpu_layers = -1;             // how many, the last ones; -1: as many as its free memory takes
+  std::string cuda_library;            // see ForcedCudaLibrary in backend/cuda_library.h
   std::vector<std::string> keep_fp32;  // linears (model/linears.h) that stay float32 where dtype is kInt8
 
   Dtype DtypeOf(const std::string& linear) const {

@@ -27,9 +27,11 @@ Activations TakeActivations(Arena& arena, Dtype dtype, int64_t rows, int64_t wid
 
 }  // namespace
 
-StepScratch::StepScratch(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape)
-    : arena_(static_cast<size_t>(Bytes(spec, options, shape)), "the activations") {
-  Take(arena_, spec, options, shape);
+StepScratch::StepScratch(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape,
+                         Backend* backend)
+    : memory_(backend->Allocate(Bytes(spec, options, shape), "the activations", false)) {
+  Arena arena(memory_->data(), memory_->size());
+  Take(arena, spec, options, shape);
 }
 
 int64_t StepScratch::Bytes(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape) {

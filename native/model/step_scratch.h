@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "backend/backend.h"
@@ -31,14 +32,14 @@ struct ScratchShape {
 class StepScratch {
  public:
   StepScratch() = default;
-  StepScratch(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape);
+  StepScratch(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape, Backend* backend);
 
   static int64_t Bytes(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape);
   // One block's rows from `arena`.
   static RowScratch TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows,
                              int64_t quantized_bytes);
 
-  int64_t bytes() const { return static_cast<int64_t>(arena_.size()); }
+  int64_t bytes() const { return static_cast<int64_t>(memory_->size()); }
 
   float* x = nullptr;         // [tokens, hidden]: the residual stream
   float* attended = nullptr;  // [tokens, n_heads * head_dim]
@@ -51,7 +52,7 @@ class StepScratch {
  private:
   void Take(Arena& arena, const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape);
 
-  Arena arena_;
+  std::unique_ptr<BackendMemory> memory_;
 };
 
 }  // namespace kvasir

@@ -10,6 +10,7 @@ namespace kvasir {
 void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange& range,
                             const std::vector<int32_t>& rows, TapSink* taps, float* hidden,
                             const LogitsFn& on_logits) {
+  Stage& stage = OnlyStage();
   const int64_t n = static_cast<int64_t>(tokens.size());
   if (n > static_cast<int64_t>(positions_.size()) || range.first < 0 || range.end > spec_.n_layers ||
       range.first > range.end) {
@@ -20,9 +21,18 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
     Check({.sequences = {{sequence, n}}, .tokens = tokens, .rows = rows});
     cache_.Reserve(sequence, n);
     const SequenceSpan span = {.pages = cache_.Pages(sequence), .start = 0, .n_tokens = n, .row = 0};
-    const Step step = {tokens.data(), n, &span, 1, rows.data(), static_cast<int64_t>(rows.size()), 0};
-    RunStep(step, range, nullptr, taps, on_logits);
-    std::copy_n(scratch_.x, n * spec_.hidden_size, hidden);
+    RunStep({.tokens = tokens.data(),
+             .positions = nullptr,
+             .n_tokens = n,
+             .sequences = &span,
+             .n_sequences = 1,
+             .rows = rows.data(),
+             .n_rows = static_cast<int64_t>(rows.size()),
+             .first_row = 0,
+             .taps = taps,
+             .cancellation = nullptr},
+            range, on_logits);
+    std::copy_n(stage.Output(n), n * spec_.hidden_size, hidden);
   } catch (...) {
     cache_.Free(sequence);
     throw;
@@ -30,19 +40,27 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
   cache_.Free(sequence);
 }
 
-void Transformer::ApplyLinear(const LinearWeight& weight, float* x, int64_t rows, float* out) {
-  TakeTraceMemory(rows);
-  Activations* inputs[] = {&traced_.normed, &traced_.o_input, &traced_.down_input};
-  const auto fitting = std::find_if(std::begin(inputs), std::end(inputs),
-                                    [&](const Activations* one) { return one->width == weight.k; });
-  if (fitting == std::end(inputs)) throw Error(ErrorCode::kInternal, "No input is as wide as this linear");
-  Activations input = **fitting;
-  input.dtype = weight.dtype;
-  backend_->Prepare(x, rows, false, &input);
-  backend_->Linear(weight, input, rows, out, weight.n, false);
+Stage& Transformer::OnlyStage() {
+  if (stages_.size() == 1) return *stages_.front();
+  throw Error(ErrorCode::kInvalidOption,
+              "Looking into a model needs all of its layers on one device; load it with gpuLayers 'auto' "
+              "where they fit, "
+              "or with device 'cpu'");
 }
 
-void Transformer::Borrow(const Weights& lender, const std::vector<std::string>& names) {
+void Transformer::ApplyLinear(const LinearWeight& weight, const float* x, int64_t rows, float* out) {
+  OnlyStage().ApplyLinear(weight, x, rows, out);
+}
+
+std::vector<float> Transformer::WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids) {
+  return OnlyStage().WeightRows(weight, ids);
+}
+
+void Transformer::Borrow(const Transformer& lender, const std::vector<std::string>& names) {
+  if (lender.stages_.size() != 1 ||
+      lender.stages_.front()->backend().device() != OnlyStage().backend().device()) {
+    throw Error(ErrorCode::kInvalidOption, "A model borrows linears only from one on the same device");
+  }
   const bool tied = weights_->lm_head.panels == weights_->embed_tokens.panels;
   const auto put = [&](const std::string& name, const LinearWeight& weight) {
     *FindLinear(weights_.get(), name) = weight;
@@ -52,7 +70,7 @@ void Transformer::Borrow(const Weights& lender, const std::vector<std::string>& 
   replaced_.clear();
   for (const std::string& name : names) {
     const LinearWeight* own = FindLinear(*weights_, name);
-    const LinearWeight* other = FindLinear(lender, name);
+    const LinearWeight* other = FindLinear(lender.weights(), name);
     if (own == nullptr || other == nullptr || own->n != other->n || own->k != other->k ||
         (other->dtype == Dtype::kInt8 && dtype_ != Dtype::kInt8)) {
       throw Error(ErrorCode::kInvalidOption, "The linear '" + name + "' cannot be borrowed");

@@ -101,8 +101,9 @@ std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& ten
   weights->bytes = bytes.total;
   weights->scale_bytes = bytes.scales;
   weights->parameters = CountParameters(plans);
-  weights->arena = Arena(static_cast<size_t>(bytes.total), "the weights");
-  Place(plans, options, backend, &weights->arena);
+  weights->memory = AlignedBuffer(static_cast<size_t>(bytes.total), "the weights");
+  Arena arena(weights->memory.data(), weights->memory.size());
+  Place(plans, options, backend, &arena);
 
   const int64_t total = quantized ? bytes.total : weights->parameters;
   LoadTasks tasks(backend.threads(), cancellation, total, progress);

@@ -30,7 +30,8 @@ struct Weights {
   std::vector<LayerWeights> layers;
   NormWeight final_norm;
   LinearWeight lm_head;  // shares embed_tokens' panels when tied
-  Arena arena;
+  AlignedBuffer memory;
+  std::unique_ptr<BackendMemory> device_memory;  // of what MoveToDevice moved, or nullptr
   int64_t bytes = 0;
   int64_t scale_bytes = 0;
   int64_t parameters = 0;

@@ -128,6 +128,7 @@ StepResult Engine::Run(const StepRequest& request) {
 void Engine::Summarize(const StepRequest& request, int64_t first, int64_t n_rows, const float* logits,
                        StepResult* result) {
   const int64_t vocab = transformer_->spec().vocab_size;
+  Backend& backend = transformer_->backend();
   summaries_.resize(static_cast<size_t>(n_rows));
   for (int64_t i = 0; i < n_rows; ++i) {
     const size_t row = static_cast<size_t>(first + i);
@@ -139,11 +140,16 @@ void Engine::Summarize(const StepRequest& request, int64_t first, int64_t n_rows
         .logits = result->candidate_logits.data() + offset,
     };
     const float* values = logits + i * vocab;
-    if (request.full_logits[row] != 0) result->full[row].assign(values, values + vocab);
+    if (request.full_logits[row] != 0) {
+      const float* view = backend.HostView(values, vocab, &row_copy_);
+      result->full[row].assign(view, view + vocab);
+    }
     const int32_t target = request.targets[row];
-    if (target >= 0 && target < vocab) result->target_logits[row] = values[target];
+    if (target >= 0 && target < vocab) {
+      result->target_logits[row] = *backend.HostView(values + target, 1, &row_copy_);
+    }
   }
-  transformer_->backend().Summarize(logits, n_rows, vocab, result->candidates, summaries_.data());
+  backend.Summarize(logits, n_rows, vocab, result->candidates, summaries_.data());
   for (int64_t i = 0; i < n_rows; ++i) {
     result->log_sum_exp[static_cast<size_t>(first + i)] = summaries_[static_cast<size_t>(i)].log_sum_exp;
     result->log_sum_exp_1[static_cast<size_t>(first + i)] = summaries_[static_cast<size_t>(i)].log_sum_exp_1;

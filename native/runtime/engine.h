@@ -75,6 +75,7 @@ class Engine {
   std::set<int32_t> cancelled_;  // sequences
   std::unique_ptr<CancellationToken> cancellation_;
   std::vector<LogitsSummary> summaries_;
+  std::vector<float> row_copy_;
   std::thread thread_;
 };
 

@@ -1,8 +1,12 @@
 #include "runtime/load.h"
 
+#include <algorithm>
+
+#include "backend/cuda_library.h"
 #include "core/cpu_count.h"
 #include "core/error.h"
 #include "core/release_memory.h"
+#include "model/device_weights.h"
 
 namespace kvasir {
 
@@ -19,10 +23,50 @@ void CheckOptions(const ModelSpec& spec, const LoadOptions& options) {
     throw Error(ErrorCode::kInvalidOption,
                 "The KV cache must hold at least one context and at most 2^31 positions");
   }
+  if (options.gpu_layers > spec.n_layers) {
+    throw Error(ErrorCode::kInvalidOption, "gpuLayers is " + std::to_string(options.gpu_layers) +
+                                               ", but this model has " + std::to_string(spec.n_layers) +
+                                               " layers");
+  }
 }
 
 std::unique_ptr<Backend> BackendFor(const ModelSpec& spec, const LoadOptions& options) {
   return MakeCpuBackend(options.threads, options.isa, options.context_length, spec.padded_head_dim());
+}
+
+// How many of the last layers the device has memory for, with the output layer and working memory.
+int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
+                      const Weights& weights, Backend* device) {
+  // CUDA's own memory for kernels, recorded graphs and pinned copies.
+  constexpr int64_t kReserve = int64_t{256} << 20;
+  const int64_t free = device->FreeBytes() - kReserve - Stage::ScratchBytes(spec, options, *device, 1);
+  const int64_t pages = KvCache::PagesFor(options.kv_capacity);
+  for (int64_t layers = spec.n_layers; layers > 0; --layers) {
+    const int64_t bytes = DeviceWeightBytes(spec, tensors, weights, spec.n_layers - layers, *device) +
+                          pages * spec.kv_layout(options.kv_dtype, layers).PageBytes();
+    if (bytes <= free) return layers;
+  }
+  return 0;
+}
+
+// The stages' backends and where each begins: the CPU's layers first, then the GPU's.
+std::unique_ptr<Transformer> OnDevice(const ModelSpec& spec, const TensorMap& tensors,
+                                      const LoadOptions& options, std::unique_ptr<Weights> weights,
+                                      std::unique_ptr<Backend> cpu, std::unique_ptr<Backend> gpu) {
+  const int64_t layers = options.gpu_layers >= 0 ? options.gpu_layers
+                                                 : FittingLayers(spec, tensors, options, *weights, gpu.get());
+  if (layers == 0) return std::make_unique<Transformer>(spec, std::move(weights), std::move(cpu), options);
+  const int64_t first = spec.n_layers - layers;
+  MoveToDevice(spec, tensors, first, gpu.get(), weights.get());
+  std::vector<std::unique_ptr<Backend>> backends;
+  std::vector<int64_t> first_layers;
+  if (first > 0) {
+    backends.push_back(std::move(cpu));
+    first_layers.push_back(0);
+  }
+  backends.push_back(std::move(gpu));
+  first_layers.push_back(first);
+  return std::make_unique<Transformer>(spec, std::move(weights), std::move(backends), first_layers, options);
 }
 
 }  // namespace
@@ -33,10 +77,10 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   one_thread.threads = 1;
   const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
   const int threads = options.threads == 0 ? AvailableCpus() : options.threads;
-  const int64_t pages = (options.kv_capacity + kKvPagePositions - 1) / kKvPagePositions;
+  const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   return {PredictWeightBytes(spec, tensors, options, *backend).total,
-          pages * spec.kv_layout(options.kv_dtype).PageBytes(),
-          Transformer::ScratchBytes(spec, options, *backend, threads)};
+          pages * spec.kv_layout(options.kv_dtype, spec.n_layers).PageBytes(),
+          Stage::ScratchBytes(spec, options, *backend, threads)};
 }
 
 std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const TensorMap& tensors,
@@ -45,9 +89,18 @@ std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const Tensor
                                              const std::function<void(int64_t, int64_t)>& progress) {
   CheckOptions(spec, options);
   std::unique_ptr<Backend> backend = BackendFor(spec, options);
+  std::unique_ptr<Backend> gpu;
+  if (options.device >= 0 && options.gpu_layers != 0) {
+    gpu = MakeCudaBackend(options.cuda_library, {.device = options.device,
+                                                 .max_positions = options.context_length,
+                                                 .padded_head_dim = spec.padded_head_dim()});
+  }
   std::unique_ptr<Weights> weights =
       LoadWeights(spec, tensors, options, container, *backend, cancellation, progress);
   ReleaseFreeMemory();
+  if (gpu != nullptr) {
+    return OnDevice(spec, tensors, options, std::move(weights), std::move(backend), std::move(gpu));
+  }
   return std::make_unique<Transformer>(spec, std::move(weights), std::move(backend), options);
 }
 

@@ -38,6 +38,19 @@ class GatedBackend final : public Backend {
   }
 
   std::string kernels() const override { return backend_->kernels(); }
+  std::string device() const override { return backend_->device(); }
+  std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override {
+    return backend_->Allocate(bytes, purpose, lazy);
+  }
+  int64_t FreeBytes() override { return backend_->FreeBytes(); }
+  void Upload(void* to, const void* from, int64_t bytes) override { backend_->Upload(to, from, bytes); }
+  void Copy(void* to, const void* from, int64_t bytes) override { backend_->Copy(to, from, bytes); }
+  const float* HostView(const float* values, int64_t n, std::vector<float>* buffer) override {
+    return backend_->HostView(values, n, buffer);
+  }
+  void BeginStep(const StepInput& step) override { backend_->BeginStep(step); }
+  void EndStep() override { backend_->EndStep(); }
+  void AbandonStep() noexcept override { backend_->AbandonStep(); }
   int threads() const override { return backend_->threads(); }
   int64_t quantized_bytes() const override { return backend_->quantized_bytes(); }
   int64_t block_rows() const override { return backend_->block_rows(); }
@@ -52,6 +65,12 @@ class GatedBackend final : public Backend {
   }
   void PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) override {
     backend_->PackRows(weight, first, n_rows, rows);
+  }
+  void UploadLinear(const LinearWeight& packed, const LinearWeight& own) override {
+    backend_->UploadLinear(packed, own);
+  }
+  void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out) override {
+    backend_->GatherRows(x, indices, n, width, out);
   }
   void AddRows(const float* table, const int32_t* positions, int64_t n, int64_t width, float* x) override {
     backend_->AddRows(table, positions, n, width, x);

@@ -16,13 +16,20 @@ constexpr KvLayout kLayout = {Dtype::kInt8, 2, 1, 16, 16};
 // A position's share of its page: one stripe of bytes.
 constexpr int64_t kStripe = 2 * (2 * 16 + 8);
 
-uint8_t* Slot(const KvCache& cache, int32_t sequence, int64_t position) {
-  return cache.Pages(sequence)[position / kKvPagePositions] + position % kKvPagePositions * kStripe;
-}
+// The pages' memory, as a stage has it.
+struct Pool {
+  std::vector<uint8_t> bytes = std::vector<uint8_t>(static_cast<size_t>(kPages * kLayout.PageBytes()));
+  uint8_t* Page(int32_t page) { return bytes.data() + page * kLayout.PageBytes(); }
+  KvCache::CopyPageFn CopyPage() {
+    return [this](int32_t from, int32_t to) {
+      std::memcpy(Page(to), Page(from), static_cast<size_t>(kLayout.PageBytes()));
+    };
+  }
+};
 
 class ModelledCache {
  public:
-  ModelledCache() : cache_(kLayout, kPages * kKvPagePositions) {}
+  ModelledCache() : cache_(kPages * kKvPagePositions, pool_.CopyPage()) {}
 
   KvCache& cache() { return cache_; }
   const std::map<int32_t, std::vector<uint32_t>>& sequences() const { return stamps_; }
@@ -52,21 +59,21 @@ class ModelledCache {
     std::vector<uint32_t>& stamps = stamps_.at(id);
     for (int64_t i = 0; i < n; ++i) {
       stamps.push_back(++next_stamp_);
-      uint8_t* slot = Slot(cache_, id, static_cast<int64_t>(stamps.size()) - 1);
+      uint8_t* slot = Slot(id, static_cast<int64_t>(stamps.size()) - 1);
       for (int64_t at = 0; at < kStripe; at += 4) std::memcpy(slot + at, &next_stamp_, 4);
     }
     cache_.Commit(id, n);
   }
 
   void Check() const {
-    std::set<const uint8_t*> pages;
+    std::set<int32_t> pages;
     for (const auto& [id, stamps] : stamps_) {
       const int64_t length = static_cast<int64_t>(stamps.size());
       KV_EXPECT_EQ(cache_.Length(id), length);
       for (int64_t i = 0; i < length; ++i) {
         uint32_t first, last;
-        std::memcpy(&first, Slot(cache_, id, i), 4);
-        std::memcpy(&last, Slot(cache_, id, i) + kStripe - 4, 4);
+        std::memcpy(&first, Slot(id, i), 4);
+        std::memcpy(&last, Slot(id, i) + kStripe - 4, 4);
         KV_EXPECT_EQ(first, stamps[static_cast<size_t>(i)]);
         KV_EXPECT_EQ(last, stamps[static_cast<size_t>(i)]);
         pages.insert(cache_.Pages(id)[i / kKvPagePositions]);
@@ -77,6 +84,12 @@ class ModelledCache {
   }
 
  private:
+  uint8_t* Slot(int32_t sequence, int64_t position) const {
+    return pool_.Page(cache_.Pages(sequence)[position / kKvPagePositions]) +
+           position % kKvPagePositions * kStripe;
+  }
+
+  mutable Pool pool_;
   KvCache cache_;
   std::map<int32_t, std::vector<uint32_t>> stamps_;
   uint32_t next_stamp_ = 0;
@@ -133,9 +146,9 @@ KV_TEST(kv_cache_keeps_contents_through_random_operations) {
 }
 
 KV_TEST(kv_cache_rounds_capacity_up_to_pages) {
-  KV_EXPECT_EQ(KvCache(kLayout, 1).capacity(), 64);
-  KV_EXPECT_EQ(KvCache(kLayout, 64).capacity(), 64);
-  KV_EXPECT_EQ(KvCache(kLayout, 65).capacity(), 128);
+  KV_EXPECT_EQ(KvCache(1, nullptr).capacity(), 64);
+  KV_EXPECT_EQ(KvCache(64, nullptr).capacity(), 64);
+  KV_EXPECT_EQ(KvCache(65, nullptr).capacity(), 128);
 }
 
 KV_TEST(kv_cache_fork_shares_whole_pages_and_copies_a_partial_one) {
@@ -168,7 +181,7 @@ KV_TEST(kv_cache_copies_a_shared_page_before_writing) {
   KV_EXPECT(model.cache().Pages(a)[1] != model.cache().Pages(b)[1]);
   model.Check();
   model.Truncate(a, 65);
-  const uint8_t* page = model.cache().Pages(a)[1];
+  const int32_t page = model.cache().Pages(a)[1];
   model.Append(a, 1);
   KV_EXPECT(model.cache().Pages(a)[1] == page);  // its only owner by now
   model.Check();
@@ -193,7 +206,7 @@ KV_TEST(kv_cache_full_leaves_everything_as_it_was) {
 }
 
 KV_TEST(kv_cache_refuses_what_cannot_be) {
-  KvCache cache(kLayout, 64);
+  KvCache cache(64, nullptr);
   const int32_t id = cache.Create();
   KV_EXPECT_THROWS(ErrorCode::kInternal, cache.Fork(id, 1));
   KV_EXPECT_THROWS(ErrorCode::kInternal, cache.Fork(id, -1));

@@ -178,8 +178,10 @@ Rows Forward(Transformer& transformer, const Batch& batch, TapSink* taps,
   Rows rows(batch.rows.size());
   const int64_t vocab = transformer.spec().vocab_size;
   transformer.Forward(batch, cancellation, taps, [&](int64_t first, int64_t n, const float* logits) {
+    std::vector<float> buffer;
+    const float* values = transformer.backend().HostView(logits, n * vocab, &buffer);
     for (int64_t i = 0; i < n; ++i) {
-      rows[static_cast<size_t>(first + i)].assign(logits + i * vocab, logits + (i + 1) * vocab);
+      rows[static_cast<size_t>(first + i)].assign(values + i * vocab, values + (i + 1) * vocab);
     }
   });
   return rows;

@@ -52,7 +52,7 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
   const KvLayout& layout = *args.layout;
   const int64_t position = sequence.start + token, row = sequence.row + token;
   const int64_t group = s.n_heads / s.n_kv_heads, width = s.padded_head_dim;
-  uint8_t* page = sequence.pages[position / kKvPagePositions];
+  uint8_t* page = args.pages + sequence.pages[position / kKvPagePositions] * layout.PageBytes();
   const int64_t slot = position % kKvPagePositions;
   float head[kMaxHeadDim];
   int8_t quantized[kMaxHeadDim];
@@ -144,7 +144,7 @@ void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, 
     largest = std::max(largest, valid);
   }
   for (int64_t page = 0; page * kPagePositions < largest; ++page) {
-    const uint8_t* base = tile.sequence->pages[chunk * kPages + page];
+    const uint8_t* base = args.pages + tile.sequence->pages[chunk * kPages + page] * layout.PageBytes();
     k_pages[page] = base + layout.KOffset(args.layer, tile.kv_head);
     v_pages[page] = base + layout.VOffset(args.layer, tile.kv_head);
     if (layout.dtype == Dtype::kF32) continue;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/kernel_select.h"
+#include "core/aligned_buffer.h"
 #include "core/cpu_count.h"
 #include "core/error.h"
 #include "core/half.h"
@@ -64,6 +66,15 @@ constexpr int64_t kRowUnit = 6;
 
 int64_t GroupsOf(int64_t width) { return CeilDiv(width, kGroup); }
 
+class CpuMemory final : public BackendMemory {
+ public:
+  explicit CpuMemory(AlignedBuffer buffer)
+      : BackendMemory(buffer.data(), buffer.size()), buffer_(std::move(buffer)) {}
+
+ private:
+  AlignedBuffer buffer_;
+};
+
 }  // namespace
 
 CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions,
@@ -97,6 +108,20 @@ void CpuBackend::ForRowBlocks(int64_t rows, const std::function<void(const RowBl
   });
 }
 
+std::unique_ptr<BackendMemory> CpuBackend::Allocate(int64_t bytes, const std::string& purpose, bool lazy) {
+  return std::make_unique<CpuMemory>(AlignedBuffer(static_cast<size_t>(bytes), purpose, lazy));
+}
+
+void CpuBackend::Upload(void* to, const void* from, int64_t bytes) {
+  std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+
+void CpuBackend::UploadLinear(const LinearWeight& packed, const LinearWeight& own) {
+  Upload(own.panels, packed.panels, PackedBytes(packed.dtype, packed.n, packed.k));
+  if (packed.bias == nullptr) return;
+  Upload(const_cast<float*>(own.bias), packed.bias, CeilDiv(packed.n, kPanelColumns) * kPanelColumns * 4);
+}
+
 void CpuBackend::Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) {
   const int64_t k = table.k;
   const auto lookup = [&](int64_t i, int) {
@@ -126,6 +151,10 @@ void CpuBackend::AddRows(const float* table, const int32_t* positions, int64_t n
     const float* row = table + positions[i] * width;
     for (int64_t j = 0; j < width; ++j) x[i * width + j] += row[j];
   }
+}
+
+void CpuBackend::GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out) {
+  for (int64_t i = 0; i < n; ++i) std::copy_n(x + indices[i] * width, width, out + i * width);
 }
 
 void CpuBackend::QuantizeRow(const float* x, int64_t row, bool rotate, Activations* out) const {

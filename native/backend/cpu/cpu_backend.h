@@ -21,17 +21,29 @@ class CpuBackend final : public Backend {
   CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions, int64_t padded_head_dim);
 
   std::string kernels() const override { return kernels_.name; }
+  std::string device() const override { return "cpu"; }
   int threads() const override { return pool_.size(); }
   int64_t quantized_bytes() const override { return kernels_.quantized_bytes; }
   int64_t block_rows() const override { return kBlockRows; }
   void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override;
 
+  std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override;
+  int64_t FreeBytes() override { return INT64_MAX; }
+  void Upload(void* to, const void* from, int64_t bytes) override;
+  void Copy(void* to, const void* from, int64_t bytes) override { Upload(to, from, bytes); }
+  const float* HostView(const float* values, int64_t, std::vector<float>*) override { return values; }
+  void BeginStep(const StepInput&) override {}
+  void EndStep() override {}
+  void AbandonStep() noexcept override {}
+
   int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const override;
   int64_t PackedScaleBytes(Dtype dtype, int64_t n, int64_t k) const override;
   void PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) override;
+  void UploadLinear(const LinearWeight& packed, const LinearWeight& own) override;
 
   void Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) override;
   void AddRows(const float* table, const int32_t* positions, int64_t n, int64_t width, float* x) override;
+  void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out) override;
   void Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) override;
   void Prepare(float* x, int64_t rows, bool rotated, Activations* out) override;
   void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out, int64_t ld_out,

@@ -36,6 +36,12 @@ __device__ __forceinline__ T* DynamicShared() {
   return reinterpret_cast<T*>(kvasir_dynamic_shared);
 }
 
+// Adds v, of int or unsigned, to *p and returns what was there.
+template <typename T>
+__device__ __forceinline__ T AtomicAddShared(T* p, T v) {
+  return atomicAdd(p, v);
+}
+
 }  // namespace kvasir::cuda
 
 // `count` elements that the threads of a block share.

@@ -1,0 +1,108 @@
+#include "model/device_weights.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "model/weight_plan.h"
+#include "quant/int8_layout.h"
+
+namespace kvasir {
+
+namespace {
+
+// -1 for the embedding, the number of layers for what follows them.
+int64_t LayerOf(const std::string& name, int64_t n_layers) {
+  if (name.rfind("embed", 0) == 0) return -1;
+  constexpr char kLayers[] = "layers.";
+  if (name.rfind(kLayers, 0) != 0) return n_layers;
+  return std::strtoll(name.c_str() + sizeof(kLayers) - 1, nullptr, 10);
+}
+
+// Takes memory for what is moved, in the order of the plans; with `device` it moves, else it counts.
+class Mover {
+ public:
+  Mover(const ModelSpec& spec, int64_t first, const Backend& packing, Arena* arena, Backend* device)
+      : n_layers_(spec.n_layers), first_(first), packing_(packing), arena_(*arena), device_(device) {}
+
+  void Move(const std::vector<TensorPlan>& plans, Weights* weights) {
+    const bool tied = weights->lm_head.panels == weights->embed_tokens.panels;
+    VisitPlans(
+        plans,
+        [&](const LinearPlan& plan) {
+          if (IsMoved(plan.name)) MoveLinear(plan.padded_n(), plan.target);
+        },
+        [&](const VectorPlan& plan) {
+          if (IsMoved(plan.name)) MoveVector(plan.rows * plan.columns, plan.target);
+        });
+    if (!tied) return;
+    if (first_ == 0) {
+      if (device_ != nullptr) weights->lm_head = weights->embed_tokens;
+    } else {
+      const uint8_t* lowest = lowest_moved_;
+      MoveLinear((weights->lm_head.n + kPanelColumns - 1) / kPanelColumns * kPanelColumns, &weights->lm_head);
+      lowest_moved_ = lowest;  // the embedding's own memory stays
+    }
+  }
+
+  const uint8_t* lowest_moved() const { return lowest_moved_; }
+
+ private:
+  bool IsMoved(const std::string& name) const { return first_ == 0 || LayerOf(name, n_layers_) >= first_; }
+
+  void Note(const void* host) {
+    const auto* at = static_cast<const uint8_t*>(host);
+    if (lowest_moved_ == nullptr || at < lowest_moved_) lowest_moved_ = at;
+  }
+
+  void MoveLinear(int64_t padded_n, LinearWeight* linear) {
+    LinearWeight own = *linear;
+    own.panels = arena_.Take(static_cast<size_t>(packing_.PackedBytes(own.dtype, own.n, own.k)));
+    if (own.bias != nullptr) own.bias = arena_.TakeArray<float>(static_cast<size_t>(padded_n));
+    if (device_ == nullptr) return;
+    Note(linear->panels);
+    device_->UploadLinear(*linear, own);
+    *linear = own;
+  }
+
+  void MoveVector(int64_t n, const float** values) {
+    float* own = arena_.TakeArray<float>(static_cast<size_t>(n));
+    if (device_ == nullptr) return;
+    Note(*values);
+    device_->Upload(own, *values, n * static_cast<int64_t>(sizeof(float)));
+    *values = own;
+  }
+
+  const int64_t n_layers_, first_;
+  const Backend& packing_;
+  Arena& arena_;
+  Backend* device_;
+  const uint8_t* lowest_moved_ = nullptr;
+};
+
+}  // namespace
+
+int64_t DeviceWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const Weights& weights,
+                          int64_t first, const Backend& device) {
+  // Only the places of tensors are read through the plans' targets.
+  Weights& places = const_cast<Weights&>(weights);
+  Arena counting;
+  Mover(spec, first, device, &counting, nullptr).Move(PlanTensors(spec, tensors, &places), &places);
+  return static_cast<int64_t>(counting.used());
+}
+
+void MoveToDevice(const ModelSpec& spec, const TensorMap& tensors, int64_t first, Backend* device,
+                  Weights* weights) {
+  weights->device_memory =
+      device->Allocate(DeviceWeightBytes(spec, tensors, *weights, first, *device), "the weights", false);
+  Arena arena(weights->device_memory->data(), weights->device_memory->size());
+  Mover mover(spec, first, *device, &arena, device);
+  mover.Move(PlanTensors(spec, tensors, weights), weights);
+  device->EndStep();  // the copies have read the host's memory
+  if (first == 0) {
+    weights->memory = AlignedBuffer();
+  } else if (mover.lowest_moved() != nullptr) {
+    weights->memory.ReleaseFrom(static_cast<size_t>(mover.lowest_moved() - weights->memory.data()));
+  }
+}
+
+}  // namespace kvasir

@@ -1,0 +1,108 @@
+// Some consecutive layers on one backend: the graph over them, their part of the KV cache and their working memory. The
+// first stage embeds tokens, the last one computes logits. It owns its memory and allocates nothing in a step without
+// taps. What runs when is transformer.h's business.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/cancellation.h"
+#include "model/model_spec.h"
+#include "model/step_scratch.h"
+#include "model/taps.h"
+#include "model/weights.h"
+
+namespace kvasir {
+
+// The part of a batch that runs at once.
+struct Step {
+  const int32_t* tokens;     // [n_tokens]
+  const int32_t* positions;  // [n_tokens]
+  int64_t n_tokens;
+  const SequenceSpan* sequences;
+  int64_t n_sequences;
+  const int32_t* rows;  // wanted, relative to this step's first token
+  int64_t n_rows;
+  int64_t first_row;  // index of rows[0] in the batch
+  TapSink* taps;
+  const CancellationToken* cancellation;
+};
+
+// Called with logits [n_rows, vocab] of rows [first, first + n_rows) of a batch, in the last stage's memory: see
+// Backend::HostView.
+using LogitsFn = std::function<void(int64_t first, int64_t n_rows, const float* logits)>;
+
+class Stage {
+ public:
+  // Most tokens a step takes, and rows whose logits are computed at a time.
+  static constexpr int64_t kMaxStepTokens = 512;
+  static constexpr int64_t kLogitRows = 16;
+
+  // Layers [first, end) of the model. `weights` outlives the stage; those of its layers are in the backend's memory.
+  Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Backend> backend,
+        const LoadOptions& options, int64_t first, int64_t end);
+
+  Backend& backend() { return *backend_; }
+  const Backend& backend() const { return *backend_; }
+  int64_t first() const { return first_; }
+  int64_t end() const { return end_; }
+  const KvLayout& kv_layout() const { return kv_layout_; }
+  int64_t scratch_bytes() const { return scratch_.bytes(); }
+  // What scratch_bytes() will be with `backend` on `threads` threads.
+  static int64_t ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Backend& backend,
+                              int threads);
+
+  void CopyPage(int32_t from, int32_t to);
+
+  // A step: its input is either embedded or given, x [n_tokens, hidden]; then layers; on the last stage logits.
+  // Begin comes after SetInput and before the rest.
+  void SetInput(const float* x, int64_t n_tokens);
+  void Begin(const Step& step, bool whole);
+  void Embed(const Step& step);
+  void RunLayers(const Step& step, int64_t first, int64_t end);
+  void Logits(const Step& step, const LogitsFn& on_logits);
+  void End() { backend_->EndStep(); }
+  void Abandon() noexcept { backend_->AbandonStep(); }
+  // The residual stream, [n_tokens, hidden], on the host.
+  const float* Output(int64_t n_tokens);
+
+  // out [rows, n] of x [rows, k] through one linear, quantized first where it is INT8. Host memory.
+  void ApplyLinear(const LinearWeight& weight, const float* x, int64_t rows, float* out);
+  // Rows of a linear, [ids.size(), k].
+  std::vector<float> WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids);
+
+ private:
+  void ForRowBlocks(const Step& step, const std::function<void(const RowBlock&)>& fn);
+  AttentionArgs ArgsOf(const Step& step, int64_t layer);
+  void AttentionInput(const Step& step, int64_t layer, const RowBlock& block);
+  void AttentionOutput(const Step& step, int64_t layer, const RowBlock& block);
+  void FeedForward(const Step& step, int64_t layer, const RowBlock& block);
+  void Record(const Step& step, int64_t layer, const char* op, const float* values, int64_t rows,
+              int64_t columns);
+  void TapAttention(const Step& step, int64_t layer);
+  void TakeTraceMemory(int64_t tokens, bool scores);
+  RowScratch& LaneOf(const RowBlock& block, const Step& step);
+  void BuildRopeTables(int64_t positions);
+  const LayerWeights& LayerAt(int64_t layer) const { return weights_.layers[static_cast<size_t>(layer)]; }
+
+  const ModelSpec& spec_;
+  const Weights& weights_;
+  std::unique_ptr<Backend> backend_;
+  int64_t first_, end_;
+  int64_t context_length_;
+  Dtype dtype_;  // of linears that are not kept in float32
+  KvLayout kv_layout_;
+  std::unique_ptr<BackendMemory> kv_pages_;
+  StepScratch scratch_;
+  AttentionShape attention_;
+  std::unique_ptr<BackendMemory> rope_tables_;  // cos, then sin, [context, rope_dim / 2] each
+  // With taps a step is one block, in memory of its own.
+  std::unique_ptr<BackendMemory> traced_memory_;
+  RowScratch traced_;
+  std::unique_ptr<BackendMemory> traced_scores_;  // f32 [tokens, n_heads, context]
+  std::vector<float> host_copy_;
+};
+
+}  // namespace kvasir

@@ -1,0 +1,238 @@
+// Whole models on the CUDA backend (emulated) against the CPU's, with `==` on every logit, in INT8 and FP32: prompts in
+// one and in several steps, decode by recorded steps, batches, shared prefixes, and layers on both devices.
+#include <map>
+
+#include "backend/cuda_library.h"
+#include "core/error.h"
+#include "cuda_emulation.h"
+#include "model/device_weights.h"
+#include "testing/kernel_inputs.h"
+#include "testing/native_tests.h"
+#include "testing/transformer_models.h"
+
+namespace kvasir::testing {
+namespace {
+
+constexpr int64_t kTokens = kSanitized ? 40 : 300;  // beyond one chunk of 256 positions
+
+struct Case {
+  ModelKind kind;
+  Setup setup;
+  std::string name;
+};
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (const ModelKind& kind : {LlamaLike(), LlamaLikeHalf(), WideHeads(), GptLike()}) {
+    cases.push_back({kind, {Dtype::kInt8, Dtype::kInt8}, kind.name + ", int8"});
+    cases.push_back({kind, {Dtype::kF32, Dtype::kF32}, kind.name + ", fp32"});
+  }
+  cases.push_back({WideHeads(), {Dtype::kInt8, Dtype::kF32}, "wide heads, int8 with fp32 cache"});
+  return cases;
+}
+
+// Layers [first, n_layers) on the emulated GPU, those before on the CPU.
+std::unique_ptr<Transformer> LoadOnGpu(const Case& c, const RandomContainer& container, int64_t first) {
+  const LoadOptions options = OptionsOf(c.setup);
+  const ModelSpec& spec = c.kind.spec;
+  std::unique_ptr<Backend> cpu = MakeCpuBackend(1, "", options.context_length, spec.padded_head_dim());
+  std::unique_ptr<Backend> gpu(kvasir_cuda_v1()->make_backend(
+      {.device = 0, .max_positions = options.context_length, .padded_head_dim = spec.padded_head_dim()}));
+  std::unique_ptr<Weights> weights =
+      LoadWeights(spec, container.canonical(), options, container, *cpu, CancellationToken(), nullptr);
+  MoveToDevice(spec, container.canonical(), first, gpu.get(), weights.get());
+  std::vector<std::unique_ptr<Backend>> backends;
+  std::vector<int64_t> first_layers;
+  if (first > 0) {
+    backends.push_back(std::move(cpu));
+    first_layers.push_back(0);
+  }
+  backends.push_back(std::move(gpu));
+  first_layers.push_back(first);
+  return std::make_unique<Transformer>(spec, std::move(weights), std::move(backends), first_layers, options);
+}
+
+void ExpectNoReports() {
+  for (const std::string& report : cuda_emulation::TakeReports()) KV_EXPECT_EQ(report, "");
+}
+
+struct Pair {
+  explicit Pair(const Case& c, int64_t first = 0)
+      : container(c.kind, 7),
+        cpu(testing::Load(c.kind, container, c.setup)),
+        gpu(LoadOnGpu(c, container, first)),
+        name(c.name) {}
+
+  void ExpectEqual(const char* what, const Batch& cpu_batch, const Batch& gpu_batch) {
+    const std::string difference = RowDifference(Forward(*gpu, gpu_batch), Forward(*cpu, cpu_batch));
+    KV_EXPECT_EQ(difference.empty() ? "" : name + ", " + what + ": " + difference, "");
+  }
+
+  RandomContainer container;
+  std::unique_ptr<Transformer> cpu, gpu;
+  std::string name;
+};
+
+std::vector<int32_t> Part(const std::vector<int32_t>& tokens, int64_t first, int64_t n) {
+  return {tokens.begin() + first, tokens.begin() + first + n};
+}
+
+KV_TEST(cuda_models_equal_the_cpu_in_prefill_and_decode) {
+  for (const Case& c : Cases()) {
+    Pair pair(c);
+    const std::vector<int32_t> tokens = RandomTokens(3, kTokens, c.kind.spec.vocab_size);
+    const int32_t on_cpu = pair.cpu->cache().Create(), on_gpu = pair.gpu->cache().Create();
+    int64_t done = 0;
+    const auto append = [&](int64_t n, const char* what) {
+      pair.ExpectEqual(what, BatchOf({{on_cpu, Part(tokens, done, n)}}),
+                       BatchOf({{on_gpu, Part(tokens, done, n)}}));
+      done += n;
+    };
+    append(kTokens - 20, "prompt");
+    append(3, "a short step");
+    // The first of its shape runs as it is, the second is recorded, the others are replayed; the page and the chunk
+    // end on the way.
+    while (done < kTokens) append(1, "decode");
+    ExpectNoReports();
+  }
+}
+
+KV_TEST(cuda_models_equal_the_cpu_in_batches_and_after_forks) {
+  for (const Case& c : Cases()) {
+    Pair pair(c);
+    const std::vector<int32_t> tokens = RandomTokens(4, 120, c.kind.spec.vocab_size);
+    std::vector<int32_t> cpu_ids, gpu_ids;
+    const auto step = [&](const char* what, const std::vector<std::vector<int32_t>>& parts) {
+      std::vector<std::pair<int32_t, std::vector<int32_t>>> cpu_parts, gpu_parts;
+      for (size_t i = 0; i < parts.size(); ++i) {
+        if (parts[i].empty()) continue;
+        cpu_parts.push_back({cpu_ids[i], parts[i]});
+        gpu_parts.push_back({gpu_ids[i], parts[i]});
+      }
+      pair.ExpectEqual(what, BatchOf(cpu_parts), BatchOf(gpu_parts));
+    };
+    for (int i = 0; i < 3; ++i) {
+      cpu_ids.push_back(pair.cpu->cache().Create());
+      gpu_ids.push_back(pair.gpu->cache().Create());
+    }
+    step("prompts", {Part(tokens, 0, 70), Part(tokens, 5, 1), Part(tokens, 9, 33)});
+    // A fork in the middle of a page writes to a copy.
+    cpu_ids.push_back(pair.cpu->cache().Fork(cpu_ids[0], 66));
+    gpu_ids.push_back(pair.gpu->cache().Fork(gpu_ids[0], 66));
+    step("a mixed step", {Part(tokens, 70, 1), {}, Part(tokens, 42, 9), Part(tokens, 1, 7)});
+    for (int64_t i = 0; i < 5; ++i) {
+      step("decode of four", {Part(tokens, 80 + i, 1), Part(tokens, 90 + i, 1), Part(tokens, 100 + i, 1),
+                              Part(tokens, 110 + i, 1)});
+    }
+    ExpectNoReports();
+  }
+}
+
+KV_TEST(cuda_models_equal_the_cpu_with_layers_on_both) {
+  for (const Case& c : Cases()) {
+    Pair pair(c, c.kind.spec.n_layers - 1);
+    KV_EXPECT_EQ(static_cast<int64_t>(pair.gpu->stages().size()), 2);
+    const std::vector<int32_t> tokens = RandomTokens(5, 50, c.kind.spec.vocab_size);
+    const int32_t on_cpu = pair.cpu->cache().Create(), on_gpu = pair.gpu->cache().Create();
+    for (int64_t first = 0; first < 50; first += first == 0 ? 45 : 1) {
+      const int64_t n = first == 0 ? 45 : 1;
+      pair.ExpectEqual("layers on both", BatchOf({{on_cpu, Part(tokens, first, n)}}),
+                       BatchOf({{on_gpu, Part(tokens, first, n)}}));
+    }
+    ExpectNoReports();
+  }
+}
+
+class Collect final : public TapSink {
+ public:
+  void Record(const std::string& name, const float* values, int64_t rows, int64_t columns) override {
+    taps[name].assign(values, values + rows * columns);
+  }
+  std::map<std::string, std::vector<float>> taps;
+};
+
+KV_TEST(cuda_traces_equal_the_cpu) {
+  for (const Case& c : Cases()) {
+    Pair pair(c);
+    const std::vector<int32_t> tokens = RandomTokens(6, 12, c.kind.spec.vocab_size);
+    Collect cpu, gpu;
+    Forward(*pair.cpu, BatchOf({{pair.cpu->cache().Create(), tokens}}), &cpu);
+    Forward(*pair.gpu, BatchOf({{pair.gpu->cache().Create(), tokens}}), &gpu);
+    KV_EXPECT_EQ(gpu.taps.size(), cpu.taps.size());
+    for (const auto& [name, values] : cpu.taps) {
+      const std::string difference = BitDifference(gpu.taps[name], values);
+      KV_EXPECT_EQ(difference.empty() ? "" : c.name + ", " + name + difference, "");
+    }
+    ExpectNoReports();
+  }
+}
+
+KV_TEST(cuda_cancelled_step_leaves_the_model_usable) {
+  const Case c = Cases().front();
+  Pair pair(c);
+  const std::vector<int32_t> tokens = RandomTokens(7, 10, c.kind.spec.vocab_size);
+  const int32_t on_cpu = pair.cpu->cache().Create(), on_gpu = pair.gpu->cache().Create();
+  CancellationToken cancelled;
+  cancelled.Cancel();
+  for (int64_t i = 0; i < 6; ++i) {
+    // Also while a step is recorded and while one is replayed.
+    KV_EXPECT_THROWS(ErrorCode::kCancelled,
+                     Forward(*pair.gpu, BatchOf({{on_gpu, Part(tokens, i, 1)}}), nullptr, &cancelled));
+    pair.ExpectEqual("after a cancelled step", BatchOf({{on_cpu, Part(tokens, i, 1)}}),
+                     BatchOf({{on_gpu, Part(tokens, i, 1)}}));
+  }
+  ExpectNoReports();
+}
+
+// Each refused allocation of a load is an error that says what it was for, and leaves nothing on the device.
+KV_TEST(cuda_out_of_memory_while_loading) {
+  const Case c = Cases().front();
+  const RandomContainer container(c.kind, 7);
+  cuda_emulation::ResetDevice();
+  int64_t refused = 0;
+  for (;; ++refused) {
+    KV_EXPECT(refused < 100);
+    cuda_emulation::InjectFaults({.allocation = refused + 1});
+    try {
+      LoadOnGpu(c, container, 0);
+      break;
+    } catch (const Error& error) {
+      KV_EXPECT_EQ(std::string(ErrorCodeName(error.code())), "INSUFFICIENT_MEMORY");
+      KV_EXPECT(std::string(error.what()).find(" bytes for ") != std::string::npos);
+    }
+    KV_EXPECT_EQ(cuda_emulation::AllocatedDeviceMemory(), uint64_t{0});
+  }
+  KV_EXPECT(refused >= 5);  // tables, weights, cache, activations, rotary tables at least
+  cuda_emulation::ResetDevice();
+}
+
+void ExpectDeadAndDisposable(const Case& c, const cuda_emulation::Faults& faults) {
+  cuda_emulation::ResetDevice();
+  {
+    Pair pair(c);
+    const int32_t id = pair.gpu->cache().Create();
+    const Batch one = BatchOf({{id, {1}}});
+    for (int i = 0; i < 3; ++i) Forward(*pair.gpu, one);  // the next is a replayed one
+    cuda_emulation::InjectFaults(faults);
+    KV_EXPECT_THROWS_WITH(ErrorCode::kDeviceUnavailable, "GPU", Forward(*pair.gpu, one));
+    KV_EXPECT_THROWS(ErrorCode::kDeviceUnavailable, Forward(*pair.gpu, one));
+    KV_EXPECT_EQ(pair.gpu->cache().Length(id), int64_t{3});
+  }
+  static_cast<void>(cuda_emulation::TakeReports());
+  cuda_emulation::ResetDevice();
+  Pair pair(c);
+  pair.ExpectEqual("after the device is back", BatchOf({{pair.cpu->cache().Create(), {1, 2, 3}}}),
+                   BatchOf({{pair.gpu->cache().Create(), {1, 2, 3}}}));
+}
+
+KV_TEST(cuda_failures_while_running_are_errors) {
+  const Case c = Cases().front();
+  ExpectDeadAndDisposable(c, {.launch = 1});
+  ExpectDeadAndDisposable(c, {.launch = 9});
+  ExpectDeadAndDisposable(c, {.lost = 1});
+  ExpectDeadAndDisposable(c, {.lost = 4});
+  cuda_emulation::ResetDevice();
+}
+
+}  // namespace
+}  // namespace kvasir::testing

@@ -1,0 +1,381 @@
+// Devices, errors, faults and launches.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "block_state.h"
+#include "device_state.h"
+#include "launch_kernel.h"
+#include "random_order.h"
+#include "stream_queue.h"
+
+namespace cuda_emulation {
+namespace {
+
+constexpr int kRuntimeVersion = 13000;
+constexpr int kOldDriver = 11000;
+constexpr size_t kDefaultDynamicShared = 48 << 10;
+
+thread_local cudaError_t last_error = cudaSuccess;
+
+int64_t NumberAfter(const std::string& text, const std::string& name) {
+  return text.rfind(name, 0) == 0 ? std::atoll(text.c_str() + name.size()) : 0;
+}
+
+void ReadEnvironment(DeviceState* device) {
+  if (const char* seed = std::getenv("KVASIR_EMULATION_SEED"))
+    device->seed = std::strtoull(seed, nullptr, 10);
+  if (const char* bytes = std::getenv("KVASIR_EMULATION_MEMORY")) {
+    device->total_memory = std::strtoull(bytes, nullptr, 10);
+  }
+  const char* fault = std::getenv("KVASIR_EMULATION_FAULT");
+  const std::string text = fault == nullptr ? "" : fault;
+  device->faults = {NumberAfter(text, "alloc:"), NumberAfter(text, "launch:"), NumberAfter(text, "lost:")};
+  device->driver = text == "device:none"         ? Driver::kNoDevice
+                   : text == "device:old-driver" ? Driver::kTooOld
+                                                 : Driver::kPresent;
+  random_order.Seed(device->seed);
+}
+
+// The arguments may hold pointers to device or pinned memory only. A word that could be one is enough to look: it is in
+// the range of addresses, and mapped.
+cudaError_t CheckConfiguration(const LaunchRequest& request) {
+  const dim3& grid = request.grid;
+  const dim3& threads = request.block;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
+    return cudaErrorInvalidConfiguration;
+  }
+  if (threads.x == 0 || threads.y == 0 || threads.z == 0 || threads.x > 1024 || threads.y > 1024 ||
+      threads.z > 64 || threads.x * threads.y * threads.z > kMaxThreads) {
+    return cudaErrorInvalidConfiguration;
+  }
+  const auto limit = Device().dynamic_shared_limits.find(request.kernel);
+  const size_t allowed = limit == Device().dynamic_shared_limits.end() ? kDefaultDynamicShared
+                                                                       : static_cast<size_t>(limit->second);
+  return request.shared_bytes <= allowed ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+void RunKernel(const LaunchRequest& request) {
+  if (Strikes(&Device().faults.launch)) {
+    return FailDevice(cudaErrorLaunchFailure,
+                      std::string("kernel ") + request.name + ": failed as was asked for");
+  }
+  CatchKernelFaults();
+  std::string report = RunGrid({request.name, request.grid, request.block, request.shared_bytes,
+                                request.invoke, request.arguments.get()});
+  if (report.empty()) {
+    report = CheckMargins();
+    if (!report.empty()) report = std::string("kernel ") + request.name + ": " + report;
+  }
+  if (report.empty()) return;
+  Device().reports.push_back(report);
+  FailDevice(cudaErrorLaunchFailure, report);
+}
+
+}  // namespace
+
+DeviceState& Device() {
+  // Never destroyed: threads may still call while the process ends.
+  static DeviceState& device = *[] {
+    auto* state = new DeviceState;
+    ReadEnvironment(state);
+    return state;
+  }();
+  return device;
+}
+
+bool Strikes(int64_t* countdown) { return *countdown > 0 && --*countdown == 0; }
+
+void FailDevice(cudaError_t error, const std::string& text) {
+  Device().sticky = error;
+  Device().sticky_text = text;
+}
+
+cudaError_t BeginApi() {
+  DeviceState& device = Device();
+  if (device.driver == Driver::kNoDevice) return cudaErrorNoDevice;
+  if (device.driver == Driver::kTooOld) return cudaErrorInsufficientDriver;
+  if (Strikes(&device.faults.lost)) device.lost = true;
+  if (device.lost) return cudaErrorDevicesUnavailable;
+  MakeProgress();
+  return device.sticky;
+}
+
+cudaError_t EndApi(cudaError_t status) {
+  if (status != cudaSuccess && status != cudaErrorNotReady) last_error = status;
+  return status;
+}
+
+size_t SharedMemoryPerBlock() {
+  constexpr int kArch = KVASIR_CUDA_ARCH;
+  const size_t kib = kArch < 800 ? 64 : kArch == 800 ? 163 : kArch < 900 ? 99 : kArch < 1200 ? 227 : 99;
+  return kib << 10;
+}
+
+size_t SharedMemoryPerMultiprocessor() {
+  return SharedMemoryPerBlock() + (KVASIR_CUDA_ARCH < 800 ? 0 : 1024);
+}
+
+cudaError_t QueueLaunch(const LaunchRequest& request) {
+  return Api([&] {
+    const cudaError_t status = CheckConfiguration(request);
+    if (status != cudaSuccess) return status;
+    return Enqueue(request.stream, [request] { RunKernel(request); });
+  });
+}
+
+cudaError_t SetFunctionAttribute(const void* function, cudaFuncAttribute attribute, int value) {
+  return Api([&] {
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
+    if (value < 0 || static_cast<size_t>(value) > SharedMemoryPerBlock()) return cudaErrorInvalidValue;
+    Device().dynamic_shared_limits[function] = value;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t GetFunctionAttributes(cudaFuncAttributes* attributes, const void* function) {
+  return Api([&] {
+    const auto limit = Device().dynamic_shared_limits.find(function);
+    *attributes = {};
+    attributes->maxThreadsPerBlock = kMaxThreads;
+    attributes->numRegs = 32;
+    attributes->ptxVersion = attributes->binaryVersion = KVASIR_CUDA_ARCH / 10;
+    attributes->maxDynamicSharedSizeBytes = limit == Device().dynamic_shared_limits.end()
+                                                ? static_cast<int>(kDefaultDynamicShared)
+                                                : limit->second;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t Occupancy(int* blocks, int block_threads, size_t shared_bytes) {
+  return Api([&] {
+    if (block_threads <= 0 || block_threads > kMaxThreads) return cudaErrorInvalidValue;
+    const int by_threads = (KVASIR_CUDA_ARCH < 800 ? 1024 : 2048) / block_threads;
+    const int by_shared = static_cast<int>(SharedMemoryPerMultiprocessor() / (shared_bytes + 1024));
+    *blocks = std::min({by_threads, by_shared, 32});
+    return cudaSuccess;
+  });
+}
+
+void SetSeed(uint64_t seed) {
+  const std::lock_guard<std::recursive_mutex> lock(Device().lock);
+  Device().seed = seed;
+  random_order.Seed(seed);
+}
+
+std::vector<std::string> TakeReports() {
+  const std::lock_guard<std::recursive_mutex> lock(Device().lock);
+  return std::exchange(Device().reports, {});
+}
+
+void InjectFaults(const Faults& faults) {
+  const std::lock_guard<std::recursive_mutex> lock(Device().lock);
+  Device().faults = faults;
+}
+
+void SetDeviceMemory(uint64_t bytes) {
+  const std::lock_guard<std::recursive_mutex> lock(Device().lock);
+  Device().total_memory = bytes;
+}
+
+uint64_t AllocatedDeviceMemory() {
+  const std::lock_guard<std::recursive_mutex> lock(Device().lock);
+  return Device().allocated;
+}
+
+void ResetDevice() {
+  DeviceState& device = Device();
+  const std::lock_guard<std::recursive_mutex> lock(device.lock);
+  DropStreams();
+  ReleaseAll();
+  device.lost = false;
+  device.sticky = cudaSuccess;
+  device.sticky_text.clear();
+  device.reports.clear();
+  device.dynamic_shared_limits.clear();
+  device.total_memory = DeviceState().total_memory;
+  last_error = cudaSuccess;
+  ReadEnvironment(&device);
+}
+
+}  // namespace cuda_emulation
+
+using cuda_emulation::Api;
+using cuda_emulation::Device;
+using cuda_emulation::Driver;
+
+namespace {
+
+struct ErrorText {
+  cudaError_t error;
+  const char* name;
+  const char* text;
+};
+constexpr ErrorText kErrors[] = {
+    {cudaSuccess, "cudaSuccess", "no error"},
+    {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
+    {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
+    {cudaErrorInitializationError, "cudaErrorInitializationError", "initialization error"},
+    {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration", "invalid configuration argument"},
+    {cudaErrorInvalidMemcpyDirection, "cudaErrorInvalidMemcpyDirection", "invalid copy direction for memcpy"},
+    {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
+     "CUDA driver version is insufficient for CUDA runtime version"},
+    {cudaErrorDevicesUnavailable, "cudaErrorDevicesUnavailable",
+     "CUDA-capable device(s) is/are busy or unavailable"},
+    {cudaErrorInvalidDeviceFunction, "cudaErrorInvalidDeviceFunction", "invalid device function"},
+    {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
+    {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+    {cudaErrorNoKernelImageForDevice, "cudaErrorNoKernelImageForDevice",
+     "no kernel image is available for execution on the device"},
+    {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
+    {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
+    {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
+    {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
+    {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
+    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+     "operation not permitted when stream is capturing"},
+    {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+     "operation failed due to a previous error during capture"},
+    {cudaErrorStreamCaptureUnjoined, "cudaErrorStreamCaptureUnjoined", "capturing stream has unjoined work"},
+    {cudaErrorStreamCaptureIsolation, "cudaErrorStreamCaptureIsolation",
+     "dependency created on uncaptured work in another stream"},
+    {cudaErrorStreamCaptureImplicit, "cudaErrorStreamCaptureImplicit",
+     "operation would make the legacy stream depend on a capturing blocking stream"},
+};
+
+const ErrorText* FindError(cudaError_t error) {
+  for (const ErrorText& entry : kErrors) {
+    if (entry.error == error) return &entry;
+  }
+  return nullptr;
+}
+
+cudaError_t CheckDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+
+cudaDeviceProp Properties() {
+  cudaDeviceProp p{};
+  std::snprintf(p.name, sizeof(p.name), "CUDA emulation (sm_%d)", KVASIR_CUDA_ARCH / 10);
+  p.totalGlobalMem = Device().total_memory;
+  p.sharedMemPerBlock = 48 << 10;
+  p.sharedMemPerBlockOptin = cuda_emulation::SharedMemoryPerBlock();
+  p.sharedMemPerMultiprocessor = cuda_emulation::SharedMemoryPerMultiprocessor();
+  p.regsPerBlock = 65536;
+  p.warpSize = 32;
+  p.maxThreadsPerBlock = cuda_emulation::kMaxThreads;
+  p.maxThreadsPerMultiProcessor = KVASIR_CUDA_ARCH < 800 ? 1024 : 2048;
+  p.multiProcessorCount = cuda_emulation::kMultiprocessors;
+  p.major = KVASIR_CUDA_ARCH / 100;
+  p.minor = KVASIR_CUDA_ARCH % 100 / 10;
+  p.memoryBusWidth = 256;
+  p.l2CacheSize = 4 << 20;
+  p.asyncEngineCount = 2;
+  p.concurrentKernels = 1;
+  return p;
+}
+
+}  // namespace
+
+const char* cudaGetErrorName(cudaError_t error) {
+  const ErrorText* entry = FindError(error);
+  return entry == nullptr ? "unrecognized error code" : entry->name;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  const std::lock_guard<std::recursive_mutex> lock(Device().lock);
+  const ErrorText* entry = FindError(error);
+  if (entry == nullptr) return "unrecognized error code";
+  if (error != Device().sticky || Device().sticky_text.empty()) return entry->text;
+  static thread_local std::string text;
+  text = std::string(entry->text) + " (" + Device().sticky_text + ")";
+  return text.c_str();
+}
+
+cudaError_t cudaGetLastError() { return std::exchange(cuda_emulation::last_error, Device().sticky); }
+cudaError_t cudaPeekAtLastError() { return cuda_emulation::last_error; }
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  const Driver driver = Device().driver;
+  *version = driver == Driver::kNoDevice ? 0
+             : driver == Driver::kTooOld ? cuda_emulation::kOldDriver
+                                         : cuda_emulation::kRuntimeVersion;
+  return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = cuda_emulation::kRuntimeVersion;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 0;
+  return Api([&] {
+    *count = 1;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  return Api([&] {
+    *properties = Properties();
+    return CheckDevice(device);
+  });
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  return Api([&] {
+    const cudaDeviceProp p = Properties();
+    switch (attribute) {
+      case cudaDevAttrMaxThreadsPerBlock: *value = p.maxThreadsPerBlock; break;
+      case cudaDevAttrMaxSharedMemoryPerBlock: *value = static_cast<int>(p.sharedMemPerBlock); break;
+      case cudaDevAttrWarpSize: *value = p.warpSize; break;
+      case cudaDevAttrClockRate:
+      case cudaDevAttrMemoryClockRate:
+        *value = 1000000;  // kHz
+        break;
+      case cudaDevAttrMultiProcessorCount: *value = p.multiProcessorCount; break;
+      case cudaDevAttrGlobalMemoryBusWidth: *value = p.memoryBusWidth; break;
+      case cudaDevAttrL2CacheSize: *value = p.l2CacheSize; break;
+      case cudaDevAttrComputeCapabilityMajor: *value = p.major; break;
+      case cudaDevAttrComputeCapabilityMinor: *value = p.minor; break;
+      case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+        *value = static_cast<int>(p.sharedMemPerBlockOptin);
+        break;
+      default: return cudaErrorInvalidValue;
+    }
+    return CheckDevice(device);
+  });
+}
+
+cudaError_t cudaSetDevice(int device) {
+  return Api([&] { return CheckDevice(device); });
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  return Api([&] {
+    *device = 0;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  return Api([] {
+    const cudaError_t status = cuda_emulation::CheckNoCapture();
+    if (status != cudaSuccess) return status;
+    cuda_emulation::RunEverything();
+    return Device().sticky;
+  });
+}
+
+cudaError_t cudaDeviceReset() {
+  const std::lock_guard<std::recursive_mutex> lock(Device().lock);
+  if (Device().lost) return cuda_emulation::EndApi(cudaErrorDevicesUnavailable);
+  cuda_emulation::DropStreams();
+  cuda_emulation::ReleaseAll();
+  Device().sticky = cudaSuccess;
+  Device().sticky_text.clear();
+  cuda_emulation::last_error = cudaSuccess;
+  return cudaSuccess;
+}
