@@ -40,7 +40,6 @@ struct TileArgs {
 
 void AttentionS8(const TileArgs& args, bool split, cudaStream_t stream);
 void AttentionF32(const TileArgs& args, bool split, cudaStream_t stream);
-void MergePartials(const TileArgs& args, cudaStream_t stream);
 
 // Floats of one chunk state of a tile: max [16], sum [16], values [16][padded_head_dim].
 inline __host__ __device__ int64_t PartialFloats(int64_t padded_head_dim) {

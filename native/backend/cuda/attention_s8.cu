@@ -132,8 +132,8 @@ __device__ __forceinline__ float QuantizeWeights(float (&p)[kLaneValues], Shared
     }
     const uint32_t even = (q[0] & 0xffffu) | q[1] << 16, odd = (q[2] & 0xffffu) | q[3] << 16;
     const SharedPtr<uint32_t> word = weights + ScoreRow() * kWeightStride + 16 * page + lane;
-    word[0] = BytePermute(even, odd, 0x6420);
-    word[kWeightPlane] = BytePermute(even, odd, 0x7531);
+    word[0] = __byte_perm(even, odd, 0x6420);
+    word[kWeightPlane] = __byte_perm(even, odd, 0x7531);
   }
   return __fdiv_rn(largest, kWeightSteps);
 }
@@ -217,11 +217,11 @@ struct ValueBytes {
   }
 };
 
-// Steps from kFirst on, two at a time.
+// Steps from kFirst on, two at a time, or one where the values of earlier chunks take many registers.
 template <int kFirst, int kSteps>
 __device__ __forceinline__ void JoinLate(const ValueWork& work, Values<kSteps>* values) {
   if constexpr (kFirst < kSteps) {
-    constexpr int kCount = kSteps - kFirst < 2 ? 1 : 2;
+    constexpr int kCount = kSteps == 4 || kSteps - kFirst < 2 ? 1 : 2;
     ValueBytes<kCount> bytes;
     bytes.Load(work, kFirst);
     bytes.Join(work, kFirst, values);
