@@ -70,7 +70,8 @@ struct StepTable {
 // The KV cache of the layers that are on the device. Page p begins at pages + p * layout.PageBytes(). Offsets are those
 // of KvLayout; inside a head's part:
 //   f32: K [64 positions][padded_head_dim], V [64][padded_head_dim]
-//   s8:  K [64 positions][padded_head_dim], V [padded_head_dim][64 positions]; scales as on the CPU
+//   s8:  K [64 positions][padded_head_dim], V [padded_head_dim][64], where position p is byte p % 16 * 4 + p / 16: the
+//        softmax has positions 16 apart in one lane, whose weights then leave as whole words; scales as on the CPU
 struct KvPages {
   uint8_t* pages = nullptr;
   KvLayout layout;
@@ -133,7 +134,9 @@ struct LogitsOutput {
   float* logits = nullptr;  // [rows, count]
   float* max = nullptr;     // [rows]
   float* sums = nullptr;    // [rows, 2, ceil(vocab / kSumBlock)]: at inverse[row], and at 1
+  void* scratch = nullptr;  // SummaryScratchBytes(rows, vocab), aligned to 8
 };
+int64_t SummaryScratchBytes(int64_t rows, int64_t vocab);
 void SummarizeLogits(const float* logits, int64_t rows, int64_t vocab, int64_t count, const float* inverse,
                      const LogitsOutput& out, cudaStream_t stream);
 
