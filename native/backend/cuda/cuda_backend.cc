@@ -185,7 +185,6 @@ void CudaBackend::Linear(const LinearWeight& weight, const Activations& x, int64
   if (Queues()) cuda::Linear(weight, x, rows, out, ld_out, accumulate, stream());
 }
 
-// `scratch` keeps the float32 values only where the next linear or a trace reads them.
 void CudaBackend::Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
                              Activations* out) {
   out->f32 = scratch;
@@ -195,7 +194,9 @@ void CudaBackend::Activation(ActivationKind kind, bool gated, const float* x, in
 void CudaBackend::LinearActivation(const LinearWeight& weight, ActivationKind kind, const Activations& x,
                                    int64_t rows, float* wide, float* scratch, Activations* out) {
   Linear(weight, x, rows, wide, weight.n, false);
-  Activation(kind, weight.n == 2 * out->width, wide, rows, scratch, out);
+  // The float32 values are wanted only by a linear of that dtype.
+  Activation(kind, weight.n == 2 * out->width, wide, rows, out->dtype == Dtype::kF32 ? scratch : nullptr,
+             out);
 }
 
 void CudaBackend::StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,

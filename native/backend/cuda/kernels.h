@@ -98,7 +98,8 @@ void Norm(const NormWeight& weight, const float* x, int64_t rows, const Activati
 // x [rows, out.width] to groups of 64 (values s8 [rows, groups * 64], scales f32 [rows, groups]; start is not used),
 // rotated first unless it already is.
 void Quantize(const float* x, int64_t rows, bool rotated, const Activations& out, cudaStream_t stream);
-// act(gate) * up of gate_up [rows, 2 * width], or act(x) of x [rows, width], into out.f32 or quantized.
+// act(gate) * up of gate_up [rows, 2 * width], or act(x) of x [rows, width], into out.f32 and, where
+// out.dtype is kInt8, quantized; out.f32 may then be nullptr.
 void Activate(ActivationKind kind, bool gated, const float* x, int64_t rows, const Activations& out,
               cudaStream_t stream);
 // In place: undoes a head rotation of x [rows, width].
