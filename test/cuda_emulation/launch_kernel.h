@@ -19,6 +19,8 @@ struct LaunchRequest {
   cudaStream_t stream;
   void (*invoke)(const void* arguments);
   std::shared_ptr<const void> arguments;
+  const void* words;  // the arguments' bytes
+  size_t word_bytes;
 };
 cudaError_t QueueLaunch(const LaunchRequest& request);
 
@@ -36,9 +38,10 @@ cudaError_t Launch(const char* name, void (*kernel)(Parameters...), dim3 grid, d
     const Call& call = *static_cast<const Call*>(p);
     std::apply(call.kernel, call.arguments);
   };
+  const auto call = std::make_shared<const Call>(
+      Call{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)});
   return QueueLaunch({name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, stream, invoke,
-                      std::make_shared<const Call>(
-                          Call{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)})});
+                      call, &call->arguments, sizeof(call->arguments)});
 }
 
 }  // namespace cuda_emulation
