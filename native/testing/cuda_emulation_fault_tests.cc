@@ -259,12 +259,17 @@ __global__ void WriteTo(int* out, int index) { out[index] = 1; }
 __global__ void ReadFrom(int* out, const int* from) { out[0] = *from; }
 
 KV_TEST(cuda_emulation_finds_accesses_outside_device_memory) {
+#if defined(__SANITIZE_THREAD__)
+  return Skip("ThreadSanitizer lets no handler leave a signal by switching stacks");
+#endif
   KV_EXPECT_CONTAINS(KV_REPORT(WriteTo, LaunchConfig{1, 1}, 64), "byte 256 of device memory of 256 bytes");
   KV_EXPECT_CONTAINS(KV_REPORT(WriteTo, LaunchConfig{1, 1}, -1024),
                      "byte -4096 of device memory of 256 bytes");
   static const int kOnHost = 3;
   KV_EXPECT_CONTAINS(KV_REPORT(ReadFrom, LaunchConfig{1, 1}, &kOnHost), "is in host memory");
+#if !defined(__SANITIZE_ADDRESS__)  // whose companion ends the process at a null pointer, before the fault
   KV_EXPECT_CONTAINS(KV_REPORT(ReadFrom, LaunchConfig{1, 1}, static_cast<const int*>(nullptr)), "address 0");
+#endif
 }
 
 // In a process of its own, which it ends.
@@ -276,11 +281,11 @@ KV_TEST(cuda_emulation_stops_host_code_that_reads_device_memory) {
   if (child == 0) {
     close(STDERR_FILENO);
     const volatile int value = *device.data();
-    _exit(value == 7 ? 0 : 1);
+    _exit(value == 7 ? 40 : 41);
   }
   int status = 0;
   waitpid(child, &status, 0);
-  KV_EXPECT(!WIFEXITED(status) || WEXITSTATUS(status) > 1);
+  KV_EXPECT(!WIFEXITED(status) || WEXITSTATUS(status) < 40);
   KV_EXPECT_EQ(device.Read()[0], 7);
 }
 

@@ -60,22 +60,18 @@ cudaError_t CheckConfiguration(const LaunchRequest& request) {
   return request.shared_bytes <= allowed ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-// Arguments may point to device or pinned memory only, which nothing else here would notice. A word is taken for a
-// pointer to the host when its page is mapped and it is no small number; one that ends in 0 or 1 may be a flag beside
-// the padding of a struct, where any bytes may stand.
+// Arguments may point to device or pinned memory only, which nothing else here would notice.
 std::string FindHostPointer(const LaunchRequest& request) {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  for (size_t i = 0; i + sizeof(uint64_t) <= request.word_bytes; i += sizeof(uint64_t)) {
-    uint64_t word;
-    std::memcpy(&word, static_cast<const char*>(request.words) + i, sizeof(word));
-    if (word < 0x10000 || word >= uint64_t{1} << 47 || (word & 0xff) <= 1) continue;
+  for (const uint64_t word : request.pointers) {
+    if (word < page || word >= uint64_t{1} << 47) continue;
     void* const p = reinterpret_cast<void*>(word);
     unsigned char resident = 0;
     if (FindAllocation(p, 0) != nullptr) continue;
     if (mincore(reinterpret_cast<void*>(word & ~(page - 1)), 1, &resident) != 0) continue;
     const std::string where = DescribeAddress(p);
-    if (where.find("not device memory") == std::string::npos)
-      continue;  // one past an end, or freed: its use is what counts
+    // One past an end, or freed: using it is what counts.
+    if (where.find("not device memory") == std::string::npos) continue;
     std::ostringstream text;
     text << "its argument " << p << " is in host memory";
     return text.str();
