@@ -123,7 +123,7 @@ class Workshop {
   }
 
   async compile() {
-    return (await run('cmake', ['--build', this.build, '-j2'])).status === 0;
+    return (await run('cmake', ['--build', this.build, '-j1'])).status === 0;
   }
 
   /** Whether the kernel tests pass, and how long they took. */
