@@ -1,10 +1,13 @@
-// The emulation finds what it is there to find, and lets clean kernels pass.
+// Kernels without faults: the emulation runs them to the right result, under any seed, and reports nothing.
+#include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <vector>
 
 #include "backend/cuda/launch.h"
 #include "backend/cuda/ptx.cuh"
 #include "testing/native_tests.h"
+#include "testing/on_device.h"
 
 namespace kvasir::testing {
 namespace {
@@ -12,27 +15,6 @@ namespace {
 using cuda::DynamicShared;
 using cuda::LaunchConfig;
 using cuda::SharedPtr;
-
-template <typename T>
-class OnDevice {
- public:
-  explicit OnDevice(const std::vector<T>& values) : count_(values.size()) {
-    cuda::Check(cudaMalloc(&data_, count_ * sizeof(T)), "cudaMalloc");
-    cuda::Check(cudaMemcpy(data_, values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice), "cudaMemcpy");
-  }
-  ~OnDevice() { cudaFree(data_); }
-  OnDevice(const OnDevice&) = delete;
-  T* data() { return data_; }
-  std::vector<T> Read() const {
-    std::vector<T> values(count_);
-    cuda::Check(cudaMemcpy(values.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost), "cudaMemcpy");
-    return values;
-  }
-
- private:
-  T* data_ = nullptr;
-  size_t count_;
-};
 
 __global__ void BlockSums(const int* x, int* sums) {
   KVASIR_SHARED(int, partial, 32);
@@ -77,6 +59,135 @@ __global__ void MultiplyTiles(const uint32_t* a, const uint32_t* b, int* d) {
   int sums[4] = {1, 2, 3, 4};
   cuda::MmaS8(sums, fragment_a, fragment_b);
   for (int i = 0; i < 4; ++i) d[lane * 4 + i] = sums[i];
+}
+
+// Each thread adds to a shared histogram, then one part of each warp sums with its own mask.
+__global__ void CountDigits(const int* x, int* counts, int* halves) {
+  KVASIR_SHARED(int, histogram, 10);
+  const int id = static_cast<int>(threadIdx.x);
+  if (id < 10) histogram[id] = 0;
+  __syncthreads();
+  cuda::AtomicAddShared(histogram + x[id] % 10, 1);
+  __syncthreads();
+  if (id < 10) counts[id] = histogram[id];
+  const uint32_t half = id % 32 < 16 ? 0x0000ffffu : 0xffff0000u;
+  int sum = x[id];
+  for (int offset = 8; offset > 0; offset /= 2) sum += __shfl_down_sync(half, sum, offset, 16);
+  if (id % 16 == 0) halves[id / 16] = sum;
+}
+
+KV_TEST(cuda_emulation_runs_shared_atomics_and_half_warps) {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    cuda_emulation::ResetDevice();
+    cuda_emulation::SetSeed(seed);
+    std::vector<int> x(96);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<int>(i * i % 31);
+    OnDevice<int> device_x(x);
+    OnDevice<int> counts(std::vector<int>(10));
+    OnDevice<int> halves(std::vector<int>(6));
+    KVASIR_LAUNCH(CountDigits, (LaunchConfig{1, 96}), device_x.data(), counts.data(), halves.data());
+    for (int digit = 0; digit < 10; ++digit) {
+      KV_EXPECT_EQ(counts.Read()[static_cast<size_t>(digit)],
+                   std::count_if(x.begin(), x.end(), [&](int v) { return v % 10 == digit; }));
+    }
+    for (size_t i = 0; i < 6; ++i)
+      KV_EXPECT_EQ(halves.Read()[i], std::accumulate(&x[i * 16], &x[i * 16] + 16, 0));
+    KV_EXPECT(cuda_emulation::TakeReports().empty());
+  }
+}
+
+// What one lane writes others read after __syncwarp, of the warp or of a part of it.
+__global__ void PassAround(int* out) {
+  KVASIR_SHARED(int, slots, 64);
+  const int id = static_cast<int>(threadIdx.x);
+  const int lane = id % 32;
+  const int first = id - lane;
+  slots[id] = id;
+  __syncwarp();
+  const int next = slots[first + (lane + 1) % 32];
+  __syncwarp();
+  slots[id] = next;
+  const uint32_t part = 0xffu << (lane / 8 * 8);
+  __syncwarp(part);
+  out[id] = slots[first + lane / 8 * 8 + (lane + 3) % 8];
+}
+
+KV_TEST(cuda_emulation_orders_memory_by_warp_barriers) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    cuda_emulation::ResetDevice();
+    cuda_emulation::SetSeed(seed);
+    OnDevice<int> out(std::vector<int>(64));
+    KVASIR_LAUNCH(PassAround, (LaunchConfig{1, 64}), out.data());
+    const std::vector<int> actual = out.Read();
+    for (int id = 0; id < 64; ++id) {
+      const int from = id / 8 * 8 + (id % 8 + 3) % 8;
+      KV_EXPECT_EQ(actual[static_cast<size_t>(id)], from / 32 * 32 + (from % 32 + 1) % 32);
+    }
+    KV_EXPECT(cuda_emulation::TakeReports().empty());
+  }
+}
+
+__global__ void VoteAndLeave(uint32_t* out) {
+  const int id = static_cast<int>(threadIdx.x);
+  out[id] = __ballot_sync(0xffffffffu, id % 3 == 0);
+  out[32 + id] =
+      static_cast<uint32_t>(__any_sync(0xffffffffu, id == 31) + 2 * __all_sync(0xffffffffu, id < 31));
+  if (id >= 20) return;  // a barrier counts the threads that are left
+  __syncthreads();
+  out[64 + id] = __shfl_sync(0xfffffu, static_cast<uint32_t>(id) * 7, 19 - id);
+}
+
+KV_TEST(cuda_emulation_votes_and_lets_threads_leave) {
+  cuda_emulation::ResetDevice();
+  OnDevice<uint32_t> out(std::vector<uint32_t>(96));
+  KVASIR_LAUNCH(VoteAndLeave, (LaunchConfig{1, 32}), out.data());
+  const std::vector<uint32_t> actual = out.Read();
+  KV_EXPECT(cuda_emulation::TakeReports().empty());
+  for (size_t id = 0; id < 32; ++id) {
+    KV_EXPECT_EQ(actual[id], 0x49249249u);
+    KV_EXPECT_EQ(actual[32 + id], 1u);
+    if (id < 20) KV_EXPECT_EQ(actual[64 + id], (19 - id) * 7);
+  }
+}
+
+__global__ void RecordOrder(int* next, int* order) {
+  order[atomicAdd(next, 1)] = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+}
+
+KV_TEST(cuda_emulation_shuffles_blocks_and_threads_by_seed) {
+  std::vector<std::vector<int>> orders;
+  for (const uint64_t seed : {1, 2, 2}) {
+    cuda_emulation::ResetDevice();
+    cuda_emulation::SetSeed(seed);
+    OnDevice<int> next({0});
+    OnDevice<int> order(std::vector<int>(9 * 70, -1));
+    KVASIR_LAUNCH(RecordOrder, (LaunchConfig{9, 70}), next.data(), order.data());
+    orders.push_back(order.Read());
+    std::vector<int> sorted = orders.back();
+    std::sort(sorted.begin(), sorted.end());
+    for (int i = 0; i < 9 * 70; ++i) KV_EXPECT_EQ(sorted[static_cast<size_t>(i)], i);
+  }
+  KV_EXPECT(orders[0] != orders[1]);
+  KV_EXPECT(orders[1] == orders[2]);
+}
+
+KV_TEST(cuda_emulation_converts_and_multiplies_as_the_device) {
+  KV_EXPECT_EQ(__float2int_rn(2.5f), 2);
+  KV_EXPECT_EQ(__float2int_rn(-3.5f), -4);
+  KV_EXPECT_EQ(__float2int_rn(3e9f), INT32_MAX);
+  KV_EXPECT_EQ(__float2int_rn(-3e9f), INT32_MIN);
+  KV_EXPECT_EQ(__float2int_rn(NAN), 0);
+  KV_EXPECT_EQ(__dp4a(static_cast<int>(0x80ff017fu), static_cast<int>(0x80ff027fu), 5),
+               16384 + 1 + 2 + 16129 + 5);
+  KV_EXPECT_EQ(__byte_perm(0x33221100u, 0x77665544u, 0x7351u), 0x77335511u);
+  KV_EXPECT_EQ(__ffs(0), 0);
+  KV_EXPECT_EQ(__ffs(8), 4);
+  KV_EXPECT_EQ(__clz(1), 31);
+  KV_EXPECT_EQ(min(NAN, 1.0f), 1.0f);
+  KV_EXPECT_EQ(cuda::HalfToFloat(0x3c01), 1 + 0x1p-10f);
+  KV_EXPECT_EQ(cuda::HalfToFloat(0x8001), -0x1p-24f);
+  KV_EXPECT_EQ(cuda::HalfToFloat(0xfc00), -HUGE_VALF);
+  KV_EXPECT(std::isnan(cuda::HalfToFloat(0x7e00)));
 }
 
 KV_TEST(cuda_emulation_multiplies_fragments) {

@@ -90,7 +90,8 @@ void BeginCopyToShared(const SharedArray* array, int64_t offset, uint32_t bytes)
 void EndCopyToShared(const SharedArray* array, int64_t offset, const void* from, uint32_t bytes);
 // `thread (3, 0, 0)` of the running block.
 std::string ThreadName(int id);
-// Ends the launch from a signal handler or a kernel.
-[[noreturn]] void AbandonBlock(std::string report);
+// Fault() in two steps, for a signal handler: it cannot throw, and what it holds when it leaves is lost.
+void SetFault(const std::string& report);
+[[noreturn]] void LeaveBlock();
 
 }  // namespace cuda_emulation

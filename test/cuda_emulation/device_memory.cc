@@ -31,8 +31,6 @@ size_t Page() {
   return page;
 }
 
-uint8_t* End(const Allocation& allocation) { return allocation.mapping + allocation.mapping_bytes - Page(); }
-
 void Protect(const Allocation& allocation, int protection) {
   mprotect(allocation.mapping + Page(), allocation.mapping_bytes - 2 * Page(), protection);
 }
@@ -135,7 +133,8 @@ std::string DescribeAddress(const void* p) {
 std::string CheckMargins() {
 #if !defined(__SANITIZE_ADDRESS__)
   for (const auto& [address, allocation] : live) {
-    for (const uint8_t* p = allocation.begin + allocation.bytes; p != End(allocation); ++p) {
+    const uint8_t* const end = allocation.mapping + allocation.mapping_bytes - Page();
+    for (const uint8_t* p = allocation.begin + allocation.bytes; p != end; ++p) {
       if (*p != kMargin) return "wrote to " + DescribeAddress(p);
     }
   }

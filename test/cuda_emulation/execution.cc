@@ -88,18 +88,29 @@ void ReleaseBarrier() {
   ForgetWarpOrder();
 }
 
+// What a fault throws; the report is in block.fault.
+struct Abandoned {};
+
+void EndThread(Thread& self) {
+  CopyAsyncCommitGroup();
+  CopyAsyncWaitGroup(0);
+  self.at_rest = true;
+  block.warps[self.place.warp].alive &= ~(1u << self.place.lane);
+  --block.n_alive;
+  if (block.n_at_barrier > 0 && block.n_at_barrier == block.n_alive) ReleaseBarrier();
+}
+
 // One thread of a kernel after the other, for as long as the fiber lives.
 void ThreadMain() {
   Thread& self = *running;
   self.fiber->Entered();
   for (;;) {
-    call->invoke(call->arguments);
-    CopyAsyncCommitGroup();
-    CopyAsyncWaitGroup(0);
-    self.at_rest = true;
-    block.warps[self.place.warp].alive &= ~(1u << self.place.lane);
-    --block.n_alive;
-    if (block.n_at_barrier > 0 && block.n_at_barrier == block.n_alive) ReleaseBarrier();
+    try {
+      call->invoke(call->arguments);
+      EndThread(self);
+    } catch (const Abandoned&) {
+    }
+    if (!block.fault.empty()) LeaveBlock();
     Yield();
   }
 }
@@ -242,19 +253,23 @@ std::string ThreadName(int id) {
   return text.str();
 }
 
-void Fault(const std::string& report) {
+void SetFault(const std::string& report) {
   std::ostringstream text;
   text << "kernel " << call->name << ", block (" << blockIdx.x << ", " << blockIdx.y << ", " << blockIdx.z
        << "), " << ThreadName(running->place.id) << ": " << report;
-  AbandonBlock(text.str());
+  block.fault = text.str();
 }
 
-void AbandonBlock(std::string report) {
-  block.fault = std::move(report);
+void LeaveBlock() {
   Thread& self = *running;
   self.at_rest = false;  // wherever it was: it begins anew
   self.fiber->SwitchTo(*scheduler);
   __builtin_unreachable();
+}
+
+void Fault(const std::string& report) {
+  SetFault(report);
+  throw Abandoned();
 }
 
 void Collective(uint32_t mask, Execute execute, void* payload, Site site) {

@@ -1,10 +1,13 @@
 // A launch: the kernel and a copy of its arguments, queued on a stream. Refuses arguments that are not plain bytes.
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <tuple>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "runtime_api.h"
 
@@ -19,8 +22,23 @@ struct LaunchRequest {
   cudaStream_t stream;
   void (*invoke)(const void* arguments);
   std::shared_ptr<const void> arguments;
+  std::vector<uint64_t> pointers;  // words of the arguments that may be some
 };
 cudaError_t QueueLaunch(const LaunchRequest& request);
+
+// A pointer itself, or the words of a struct that can be one: padding holds any bytes, often beside a small number.
+template <typename T>
+void CollectPointers(const T& argument, std::vector<uint64_t>* pointers) {
+  if constexpr (std::is_pointer_v<T>) {
+    pointers->push_back(reinterpret_cast<uint64_t>(argument));
+  } else if constexpr (std::is_class_v<T> && alignof(T) >= alignof(void*)) {
+    for (size_t i = 0; i + sizeof(uint64_t) <= sizeof(T); i += sizeof(uint64_t)) {
+      uint64_t word;
+      std::memcpy(&word, reinterpret_cast<const char*>(&argument) + i, sizeof(word));
+      if (static_cast<uint32_t>(word) >= 0x10000 && (word & 0xff) > 1) pointers->push_back(word);
+    }
+  }
+}
 
 template <typename... Parameters, typename... Arguments>
 cudaError_t Launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block,
@@ -36,9 +54,12 @@ cudaError_t Launch(const char* name, void (*kernel)(Parameters...), dim3 grid, d
     const Call& call = *static_cast<const Call*>(p);
     std::apply(call.kernel, call.arguments);
   };
+  const auto call = std::make_shared<const Call>(
+      Call{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)});
+  std::vector<uint64_t> pointers;
+  std::apply([&](const auto&... each) { (CollectPointers(each, &pointers), ...); }, call->arguments);
   return QueueLaunch({name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, stream, invoke,
-                      std::make_shared<const Call>(
-                          Call{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)})});
+                      call, std::move(pointers)});
 }
 
 }  // namespace cuda_emulation

@@ -1,8 +1,12 @@
 // Devices, errors, faults and launches.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -40,8 +44,6 @@ void ReadEnvironment(DeviceState* device) {
   random_order.Seed(device->seed);
 }
 
-// The arguments may hold pointers to device or pinned memory only. A word that could be one is enough to look: it is in
-// the range of addresses, and mapped.
 cudaError_t CheckConfiguration(const LaunchRequest& request) {
   const dim3& grid = request.grid;
   const dim3& threads = request.block;
@@ -58,19 +60,38 @@ cudaError_t CheckConfiguration(const LaunchRequest& request) {
   return request.shared_bytes <= allowed ? cudaSuccess : cudaErrorInvalidValue;
 }
 
+// Arguments may point to device or pinned memory only, which nothing else here would notice.
+std::string FindHostPointer(const LaunchRequest& request) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  for (const uint64_t word : request.pointers) {
+    if (word < page || word >= uint64_t{1} << 47) continue;
+    void* const p = reinterpret_cast<void*>(word);
+    unsigned char resident = 0;
+    if (FindAllocation(p, 0) != nullptr) continue;
+    if (mincore(reinterpret_cast<void*>(word & ~(page - 1)), 1, &resident) != 0) continue;
+    const std::string where = DescribeAddress(p);
+    // One past an end, or freed: using it is what counts.
+    if (where.find("not device memory") == std::string::npos) continue;
+    std::ostringstream text;
+    text << "its argument " << p << " is in host memory";
+    return text.str();
+  }
+  return "";
+}
+
 void RunKernel(const LaunchRequest& request) {
   if (Strikes(&Device().faults.launch)) {
     return FailDevice(cudaErrorLaunchFailure,
                       std::string("kernel ") + request.name + ": failed as was asked for");
   }
-  CatchKernelFaults();
-  std::string report = RunGrid({request.name, request.grid, request.block, request.shared_bytes,
-                                request.invoke, request.arguments.get()});
+  std::string report = FindHostPointer(request);
   if (report.empty()) {
-    report = CheckMargins();
-    if (!report.empty()) report = std::string("kernel ") + request.name + ": " + report;
+    report = RunGrid({request.name, request.grid, request.block, request.shared_bytes, request.invoke,
+                      request.arguments.get()});
+    if (report.empty()) report = CheckMargins();
   }
   if (report.empty()) return;
+  if (report.rfind("kernel ", 0) != 0) report = std::string("kernel ") + request.name + ": " + report;
   Device().reports.push_back(report);
   FailDevice(cudaErrorLaunchFailure, report);
 }
@@ -82,6 +103,7 @@ DeviceState& Device() {
   static DeviceState& device = *[] {
     auto* state = new DeviceState;
     ReadEnvironment(state);
+    CatchKernelFaults();
     return state;
   }();
   return device;

@@ -225,9 +225,7 @@ void MakeProgress() {
 
 void DropStreams() {
   All().others.clear();
-  All().standard.queue.clear();
-  All().standard.last = nullptr;
-  All().standard.waits.clear();
+  All().standard = {};
 }
 
 }  // namespace cuda_emulation
