@@ -32,10 +32,15 @@ export interface ModelInfo {
   kvDtype: 'int8' | 'fp32';
   /** Every linear and how it lies in memory: embed.tokens, layers.N.qkv|o|gate_up|down, lm_head unless it is tied. */
   linears: Readonly<Record<string, 'int8' | 'fp32'>>;
-  device: 'cpu';
-  /** Why the device is not a faster one. */
+  /** 'cuda:N' when that GPU runs at least one layer. */
+  device: 'cpu' | `cuda:${number}`;
+  /** The processor's or the GPU's own name. */
+  deviceName: string;
+  /** Why it is this device. */
   deviceReason: string;
-  /** The kernel table that runs: 'scalar', 'avx2', 'avx512vnni', ... */
+  /** How many of the layers the GPU runs, the last ones; 0 on the CPU. */
+  gpuLayers: number;
+  /** The kernels that run: 'scalar', 'avx2', 'avx512vnni', ... */
   kernels: string;
   threads: number;
   /** Longest sequence, in tokens. */
@@ -59,7 +64,7 @@ export function describeLoaded(
   options: EffectiveOptions,
   native: NativeModelInfo,
   predicted: number,
-  deviceReason: string,
+  device: Pick<ModelInfo, 'deviceName' | 'deviceReason'>,
 ): ModelInfo {
   const kv = native.kvCapacity * native.kvBytesPerToken;
   return Object.freeze({
@@ -74,8 +79,9 @@ export function describeLoaded(
     linears: Object.freeze(
       Object.fromEntries(Object.entries(native.linears).map(([name, { dtype }]) => [name, dtype])),
     ),
-    device: 'cpu',
-    deviceReason,
+    device: native.device,
+    ...device,
+    gpuLayers: native.gpuLayers,
     kernels: native.kernels,
     threads: native.threads,
     contextLength: options.contextLength,

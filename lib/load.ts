@@ -1,5 +1,6 @@
 /** `Model.load`: from a reference to a native model and its tokenizer, or to one error with nothing left behind. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { chooseDevice, type DeviceChoice } from './device.js';
 import { KvasirError } from './errors.js';
 import { describeModel, type ModelDescription, tokenizerSourceOf } from './formats/index.js';
 import { type ModelFiles, resolveModel } from './hub/index.js';
@@ -30,10 +31,11 @@ export interface LoadedModel {
 export async function loadModel(reference: string, options: LoadOptions): Promise<LoadedModel> {
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
-  const deviceReason = chooseDevice(options.device ?? 'auto');
   // Each part runs for milliseconds the first time it is called: the event loop gets a turn between them.
   await nextTurn();
   const addon = native();
+  const device = await chooseDevice(options);
+  signal?.throwIfAborted();
   await nextTurn();
   const files = await resolveModel(reference, { signal, onProgress });
   signal?.throwIfAborted();
@@ -47,6 +49,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     signal?.throwIfAborted();
     const effective = {
       ...effectiveOptions(options, description),
+      ...layersOn(device, options, description.spec),
       keepFp32: keptLinears(options, description),
     };
     await nextTurn();
@@ -54,14 +57,12 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     const loaded = await loadBoth({ files, container, description, effective, tokenizing }, options);
     await nextTurn();
     const { info } = loaded.native;
-    const described = describeLoaded(
-      files.displayName,
-      description,
-      effective,
-      info,
-      predicted,
-      deviceReason,
-    );
+    if (device.index >= 0 && info.device === 'cpu' && (options.device ?? 'auto') !== 'auto') {
+      await loaded.native.dispose();
+      throw fullDevice(device);
+    }
+    const ran = describeDevice(device, info.device);
+    const described = describeLoaded(files.displayName, description, effective, info, predicted, ran);
     return { ...loaded, info: described, description };
   } catch (error) {
     await tokenizing.giveUp(error);
@@ -101,16 +102,32 @@ function rethrow(error: unknown): never {
   throw fromNative(error);
 }
 
-/** Why the model runs on the CPU. Throws DEVICE_UNAVAILABLE when a GPU was asked for. */
-function chooseDevice(device: NonNullable<LoadOptions['device']>): string {
-  const reason = 'this build has no CUDA backend';
-  if (device === 'cpu') return "device 'cpu' was asked for";
-  if (device === 'auto') return reason;
-  throw new KvasirError(
-    'DEVICE_UNAVAILABLE',
-    `Device '${device}' cannot be used: ${reason}. Use device 'cpu' or 'auto'.`,
+/** Throws INVALID_OPTION for more layers than the model has. */
+function layersOn(
+  { index }: DeviceChoice,
+  { gpuLayers = 'auto' }: LoadOptions,
+  { nLayers }: ModelSpec,
+): Pick<Effective, 'device' | 'gpuLayers'> {
+  if (gpuLayers !== 'auto' && gpuLayers > nLayers) {
+    throw invalidOption('gpuLayers', gpuLayers, `'auto' or an integer from 0 to ${nLayers} for this model`);
+  }
+  return { device: index, gpuLayers: gpuLayers === 'auto' ? -1 : gpuLayers };
+}
+
+/** Of a GPU that was asked for by name. */
+function fullDevice({ device, name }: DeviceChoice): KvasirError {
+  return new KvasirError(
+    'INSUFFICIENT_MEMORY',
+    `The free memory of ${device} (${name}) holds none of the model's layers. Free some, use dtype 'int8' or a smaller contextLength, or device 'cpu'.`,
     { details: { device } },
   );
+}
+
+/** What ran, where no layer may have fitted onto the chosen GPU. */
+function describeDevice(chosen: DeviceChoice, ran: ModelInfo['device']) {
+  if (ran !== 'cpu') return { deviceName: chosen.name ?? ran, deviceReason: chosen.reason };
+  const full = `the free memory of ${chosen.device} (${chosen.name}) holds none of the layers`;
+  return { deviceName: native().cpu().brand, deviceReason: chosen.index < 0 ? chosen.reason : full };
 }
 
 type Effective = Omit<NativeLoadOptions, 'onProgress'>;
@@ -143,13 +160,21 @@ function threadsFromEnvironment(): number {
   throw invalidOption('KVASIR_THREADS (environment)', given, 'an integer from 1 to 1024');
 }
 
-/** Bytes that the load will take. Throws INSUFFICIENT_MEMORY when they are not there. */
+/** Bytes that the load will take, wherever they lie. Throws INSUFFICIENT_MEMORY when they are not there. */
 function checkMemory({ spec, tensors }: ModelDescription, options: Effective): number {
   const { weights, kv, scratch } = predictMemory(spec, tensors, options);
-  const required = weights + kv + scratch;
-  const parts = `weights ${mebibytes(weights)}, KV cache ${mebibytes(kv)}`;
-  requireMemory(required, parts, "Use dtype 'int8' or a smaller contextLength, or free memory.");
-  return required;
+  // Weights pass through the host's memory on their way to a GPU; the cache of its layers does not.
+  const hosted = kv * hostShare(spec, options);
+  const parts = `weights ${mebibytes(weights)}, KV cache ${mebibytes(hosted)}`;
+  const remedy = "Use dtype 'int8' or a smaller contextLength, or free memory.";
+  requireMemory(weights + hosted + scratch, parts, remedy);
+  return weights + kv + scratch;
+}
+
+/** The share of the layers that is known to stay on the CPU. */
+function hostShare({ nLayers }: ModelSpec, { device = -1, gpuLayers = -1 }: Effective): number {
+  if (device < 0) return 1;
+  return gpuLayers < 0 ? 0 : (nLayers - gpuLayers) / nLayers;
 }
 
 function predictMemory(spec: ModelSpec, tensors: TensorMap, options: Effective) {

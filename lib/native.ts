@@ -109,6 +109,10 @@ export interface NativeLoadOptions {
   kvCapacity: number;
   /** 0: one per core that the process may use (affinity and cgroup). */
   threads: number;
+  /** CUDA's index of the GPU that runs layers; default -1: none does. */
+  device?: number;
+  /** How many layers it runs, the last ones; default -1: as many as its free memory takes. */
+  gpuLayers?: number;
   /** Linears that stay float32 in an INT8 model: names as `NativeModelInfo.linears` has them. Default none. */
   keepFp32?: readonly string[];
   /** Called on the JS thread at most every 50 ms, and once at the end. */
@@ -122,7 +126,11 @@ export interface LinearInfo {
 }
 
 export interface NativeModelInfo {
-  /** The kernel table that runs: 'scalar' | 'avx2' | 'avx512' | 'avx512vnni' ... */
+  /** 'cpu', or 'cuda:N' when it runs at least one layer. */
+  device: 'cpu' | `cuda:${number}`;
+  /** How many layers, the last ones. */
+  gpuLayers: number;
+  /** The kernels that run: 'scalar' | 'avx2' | 'avx512' | 'avx512vnni' | ...; 'avx2 + ...' where layers are split. */
   kernels: string;
   threads: number;
   parameters: number;
@@ -239,6 +247,51 @@ export interface CpuReport {
   cores: number;
 }
 
+export interface CudaDeviceInfo {
+  /** CUDA's index: CUDA_VISIBLE_DEVICES decides which GPUs there are. */
+  index: number;
+  name: string;
+  /** Such as 'sm_90'. */
+  architecture: string;
+  multiprocessors: number;
+  /** Bytes. */
+  totalMemory: number;
+  /** Bytes; absent unless it was asked for. */
+  freeMemory?: number;
+  /** Of its memory by clock and width, bytes/s; absent where the driver does not say. */
+  bandwidth?: number;
+  /** Of the multiprocessors, Hz; absent where the driver does not say. */
+  clock?: number;
+  /** Why it cannot be used; absent when it can. */
+  problem?: string;
+}
+
+export interface CudaReport {
+  /** OK: at least one device can be used. See native/backend/cuda_library.h. */
+  status:
+    | 'OK'
+    | 'NO_LIBRARY'
+    | 'BROKEN_LIBRARY'
+    | 'OTHER_VERSION'
+    | 'NO_DRIVER'
+    | 'DRIVER_TOO_OLD'
+    | 'NO_DEVICE'
+    | 'WRONG_ARCHITECTURE'
+    | 'FAILED';
+  /** What is wrong and what to do; empty when OK. */
+  message: string;
+  /** The CUDA library that was opened, or where it was looked for. */
+  library: string;
+  /** Architectures it holds code for; absent unless it was opened. */
+  targets?: string;
+  /** CUDA version that the driver supports, such as '13.0'; absent where there is no driver. */
+  driverVersion?: string;
+  /** CUDA version that the library was built with; absent unless it was opened. */
+  runtimeVersion?: string;
+  /** Whatever the status. */
+  devices: CudaDeviceInfo[];
+}
+
 export interface NativeAddon {
   /** Parses headers only, off the JS thread. Rejects with MODEL_FORMAT or MODEL_NOT_FOUND. */
   openContainer(paths: string[]): Promise<Container>;
@@ -270,6 +323,11 @@ export interface NativeAddon {
   /** Gives back to the system what malloc keeps of ended threads; for after a dispose. */
   releaseMemory(): Promise<void>;
   cpu(): CpuReport;
+  /**
+   * Opens the CUDA library (KVASIR_CUDA_LIBRARY, or kvasir_cuda.so beside the addon) and asks CUDA for its devices, off the
+   * JS thread. @param freeMemory ask each for its free memory too, which takes up some of it until the process ends
+   */
+  cuda(freeMemory: boolean): Promise<CudaReport>;
 }
 
 const here = dirname(fileURLToPath(import.meta.url));

@@ -20,6 +20,11 @@ export interface LoadProgress {
 export interface LoadOptions {
   /** Default 'auto': the best that works here. 'cuda' and 'cuda:N' fail with DEVICE_UNAVAILABLE where they do not. */
   device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+  /**
+   * How many of the model's layers run on the GPU, the last ones; the others stay on the CPU. Default 'auto': as many as
+   * fit into its free memory. A number above 0 needs a GPU: DEVICE_UNAVAILABLE without one.
+   */
+  gpuLayers?: 'auto' | number;
   /** Default 'auto', which is 'int8'. */
   dtype?: 'int8' | 'fp32' | 'auto';
   /**
@@ -99,6 +104,8 @@ export interface GenerateSettings {
 
 export const DEFAULT_MAX_TOKENS = 256;
 export const DEFAULT_CONTEXT_LENGTH = 4096;
+/** More than any model has; what this model has is checked when it is known. */
+const MOST_LAYERS = 65536;
 
 /**
  * What an option may be. Plain checks, not zod: `generate` runs them for each request, and zod's first use of a schema
@@ -155,6 +162,10 @@ const loadRules = {
   device: {
     fits: (v) => typeof v === 'string' && /^(auto|cpu|cuda(:\d+)?)$/.test(v),
     allowed: "'auto', 'cpu', 'cuda' or 'cuda:<number>'",
+  },
+  gpuLayers: {
+    fits: (v) => v === 'auto' || integer(0, MOST_LAYERS).fits(v),
+    allowed: `'auto' or ${integer(0, MOST_LAYERS).allowed}`,
   },
   dtype: oneOf('int8', 'fp32', 'auto'),
   keepFp32: linearNames,

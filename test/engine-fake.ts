@@ -52,6 +52,8 @@ export class FakeNative implements NativeModel {
     const defaults = { vocabSize: 300, kvCapacity: 4096, kvPageSize: 16, stepMs: 0, tokenMs: 0, banned: -1 };
     this.#options = { ...defaults, ...options };
     this.info = {
+      device: 'cpu',
+      gpuLayers: 0,
       kernels: 'fake',
       threads: 1,
       parameters: 0,

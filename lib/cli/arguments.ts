@@ -34,9 +34,17 @@ function collect(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), text];
 }
 
+/** 'auto' or an integer. */
+function parseLayers(text: string): 'auto' | number {
+  return text === 'auto' ? text : parseInteger(text);
+}
+
 /** The flags of `Model.load`. Each has an environment variable, which the flag beats. */
 const loadFlags: readonly Option[] = [
   new Option('--device <device>', 'auto, cpu, cuda or cuda:<number>').env('KVASIR_DEVICE'),
+  new Option('--gpu-layers <count>', 'layers that the GPU runs, or auto: as many as fit (the default)')
+    .argParser(parseLayers)
+    .env('KVASIR_GPU_LAYERS'),
   new Option('--dtype <dtype>', 'weights: int8 (the default) or fp32')
     .choices(['auto', 'int8', 'fp32'])
     .env('KVASIR_DTYPE'),

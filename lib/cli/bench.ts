@@ -44,7 +44,10 @@ export function registerBench(program: Command, interrupts: Interrupts): void {
     .option('-r, --repetitions <count>', 'samples of each', parseCount(1), 5)
     .addHelpText('after', help)
     .action((reference: string, flags: BenchFlags) => bench(reference, flags, interrupts));
-  addLoadFlags(command, ['device', 'dtype', 'kvDtype', 'threads']).option('--json', 'print one JSON object');
+  addLoadFlags(command, ['device', 'gpuLayers', 'dtype', 'kvDtype', 'threads']).option(
+    '--json',
+    'print one JSON object',
+  );
 }
 
 async function bench(reference: string, flags: BenchFlags, { signal }: Interrupts): Promise<void> {
@@ -164,7 +167,8 @@ function layout(report: ReturnType<typeof describe>): string {
   return [
     columns([
       ['model', report.model],
-      ['engine', `${report.dtype}, ${report.device}, ${report.kernels} kernels, ${report.threads} threads`],
+      ['engine', `${report.dtype}, ${report.kernels} kernels, ${report.threads} threads`],
+      ['device', report.device],
       ['load', milliseconds(report.loadMs)],
       ['memory', `${size(report.rssBytes)} resident`],
       ['a token reads', `weights ${size(weights)}, scales ${size(scales)}, KV cache ${size(kv)}`],

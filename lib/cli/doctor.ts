@@ -1,5 +1,5 @@
 /** `kvasir doctor`: what this machine and this build can do, and what is wrong with them. */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import type { Command } from 'commander';
 import { KvasirError } from '../errors.js';
@@ -7,6 +7,7 @@ import { cacheRoot } from '../hub/cache.js';
 import { modelAliases, pull } from '../hub/index.js';
 import { availableMemory } from '../memory.js';
 import { addonPath, type CpuReport, native } from '../native.js';
+import { examineGpu, gpuRows } from './doctor-gpu.js';
 import { FAILED } from './failure.js';
 import { writeData, writeJson } from './output.js';
 import { columns, size } from './report.js';
@@ -18,6 +19,8 @@ Exit status 1 when something keeps models from running here.`;
 const variables = [
   'KVASIR_CPU_ISA',
   'KVASIR_DEVICE',
+  'KVASIR_GPU_LAYERS',
+  'KVASIR_CUDA_LIBRARY',
   'KVASIR_DTYPE',
   'KVASIR_KV_DTYPE',
   'KVASIR_THREADS',
@@ -45,7 +48,8 @@ export function registerDoctor(program: Command): void {
 
 async function examine() {
   const addon = examineAddon();
-  const problems = [addon.error, addon.cpu?.error].filter((problem) => problem !== undefined);
+  const { problem, ...gpu } = await examineGpu();
+  const problems = [addon.error, addon.cpu?.error, problem].filter((one) => one !== undefined);
   return {
     version: packageVersion(),
     node: process.version,
@@ -53,7 +57,7 @@ async function examine() {
     platform: `${process.platform} ${process.arch}`,
     addon: { path: addon.path, built: addon.built },
     cpu: addon.cpu,
-    gpu: { used: false, reason: gpuReason() },
+    gpu,
     memory: { total: totalmem(), available: availableMemory() },
     cache: { folder: cacheRoot(), exists: existsSync(cacheRoot()) },
     models: await Promise.all(modelAliases.map(presence)),
@@ -70,16 +74,6 @@ function examineAddon(): { path: string; built?: string; cpu?: CpuReport; error?
     return { path: addonPath, built: statSync(addonPath).mtime.toISOString(), cpu };
   } catch (error) {
     return { path: addonPath, error: (error as Error).message };
-  }
-}
-
-function gpuReason(): string {
-  const reason = 'this build has no CUDA backend';
-  try {
-    const driver = readFileSync('/proc/driver/nvidia/version', 'utf8').split('\n')[0]!.trim();
-    return `${reason} (the machine has an NVIDIA driver: ${driver})`;
-  } catch {
-    return reason;
   }
 }
 
@@ -103,7 +97,7 @@ function layout(report: Awaited<ReturnType<typeof examine>>): string {
     ['kernels compiled', cpu?.compiled.join(', ') ?? '-'],
     ['kernels available', cpu?.available.join(', ') ?? '-'],
     ['kernels in use', cpu?.selected ?? '-'],
-    ['GPU', `not used: ${report.gpu.reason}`],
+    ...gpuRows(report.gpu),
     ['memory', `${size(memory.available)} available of ${size(memory.total)}`],
     ['cache', `${cache.folder}${cache.exists ? '' : ' (not there yet)'}`],
     ...report.models.map(({ alias, root }) => [`model ${alias}`, root ?? 'not on this machine']),

@@ -1,6 +1,7 @@
 /** `kvasir info`: what is in a model file, what it will cost in memory, what will run it. */
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { chooseDevice } from '../device.js';
 import type { Int8Origin } from '../formats/index.js';
 import { availableMemory } from '../memory.js';
 import { fromNative, native, type TensorEntry } from '../native.js';
@@ -29,7 +30,10 @@ export function registerInfo(program: Command, interrupts: Interrupts): void {
     .argument('<model>', 'alias, folder, .gguf file or hf:org/name[:file]')
     .addHelpText('after', help)
     .action((reference: string, flags: Record<string, unknown>) => info(reference, flags, interrupts));
-  addLoadFlags(command, ['contextLength', 'threads']).option('--json', 'print one JSON object');
+  addLoadFlags(command, ['device', 'gpuLayers', 'contextLength', 'threads']).option(
+    '--json',
+    'print one JSON object',
+  );
 }
 
 async function info(
@@ -39,7 +43,11 @@ async function info(
 ): Promise<void> {
   const options = loadOptionsOf(flags);
   const inspection = await inspectModel(reference, signal);
-  const report = { ...(await contents(inspection)), ...cost(inspection, options), engine: engine(options) };
+  const report = {
+    ...(await contents(inspection)),
+    ...cost(inspection, options),
+    engine: await engine(options),
+  };
   if (flags.json) await writeJson(report);
   else await writeData(`${layout(report)}\n`);
 }
@@ -112,14 +120,22 @@ function cost({ description }: Inspection, options: LoadOptions) {
   };
 }
 
-function engine({ threads }: LoadOptions) {
+async function engine(options: LoadOptions) {
   const { brand, selected, error, cores } = native().cpu();
   if (selected === undefined) throw fromNative(Object.assign(new Error(error), { code: 'INVALID_OPTION' }));
-  return { device: 'cpu', cpu: brand, kernels: selected, threads: threads ?? cores };
+  const { device, name, reason } = await chooseDevice(options);
+  return {
+    device,
+    deviceName: name ?? brand,
+    deviceReason: reason,
+    cpu: brand,
+    kernels: selected,
+    threads: options.threads ?? cores,
+  };
 }
 
 type Report = Awaited<ReturnType<typeof contents>> &
-  ReturnType<typeof cost> & { engine: ReturnType<typeof engine> };
+  ReturnType<typeof cost> & { engine: Awaited<ReturnType<typeof engine>> };
 
 function int8Line({
   source,
@@ -129,6 +145,10 @@ function int8Line({
   scaleDtype,
 }: ReturnType<typeof int8Form>): string {
   return `of ${source} (${sourceDtype}): groups of ${groupSize}, ${rotation}, ${scaleDtype} scales`;
+}
+
+function gpuLine({ device, deviceName, deviceReason }: Report['engine']): string {
+  return device === 'cpu' ? deviceReason : `${deviceName}, for the layers that fit: ${deviceReason}`;
 }
 
 function layout(report: Report): string {
@@ -148,6 +168,7 @@ function layout(report: Report): string {
         'will run on',
         `${report.engine.cpu}: ${report.engine.kernels} kernels, ${report.engine.threads} threads`,
       ],
+      [report.engine.device === 'cpu' ? 'no GPU' : report.engine.device, gpuLine(report.engine)],
     ]),
     columns(
       report.files.map(({ path, bytes }) => [path, size(bytes)]),

@@ -48,6 +48,12 @@ export function columns(rows: readonly (readonly string[])[], head: readonly str
     .join('\n');
 }
 
+/** Where it ran, and of a GPU how much. */
+function deviceLine({ device, deviceName, gpuLayers, layers }: ModelInfo): string {
+  const part = device === 'cpu' ? '' : `, ${gpuLayers} of ${layers} layers`;
+  return `${device}, ${deviceName}${part}`;
+}
+
 /** What is worth knowing after a generation. */
 export function generationReport(result: GenerationResult, info: ModelInfo): string {
   const { usage, timings } = result;
@@ -61,12 +67,15 @@ export function generationReport(result: GenerationResult, info: ModelInfo): str
       `${usage.completionTokens} tokens, ${rate(timings.decodeTokensPerSecond)}, finish: ${result.finishReason}`,
     ],
     ['memory', `${size(process.memoryUsage.rss())} resident; weights ${size(weights)}, KV cache ${size(kv)}`],
+    ['device', deviceLine(info)],
     ['engine', `${info.dtype}, KV ${info.kvDtype}, ${info.kernels} kernels, ${info.threads} threads`],
   ]);
 }
 
 /** The same for machines; part of `run --json` and `chat --json`. */
 export function engineJson(info: ModelInfo): object {
-  const { name, device, dtype, kvDtype, kernels, threads, contextLength } = info;
-  return { model: name, device, dtype, kvDtype, kernels, threads, contextLength };
+  const { name, device, deviceName, deviceReason, gpuLayers } = info;
+  const { dtype, kvDtype, kernels, threads, contextLength } = info;
+  const where = { device, deviceName, deviceReason, gpuLayers };
+  return { model: name, ...where, dtype, kvDtype, kernels, threads, contextLength };
 }

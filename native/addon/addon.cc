@@ -8,6 +8,7 @@
 #include "addon/container_wrap.h"
 #include "addon/from_js.h"
 #include "addon/model_wrap.h"
+#include "backend/cuda_library.h"
 #include "core/release_memory.h"
 #include "runtime/load.h"
 #include "runtime/quantize.h"
@@ -167,6 +168,49 @@ Napi::Value Cpu(const Napi::CallbackInfo& info) {
   return report;
 }
 
+// 12040 as "12.4".
+std::string CudaVersion(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+Napi::Object DeviceToJs(Napi::Env env, const CudaDevice& device, size_t index) {
+  const Napi::Object object = Napi::Object::New(env);
+  object.Set("index", static_cast<double>(index));
+  object.Set("name", device.name);
+  object.Set("architecture", "sm_" + std::to_string(device.major * 10 + device.minor));
+  object.Set("multiprocessors", device.multiprocessors);
+  object.Set("totalMemory", static_cast<double>(device.total_bytes));
+  if (device.free_bytes >= 0) object.Set("freeMemory", static_cast<double>(device.free_bytes));
+  if (device.bandwidth > 0) object.Set("bandwidth", static_cast<double>(device.bandwidth));
+  if (device.clock > 0) object.Set("clock", static_cast<double>(device.clock));
+  if (!device.problem.empty()) object.Set("problem", device.problem);
+  return object;
+}
+
+Napi::Object CudaToJs(Napi::Env env, const CudaReport& cuda) {
+  const Napi::Object report = Napi::Object::New(env);
+  report.Set("status", CudaStatusName(cuda.status));
+  report.Set("message", cuda.message);
+  report.Set("library", cuda.library);
+  if (!cuda.targets.empty()) report.Set("targets", cuda.targets);
+  if (cuda.driver_version > 0) report.Set("driverVersion", CudaVersion(cuda.driver_version));
+  if (cuda.runtime_version > 0) report.Set("runtimeVersion", CudaVersion(cuda.runtime_version));
+  const Napi::Array devices = Napi::Array::New(env, cuda.devices.size());
+  for (size_t i = 0; i < cuda.devices.size(); ++i) {
+    devices.Set(static_cast<uint32_t>(i), DeviceToJs(env, cuda.devices[i], i));
+  }
+  report.Set("devices", devices);
+  return report;
+}
+
+Napi::Value Cuda(const Napi::CallbackInfo& info) {
+  const bool free_memory = info[0].ToBoolean();
+  return RunAsync(info.Env(), "kvasir.cuda", [library = ForcedCudaLibrary(), free_memory] {
+    const CudaReport report = DescribeCuda(library, free_memory);
+    return [report](Napi::Env env) -> Napi::Value { return CudaToJs(env, report); };
+  });
+}
+
 Napi::Value ReleaseMemory(const Napi::CallbackInfo& info) {
   return RunAsync(info.Env(), "kvasir.release", [] {
     ReleaseFreeMemory();
@@ -185,6 +229,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("predictMemory", Napi::Function::New(env, PredictMemoryForJs));
   exports.Set("releaseMemory", Napi::Function::New(env, ReleaseMemory));
   exports.Set("cpu", Napi::Function::New(env, Cpu));
+  exports.Set("cuda", Napi::Function::New(env, Cuda));
   return exports;
 }
 

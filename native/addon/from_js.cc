@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "backend/cuda_library.h"
+
 namespace kvasir::addon {
 
 namespace {
@@ -9,6 +11,10 @@ namespace {
 Napi::Object ObjectFrom(const Napi::Value& value, const char* name) {
   if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), std::string(name) + " is not an object");
   return value.As<Napi::Object>();
+}
+
+bool Has(const Napi::Object& object, const char* name) {
+  return object.Has(name) && !object.Get(name).IsUndefined();
 }
 
 double Number(const Napi::Object& object, const char* name) {
@@ -70,10 +76,10 @@ ModelSpec SpecFromJs(const Napi::Value& value) {
                                              ActivationKind::kGeluErf};
   spec.activation = kActivations[Choice(object, "activation", {"silu", "gelu_tanh", "gelu_erf"})];
   spec.gated = Bool(object, "gated");
-  if (object.Has("attentionScale") && !object.Get("attentionScale").IsUndefined()) {
+  if (Has(object, "attentionScale")) {
     spec.attention_scale = static_cast<float>(Number(object, "attentionScale"));
   }
-  if (object.Has("rope") && !object.Get("rope").IsUndefined()) {
+  if (Has(object, "rope")) {
     const Napi::Object rope = ObjectFrom(object.Get("rope"), "rope");
     spec.rope = Choice(rope, "kind", {"half", "interleaved"}) == 0 ? RopeKind::kHalf : RopeKind::kInterleaved;
     spec.inverse_frequencies =
@@ -133,7 +139,10 @@ LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
   options.kv_capacity = Integer(object, "kvCapacity");
   options.threads = static_cast<int>(Integer(object, "threads"));
   options.isa = ForcedIsa();
-  if (object.Has("keepFp32") && !object.Get("keepFp32").IsUndefined()) {
+  if (Has(object, "device")) options.device = static_cast<int>(Integer(object, "device"));
+  if (Has(object, "gpuLayers")) options.gpu_layers = Integer(object, "gpuLayers");
+  options.cuda_library = ForcedCudaLibrary();
+  if (Has(object, "keepFp32")) {
     options.keep_fp32 = NamesFromJs(object.Get("keepFp32"), "keepFp32");
   }
   return options;

@@ -10,7 +10,7 @@ namespace kvasir::addon {
 // Each throws Napi::TypeError naming the field.
 ModelSpec SpecFromJs(const Napi::Value& value);
 TensorMap TensorMapFromJs(const Napi::Value& value);
-// KVASIR_CPU_ISA is read here, on the JS thread, where process.env writes it.
+// KVASIR_CPU_ISA and KVASIR_CUDA_LIBRARY are read here, on the JS thread, where process.env writes them.
 LoadOptions LoadOptionsFromJs(const Napi::Value& value);
 // The entries of an object whose values are all strings.
 std::map<std::string, std::string> StringsFromJs(const Napi::Value& value);

@@ -1,5 +1,7 @@
 #include "addon/model_wrap.h"
 
+#include <algorithm>
+
 #include "addon/addon_data.h"
 #include "addon/from_js.h"
 #include "model/linears.h"
@@ -8,12 +10,29 @@ namespace kvasir::addon {
 
 namespace {
 
+// Layers lie on the CPU, then on the GPU; either may have none.
+void SetBackends(const Napi::Object& info, const Transformer& transformer) {
+  std::string kernels, device;
+  int threads = 0;
+  int64_t gpu_layers = 0;
+  for (const auto& stage : transformer.stages()) {
+    const Backend& backend = stage->backend();
+    kernels += (kernels.empty() ? "" : " + ") + backend.kernels();
+    threads = std::max(threads, backend.threads());
+    device = backend.device();
+    if (device != "cpu") gpu_layers += stage->end() - stage->first();
+  }
+  info.Set("kernels", kernels);
+  info.Set("threads", threads);
+  info.Set("device", device);
+  info.Set("gpuLayers", static_cast<double>(gpu_layers));
+}
+
 Napi::Object InfoToJs(Napi::Env env, Transformer& transformer) {
   const Weights& weights = transformer.weights();
   KvCache& cache = transformer.cache();
   const Napi::Object info = Napi::Object::New(env);
-  info.Set("kernels", transformer.backend().kernels());
-  info.Set("threads", transformer.backend().threads());
+  SetBackends(info, transformer);
   info.Set("parameters", static_cast<double>(weights.parameters));
   info.Set("weightBytes", static_cast<double>(weights.bytes));
   info.Set("scaleBytes", static_cast<double>(weights.scale_bytes));

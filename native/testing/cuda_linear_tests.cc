@@ -122,12 +122,12 @@ class S8OnDevice {
         scales_(c.scales),
         bias_(c.bias),
         out_(c.before) {
-    cuda::RepackInt8(blocks_.data(), c.shape.n, c.shape.k, packed_.data(), nullptr);
     weight_ = {.dtype = Dtype::kInt8,
                .n = c.shape.n,
                .k = c.shape.k,
                .panels = packed_.data(),
                .bias = c.bias.empty() ? nullptr : bias_.data()};
+    cuda::RepackInt8(blocks_.data(), 0, (c.shape.n + kPanelColumns - 1) / kPanelColumns, weight_, nullptr);
   }
   std::vector<float> Linear() {
     out_.Write(c_.before);

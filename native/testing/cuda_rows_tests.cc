@@ -227,8 +227,8 @@ KV_TEST(cuda_embed_equals_the_cpu) {
         DeviceArray<float> x(std::vector<float>(static_cast<size_t>(rows * width)));
         weight.panels = packed.data();
         if (dtype == Dtype::kInt8) {
-          cuda::RepackInt8(reinterpret_cast<const Int8Block*>(on_device.data()), vocab, width, packed.data(),
-                           nullptr);
+          cuda::RepackInt8(reinterpret_cast<const Int8Block*>(on_device.data()), 0,
+                           (vocab + kPanelColumns - 1) / kPanelColumns, weight, nullptr);
         }
         cuda::Embed(weight, dids.data(), rows, x.data(), nullptr);
         KV_EXPECT_EQ(BitDifference(x.Read(), expected), "");
@@ -252,7 +252,11 @@ KV_TEST(cuda_repacked_weights_are_where_the_layout_says) {
     for (uint16_t& scale : block.scales) scale = static_cast<uint16_t>(random.Integer(0, 0x7bff));
   }
   DeviceArray<Int8Block> from(blocks), packed(blocks);
-  cuda::RepackInt8(from.data(), n, k, packed.data(), nullptr);
+  // In two parts, as a large linear is uploaded.
+  const LinearWeight own = {.dtype = Dtype::kInt8, .n = n, .k = k, .panels = packed.data()};
+  const int64_t all = static_cast<int64_t>(blocks.size()) / groups;
+  cuda::RepackInt8(from.data(), 0, 1, own, nullptr);
+  cuda::RepackInt8(from.data() + groups, 1, all - 1, own, nullptr);
   const std::vector<Int8Block> read = packed.Read();
   const int8_t* weights = reinterpret_cast<const int8_t*>(read.data());
   const uint16_t* scales = reinterpret_cast<const uint16_t*>(weights + panels * groups * 16 * 64);

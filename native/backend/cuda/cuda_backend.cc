@@ -111,6 +111,7 @@ void CudaBackend::BeginStep(const StepInput& step) {
 
 void CudaBackend::EndStep() {
   device_.Use();
+  upload_.reset();
   graphs_.Finish();
   device_.Synchronize();
   tables_.Forget();
@@ -139,18 +140,11 @@ void CudaBackend::PackRows(const LinearWeight&, int64_t, int64_t, const float*) 
 }
 
 void CudaBackend::UploadLinear(const LinearWeight& packed, const LinearWeight& own) {
-  const int64_t bytes = PackedBytes(packed.dtype, packed.n, packed.k);
   if (packed.bias != nullptr) {
     Upload(const_cast<float*>(own.bias), packed.bias, CeilDiv(packed.n, kPanelColumns) * kPanelColumns * 4);
   }
-  if (packed.dtype == Dtype::kF32) {
-    Upload(own.panels, packed.panels, bytes);
-    return;
-  }
-  const auto blocks = AllocateOnDevice(device_, bytes, "repacking the weights");
-  Upload(blocks->data(), packed.panels, bytes);
-  RepackInt8(reinterpret_cast<const Int8Block*>(blocks->data()), packed.n, packed.k, own.panels, stream());
-  device_.Synchronize();
+  if (upload_ == nullptr) upload_ = std::make_unique<WeightUpload>(device_);
+  upload_->Send(packed, own);
 }
 
 const int32_t* CudaBackend::OnDevice(const int32_t* host, int64_t n) {
@@ -191,7 +185,6 @@ void CudaBackend::Linear(const LinearWeight& weight, const Activations& x, int64
   if (Queues()) cuda::Linear(weight, x, rows, out, ld_out, accumulate, stream());
 }
 
-// `scratch` keeps the float32 values only where the next linear or a trace reads them.
 void CudaBackend::Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
                              Activations* out) {
   out->f32 = scratch;
@@ -201,7 +194,9 @@ void CudaBackend::Activation(ActivationKind kind, bool gated, const float* x, in
 void CudaBackend::LinearActivation(const LinearWeight& weight, ActivationKind kind, const Activations& x,
                                    int64_t rows, float* wide, float* scratch, Activations* out) {
   Linear(weight, x, rows, wide, weight.n, false);
-  Activation(kind, weight.n == 2 * out->width, wide, rows, scratch, out);
+  // The float32 values are wanted only by a linear of that dtype.
+  Activation(kind, weight.n == 2 * out->width, wide, rows, out->dtype == Dtype::kF32 ? scratch : nullptr,
+             out);
 }
 
 void CudaBackend::StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,

@@ -70,7 +70,8 @@ struct StepTable {
 // The KV cache of the layers that are on the device. Page p begins at pages + p * layout.PageBytes(). Offsets are those
 // of KvLayout; inside a head's part:
 //   f32: K [64 positions][padded_head_dim], V [64][padded_head_dim]
-//   s8:  K [64 positions][padded_head_dim], V [padded_head_dim][64 positions]; scales as on the CPU
+//   s8:  K [64 positions][padded_head_dim], V [padded_head_dim][64], where position p is byte p % 16 * 4 + p / 16: the
+//        softmax has positions 16 apart in one lane, whose weights then leave as whole words; scales as on the CPU
 struct KvPages {
   uint8_t* pages = nullptr;
   KvLayout layout;
@@ -79,8 +80,10 @@ struct KvPages {
 
 // ---- rows.cu, quantize_rows.cu: work on single rows ----
 
-// The CPU's Int8Block panels [ceil(n / 32)][groups], in device memory, to the layout of Int8Linear.
-void RepackInt8(const Int8Block* blocks, int64_t n, int64_t k, void* out, cudaStream_t stream);
+// Panels [first, first + count) of 32 columns of a linear as the CPU has them, blocks [count][groups] in device memory, into
+// `own` in the layout of Int8Linear.
+void RepackInt8(const Int8Block* blocks, int64_t first, int64_t count, const LinearWeight& own,
+                cudaStream_t stream);
 // x [rows, table.k] f32 = rows of the table, unpacked and rotated back. ids [rows].
 void Embed(const LinearWeight& table, const int32_t* ids, int64_t rows, float* x, cudaStream_t stream);
 // x [rows, width] += table[positions[i]]
@@ -95,7 +98,8 @@ void Norm(const NormWeight& weight, const float* x, int64_t rows, const Activati
 // x [rows, out.width] to groups of 64 (values s8 [rows, groups * 64], scales f32 [rows, groups]; start is not used),
 // rotated first unless it already is.
 void Quantize(const float* x, int64_t rows, bool rotated, const Activations& out, cudaStream_t stream);
-// act(gate) * up of gate_up [rows, 2 * width], or act(x) of x [rows, width], into out.f32 or quantized.
+// act(gate) * up of gate_up [rows, 2 * width], or act(x) of x [rows, width], into out.f32 and, where
+// out.dtype is kInt8, quantized; out.f32 may then be nullptr.
 void Activate(ActivationKind kind, bool gated, const float* x, int64_t rows, const Activations& out,
               cudaStream_t stream);
 // In place: undoes a head rotation of x [rows, width].
@@ -131,7 +135,9 @@ struct LogitsOutput {
   float* logits = nullptr;  // [rows, count]
   float* max = nullptr;     // [rows]
   float* sums = nullptr;    // [rows, 2, ceil(vocab / kSumBlock)]: at inverse[row], and at 1
+  void* scratch = nullptr;  // SummaryScratchBytes(rows, vocab), aligned to 8
 };
+int64_t SummaryScratchBytes(int64_t rows, int64_t vocab);
 void SummarizeLogits(const float* logits, int64_t rows, int64_t vocab, int64_t count, const float* inverse,
                      const LogitsOutput& out, cudaStream_t stream);
 

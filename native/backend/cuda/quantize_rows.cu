@@ -269,8 +269,7 @@ void Quantize(const float* x, int64_t rows, bool rotated, const Activations& out
 
 void Activate(ActivationKind kind, bool gated, const float* x, int64_t rows, const Activations& out,
               cudaStream_t stream) {
-  RowsOut to = OutOf(out, rows, true);
-  if (out.dtype == Dtype::kInt8) to.f32 = nullptr;
+  const RowsOut to = OutOf(out, rows, true);
   switch (kind) {
     case ActivationKind::kSilu: return LaunchActivate<ActivationKind::kSilu>(gated, x, to, stream);
     case ActivationKind::kGeluTanh: return LaunchActivate<ActivationKind::kGeluTanh>(gated, x, to, stream);

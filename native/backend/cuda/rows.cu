@@ -126,15 +126,15 @@ __global__ void RotateRows(float* x, int64_t rows, int64_t width, int block, flo
 
 }  // namespace
 
-void RepackInt8(const Int8Block* blocks, int64_t n, int64_t k, void* out, cudaStream_t stream) {
-  const LinearWeight weight = {.dtype = Dtype::kInt8, .n = n, .k = k, .panels = out};
-  const Int8Linear packed = Int8LinearOf(weight);
-  const int64_t n_blocks = packed.panels / (kPanelColumns / kPanel) * packed.groups;
+void RepackInt8(const Int8Block* blocks, int64_t first, int64_t count, const LinearWeight& own,
+                cudaStream_t stream) {
+  const Int8Linear packed = Int8LinearOf(own);
+  const int64_t n_blocks = count * packed.groups, offset = first * packed.groups * kPanelColumns;
   if (n_blocks == 0) return;
   KVASIR_LAUNCH(RepackWeights, Flat(n_blocks * (kPanelColumns * kGroup / 16), stream), blocks, n_blocks,
-                packed.groups, static_cast<int8_t*>(out));
+                packed.groups, const_cast<int8_t*>(packed.weights) + offset * kGroup);
   KVASIR_LAUNCH(RepackScales, Flat(n_blocks * kPanelColumns, stream), blocks, n_blocks, packed.groups,
-                const_cast<uint16_t*>(packed.scales));
+                const_cast<uint16_t*>(packed.scales) + offset);
 }
 
 void Embed(const LinearWeight& table, const int32_t* ids, int64_t rows, float* x, cudaStream_t stream) {

@@ -1,0 +1,88 @@
+// Where the attention of a step starts, and where the chunk states of a split one are merged in ascending order.
+#include "backend/cuda/attention.cuh"
+#include "backend/cuda/launch.h"
+
+namespace kvasir::cuda {
+
+namespace {
+
+// One block a tile and kv head; a thread walks the chunks of one value. Rows end where their own positions do.
+__global__ void __launch_bounds__(kAttentionThreads) MergeTile(TileArgs a) {
+  const TileRows rows = RowsOfBlock(a);
+  const int64_t stride = PartialFloats(a.padded_head_dim);
+  const float* states = Partial(a, rows, 0);
+  for (int i = static_cast<int>(threadIdx.x); i < rows.tile.rows * a.head_dim; i += kAttentionThreads) {
+    const int row = i / a.head_dim, d = i % a.head_dim;
+    const RowPlace place = PlaceOf(a, rows, row);
+    const float* p = states;
+    const int at = 2 * kTileRows + row * a.padded_head_dim + d;
+    RowState state = {p[row], p[kTileRows + row]};
+    float value = p[at];
+    const int n_chunks = (place.length + kChunk - 1) / kChunk;
+#pragma unroll 4
+    for (int chunk = 1; chunk < n_chunks; ++chunk) {
+      p += stride;
+      const float later = p[at];
+      value = MergeValue(value, later, MergeState(&state, {p[row], p[kTileRows + row]}));
+    }
+    a.out[static_cast<int64_t>(place.head_row) * a.head_dim + d] = __fdiv_rn(value, state.sum);
+  }
+}
+
+}  // namespace
+
+CacheView ViewOf(const KvPages& kv) {
+  const KvLayout& layout = kv.layout;
+  return {.pages = kv.pages,
+          .page_bytes = layout.PageBytes(),
+          .head_bytes = layout.HeadBytes(),
+          .k = layout.KOffset(kv.layer, 0),
+          .v = layout.VOffset(kv.layer, 0),
+          .k_scales = layout.KScaleOffset(kv.layer, 0),
+          .v_scales = layout.VScaleOffset(kv.layer, 0)};
+}
+
+int64_t AttentionPartialBytes(const AttentionShape& shape, int64_t n_tiles, int64_t max_chunks) {
+  return n_tiles * shape.n_kv_heads * max_chunks * PartialFloats(shape.padded_head_dim) *
+         static_cast<int64_t>(sizeof(float));
+}
+
+void Attention(const AttentionShape& shape, const KvPages& kv, const StepTable& step, const Queries& queries,
+               const AttentionTrace& trace, float* partials, float* out, cudaStream_t stream) {
+  if (step.n_tiles == 0) return;
+  const bool int8 = kv.layout.dtype == Dtype::kInt8;
+  const TileArgs args = {
+      .cache = ViewOf(kv),
+      .pages = step.pages,
+      .ld_pages = step.ld_pages,
+      .tiles = step.tiles,
+      .n_tiles = step.n_tiles,
+      .max_chunks = step.max_chunks,
+      .step_rows = step.rows,
+      .queries = int8 ? queries.values : queries.f32,
+      .query_scales = queries.scales,
+      .scale = shape.scale,
+      .n_heads = static_cast<int>(shape.n_heads),
+      .n_kv_heads = static_cast<int>(shape.n_kv_heads),
+      .group = static_cast<int>(shape.n_heads / shape.n_kv_heads),
+      .head_dim = static_cast<int>(shape.head_dim),
+      .padded_head_dim = static_cast<int>(shape.padded_head_dim),
+      .trace = trace.scores,
+      .trace_positions = trace.positions,
+      .partials = partials,
+      .out = out,
+  };
+  if (int8) {
+    AttentionS8(args, step.split, stream);
+  } else {
+    AttentionF32(args, step.split, stream);
+  }
+  if (!step.split) return;
+  const LaunchConfig config = {
+      .grid = dim3(static_cast<unsigned>(args.n_tiles), static_cast<unsigned>(args.n_kv_heads)),
+      .block = dim3(kAttentionThreads),
+      .stream = stream};
+  KVASIR_LAUNCH(MergeTile, config, args);
+}
+
+}  // namespace kvasir::cuda

@@ -1,0 +1,225 @@
+// The projections of new tokens to where attention reads them: rotary embedding, the rotation of heads for an INT8
+// cache, quantization, K and V into the pages and Q into the queries. One warp a head vector, value 32 j + lane in
+// register j of a lane.
+#include "backend/cuda/attention.cuh"
+#include "backend/cuda/launch.h"
+
+namespace kvasir::cuda {
+
+namespace {
+
+constexpr int kStoreThreads = 128;
+
+struct StoreArgs {
+  CacheView cache;
+  const int32_t* pages;  // [n_sequences, ld_pages]
+  int64_t ld_pages;
+  const int32_t* positions;  // [rows]
+  const int32_t* sequences;  // [rows]
+  int64_t step_rows;
+  int64_t first, count;
+  const float* qkv;  // [count, n_heads + 2 n_kv_heads, head_dim]
+  void* queries;     // [n_kv_heads, step_rows, group, padded_head_dim] s8 or f32
+  float* query_scales;
+  int n_heads, n_kv_heads, group, head_dim, padded_head_dim;
+  RopeKind rope;
+  int rope_dim;
+  const float* cos;  // [positions, rope_dim / 2]
+  const float* sin;
+  int rotation;
+  float rotation_norm;
+};
+
+// Value d of a head vector x, turned by its position: pairs (d, d + half) or (2 i, 2 i + 1).
+__device__ __forceinline__ float Rope(const StoreArgs& a, const float* x, int position, int d) {
+  const int half = a.rope_dim / 2;
+  if (d >= 2 * half) return x[d];
+  const bool interleaved = a.rope == RopeKind::kInterleaved;
+  const int i = interleaved ? d / 2 : d % half;
+  const bool is_high = interleaved ? d % 2 != 0 : d >= half;
+  const float other = x[interleaved ? d ^ 1 : is_high ? d - half : d + half];
+  const float cos = a.cos[static_cast<int64_t>(position) * half + i];
+  const float sin = a.sin[static_cast<int64_t>(position) * half + i];
+  const float straight = __fmul_rn(x[d], cos), crossed = __fmul_rn(other, sin);
+  return is_high ? __fadd_rn(straight, crossed) : __fsub_rn(straight, crossed);
+}
+
+// Orthonormal Hadamard of order `rotation` on blocks of the head: stride 32 lies between registers, smaller ones between
+// lanes. The padding past head_dim is zero and stays so, as the order divides head_dim.
+template <int kCount>
+__device__ __forceinline__ void RotateHead(const StoreArgs& a, float (&v)[kCount]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+  for (int stride = 1; stride < 32; stride *= 2) {
+    if (stride >= a.rotation) break;
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      const float other = __shfl_xor_sync(kAllLanes, v[j], stride);
+      v[j] = (lane & stride) != 0 ? __fsub_rn(other, v[j]) : __fadd_rn(v[j], other);
+    }
+  }
+  if (a.rotation == 64) {
+#pragma unroll
+    for (int j = 0; j + 1 < kCount; j += 2) {
+      const float low = v[j], high = v[j + 1];
+      v[j] = __fadd_rn(low, high);
+      v[j + 1] = __fsub_rn(low, high);
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) v[j] = __fmul_rn(v[j], a.rotation_norm);
+}
+
+// The scale of a head vector; its largest magnitude that is not NaN.
+template <int kCount>
+__device__ __forceinline__ QuantScale ScaleOfHead(const float (&v)[kCount]) {
+  float largest = 0;
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) largest = fmaxf(AbsOf(v[j]), largest);
+  largest = LargestOfLanes(largest);
+  return ScaleOf(fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 16)));
+}
+
+// Calls store(d, value) for a lane's values of a head.
+template <int kCount, typename T, typename Store>
+__device__ __forceinline__ void ForValues(const StoreArgs& a, const T (&v)[kCount], const Store& store) {
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) {
+    const int d = 32 * j + static_cast<int>(threadIdx.x) % 32;
+    if (d < a.padded_head_dim) store(d, v[j]);
+  }
+}
+
+// Where a head vector goes: a query, or K or V of a slot of a page.
+struct Destination {
+  int head;  // n_heads queries, then n_kv_heads K, then as many V
+  int64_t query;
+  uint8_t* page;
+  int slot;
+};
+
+template <int kCount>
+__device__ __forceinline__ void StoreF32(const StoreArgs& a, const Destination& to,
+                                         const float (&v)[kCount]) {
+  float* out = static_cast<float*>(a.queries) + to.query * a.padded_head_dim;
+  if (to.head >= a.n_heads) {
+    const bool is_v = to.head >= a.n_heads + a.n_kv_heads;
+    const int kv_head = to.head - a.n_heads - (is_v ? a.n_kv_heads : 0);
+    out = reinterpret_cast<float*>(to.page + (is_v ? a.cache.v : a.cache.k) + kv_head * a.cache.head_bytes) +
+          to.slot * a.padded_head_dim;
+  }
+  ForValues(a, v, [=](int d, float value) { out[d] = value; });
+}
+
+template <int kCount>
+__device__ __forceinline__ void StoreS8(const StoreArgs& a, const Destination& to, const float (&v)[kCount]) {
+  const QuantScale s = ScaleOfHead(v);
+  const bool writes_scale = threadIdx.x % 32 == 0;
+  int q[kCount];
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) q[j] = QuantizeValue(v[j], s.inverse);
+  if (to.head < a.n_heads) {
+    int8_t* out = static_cast<int8_t*>(a.queries) + to.query * a.padded_head_dim;
+    ForValues(a, q, [=](int d, int value) { out[d] = static_cast<int8_t>(value); });
+    if (writes_scale) a.query_scales[to.query] = s.scale;
+    return;
+  }
+  const bool is_v = to.head >= a.n_heads + a.n_kv_heads;
+  const int kv_head = to.head - a.n_heads - (is_v ? a.n_kv_heads : 0);
+  float* scales = reinterpret_cast<float*>(to.page + (is_v ? a.cache.v_scales : a.cache.k_scales)) +
+                  kv_head * kPage + to.slot;
+  if (writes_scale) *scales = s.scale;
+  int8_t* out =
+      reinterpret_cast<int8_t*>(to.page + (is_v ? a.cache.v : a.cache.k) + kv_head * a.cache.head_bytes);
+  if (is_v) {
+    // Positions l, l + 16, l + 32 and l + 48 of a page lie together, as the softmax makes their weights.
+    out += to.slot % 16 * 4 + to.slot / 16;
+    ForValues(a, q, [=](int d, int value) { out[d * kPage] = static_cast<int8_t>(value); });
+  } else {
+    out += to.slot * a.padded_head_dim;
+    ForValues(a, q, [=](int d, int value) { out[d] = static_cast<int8_t>(value); });
+  }
+}
+
+// kCount values a lane: padded_head_dim / 32, rounded up to 2, 4 or 8.
+template <int kCount, bool kInt8>
+__global__ void __launch_bounds__(kStoreThreads) StoreHeads(StoreArgs a) {
+  const int heads = a.n_heads + 2 * a.n_kv_heads;
+  const int64_t index = (static_cast<int64_t>(blockIdx.x) * kStoreThreads + threadIdx.x) / 32;
+  if (index >= a.count * heads) return;  // the whole warp
+  const int64_t local = index / heads, row = a.first + local;
+  const int head = static_cast<int>(index - local * heads), lane = static_cast<int>(threadIdx.x) % 32;
+  const int position = a.positions[row];
+  const float* x = a.qkv + index * a.head_dim;
+  const bool turns = a.rope != RopeKind::kNone && head < a.n_heads + a.n_kv_heads;
+  float v[kCount];
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) {
+    const int d = 32 * j + lane;
+    v[j] = d >= a.head_dim ? 0.0f : turns ? Rope(a, x, position, d) : x[d];
+  }
+  if (a.rotation > 1) RotateHead<kCount>(a, v);
+  Destination to = {head, 0, nullptr, position % kPage};
+  if (head < a.n_heads) {
+    to.query = (head / a.group * a.step_rows + row) * a.group + head % a.group;
+  } else {
+    const int32_t page = a.pages[a.sequences[row] * a.ld_pages + position / kPage];
+    to.page = a.cache.pages + page * a.cache.page_bytes;
+  }
+  if constexpr (kInt8) {
+    StoreS8<kCount>(a, to, v);
+  } else {
+    StoreF32<kCount>(a, to, v);
+  }
+}
+
+template <int kCount>
+void Launch(const StoreArgs& args, bool int8, cudaStream_t stream) {
+  const int64_t threads = args.count * (args.n_heads + 2 * args.n_kv_heads) * 32;
+  const LaunchConfig config = {
+      .grid = dim3(static_cast<unsigned>((threads + kStoreThreads - 1) / kStoreThreads)),
+      .block = dim3(kStoreThreads),
+      .stream = stream};
+  if (int8) {
+    KVASIR_LAUNCH((StoreHeads<kCount, true>), config, args);
+  } else {
+    KVASIR_LAUNCH((StoreHeads<kCount, false>), config, args);
+  }
+}
+
+}  // namespace
+
+void StoreKv(const AttentionShape& shape, const KvPages& kv, const StepTable& step, int64_t first,
+             int64_t count, const float* qkv, const Queries& queries, cudaStream_t stream) {
+  if (count == 0) return;
+  const bool int8 = kv.layout.dtype == Dtype::kInt8;
+  const StoreArgs args = {
+      .cache = ViewOf(kv),
+      .pages = step.pages,
+      .ld_pages = step.ld_pages,
+      .positions = step.positions,
+      .sequences = step.sequences,
+      .step_rows = step.rows,
+      .first = first,
+      .count = count,
+      .qkv = qkv,
+      .queries = int8 ? queries.values : queries.f32,
+      .query_scales = queries.scales,
+      .n_heads = static_cast<int>(shape.n_heads),
+      .n_kv_heads = static_cast<int>(shape.n_kv_heads),
+      .group = static_cast<int>(shape.n_heads / shape.n_kv_heads),
+      .head_dim = static_cast<int>(shape.head_dim),
+      .padded_head_dim = static_cast<int>(shape.padded_head_dim),
+      .rope = shape.rope,
+      .rope_dim = static_cast<int>(shape.rope_dim),
+      .cos = shape.rope_cos,
+      .sin = shape.rope_sin,
+      .rotation = shape.rotation,
+      .rotation_norm = 1.0f / __builtin_sqrtf(static_cast<float>(shape.rotation)),
+  };
+  if (shape.padded_head_dim <= 64) return Launch<2>(args, int8, stream);
+  if (shape.padded_head_dim <= 128) return Launch<4>(args, int8, stream);
+  Launch<8>(args, int8, stream);
+}
+
+}  // namespace kvasir::cuda
