@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 3) GemmThinRows(LinearS8Args a
   const int groups = static_cast<int>(a.w.groups), last = groups - 1;
   const int chunk = static_cast<int>(blockDim.x / 32) * kWarpGroups;
   const int64_t first_group = static_cast<int64_t>(blockIdx.x) * groups;  // of the panel
-  const int64_t first_row = static_cast<int64_t>(blockIdx.y) * (8 * kTiles);
+  const int first_row = static_cast<int>(blockIdx.y) * (8 * kTiles);
   const uint4* weights = reinterpret_cast<const uint4*>(a.w.weights) + first_group * kPanelVectors + lane;
   const uint32_t* weight_scales =
       reinterpret_cast<const uint32_t*>(a.w.scales) + first_group * (kPanel / 2) + lane / 4;
@@ -47,15 +47,14 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 3) GemmThinRows(LinearS8Args a
       f[u] = {__ldg(at), __ldg(at + kHalfVectors), __ldg(weight_scales + group * (kPanel / 2))};
     }
   };
-  // Rows that do not exist are read as the last one, and not stored.
-  const uint4* x[kTiles];
-  const float* x_scales[kTiles][2];
+  // Rows that do not exist are read as the last one, and not stored. Places, not pointers: half the registers.
+  const uint4* x = reinterpret_cast<const uint4*>(a.x);
+  int row_vectors[kTiles], row_scales[kTiles][2];
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
-    const int64_t row = first_row + 8 * i, last_row = a.rows - 1;
-    x[i] =
-        reinterpret_cast<const uint4*>(a.x) + min(row + lane / 4, last_row) * groups * kRowVectors + lane % 4;
-    for (int j = 0; j < 2; ++j) x_scales[i][j] = a.scales + min(row + 2 * (lane % 4) + j, last_row) * groups;
+    const int row = first_row + 8 * i, last_row = static_cast<int>(a.rows) - 1;
+    row_vectors[i] = min(row + lane / 4, last_row) * groups * kRowVectors + lane % 4;
+    for (int j = 0; j < 2; ++j) row_scales[i][j] = min(row + 2 * (lane % 4) + j, last_row) * groups;
   }
   Fragments next[kWarpGroups];
   load(warp * kWarpGroups, next);
@@ -70,8 +69,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, 3) GemmThinRows(LinearS8Args a
       const int group = min(first + u, last);
 #pragma unroll
       for (int i = 0; i < kTiles; ++i) {
-        q[u][i] = __ldg(x[i] + group * kRowVectors);
-        for (int j = 0; j < 2; ++j) q_scales[u][i][j] = __ldg(x_scales[i][j] + group);
+        q[u][i] = __ldg(x + (row_vectors[i] + group * kRowVectors));
+        for (int j = 0; j < 2; ++j) q_scales[u][i][j] = __ldg(a.scales + (row_scales[i][j] + group));
       }
     }
     Fragments f[kWarpGroups];

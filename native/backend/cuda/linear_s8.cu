@@ -23,7 +23,7 @@ int64_t Multiprocessors() {
 }
 
 // The largest tile that gives each multiprocessor a block. Larger tiles read x and w less often; too few of them leave
-// multiprocessors idle. With fewer than 32 x 32 tiles than that, 16 x 16 columns of GemmThinS8 share k among their warps.
+// multiprocessors idle. Where even 32 x 32 tiles are too few, GemmThinS8 has 16 x 16, whose warps share k.
 void LinearS8(const LinearS8Args& args, cudaStream_t stream) {
   if (args.rows <= kGemvRows) return GemvS8(args, stream);
   const int64_t wanted = Multiprocessors();

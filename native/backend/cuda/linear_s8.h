@@ -20,11 +20,11 @@ struct LinearS8Args {
 };
 
 constexpr int kGemvRows = 4;   // most rows of GemvS8
-constexpr int kThinRows = 16;  // rows of a tile of GemmThinS8, those of an mma
+constexpr int kThinRows = 16;  // most rows of a block of GemmThinS8: two mma of 8
 
 // dp4a; 1..kGemvRows rows.
 void GemvS8(const LinearS8Args& args, cudaStream_t stream);
-// Tensor cores, one panel of columns a block: a few rows, any number is right.
+// Tensor cores, one panel of columns and up to kThinRows rows a block. Any number of rows is right.
 void GemmThinS8(const LinearS8Args& args, cudaStream_t stream);
 
 // Tensor cores, a tile of output rows x columns a block.

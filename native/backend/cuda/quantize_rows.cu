@@ -211,13 +211,14 @@ struct Activated {
 
 constexpr int kThreads = 128;
 
-// Half a warp a group, of whichever row.
+// Half a warp a group, of whichever row. 32 bits: a division of 64 costs more than a group's arithmetic.
 template <typename Source>
 __global__ void __launch_bounds__(kThreads) GroupRows(const float* x, RowsOut out) {
-  const int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kGroupLanes;
-  if (at / 2 * 2 >= out.rows * out.groups) return;  // the whole warp
-  const bool valid = at < out.rows * out.groups;
-  const int64_t row = valid ? at / out.groups : 0, group = valid ? at % out.groups : 0;
+  const unsigned at = (blockIdx.x * kThreads + threadIdx.x) / kGroupLanes;
+  const unsigned groups = static_cast<unsigned>(out.groups), all = static_cast<unsigned>(out.rows) * groups;
+  if (at / 2 * 2 >= all) return;  // the whole warp
+  const bool valid = at < all;
+  const int64_t row = valid ? at / groups : 0, group = valid ? at % groups : 0;
   float v[4];
   Source::Load(x, row, group * kGroup + 4 * static_cast<int>(threadIdx.x % kGroupLanes), out.width, v);
   StoreGroup(out, row, group, valid, v);
