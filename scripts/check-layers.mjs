@@ -31,7 +31,7 @@ const guardedHeaders = [
   {
     what: 'CUDA',
     header: /^(cuda|cublas|cooperative_groups|nv|mma\.h)/,
-    allowed: /^native\/backend\/cuda\//,
+    allowed: /^native\/(backend\/cuda\/|testing\/cuda_)/,
   },
   {
     what: 'intrinsics',

@@ -38,7 +38,9 @@ async function check(command, args, options = {}) {
 const nodeTool = (...path) => join(root, 'node_modules', ...path);
 
 function checkClangFormat() {
-  const files = listFiles(root, ['native']).filter((name) => /\.(cc|h|cu|cuh)$/.test(name));
+  const files = listFiles(root, ['native', 'test/cuda_emulation']).filter((name) =>
+    /\.(cc|h|cu|cuh)$/.test(name),
+  );
   return check(findClangFormat(root), ['--dry-run', '-Werror', ...files]);
 }
 

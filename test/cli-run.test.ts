@@ -65,7 +65,18 @@ describe('run', () => {
     expect(Object.keys(result).sort()).toEqual(
       [
         ...['contextLength', 'device', 'dtype', 'finishReason', 'kernels', 'kvDtype', 'loadMs', 'logprobs'],
-        ...['memory', 'model', 'text', 'threads', 'timings', 'tokens', 'usage'],
+        ...[
+          'deviceName',
+          'deviceReason',
+          'gpuLayers',
+          'memory',
+          'model',
+          'text',
+          'threads',
+          'timings',
+          'tokens',
+          'usage',
+        ],
       ].sort(),
     );
     expect(result).toMatchObject({ dtype: 'int8', kvDtype: 'int8', finishReason: 'length' });

@@ -111,6 +111,7 @@ void CudaBackend::BeginStep(const StepInput& step) {
 
 void CudaBackend::EndStep() {
   device_.Use();
+  upload_.reset();
   graphs_.Finish();
   device_.Synchronize();
   tables_.Forget();
@@ -139,18 +140,11 @@ void CudaBackend::PackRows(const LinearWeight&, int64_t, int64_t, const float*) 
 }
 
 void CudaBackend::UploadLinear(const LinearWeight& packed, const LinearWeight& own) {
-  const int64_t bytes = PackedBytes(packed.dtype, packed.n, packed.k);
   if (packed.bias != nullptr) {
     Upload(const_cast<float*>(own.bias), packed.bias, CeilDiv(packed.n, kPanelColumns) * kPanelColumns * 4);
   }
-  if (packed.dtype == Dtype::kF32) {
-    Upload(own.panels, packed.panels, bytes);
-    return;
-  }
-  const auto blocks = AllocateOnDevice(device_, bytes, "repacking the weights");
-  Upload(blocks->data(), packed.panels, bytes);
-  RepackInt8(reinterpret_cast<const Int8Block*>(blocks->data()), packed.n, packed.k, own.panels, stream());
-  device_.Synchronize();
+  if (upload_ == nullptr) upload_ = std::make_unique<WeightUpload>(device_);
+  upload_->Send(packed, own);
 }
 
 const int32_t* CudaBackend::OnDevice(const int32_t* host, int64_t n) {

@@ -9,6 +9,7 @@
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/step_graphs.h"
 #include "backend/cuda/step_tables.h"
+#include "backend/cuda/weight_upload.h"
 #include "backend/cuda_library.h"
 
 namespace kvasir::cuda {
@@ -73,6 +74,7 @@ class CudaBackend final : public Backend {
   Device device_;
   StepTables tables_;
   StepGraphs graphs_;
+  std::unique_ptr<WeightUpload> upload_;         // while weights are loaded
   std::unique_ptr<BackendMemory> partials_;      // of split attention
   std::unique_ptr<BackendMemory> ids_;           // see OnDevice
   std::unique_ptr<BackendMemory> summary_;       // LogitsOutput and inverse temperatures

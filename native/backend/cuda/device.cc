@@ -39,12 +39,7 @@ Device::Device(int index) : index_(index) {
   Check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, index),
         "asking for the multiprocessors");
   architecture_ = 10 * major + minor;
-  Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
-}
-
-Device::~Device() {
-  static_cast<void>(cudaSetDevice(index_));
-  static_cast<void>(cudaStreamDestroy(stream_));
+  stream_.emplace();
 }
 
 int64_t Device::FreeBytes() const {

@@ -2,6 +2,7 @@
 // Every call may come from another thread than the one before; not from two at once.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "backend/backend.h"
@@ -9,11 +10,35 @@
 
 namespace kvasir::cuda {
 
+// Of the device that is current when it is made. Statuses of its end are of no use: after a device is lost all fail.
+class Stream {
+ public:
+  Stream() { Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream"); }
+  ~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+class Event {
+ public:
+  Event() { Check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "creating an event"); }
+  ~Event() { static_cast<void>(cudaEventDestroy(event_)); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 class Device {
  public:
   // Throws Error(kDeviceUnavailable).
   explicit Device(int index);
-  ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
@@ -22,16 +47,16 @@ class Device {
   int index() const { return index_; }
   int architecture() const { return architecture_; }  // 90 is sm_90
   int multiprocessors() const { return multiprocessors_; }
-  cudaStream_t stream() const { return stream_; }
+  cudaStream_t stream() const { return stream_->get(); }
   // Waits for the stream. Throws what its work failed with.
-  void Synchronize() const { Check(cudaStreamSynchronize(stream_), "running a step"); }
+  void Synchronize() const { Check(cudaStreamSynchronize(stream()), "running a step"); }
   int64_t FreeBytes() const;
 
  private:
   int index_;
   int architecture_ = 0;
   int multiprocessors_ = 0;
-  cudaStream_t stream_ = nullptr;
+  std::optional<Stream> stream_;
 };
 
 // Zeroed memory of the GPU. Throws Error(kInsufficientMemory) naming `purpose`.

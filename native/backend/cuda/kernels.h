@@ -12,18 +12,20 @@
 
 namespace kvasir::cuda {
 
-constexpr int kPanel = 8;      // output columns of an INT8 linear that lie together
+constexpr int kPanel = 16;     // output columns of an INT8 linear that lie together
 constexpr int kTileRows = 16;  // query rows of one attention tile, the rows of an mma
 constexpr int kChunk = 256;    // positions that attention reduces from a fresh state, then merges in order
 constexpr int kPage = 64;      // positions of a KV cache page
 constexpr int kMaxHeadDim = 256;
 
-// An INT8 linear on the device, from `LinearWeight::panels`: first all weights, then all scales.
-//   weights s8  [ceil(n / 32) * 4 panels][groups][kPanel columns][64]   q in [-127, 127], without the CPU's offset
-//   scales  f16 [ceil(n / 32) * 4 panels][groups][kPanel]
-// A lane of a warp reads 16 bytes, lane / 4 the column and lane % 4 the quarter of the group: one load gives a lane its
-// B fragments of a whole group, for mma.m16n8k32 and m8n8k16 alike, because the order of k inside a group does not
-// matter as long as A is read in the same one. The same load serves dp4a. As many bytes as the CPU's blocks.
+// An INT8 linear on the device, from `LinearWeight::panels`: first all weights, then all scales. A panel is 16 columns.
+//   weights s8  [ceil(n / 32) * 2 panels][groups][2 halves][8 columns][4 quarters][16]   q in [-127, 127], no offset
+//   scales  f16 [ceil(n / 32) * 2 panels][groups][8 columns][2]
+// Columns c and c + 8 lie together. The 16 bytes of half h, column c, quarter t are k = 16 t + 8 h + 0..3 of column c,
+// the same of column c + 8, then k + 4 of both: what lane 4 c + t of a warp holds of the A operand of mma.m16n8k32
+// (weights are its 16 rows), in the order of its registers. Lane 4 r + t reads the 16 bytes of quarter t of row r of x:
+// the B operand of both halves. The order of k inside a group does not matter as long as both sides have the same. So a
+// lane's loads are 16 bytes, a warp's 512 in a row, for tensor cores and dp4a alike. As many bytes as the CPU's blocks.
 // An FP32 linear is as on the CPU: [ceil(n / 32)] panels of [k][32] f32.
 struct Int8Linear {
   const int8_t* weights;
@@ -78,8 +80,10 @@ struct KvPages {
 
 // ---- rows.cu, quantize_rows.cu: work on single rows ----
 
-// The CPU's Int8Block panels [ceil(n / 32)][groups], in device memory, to the layout of Int8Linear.
-void RepackInt8(const Int8Block* blocks, int64_t n, int64_t k, void* out, cudaStream_t stream);
+// Panels [first, first + count) of 32 columns of a linear as the CPU has them, blocks [count][groups] in device memory, into
+// `own` in the layout of Int8Linear.
+void RepackInt8(const Int8Block* blocks, int64_t first, int64_t count, const LinearWeight& own,
+                cudaStream_t stream);
 // x [rows, table.k] f32 = rows of the table, unpacked and rotated back. ids [rows].
 void Embed(const LinearWeight& table, const int32_t* ids, int64_t rows, float* x, cudaStream_t stream);
 // x [rows, width] += table[positions[i]]
