@@ -49,8 +49,9 @@ __device__ __forceinline__ void Mma64(int (&sums)[4], const uint4& low, const ui
 
 // Scores at 8 * kBlocks positions of a page from `slot`, number `first` of the chunk.
 template <int kSteps, int kBlocks>
-__device__ __forceinline__ void ScoresOfPositions(const TileArgs& a, const TileRows& rows, const uint8_t* page, int slot,
-                                                  int first, SharedPtr<float> scores) {
+__device__ __forceinline__ void ScoresOfPositions(const TileArgs& a, const TileRows& rows,
+                                                  const uint8_t* page, int slot, int first,
+                                                  SharedPtr<float> scores) {
   const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
   const int width = a.padded_head_dim;
   const uint8_t* k = page + a.cache.k + rows.kv_head * a.cache.head_bytes + (slot + g) * width + 16 * t;
@@ -58,7 +59,7 @@ __device__ __forceinline__ void ScoresOfPositions(const TileArgs& a, const TileR
   const int8_t* q = static_cast<const int8_t*>(a.queries) + query * width + 16 * t;
   const bool low = g < rows.tile.rows, high = g + 8 < rows.tile.rows;
   int dots[kBlocks][4] = {};
-#pragma unroll (kSteps <= 2 ? kSteps : 1)
+#pragma unroll(kSteps <= 2 ? kSteps : 1)
   for (int step = 0; step < kSteps; ++step) {
     const bool inside = kGroup * step + 16 * t < width;
     uint4 keys[kBlocks];
@@ -94,8 +95,8 @@ __device__ __forceinline__ void ScoresOfPositions(const TileArgs& a, const TileR
 // cache comes from memory and the block is alone on its part of it; else in two halves, which leaves room for a third
 // block on a multiprocessor.
 template <int kSteps, bool kAtOnce>
-__device__ __forceinline__ void ScoresOfChunk(const TileArgs& a, const TileRows& rows, int warp, int chunk, int n,
-                                              SharedPtr<float> scores) {
+__device__ __forceinline__ void ScoresOfChunk(const TileArgs& a, const TileRows& rows, int warp, int chunk,
+                                              int n, SharedPtr<float> scores) {
   const int first = warp * kWarpPositions;
   if (first >= n) return;
   const uint8_t* page = PageOf(a, rows, chunk * kPagesOfChunk + first / kPage);
@@ -166,8 +167,9 @@ struct ValueBytes {
     for (int page = 0; page < kPagesOfChunk; ++page) {
       // A page that is not there gives zeros: registers that nobody set would count as live all around the loop.
       const bool there = page < w.n_pages;
-      const uint8_t* values = PageOf(w.a, w.rows, w.chunk * kPagesOfChunk + (there ? page : 0)) + w.a.cache.v +
-                              w.rows.kv_head * w.a.cache.head_bytes + lane / 4 * kPage + 16 * (lane % 4);
+      const uint8_t* values = PageOf(w.a, w.rows, w.chunk * kPagesOfChunk + (there ? page : 0)) +
+                              w.a.cache.v + w.rows.kv_head * w.a.cache.head_bytes + lane / 4 * kPage +
+                              16 * (lane % 4);
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
         const int d = 64 * (first_step + i) + 8 * w.warp;
@@ -188,8 +190,8 @@ struct ValueBytes {
       uint4 rows[2][2] = {{zero, zero}, {zero, zero}};  // [low, high byte][row g, g + 8]
 #pragma unroll
       for (int plane = 0; plane < 2; ++plane) {
-        const SharedPtr<uint4> words =
-            SharedCast<uint4>(w.weights + plane * kWeightPlane + g * kWeightStride + 16 * page + 4 * (lane % 4));
+        const SharedPtr<uint4> words = SharedCast<uint4>(w.weights + plane * kWeightPlane +
+                                                         g * kWeightStride + 16 * page + 4 * (lane % 4));
         if (g < w.rows.tile.rows) rows[plane][0] = words[0];
         if (g + 8 < w.rows.tile.rows) rows[plane][1] = words[8 * kWeightStride / 4];
       }
@@ -231,7 +233,8 @@ __device__ __forceinline__ void JoinLate(const ValueWork& work, Values<kSteps>* 
 
 // Calls store(dimension, value) for a lane's values of one row.
 template <int kSteps, typename Store>
-__device__ __forceinline__ void ForRowValues(const Values<kSteps>& values, int half, int n, const Store& store) {
+__device__ __forceinline__ void ForRowValues(const Values<kSteps>& values, int half, int n,
+                                             const Store& store) {
   const int warp = static_cast<int>(threadIdx.x) / 32, t = static_cast<int>(threadIdx.x) % 4;
 #pragma unroll
   for (int step = 0; step < kSteps; ++step) {
@@ -273,7 +276,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2) AttentionS8Tile(TileArgs
     float v_scale = 0;
     if (thread < n) {
       const uint8_t* page = PageOf(a, rows, chunk * kPagesOfChunk + thread / kPage);
-      v_scale = reinterpret_cast<const float*>(page + a.cache.v_scales)[rows.kv_head * kPage + thread % kPage];
+      v_scale =
+          reinterpret_cast<const float*>(page + a.cache.v_scales)[rows.kv_head * kPage + thread % kPage];
     }
     ScoresOfChunk<kSteps, kSteps == 1 || (kSplit && kSteps == 2)>(a, rows, warp, chunk, n, scores);
     if constexpr (kEarly > 0 && !(kSplit && kEarly == 1)) early.Load(work, 0);

@@ -99,7 +99,8 @@ struct Destination {
 };
 
 template <int kCount>
-__device__ __forceinline__ void StoreF32(const StoreArgs& a, const Destination& to, const float (&v)[kCount]) {
+__device__ __forceinline__ void StoreF32(const StoreArgs& a, const Destination& to,
+                                         const float (&v)[kCount]) {
   float* out = static_cast<float*>(a.queries) + to.query * a.padded_head_dim;
   if (to.head >= a.n_heads) {
     const bool is_v = to.head >= a.n_heads + a.n_kv_heads;
@@ -128,8 +129,8 @@ __device__ __forceinline__ void StoreS8(const StoreArgs& a, const Destination& t
   float* scales = reinterpret_cast<float*>(to.page + (is_v ? a.cache.v_scales : a.cache.k_scales)) +
                   kv_head * kPage + to.slot;
   if (writes_scale) *scales = s.scale;
-  int8_t* out = reinterpret_cast<int8_t*>(to.page + (is_v ? a.cache.v : a.cache.k) +
-                                          kv_head * a.cache.head_bytes);
+  int8_t* out =
+      reinterpret_cast<int8_t*>(to.page + (is_v ? a.cache.v : a.cache.k) + kv_head * a.cache.head_bytes);
   if (is_v) {
     // Positions l, l + 16, l + 32 and l + 48 of a page lie together, as the softmax makes their weights.
     out += to.slot % 16 * 4 + to.slot / 16;

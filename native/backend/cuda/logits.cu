@@ -15,10 +15,10 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-constexpr int kKept = 256;                      // keys that a block hands on
-constexpr int kThreadKeys = 16;                 // of 4,096
+constexpr int kKept = 256;       // keys that a block hands on
+constexpr int kThreadKeys = 16;  // of 4,096
 constexpr int kSegment = kThreads * kThreadKeys;
-constexpr uint64_t kMissing = 0;                // below all keys: a key's lower half is never 0
+constexpr uint64_t kMissing = 0;  // below all keys: a key's lower half is never 0
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -44,7 +44,8 @@ __device__ __forceinline__ int SumOfBlock(int value, int turn, SharedPtr<int> pa
 
 // The largest threshold that at least `wanted` keys reach. There are that many keys; the search ends early when exactly
 // `wanted` reach it.
-__device__ __forceinline__ uint64_t Threshold(const uint64_t (&keys)[kThreadKeys], int wanted, SharedPtr<int> parts) {
+__device__ __forceinline__ uint64_t Threshold(const uint64_t (&keys)[kThreadKeys], int wanted,
+                                              SharedPtr<int> parts) {
   uint64_t threshold = 0;
   for (int bit = 63; bit >= 0; --bit) {
     const uint64_t higher = threshold | uint64_t{1} << bit;
@@ -59,8 +60,8 @@ __device__ __forceinline__ uint64_t Threshold(const uint64_t (&keys)[kThreadKeys
 }
 
 // The keys from a threshold on, in no particular order, [kKept] with kMissing after them.
-__device__ __forceinline__ void Keep(const uint64_t (&keys)[kThreadKeys], uint64_t threshold, SharedPtr<int> parts,
-                                     SharedPtr<uint64_t> kept) {
+__device__ __forceinline__ void Keep(const uint64_t (&keys)[kThreadKeys], uint64_t threshold,
+                                     SharedPtr<int> parts, SharedPtr<uint64_t> kept) {
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   kept[thread] = kMissing;
   int count = 0;
@@ -88,15 +89,15 @@ __device__ __forceinline__ void Keep(const uint64_t (&keys)[kThreadKeys], uint64
 }
 
 struct LargestArgs {
-  const float* logits;     // [rows, vocab]
-  const uint64_t* parts;   // [rows, n_in], the keys of the round before; nullptr in the first
-  int64_t n_in;            // of a row: vocab in the first round
-  uint64_t* kept;          // [rows, blocks, kKept]; nullptr in the last round
-  float* segment_max;      // [rows, blocks], of the first round
+  const float* logits;    // [rows, vocab]
+  const uint64_t* parts;  // [rows, n_in], the keys of the round before; nullptr in the first
+  int64_t n_in;           // of a row: vocab in the first round
+  uint64_t* kept;         // [rows, blocks, kKept]; nullptr in the last round
+  float* segment_max;     // [rows, blocks], of the first round
   int64_t vocab;
-  int count;               // wanted of a row, in the last round
-  int32_t* ids;            // [rows, count]
-  float* largest;          // [rows, count]
+  int count;       // wanted of a row, in the last round
+  int32_t* ids;    // [rows, count]
+  float* largest;  // [rows, count]
 };
 
 // The largest logit of a block that is not NaN.
