@@ -8,9 +8,9 @@
 
 namespace kvasir::cuda {
 
-constexpr int kAttentionThreads = 256;        // half a warp a query row
+constexpr int kAttentionThreads = 256;  // half a warp a query row
 constexpr int kPagesOfChunk = kChunk / kPage;
-constexpr int kScoreStride = kChunk + 8;      // floats from row to row in shared memory; see ScoreRow
+constexpr int kScoreStride = kChunk + 8;  // floats from row to row in shared memory; see ScoreRow
 
 // Byte offsets within a page are those of kv head 0.
 struct CacheView {

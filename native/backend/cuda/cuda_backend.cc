@@ -25,7 +25,8 @@ std::unique_ptr<BackendMemory> GrowOnDevice(const Device& device, std::unique_pt
 struct SummaryParts {
   LogitsOutput out;
   float* inverse;
-  int64_t bytes;
+  int64_t bytes;  // of what comes back; on the device, scratch memory follows
+  int64_t device_bytes;
 
   SummaryParts(uint8_t* memory, int64_t count, int64_t vocab) {
     const int64_t sums = kSummaryRows * 2 * CeilDiv(vocab, kSumBlock);
@@ -34,7 +35,9 @@ struct SummaryParts {
     out.ids = reinterpret_cast<int32_t*>(out.max + kSummaryRows);
     out.logits = reinterpret_cast<float*>(out.ids + kSummaryRows * count);
     out.sums = out.logits + kSummaryRows * count;
-    bytes = 4 * (2 * kSummaryRows + 2 * kSummaryRows * count + sums);
+    bytes = CeilDiv(4 * (2 * kSummaryRows + 2 * kSummaryRows * count + sums), 8) * 8;
+    out.scratch = memory + bytes;
+    device_bytes = bytes + SummaryScratchBytes(kSummaryRows, vocab);
   }
 };
 
@@ -228,8 +231,9 @@ void CudaBackend::Summarize(const float* logits, int64_t rows, int64_t vocab, in
 
 void CudaBackend::SummarizeSlice(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
                                  LogitsSummary* summaries) {
-  const int64_t bytes = SummaryParts(nullptr, n_candidates, vocab).bytes;
-  summary_ = GrowOnDevice(device_, std::move(summary_), bytes, "the best tokens");
+  const SummaryParts sizes(nullptr, n_candidates, vocab);
+  const int64_t bytes = sizes.bytes;
+  summary_ = GrowOnDevice(device_, std::move(summary_), sizes.device_bytes, "the best tokens");
   if (summary_host_ == nullptr || static_cast<int64_t>(summary_host_->size()) < bytes) {
     summary_host_ = AllocatePinned(device_, bytes, "the best tokens");
   }

@@ -8,7 +8,8 @@
 namespace kvasir::cuda {
 
 constexpr float kNegativeInfinity = -__builtin_inff();
-constexpr int kLaneValues = 16;  // values of a lane when half a warp holds 256: value j of lane l is number 16 j + l
+constexpr int kLaneValues =
+    16;  // values of a lane when half a warp holds 256: value j of lane l is number 16 j + l
 
 // Added to |x| < 2^22 it leaves x rounded to the nearest even integer in the low bits of the sum. Two additions at the
 // full rate instead of a conversion each way at a quarter or less of it.
