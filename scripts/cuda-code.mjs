@@ -37,7 +37,7 @@ async function demangle(names) {
 
 /** `GemmTiles<Shape<2, 1>>` of `kvasir::cuda::(anonymous namespace)::GemmTiles<kvasir::...>`. */
 function shortName(name) {
-  return name.replace(/kvasir::|cuda::|\(anonymous namespace\)::/g, '').replace(/ +>/g, '>');
+  return name.replace(/kvasir::|cuda::|\(anonymous namespace\)::|\(\w+Kind\)/g, '').replace(/ +>/g, '>');
 }
 
 /**
@@ -131,19 +131,15 @@ export async function disassemble(tools, object, target) {
   return new Map([...bodies].map(([name, instructions]) => [names.get(name), instructions]));
 }
 
-/** Loops without a loop inside: what lies between a jump back and its target. */
-export function innerLoops(body) {
+/** What lies between a jump back and its target, loops around loops too. */
+export function findLoops(body) {
   const loops = [];
   for (const { address, text } of body) {
     const jump = /^(?:@!?U?P\w+\s+)?BRA(?:\.\w+)*\s+(?:!?U?P\w+,\s*)*`?\(?(?:0x)?([0-9a-f]+)/.exec(text);
     const target = Number.parseInt(jump?.[1] ?? '', 16);
-    if (target < address) loops.push({ from: target, to: address });
+    if (target < address) loops.push(body.filter((one) => one.address >= target && one.address <= address));
   }
-  return loops
-    .filter((one) => !loops.some((other) => other !== one && other.from >= one.from && other.to <= one.to))
-    .map(({ from, to }) =>
-      body.filter(({ address }) => address >= from && address <= to).map(({ text }) => text),
-    );
+  return loops.map((loop) => loop.map(({ text }) => text));
 }
 
 const operation = (text) => text.replace(/^@!?U?P\w+\s+/, '');
@@ -166,14 +162,19 @@ export function countKinds(texts) {
   };
 }
 
-/** The loop with the most matrix and dot instructions, else the one with the most FFMA; undefined without any. */
+/**
+ * The shortest loop that holds most of a kernel's matrix and dot instructions, or of its FFMA where it has neither;
+ * undefined where no loop does.
+ */
 export function hotLoop(body) {
-  const weigh = (loop) => {
-    const { tensor, dot, fma } = countKinds(loop);
-    return 1e6 * (tensor + dot) + fma;
+  const texts = body.map(({ text }) => text);
+  const weigh = (code) => {
+    const { tensor, dot, fma } = countKinds(code);
+    return /\b(I|H|Q|O)MMA\b|\bIDP\b/.test(texts.join('\n')) ? tensor + dot : fma;
   };
-  const loops = innerLoops(body).filter((loop) => weigh(loop) > 0);
-  return loops.sort((a, b) => weigh(b) - weigh(a))[0];
+  const most = weigh(texts) / 2;
+  const loops = findLoops(body).filter((loop) => weigh(loop) > 0 && weigh(loop) >= most);
+  return loops.sort((a, b) => a.length - b.length)[0];
 }
 
 /** Threads of a block by the kernel's mangled name, where __launch_bounds__ says so. */
@@ -215,7 +216,7 @@ async function rowsOf(manifest, kernels, tools, target) {
       const loop = hotLoop(bodies.get(kernel.name) ?? []);
       const kinds = loop && countKinds(loop);
       rows.push([
-        `\`${kernel.name.replace(/\(.*$/, '').replace(/^void /, '')}\``,
+        `\`${kernel.name}\``,
         ...[
           kernel.registers,
           kernel.shared,

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { run } from './command.mjs';
 import { buildFraction, sayUpToDate, Step } from './progress.mjs';
 import { hashInputs, listFiles, Stamp } from './stamp.mjs';
@@ -154,4 +154,44 @@ export async function buildSanitized(root, name, sanitize) {
   await runStep(step, 'cmake', ['--build', folder, '--target', 'native_tests', '--parallel', `${jobs()}`]);
   step.done();
   return join(folder, 'native_tests');
+}
+
+/** The folder of the CUDA toolkit that a compiler belongs to, which may be reached through a link or a script. */
+async function toolkitOf(nvcc) {
+  const { output } = await run(nvcc, ['--dryrun', '-x', 'cu', '-c', '/dev/null', '-o', '/dev/null']);
+  const top = /^#\$ TOP=(.*)$/m.exec(output)?.[1];
+  if (!top) throw new SetupError(`${nvcc} does not say where its toolkit is.`);
+  return resolve(top);
+}
+
+/**
+ * Builds native_tests with the CUDA library's own objects in place of the emulation (in build/gpu): for a real device.
+ * @param {{ nvcc: string, objects: { path: string, object: string }[] }} manifest of the library
+ * @returns {Promise<string>} the executable
+ */
+export async function buildGpuTests(root, { nvcc, objects }) {
+  const choice = chooseBuilder(root);
+  if (choice.builder !== 'cmake') throw new SetupError('The tests need CMake: sudo apt-get install -y cmake');
+  const folder = join(root, 'build', 'gpu');
+  const step = new Step('native_tests for the GPU');
+  const generator = generatorOf(choice.make);
+  dropForeignCache(root, folder, generator);
+  // What core and library share is in the core already.
+  const own = objects.filter(({ path }) => path.startsWith('backend/cuda/')).map(({ object }) => object);
+  const settings = [
+    '-DKVASIR_NATIVE_TESTS_ONLY=ON',
+    `-DKVASIR_CUDA_OBJECTS=${own.join(';')}`,
+    `-DKVASIR_CUDA_ROOT=${await toolkitOf(nvcc)}`,
+  ];
+  await runStep(step, 'cmake', ['-S', root, '-B', folder, '-G', generator, ...settings]);
+  await runStep(step, 'cmake', [
+    '--build',
+    folder,
+    '--target',
+    'native_tests_gpu',
+    '--parallel',
+    `${jobs()}`,
+  ]);
+  step.done();
+  return join(folder, 'native_tests_gpu');
 }
