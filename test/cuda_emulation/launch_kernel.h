@@ -26,7 +26,15 @@ struct LaunchRequest {
 };
 cudaError_t QueueLaunch(const LaunchRequest& request);
 
-// A pointer itself, or the words of a struct that can be one: padding holds any bytes, often beside a small number.
+// Padding holds any bytes, and beside a number they may look like a pointer.
+template <typename T>
+void ClearPadding(T* argument) {
+#if defined(__has_builtin) && __has_builtin(__builtin_clear_padding)
+  if constexpr (std::is_class_v<T>) __builtin_clear_padding(argument);
+#endif
+}
+
+// A pointer itself, or the words of a struct that can be one.
 template <typename T>
 void CollectPointers(const T& argument, std::vector<uint64_t>* pointers) {
   if constexpr (std::is_pointer_v<T>) {
@@ -54,8 +62,9 @@ cudaError_t Launch(const char* name, void (*kernel)(Parameters...), dim3 grid, d
     const Call& call = *static_cast<const Call*>(p);
     std::apply(call.kernel, call.arguments);
   };
-  const auto call = std::make_shared<const Call>(
+  const auto call = std::make_shared<Call>(
       Call{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)});
+  std::apply([](auto&... each) { (ClearPadding(&each), ...); }, call->arguments);
   std::vector<uint64_t> pointers;
   std::apply([&](const auto&... each) { (CollectPointers(each, &pointers), ...); }, call->arguments);
   return QueueLaunch({name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, stream, invoke,
