@@ -1,5 +1,9 @@
 #include "core/thread_pool.h"
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 #include <chrono>
 #include <string>
 #include <system_error>
@@ -20,6 +24,27 @@ inline void Pause() {
 
 // Long enough to bridge the ops of a step, short enough not to burn a core between steps.
 constexpr std::chrono::microseconds kSpin{60};
+
+int CurrentCpu() {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+// Moves the calling thread to another core, if it may use one. Linux often wakes a thread where its waker runs, and
+// leaves the two there for milliseconds: the helper would take turns with the caller instead of working beside it.
+void LeaveCpu([[maybe_unused]] int cpu) {
+#ifdef __linux__
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || !CPU_ISSET(cpu, &allowed)) return;
+  cpu_set_t others = allowed;
+  CPU_CLR(cpu, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) != 0) return;
+  sched_setaffinity(0, sizeof(allowed), &allowed);  // the thread has moved: it may go anywhere again
+#endif
+}
 
 // state_: generation << 17 | open << 16 | helpers in the job
 constexpr uint64_t kOpen = uint64_t{1} << 16;
@@ -59,6 +84,7 @@ void ThreadPool::Run(int64_t n_tasks, TaskFn fn, const void* context) {
   context_ = context;
   n_tasks_ = n_tasks;
   next_task_.store(0, std::memory_order_relaxed);
+  caller_cpu_.store(CurrentCpu(), std::memory_order_relaxed);
   const uint64_t generation = (state_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
   state_.store(generation << kGenerationShift |
                kOpen);  // sequentially consistent, as `parked_` is: see Helper
@@ -115,6 +141,8 @@ void ThreadPool::Helper(int thread) {
       state = state_.load();
     }
     seen = state >> kGenerationShift;
+    const int cpu = CurrentCpu();
+    if (cpu >= 0 && cpu == caller_cpu_.load(std::memory_order_relaxed)) LeaveCpu(cpu);
     if (!Join(state)) continue;
     ClaimTasks(thread);
     state_.fetch_sub(1, std::memory_order_release);

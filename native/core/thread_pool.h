@@ -59,6 +59,7 @@ class ThreadPool {
   // finds the job closed and stays out, so the caller never waits for a thread that the system has not scheduled.
   alignas(64) std::atomic<uint64_t> state_{0};
   std::atomic<int> parked_{0};
+  std::atomic<int> caller_cpu_{-1};  // where the job began
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -1,5 +1,11 @@
 // The thread pool: every task exactly once, no lost wake-ups, nothing left running. Meant for the thread sanitizer too.
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include <atomic>
 #include <chrono>
+#include <thread>
 #include <vector>
 
 #include "core/thread_pool.h"
@@ -84,6 +90,57 @@ KV_TEST(thread_pool_ends_while_spinning_parked_or_unused) {
     }
   }
 }
+
+#ifdef __linux__
+// One task for each of two threads; the caller waits in its own until the helper has run, 20 ms at most.
+template <typename Fn>
+bool RunOnHelper(ThreadPool& pool, const Fn& fn) {
+  std::atomic<bool> ran{false};
+  pool.ParallelFor(2, [&](int64_t, int thread) {
+    if (thread == 1) {
+      fn();
+      ran = true;
+      return;
+    }
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+    while (!ran && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  });
+  return ran;
+}
+
+// A helper that is put where the caller runs works elsewhere in the next job, and may still run anywhere.
+KV_TEST(thread_pool_helpers_leave_the_callers_core) {
+  cpu_set_t allowed;
+  KV_EXPECT_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+  if (CPU_COUNT(&allowed) < 2) return Skip("one core");
+  ThreadPool pool(2);
+  const int mine = sched_getcpu();
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  CPU_SET(mine, &here);
+  KV_EXPECT_EQ(sched_setaffinity(0, sizeof here, &here), 0);
+  int seen = 0, away = 0;
+  for (int round = 0; round < 50; ++round) {
+    const bool put = RunOnHelper(pool, [&] {
+      sched_setaffinity(0, sizeof here, &here);
+      sched_setaffinity(0, sizeof allowed, &allowed);
+    });
+    cpu_set_t found;
+    int cpu = -1;
+    if (!put || !RunOnHelper(pool, [&] {
+          sched_getaffinity(0, sizeof found, &found);
+          cpu = sched_getcpu();
+        })) {
+      continue;
+    }
+    ++seen;
+    away += cpu == mine ? 0 : 1;
+    KV_EXPECT(CPU_EQUAL(&found, &allowed) != 0);
+  }
+  KV_EXPECT(seen > 0 && 2 * away > seen);
+  sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#endif
 
 // With the thread that asks busy in its own task, helpers must do the rest.
 KV_TEST(thread_pool_shares_work) {

@@ -14,6 +14,8 @@ constexpr int64_t kPanelRunBytes = 384 * 1024;
 // Multiply-adds below which handing work to another core costs more (about 1 us) than it saves.
 constexpr int64_t kSmallF32 = 1 << 16;
 constexpr int64_t kSmallInt8 = 1 << 18;
+// With fewer rows a panel is done before the next one can have come.
+constexpr int64_t kPrefetchRows = 12;
 
 int64_t PanelBytes(Dtype dtype, int64_t k) {
   if (dtype == Dtype::kF32) return k * kPanelColumns * static_cast<int64_t>(sizeof(float));
@@ -53,9 +55,9 @@ void CpuBackend::PackRows(const LinearWeight& weight, int64_t first, int64_t n_r
 }
 
 // Panels [first, end) of a weight and rows [row, row + rows) of its input; column 0 of `out` is that of panel `first`,
-// its row 0 is `row`.
+// its row 0 is `row`. `next` is the panel that the same thread takes after them.
 struct CpuBackend::PanelRun {
-  int64_t first, end;
+  int64_t first, end, next;
   int64_t row, rows;
   float* out;
   int64_t ld_out;
@@ -67,7 +69,11 @@ void CpuBackend::LinearPanels(const LinearWeight& weight, const Activations& x, 
   const int64_t groups = CeilDiv(weight.k, kGroup);
   for (int64_t panel = run.first; panel < run.end; ++panel) {
     const int64_t column = panel * kPanelColumns;
+    const int64_t next = panel + 1 < run.end ? panel + 1 : run.next;
     const uint8_t* packed = static_cast<const uint8_t*>(weight.panels) + panel * panel_bytes;
+    const void* next_panel = run.rows < kPrefetchRows || next * kPanelColumns >= weight.n
+                                 ? nullptr
+                                 : static_cast<const uint8_t*>(weight.panels) + next * panel_bytes;
     const Epilogue epilogue = {
         .out = run.out + (panel - run.first) * kPanelColumns,
         .ld_out = run.ld_out,
@@ -81,7 +87,8 @@ void CpuBackend::LinearPanels(const LinearWeight& weight, const Activations& x, 
                            .rows = run.rows,
                            .k = weight.k,
                            .panel = reinterpret_cast<const float*>(packed),
-                           .epilogue = epilogue});
+                           .epilogue = epilogue,
+                           .next = next_panel});
     } else {
       const int64_t row_bytes = groups * kGroup * kernels_.quantized_bytes;
       const QuantizedRows input = {
@@ -93,7 +100,8 @@ void CpuBackend::LinearPanels(const LinearWeight& weight, const Activations& x, 
       kernels_.linear_s8({.x = input,
                           .rows = run.rows,
                           .panel = reinterpret_cast<const Int8Block*>(packed),
-                          .epilogue = epilogue});
+                          .epilogue = epilogue,
+                          .next = next_panel});
     }
   }
 }
@@ -119,6 +127,7 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
       LinearPanels(weight, x,
                    {.first = first,
                     .end = end,
+                    .next = end,
                     .row = row,
                     .rows = std::min(block, rows - row),
                     .out = out + row * ld_out + first * kPanelColumns,
@@ -170,10 +179,12 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
       for (int64_t row = 0; row < rows; row += kBlockRows) {
         const int64_t count = std::min(kBlockRows, rows - row);
         for (int64_t half = 0; half < (gated ? 2 : 1); ++half) {
-          const int64_t first = half * (width / kPanelColumns) + group * kGroupPanels;
+          const int64_t up = width / kPanelColumns, of_group = group * kGroupPanels;
+          const int64_t first = half * up + of_group;
           LinearPanels(weight, x,
                        {.first = first,
                         .end = first + kGroupPanels,
+                        .next = gated && half == 0 ? up + of_group : of_group + kGroupPanels,
                         .row = row,
                         .rows = count,
                         .out = part + half * kGroup,

@@ -39,6 +39,7 @@ struct LinearF32Args {
   int64_t k;
   const float* panel;  // [k, kPanelColumns]
   Epilogue epilogue;
+  const void* next = nullptr;  // the panel that comes next: fetched into L2 by the way
 };
 
 struct LinearS8Args {
@@ -46,6 +47,7 @@ struct LinearS8Args {
   int64_t rows;
   const Int8Block* panel;  // [groups]
   Epilogue epilogue;
+  const void* next = nullptr;  // as in LinearF32Args
 };
 
 // One kv head of one sequence over at most kChunkPositions cache positions.

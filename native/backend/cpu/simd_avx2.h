@@ -154,9 +154,42 @@ inline void DotEight(const DotOperands& in, int column, __m256i (&dots)[kRows]) 
     dots[r] = _mm256_permute4x64_epi64(_mm256_hadd_epi32(acc[r][0], acc[r][1]), 0xd8);
   }
 }
+// One row: all its columns' sums fit the registers, so the weights are read once, front to back.
+template <int kVectors>
+inline void DotRow(const DotOperands& in, I32 (&dots)[kVectors]) {
+  constexpr int kSums = 4 * kVectors;  // of four columns each, two partial sums a column
+  __m256i acc[kSums];
+#pragma GCC unroll 16
+  for (__m256i& sum : acc) sum = _mm256_set1_epi64x(static_cast<uint32_t>(*in.start));
+  const uint8_t* w = in.w;
+  const Quantized* x = static_cast<const Quantized*>(in.x);
+  for (int64_t quad = 0; quad < in.quads; ++quad, w += in.ld_w, x += 4) {
+    int64_t words;
+    __builtin_memcpy(&words, x, 8);
+    const __m256i input = _mm256_set1_epi64x(words);
+#pragma GCC unroll 16
+    for (int i = 0; i < kSums; ++i) {
+      __m256i product;
+      // Asm, because GCC copies the intrinsics' sums around and spills them.
+      asm("vpmovzxbw %2, %1\n\tvpmaddwd %1, %3, %1\n\tvpaddd %1, %0, %0"
+          : "+x"(acc[i]), "=&x"(product)
+          : "m"(*reinterpret_cast<const __m128i_u*>(w + 16 * i)), "x"(input));
+    }
+  }
+#pragma GCC unroll 16
+  for (int v = 0; v < kVectors; ++v) {
+    const __m256i lo = _mm256_hadd_epi32(acc[4 * v], acc[4 * v + 1]);
+    const __m256i hi = _mm256_hadd_epi32(acc[4 * v + 2], acc[4 * v + 3]);
+    dots[v] = {_mm256_permute4x64_epi64(lo, 0xd8), _mm256_permute4x64_epi64(hi, 0xd8)};
+  }
+}
 // dots[r][v] = start[r] + w[v] x x[r], exact; see DotOperands.
 template <int kRows, int kVectors>
 inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
+  if constexpr (kRows == 1) {
+    DotRow(in, dots[0]);
+    return;
+  }
   for (int v = 0; v < kVectors; ++v) {
     __m256i lo[kRows], hi[kRows];
     DotEight(in, 16 * v, lo);
