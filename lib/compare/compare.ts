@@ -265,6 +265,7 @@ class Comparison {
           windows: some,
           sensitivity: report.sensitivity,
           maxKl,
+          onProgress: (part, secondsLeft) => this.#clock.at('search', part, secondsLeft),
         });
         return true;
       },

@@ -1,7 +1,8 @@
 // Whether `compare` finds a difference where there is none, and one where there is: SmolLM2 in INT8 against itself,
 // again and again, then once with every native step of one side made 10 % longer. After `npm run build`, on a machine
 // where nothing else runs.
-//   node scripts/measure/compare-same.mjs [repetitions = 10] [seconds for each = 40]
+//   node scripts/measure/compare-same.mjs [repetitions = 10] [seconds for each = 40] [same|delay]
+// `same` and `delay` run only that part.
 // Exit status 1: more than one repetition in ten is wrong (the interval lacks 1, or reaches 5 % to either side), or the
 // delay is not seen.
 import os from 'node:os';
@@ -65,7 +66,8 @@ function delaySecondModel(addon) {
 }
 
 async function main() {
-  const [repetitions = 10, seconds = 40] = process.argv.slice(2).map(Number);
+  const [repetitions = 10, seconds = 40] = process.argv.slice(2, 4).map(Number);
+  const part = process.argv[4];
   const [{ compare }, { native }] = await Promise.all([
     import('../../dist/index.js'),
     import('../../dist/native.js'),
@@ -73,7 +75,7 @@ async function main() {
   const heads = ['prefill, 512; quads, end', 'decode, 16; quads, end'].map((head) => head.padEnd(40));
   process.stdout.write(`${''.padEnd(12)}${heads.join('')}${'spread'.padEnd(10)}others' work\n`);
   const wrong = { prefill: 0, decode: 0 };
-  for (let i = 1; i <= repetitions; i++) {
+  for (let i = 1; i <= repetitions && part !== 'delay'; i++) {
     const found = await speedups(compare, seconds);
     say(`same ${i}`, found);
     for (const metric of ['prefill', 'decode']) {
@@ -81,14 +83,16 @@ async function main() {
       if (significant || low < 0.95 || high > 1.05) wrong[metric]++;
     }
   }
-  delaySecondModel(native());
-  const slowed = await speedups(compare, seconds);
-  say('+10 %', slowed);
-  const seen = slowed.prefill.high < 1 && slowed.decode.high < 1;
+  let seen = true;
+  if (part !== 'same') {
+    delaySecondModel(native());
+    const slowed = await speedups(compare, seconds);
+    say('+10 %', slowed);
+    seen = slowed.prefill.high < 1 && slowed.decode.high < 1;
+    process.stdout.write(`delay seen: ${seen}\n`);
+  }
   const allowed = Math.ceil(repetitions / 10);
-  process.stdout.write(
-    `wrong: prefill ${wrong.prefill}, decode ${wrong.decode} of ${repetitions}; delay seen: ${seen}\n`,
-  );
+  process.stdout.write(`wrong: prefill ${wrong.prefill}, decode ${wrong.decode} of ${repetitions}\n`);
   return seen && wrong.prefill <= allowed && wrong.decode <= allowed ? 0 : 1;
 }
 
