@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compare } from '../lib/compare/compare.js';
 import { analyzeLayers, type InspectedModel, type LayerAnalysis } from '../lib/compare/layers.js';
+import type { CompareProgress } from '../lib/compare/options.js';
 import { findRecipe } from '../lib/compare/recipe.js';
 import { ErrorSum } from '../lib/compare/tensor-error.js';
 import { linearNames } from '../lib/keep-fp32.js';
@@ -202,8 +203,23 @@ describe('compare: layers', () => {
   const quick = { windows: 2, windowTokens: 64, latency: false, memory: false } as const;
 
   it('is a part of the report, and its recipe is what Model.load takes', async () => {
-    const report = await compare('stories-260k', { ...quick, maxKl: 0.004, search: true });
+    const steps: CompareProgress[] = [];
+    const onProgress = (step: CompareProgress) => steps.push(step);
+    const report = await compare('stories-260k', { ...quick, maxKl: 0.004, search: true, onProgress });
     expect(report.complete).toBe(true);
+    // The search has a phase of its own, window by window, that never goes back and ends with nothing left.
+    const search = steps.filter(({ phase }) => phase === 'search');
+    expect(steps.findIndex(({ phase }) => phase === 'search')).toBeGreaterThan(
+      steps.findLastIndex(({ phase }) => phase === 'layers'),
+    );
+    expect(search.length).toBeGreaterThanOrEqual(2 * 2);
+    for (const [i, { done }] of search.entries()) {
+      expect(done).toBeGreaterThan(0);
+      if (i < search.length - 1) expect(done).toBeLessThan(1);
+      expect(done).toBeGreaterThanOrEqual(search[i - 1]?.done ?? 0);
+    }
+    expect(search[0]!.secondsLeft).toBeGreaterThan(0);
+    expect(search.at(-1)).toMatchObject({ done: 1, secondsLeft: 0 });
     expect(report.layers).toHaveLength(6);
     expect(report.fp32!.linears['layers.0.o']).toBe('fp32');
     expect(report.int8!.linears['layers.0.o']).toBe('int8');

@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { Random } from '../lib/generation/random.js';
+import { AddedTokenSplitter } from '../lib/tokenizer/added-tokens.js';
 import { ChatTemplate } from '../lib/tokenizer/chat-template.js';
 import { markText, markValue, removeMarks, SpecialSpellings } from '../lib/tokenizer/content-marks.js';
-import type { TokenizerDefinition } from '../lib/tokenizer/definition.js';
+import type { AddedTokenEntry, TokenizerDefinition } from '../lib/tokenizer/definition.js';
 import { EncodingPipeline } from '../lib/tokenizer/encoding-pipeline.js';
+import { definitionFromGguf } from '../lib/tokenizer/gguf-vocabulary.js';
 
 const specials = ['<|end|>', '<s>', '</s>', '§'];
 const spellings = new SpecialSpellings(specials);
@@ -136,4 +139,106 @@ describe('a chat', () => {
     const raw = new EncodingPipeline(lowercase).encode('<S>', { addSpecialTokens: false });
     expect(Array.from(raw)).toEqual([201]);
   });
+});
+
+describe('with many special tokens', () => {
+  /** The definition, word by word. */
+  function naivePoints(text: string, tokens: readonly string[]): number[] {
+    const points = new Set<number>();
+    for (const token of tokens) {
+      const first = String.fromCodePoint(token.codePointAt(0)!).length;
+      for (let at = 0; at < text.length; ++at) if (text.startsWith(token, at)) points.add(at + first);
+      for (const end of [text.length, text.trimEnd().length]) {
+        for (let length = first; length < token.length; ++length) {
+          if (text.slice(0, end).endsWith(token.slice(0, length))) points.add(end - length + first);
+        }
+      }
+      for (const at of [0, text.length - text.trimStart().length]) {
+        for (let length = 1; length < token.length; ++length) {
+          if (text.startsWith(token.slice(-length), at)) points.add(at);
+        }
+      }
+    }
+    return [...points].sort((a, b) => a - b);
+  }
+
+  test('marks stand where the definition says', () => {
+    const random = new Random(7);
+    const letters = ['a', 'b', '<', '>', ' ', '\u{1F600}', '\u{1F601}'];
+    const word = (longest: number) =>
+      Array.from({ length: 1 + Math.floor(random.uniform() * longest) }, () => {
+        return letters[Math.floor(random.uniform() * letters.length)]!;
+      }).join('');
+    let marked = 0;
+    for (let round = 0; round < 300; ++round) {
+      const tokens = Array.from({ length: 5 }, () => `${word(1)}${word(4)}`);
+      const known = new SpecialSpellings(tokens);
+      for (let i = 0; i < 20; ++i) {
+        const text = word(10);
+        const points = known.breakPoints(text);
+        expect(points, `${JSON.stringify(text)} with ${JSON.stringify(tokens)}`).toEqual(
+          naivePoints(text, tokens),
+        );
+        marked += points.length;
+      }
+    }
+    expect(marked).toBeGreaterThan(1000);
+  });
+
+  test('added tokens are found as the definition says: the longest, from left to right', () => {
+    const random = new Random(9);
+    const word = (longest: number) =>
+      Array.from(
+        { length: 1 + Math.floor(random.uniform() * longest) },
+        () => 'ab<'[Math.floor(random.uniform() * 3)]!,
+      ).join('');
+    for (let round = 0; round < 300; ++round) {
+      const spellings = Array.from({ length: 6 }, () => word(4));
+      const entries = spellings.map((content, id): [string, AddedTokenEntry] => [
+        content,
+        { id, content, lstrip: false, rstrip: false, normalized: false, special: true },
+      ]);
+      const splitter = new AddedTokenSplitter(entries);
+      const text = word(30);
+      const found = splitter
+        .split(text)
+        .flatMap((part) => (typeof part === 'string' ? Array.from<string | number>(part) : [part.id]));
+      const expected: (string | number)[] = [];
+      for (let at = 0; at < text.length; ) {
+        const fitting = spellings.filter((spelling) => text.startsWith(spelling, at));
+        const longest = fitting.reduce((best, one) => (one.length > best.length ? one : best), '');
+        expected.push(longest === '' ? text[at]! : spellings.indexOf(longest));
+        at += longest.length || 1;
+      }
+      expect(found).toEqual(expected);
+    }
+  });
+
+  // It took minutes: every token was compared with all before it, and with all of them at every "<" of a text.
+  test('128,000 of them take seconds, not minutes', () => {
+    const count = 128_000;
+    const tokens = Array.from({ length: count }, (_, i) =>
+      i < 256 ? String.fromCharCode(i + 256) : `<|control_${i}|>`,
+    );
+    const types = Float64Array.from({ length: count }, (_, i) => (i < 256 ? 1 : 3));
+    const arrays: Record<string, string[] | Float64Array> = { tokens, token_type: types, merges: [] };
+    const started = performance.now();
+    const pipeline = new EncodingPipeline(
+      definitionFromGguf({
+        metadata: {
+          'tokenizer.ggml.model': 'gpt2',
+          'tokenizer.ggml.tokens': 'array',
+          'tokenizer.ggml.token_type': 'array',
+          'tokenizer.ggml.merges': 'array',
+        },
+        metadataArray: (key) => arrays[key.replace('tokenizer.ggml.', '')]!,
+      }),
+    );
+    const known = new SpecialSpellings(tokens.slice(256));
+    const text = `${'<|control_'.repeat(20_000)}<|control_127999|>`;
+    const ids = pipeline.encode(text, { addSpecialTokens: false });
+    expect(ids.at(-1)).toBe(127_999);
+    expect(known.breakPoints(`${text}<|con`)).toEqual([text.length - 18 + 1, text.length + 1]);
+    expect(performance.now() - started).toBeLessThan(15_000);
+  }, 60_000);
 });

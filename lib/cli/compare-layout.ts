@@ -1,5 +1,5 @@
 /** The report of `kvasir compare` for a terminal. */
-import type { LatencyRun, LengthSpeedup } from '../compare/latency.js';
+import { type LatencyRun, type LengthSpeedup, unmetAim } from '../compare/latency-report.js';
 import type { CompareReport, ModeReport, QualityReport } from '../compare/report.js';
 import type { Speedup } from '../compare/speedup.js';
 import { columns, size } from './report.js';
@@ -60,6 +60,8 @@ function speed(report: CompareReport): string {
   const table = columns(rows, ['', 'prompt', a, b, `${b} against ${a} (95 % interval)`]);
   const { spread, noisy, spreadBound, interleaved } = report.machine;
   const notes = [];
+  const unmet = unmetAim(report.speedupByLength);
+  if (unmet) notes.push(unmet);
   if (noisy) {
     const percent = (part: number) => `${(100 * part).toFixed(0)} %`;
     notes.push(

@@ -15,8 +15,9 @@ import { OutputFile } from './output-file.js';
 import { createProgress, type ProgressDisplay } from './progress.js';
 
 const help = `
-Speed: both modes in memory, in turns (ABBA), seeded random prompts, sampling included; medians, and a 95 % bootstrap
-interval of their ratio. Time to first token and prefill stand for prompts of 512 tokens, decode for the shortest prompt.
+Speed: both modes in memory, in turns (ABBA) of short samples, seeded random prompts, sampling included; medians, and the
+typical ratio of neighbours with a 95 % bootstrap interval. It goes on for a minute, or until the intervals are within 2 %.
+Time to first token and prefill stand for prompts of 512 tokens, decode for the shortest prompt.
 Quality: the protocol of llama.cpp's llama-perplexity --kl-divergence. The text is cut into windows of 512 tokens, each
 fed alone; its second half is scored. KL is in nats, from FP32 to INT8.
 Layers: over 256 tokens, how much the output loses when only one layer is INT8, and the error of each linear. What is
@@ -139,6 +140,7 @@ const titles = {
   latency: 'measuring speed',
   quality: 'comparing outputs',
   layers: 'looking at layers',
+  search: 'searching what to keep in FP32',
   memory: 'measuring memory',
 };
 

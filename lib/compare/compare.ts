@@ -4,7 +4,8 @@ import { packageVersion } from '../version.js';
 import { native } from '../native.js';
 import { type LoadOptions, invalidOption } from '../options.js';
 import { maxPositionsOf, planContext } from './context.js';
-import { describeRun, describeSpeedup, largestSpread, measureLatency, type Series } from './latency.js';
+import { measureLatency, type Series } from './latency.js';
+import { describeRun, describeSpeedup, isMeasured, largestSpread } from './latency-report.js';
 import { withInspectedPair } from './inspected-pair.js';
 import { analyzeLayers } from './layers.js';
 import { measureMemory } from './memory.js';
@@ -22,6 +23,7 @@ import {
   type ModeReport,
   modeNames,
 } from './report.js';
+import { median } from './speedup.js';
 import { cutWindows, WINDOW_TOKENS, type Windows } from './windows.js';
 
 /** Quartiles farther apart than this, relative to the median, make a machine noisy. */
@@ -185,15 +187,16 @@ class Comparison {
       await measureLatency(pair, plan, series);
     } finally {
       const [a, b] = report.modes;
-      report.runs = series.flatMap((one) => [describeRun(one, 'a', a), describeRun(one, 'b', b)]);
-      for (const one of series) {
+      const measured = series.filter(isMeasured).sort((one, other) => one.promptTokens - other.promptTokens);
+      report.runs = measured.flatMap((one) => [describeRun(one, 'a', a), describeRun(one, 'b', b)]);
+      for (const one of measured) {
         report.speedupByLength.push(describeSpeedup(one));
         await nextTurn();
       }
       report.speedup = headline(report.speedupByLength);
       report.machine.interleaved = pair.bothFit;
-      if (series.length > 0) {
-        report.machine.spread = largestSpread(series);
+      if (measured.length > 0) {
+        report.machine.spread = largestSpread(measured);
         report.machine.noisy = report.machine.spread > SPREAD_BOUND;
       }
     }
@@ -202,9 +205,9 @@ class Comparison {
   /** What the speeds so far say about the parts to come. */
   #expectRest(series: readonly Series[], { text, modes, ...report }: CompareReport): void {
     const last = series.at(-1);
-    if (last === undefined) return;
+    if (last === undefined || last.prefill.length === 0) return;
     const secondsPerToken = (['a', 'b'] as const)
-      .map((side) => 1 / describeRun(last, side, '').prefill)
+      .map((side) => 1 / median(last.prefill.flatMap((quad) => quad[side].map(({ prefill }) => prefill))))
       .reduce((sum, seconds) => sum + seconds, 0);
     const { windowTokens = WINDOW_TOKENS } = this.#settings;
     this.#clock.expect('quality', text.windows * windowTokens * secondsPerToken * LOGITS_SHARE);
@@ -262,6 +265,7 @@ class Comparison {
           windows: some,
           sensitivity: report.sensitivity,
           maxKl,
+          onProgress: (part, secondsLeft) => this.#clock.at('search', part, secondsLeft),
         });
         return true;
       },

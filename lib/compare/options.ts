@@ -21,13 +21,14 @@ import { checkText, DEFAULT_WINDOWS } from './windows.js';
 export type Mode = 'fp32' | 'int8';
 
 export type ComparePart = 'latency' | 'quality' | 'layers' | 'memory';
-export type ComparePhase = 'load' | ComparePart;
+/** `search` follows `layers` where it is asked for and needed. */
+export type ComparePhase = 'load' | ComparePart | 'search';
 
 export interface CompareProgress {
   phase: ComparePhase;
   /** From 0 to 1, of this phase. */
   done: number;
-  /** Of all phases; absent while it is unknown. */
+  /** Of all phases, but for a search that has not begun; absent while it is unknown. */
   secondsLeft?: number;
   /** While a model is fetched and loaded. */
   load?: LoadProgress;
@@ -48,7 +49,10 @@ export interface CompareOptions {
   promptLengths?: readonly number[];
   /** Tokens decoded after each prompt. Default 32. */
   decodeTokens?: number;
-  /** About how long speed is measured. Default 60; three repetitions of four generations are made in any case. */
+  /**
+   * Speed is measured no longer than about this, and shorter where the intervals are within 2 % before. Default 60;
+   * three groups of four prompts, and six of four decoded slices, are measured in any case.
+   */
   latencySeconds?: number;
   /** Parts to leave out. Default: none. */
   latency?: boolean;

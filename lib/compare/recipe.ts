@@ -28,6 +28,8 @@ export interface RecipeInputs {
   sensitivity: readonly Sensitivity[];
   maxKl: number;
   signal: AbortSignal;
+  /** After each window: how much of 1 is done, and seconds left, if the next try but one meets the bound. */
+  onProgress?(done: number, secondsLeft: number): void;
 }
 
 /** The linears of a ranked name. */
@@ -38,45 +40,86 @@ export function linearsOf(name: string, model: InspectedModel): string[] {
 
 export async function findRecipe(given: RecipeInputs): Promise<Recipe> {
   const { sensitivity, maxKl, windows } = given;
-  const meter = new KlMeter(given);
+  const clock = new SearchClock(windows.length, given.onProgress);
+  const meter = new KlMeter(given, clock);
   const names = sensitivity.map(({ name }) => name);
-  const meets = async (kept: readonly string[]) => (await meter.meanKl(kept)) <= maxKl;
-  const result = async (kept: string[], met: boolean): Promise<Recipe> => ({
-    keepFp32: kept,
-    meanKl: await meter.meanKl(kept),
-    maxKl,
-    met,
-    windows: windows.length,
-  });
+  const meets = async (kept: readonly string[], triesLeft: number) => {
+    clock.expect(triesLeft);
+    return (await meter.meanKl(kept)) <= maxKl;
+  };
+  const triesBetween = (fewest: number, enough: number) => Math.ceil(Math.log2(enough - fewest + 1)) + enough;
+  const result = async (kept: string[], met: boolean): Promise<Recipe> => {
+    const meanKl = await meter.meanKl(kept);
+    clock.finish();
+    return { keepFp32: kept, meanKl, maxKl, met, windows: windows.length };
+  };
   // 0, 1, 2, 4, ... of them until the bound is met, then the least number by halving.
   let [least, most] = [0, 0];
-  while (!(await meets(names.slice(0, most)))) {
+  const doubled = () => Math.min(names.length, Math.max(1, 2 * most));
+  while (!(await meets(names.slice(0, most), 2 + triesBetween(Math.min(most + 1, doubled()), doubled())))) {
     if (most >= names.length) return result(names, false);
     least = most + 1;
-    most = Math.min(names.length, Math.max(1, 2 * most));
+    most = doubled();
   }
   while (least < most) {
     const middle = (least + most) >> 1;
-    if (await meets(names.slice(0, middle))) most = middle;
+    if (await meets(names.slice(0, middle), triesBetween(least, most))) most = middle;
     else least = middle + 1;
   }
   let kept = names.slice(0, most);
-  for (const name of [...kept].reverse()) {
+  for (const [i, name] of [...kept].reverse().entries()) {
     const without = kept.filter((one) => one !== name);
-    if (await meets(without)) kept = without;
+    if (await meets(without, most - i)) kept = without;
   }
   return result(kept, true);
+}
+
+/** How far the search is: in windows, for a try is long. */
+class SearchClock {
+  readonly #windowsOfTry: number;
+  readonly #report: ((done: number, secondsLeft: number) => void) | undefined;
+  readonly #startedAt = performance.now();
+  #windows = 0;
+  #windowsLeft = 0;
+  #done = 0;
+
+  constructor(windowsOfTry: number, report?: (done: number, secondsLeft: number) => void) {
+    this.#windowsOfTry = windowsOfTry;
+    this.#report = report;
+  }
+
+  /** @param tries to come, the one that begins among them. */
+  expect(tries: number): void {
+    this.#windowsLeft = tries * this.#windowsOfTry;
+  }
+
+  /** Tries that were made before cost nothing, so there may be fewer windows than expected. */
+  finish(): void {
+    this.#report?.(1, 0);
+  }
+
+  windowDone(): void {
+    this.#windows++;
+    this.#windowsLeft = Math.max(0, this.#windowsLeft - 1);
+    const all = this.#windows + this.#windowsLeft;
+    // A try that does not meet the bound makes the way longer; a bar that goes back would look broken.
+    this.#done = Math.max(this.#done, this.#windows / all);
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    this.#report?.(this.#done, (seconds / this.#windows) * this.#windowsLeft);
+  }
 }
 
 /** Mean KL of the INT8 model with some linears in FP32. Remembers what it has measured. */
 class KlMeter {
   readonly #given: RecipeInputs;
+  readonly #clock: SearchClock;
   readonly #known = new Map<string, number>();
   /** [window] logits of the reference. */
   readonly #reference: Float32Array[] = [];
 
-  constructor(given: RecipeInputs) {
+  constructor(given: RecipeInputs, clock: SearchClock) {
     this.#given = given;
+    this.#clock = clock;
   }
 
   async meanKl(kept: readonly string[]): Promise<number> {
@@ -101,6 +144,7 @@ class KlMeter {
         );
         sum += compared.sum;
         rows += compared.rows;
+        this.#clock.windowDone();
       }
     } finally {
       quantized.borrow(reference, []);

@@ -1,13 +1,13 @@
 /** The report of a comparison, as `compare()` returns it and `kvasir compare --json` prints it. */
 import type { ModelInfo } from '../info.js';
 import type { LayerAnalysis } from './layers.js';
-import type { LatencyRun, LengthSpeedup } from './latency.js';
+import { headlineLengths } from './latency.js';
+import type { LatencyRun, LengthSpeedup, MeasuredSpeedup } from './latency-report.js';
 import type { ModeMemory } from './memory.js';
 import type { Mode } from './options.js';
 import type { Divergence } from './quality.js';
 import type { QualityStatistics } from './quality-statistics.js';
 import type { Recipe } from './recipe.js';
-import type { Speedup } from './speedup.js';
 
 /** How a mode really ran. */
 export interface ModeReport {
@@ -48,7 +48,7 @@ export interface QualityReport extends QualityStatistics {
 }
 
 /** `speedup` of the length that stands for all: see `kvasir compare --help`. */
-export interface HeadlineSpeedup extends Speedup {
+export interface HeadlineSpeedup extends MeasuredSpeedup {
   promptTokens: number;
 }
 
@@ -105,17 +105,18 @@ export function modeNames(a: Mode, b: Mode): [string, string] {
   return [a, a === b ? `${b} again` : b];
 }
 
-/** The longest prompt up to this length stands for time to first token and prefill, the shortest for decode. */
-const HEADLINE_PROMPT = 512;
-
 export function headline(all: readonly LengthSpeedup[]): CompareReport['speedup'] {
-  const [shortest] = all;
-  if (shortest === undefined) return undefined;
-  const prompt = all.filter(({ promptTokens }) => promptTokens <= HEADLINE_PROMPT).at(-1) ?? shortest;
+  if (all.length === 0) return undefined;
+  const lengths = headlineLengths(all.map(({ promptTokens }) => promptTokens));
+  const at = (wanted: number) => all.find(({ promptTokens }) => promptTokens === wanted)!;
+  const of = (metric: 'ttft' | 'prefill' | 'decode', promptTokens: number): HeadlineSpeedup => ({
+    ...at(promptTokens)[metric],
+    promptTokens,
+  });
   return {
-    ttft: { ...prompt.ttft, promptTokens: prompt.promptTokens },
-    prefill: { ...prompt.prefill, promptTokens: prompt.promptTokens },
-    decode: { ...shortest.decode, promptTokens: shortest.promptTokens },
+    ttft: of('ttft', lengths.prefill),
+    prefill: of('prefill', lengths.prefill),
+    decode: of('decode', lengths.decode),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * How much faster one of two runs is, from samples that were taken in turns: the ratio of medians, and an interval for
- * it by the bootstrap (Efron and Tibshirani 1993). Knows neither models nor clocks.
+ * How much faster one of two runs is, from samples that were taken in turns: a trimmed mean of paired log ratios, and an
+ * interval for it by a block bootstrap. Knows neither models nor clocks.
  */
 import { Random } from '../generation/random.js';
 import { percentile } from './quality-statistics.js';
@@ -15,48 +15,91 @@ export interface Speedup {
   significant: boolean;
 }
 
-/** Speeds of both sides, taken close together: a drift of the machine is the same for all of them. */
-export interface Block {
-  a: number[];
-  b: number[];
+/** Speeds of both sides, taken next to each other in the order ABBA or BAAB: what drifts weighs on both alike. */
+export interface Quad {
+  a: readonly number[];
+  b: readonly number[];
 }
 
-const resamples = 1000;
+const RESAMPLES = 1000;
+/** Left out at either end. At a fifth a mean is nearly as exact as without, and hardly moved by what disturbs it. */
+const TRIM = 0.2;
+/** Of fewer quads than this none can be spared. */
+const TRIMMED_FROM = 8;
+/** With fewer quads than this each counts for itself: they cannot tell whether neighbours resemble each other. */
+const CORRELATED_FROM = 16;
 
 /**
- * The ratio of the medians of b and a, each sample relative to its block, so that a machine that gets slower or faster
- * does not blur them; and its interval. Blocks are drawn, and samples within them. Percentiles of few blocks give
- * intervals that are too narrow; they are widened to those that Student's t gives for a mean of as many (Hesterberg
- * 2015, "expanded percentiles"). Deterministic.
- * @param blocks at least one, each with at least one sample above 0 of either side.
+ * The typical ratio of b to a: each quad gives one log ratio of geometric means, in which a steady drift of the machine
+ * cancels (as in duet benchmarking, Bulej et al. 2020, but one after the other, for both want all cores); of these the
+ * mean without the lowest and highest fifth where there are eight or more (Tukey and McLaughlin 1963).
+ * The interval is Student's t times the standard error by a circular block bootstrap over the quads in the order of time
+ * (Efron and Tibshirani 1993, ch. 12; Politis and Romano 1992), with blocks that grow as n^(1/3) (Hall, Horowitz and
+ * Jing 1995), for a disturbance may outlast a quad. The degrees of freedom are those of the values that are not trimmed
+ * (Tukey and McLaughlin), over 2/3 of a block (the variance of overlapping blocks: Kuensch 1989). Deterministic.
+ * @param quads at least one, with speeds above 0, as many of a as of b.
  */
-export function estimateSpeedup(blocks: readonly Block[], seed = 1): Speedup {
-  const random = new Random(seed);
-  const below = (count: number) => Math.floor(random.uniform() * count);
-  const redraw = (values: readonly number[]) => values.map(() => values[below(values.length)]!);
-  const relative = blocks.map(relativeToItself);
-  const ratios = new Float64Array(resamples);
-  for (let i = 0; i < resamples; i++) {
-    const drawn = relative.map(() => relative[below(relative.length)]!);
-    ratios[i] = ratioOfMedians(drawn.map(({ a, b }) => ({ a: redraw(a), b: redraw(b) })));
+export function estimateSpeedup(quads: readonly Quad[], seed = 1): Speedup {
+  const logs = quads.length > 1 ? quads.map(logRatio) : pairRatios(quads[0]!);
+  const count = logs.length;
+  const block = count < CORRELATED_FROM ? 1 : Math.round(Math.cbrt(count));
+  const error = bootstrapError(logs, block, new Random(seed));
+  // A resample of n independent values has a spread that is too small by this.
+  const blocks = count / block;
+  const reach = error * Math.sqrt(blocks / Math.max(1, blocks - 1)) * quantileOfT(freedom(count, block));
+  const middle = trimmedMean(Float64Array.from(logs).sort());
+  const [low, high] = [Math.exp(middle - reach), Math.exp(middle + reach)];
+  return { ratio: Math.exp(middle), low, high, significant: low > 1 || high < 1 };
+}
+
+/** Of the trimmed mean of values that follow each other in time. */
+function bootstrapError(logs: readonly number[], block: number, random: Random): number {
+  const count = logs.length;
+  const drawn = new Float64Array(count);
+  let [sum, squares] = [0, 0];
+  const middle = logs[0] ?? 0;
+  for (let i = 0; i < RESAMPLES; i++) {
+    for (let at = 0; at < count; ) {
+      const from = Math.floor(random.uniform() * count);
+      for (let j = 0; j < block && at < count; j++) drawn[at++] = logs[(from + j) % count]!;
+    }
+    const mean = trimmedMean(drawn.sort()) - middle;
+    sum += mean;
+    squares += mean * mean;
   }
-  ratios.sort();
-  const tail = expandedTail(blocks.length);
-  const [low, high] = [percentile(ratios, tail), percentile(ratios, 1 - tail)];
-  return { ratio: ratioOfMedians(relative), low, high, significant: low > 1 || high < 1 };
+  return Math.sqrt(Math.max(0, squares / RESAMPLES - (sum / RESAMPLES) ** 2));
 }
 
-/**
- * Every sample over the block's own level, in which both sides weigh alike. The best of each side tell it: what disturbs
- * a machine for a moment only slows it down.
- */
-function relativeToItself({ a, b }: Block): Block {
-  const level = Math.sqrt(Math.max(...a) * Math.max(...b));
-  return { a: a.map((sample) => sample / level), b: b.map((sample) => sample / level) };
+function freedom(count: number, block: number): number {
+  const kept = count - 2 * cutOf(count);
+  return Math.max(1, Math.floor((block === 1 ? kept : (1.5 * kept) / block) - 1));
 }
 
-function ratioOfMedians(blocks: readonly Block[]): number {
-  return median(blocks.flatMap(({ b }) => b)) / median(blocks.flatMap(({ a }) => a));
+/** How far an interval reaches to either side, relative to its middle. */
+export function halfWidth({ low, high }: Speedup): number {
+  return Math.sqrt(high / low) - 1;
+}
+
+function logRatio({ a, b }: Quad): number {
+  return meanLog(b) - meanLog(a);
+}
+
+/** All that one quad alone can tell. */
+function pairRatios({ a, b }: Quad): number[] {
+  return b.map((speed, i) => Math.log(speed / a[i]!));
+}
+
+function meanLog(speeds: readonly number[]): number {
+  return speeds.reduce((sum, speed) => sum + Math.log(speed), 0) / speeds.length;
+}
+
+const cutOf = (count: number): number => (count < TRIMMED_FROM ? 0 : Math.floor(TRIM * count));
+
+function trimmedMean(sorted: Float64Array): number {
+  const cut = cutOf(sorted.length);
+  let sum = 0;
+  for (let i = cut; i < sorted.length - cut; i++) sum += sorted[i]!;
+  return sum / (sorted.length - 2 * cut);
 }
 
 export function median(values: readonly number[]): number {
@@ -81,22 +124,14 @@ const studentT = [
   2.12, 2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042,
 ];
 
-/** Probability below the normal quantile -sqrt(n / (n - 1)) t(n - 1), for n blocks. */
-function expandedTail(n: number): number {
-  if (n === 1) return 0;
-  const t = studentT[n - 2] ?? 1.96 + 2.4 / (n - 1);
-  return normalTail(Math.sqrt(n / (n - 1)) * t);
+function quantileOfT(freedom: number): number {
+  return studentT[freedom - 1] ?? 1.96 + 2.4 / freedom;
 }
 
-/** P(X > x) of the standard normal distribution, x >= 0 (Abramowitz and Stegun 26.2.17, error below 7.5e-8). */
-function normalTail(x: number): number {
-  const t = 1 / (1 + 0.2316419 * x);
-  const series = [0.31938153, -0.356563782, 1.781477937, -1.821255978, 1.330274429];
-  const sum = series.reduceRight((total, factor) => (total + factor) * t, 0);
-  return (Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)) * sum;
-}
-
-/** The sides of one block of repetitions, in the order ABBA or BAAB: a steady drift weighs on both alike. */
-export function turnOrder(block: number): readonly ('a' | 'b')[] {
-  return block % 2 === 0 ? ['a', 'b', 'b', 'a'] : ['b', 'a', 'a', 'b'];
+/**
+ * The sides of one quad, in the order ABBA or BAAB: a steady drift weighs on both alike. By chance, for something that
+ * comes back at regular times must not meet the same side again and again.
+ */
+export function turnOrder(random: Random): readonly ('a' | 'b')[] {
+  return random.uniform() < 0.5 ? ['a', 'b', 'b', 'a'] : ['b', 'a', 'a', 'b'];
 }

@@ -26,7 +26,8 @@ export class Pages {
   /** Gives the request a sequence, with the longest known prefix in it; false when pages are short. */
   place(request: Request, active: readonly Request[], now: number): boolean {
     const known = request.tokens.subarray(0, request.length);
-    const prefix = request.cache.reuse ? longestPrefix(known, this.#held(active)) : undefined;
+    const { reuse, fresh } = request.cache;
+    const prefix = reuse && !fresh ? longestPrefix(known, this.#held(active)) : undefined;
     const sharedPages = Math.floor((prefix?.length ?? 0) / this.#pageSize);
     const needed = this.#pagesFor(request.positions) - sharedPages;
     const short = () => needed + this.#promised(active) - this.#freePages();

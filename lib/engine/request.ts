@@ -18,6 +18,8 @@ export interface WantedRow {
 export interface CacheUse {
   /** Start from the longest prefix that some sequence holds, and keep this one afterwards. */
   reuse: boolean;
+  /** Start from nothing all the same: what is kept afterwards was computed as a whole. */
+  fresh?: boolean;
   /** Keeps this owner's latest sequence for as long as the owner lives and pages suffice. */
   owner?: object;
 }

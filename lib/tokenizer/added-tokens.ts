@@ -3,20 +3,36 @@ import type { AddedTokenEntry } from './definition.js';
 
 export type Section = string | AddedTokenEntry;
 
-export class AddedTokenSplitter {
-  /** Spelling to token, grouped by first code unit, longest first. */
-  readonly #byFirstUnit = new Map<number, [spelling: string, token: AddedTokenEntry][]>();
+/** Those that begin with the same code unit. */
+interface Group {
+  bySpelling: Map<string, AddedTokenEntry>;
+  /** Of the spellings: each once, longest first. */
+  lengths: number[];
+}
 
-  /** `spelling` is what to look for in the text: the token's content, or that content normalized. */
+export class AddedTokenSplitter {
+  readonly #byFirstUnit = new Map<number, Group>();
+
+  /**
+   * `spelling` is what to look for in the text: the token's content, or that content normalized. The first of equal ones
+   * counts. Vocabularies with 100,000 of them exist.
+   */
   constructor(tokens: Iterable<[spelling: string, token: AddedTokenEntry]>) {
     for (const [spelling, token] of tokens) {
       if (spelling === '') continue;
       const first = spelling.charCodeAt(0);
-      const group = this.#byFirstUnit.get(first) ?? [];
-      group.push([spelling, token]);
-      this.#byFirstUnit.set(first, group);
+      let group = this.#byFirstUnit.get(first);
+      if (group === undefined) {
+        group = { bySpelling: new Map(), lengths: [] };
+        this.#byFirstUnit.set(first, group);
+      }
+      if (!group.bySpelling.has(spelling)) group.bySpelling.set(spelling, token);
     }
-    for (const group of this.#byFirstUnit.values()) group.sort((a, b) => b[0].length - a[0].length);
+    for (const group of this.#byFirstUnit.values()) {
+      const lengths = new Set<number>();
+      for (const spelling of group.bySpelling.keys()) lengths.add(spelling.length);
+      group.lengths = [...lengths].sort((a, b) => b - a);
+    }
   }
 
   /** Texts and tokens in order, with the white space gone that a token takes from its neighbours. No empty text. */
@@ -25,19 +41,29 @@ export class AddedTokenSplitter {
     const sections: Section[] = [];
     let start = 0;
     for (let i = 0; i < text.length; ) {
-      const group = this.#byFirstUnit.get(text.charCodeAt(i));
-      const match = group?.find(([spelling]) => text.startsWith(spelling, i));
+      const match = this.#longestAt(text, i);
       if (match === undefined) {
         ++i;
         continue;
       }
-      sections.push(text.slice(start, i), match[1]);
-      i += match[0].length;
+      sections.push(text.slice(start, i), match.token);
+      i += match.length;
       start = i;
     }
     sections.push(text.slice(start));
     trimAround(sections);
     return sections.filter((section) => section !== '');
+  }
+
+  #longestAt(text: string, at: number): { token: AddedTokenEntry; length: number } | undefined {
+    const group = this.#byFirstUnit.get(text.charCodeAt(at));
+    if (group === undefined) return undefined;
+    for (const length of group.lengths) {
+      if (at + length > text.length) continue;
+      const token = group.bySpelling.get(text.slice(at, at + length));
+      if (token !== undefined) return { token, length };
+    }
+    return undefined;
   }
 }
 

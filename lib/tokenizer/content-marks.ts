@@ -19,23 +19,108 @@ function firstCharacter(text: string): string {
   return String.fromCodePoint(text.codePointAt(0)!);
 }
 
-/** The spellings of a model's special tokens, arranged for finding them in long texts in one pass. */
-export class SpecialSpellings {
-  readonly singles: readonly string[];
-  readonly #long: readonly string[];
-  readonly #byFirst = new Map<string, string[]>();
+/** What begins with a given text, among many. */
+class Beginnings {
+  readonly #sorted: readonly string[];
+  readonly longest: number;
+
+  constructor(texts: readonly string[]) {
+    this.#sorted = [...texts].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    this.longest = texts.reduce((most, { length }) => Math.max(most, length), 0);
+  }
+
+  /** Whether one of them begins with this and goes on. */
+  continues(start: string): boolean {
+    let [from, to] = [0, this.#sorted.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (this.#sorted[middle]! <= start) from = middle + 1;
+      else to = middle;
+    }
+    return this.#sorted[from]?.startsWith(start) ?? false;
+  }
+}
+
+/** Special tokens of more than one character, arranged for finding them and their parts in long texts. */
+class LongSpellings {
+  readonly #all: ReadonlySet<string>;
+  /** Each once. */
+  readonly #lengths: readonly number[];
   readonly #firsts: RegExp;
+  readonly #beginnings: Beginnings;
+  readonly #backwards: Beginnings;
 
   constructor(tokens: readonly string[]) {
-    this.singles = tokens.filter((token) => firstCharacter(token) === token);
-    this.#long = tokens.filter((token) => firstCharacter(token) !== token);
-    for (const token of this.#long) {
-      const first = firstCharacter(token);
-      this.#byFirst.set(first, [...(this.#byFirst.get(first) ?? []), token]);
-    }
-    const classes = [...this.#byFirst.keys()].map((first) => `\\u{${first.codePointAt(0)!.toString(16)}}`);
+    this.#all = new Set(tokens);
+    this.#lengths = [...new Set(tokens.map(({ length }) => length))];
+    const firsts = [...new Set(tokens.map(firstCharacter))];
+    const classes = firsts.map((first) => `\\u{${first.codePointAt(0)!.toString(16)}}`);
     // Without tokens: a pattern that fits nowhere.
     this.#firsts = new RegExp(classes.length > 0 ? `[${classes.join('')}]` : '(?!)', 'gu');
+    this.#beginnings = new Beginnings(tokens);
+    this.#backwards = new Beginnings(tokens.map(reversed));
+  }
+
+  /** Behind the first character of every whole token. */
+  addWhole(text: string, points: Set<number>): void {
+    for (const match of text.matchAll(this.#firsts)) {
+      const at = match.index;
+      const found = this.#lengths.some(
+        (length) => at + length <= text.length && this.#all.has(text.slice(at, at + length)),
+      );
+      if (found) points.add(at + match[0].length);
+    }
+  }
+
+  /** The first part of a token, at this end of the text, which what follows might complete. */
+  addUnfinished(text: string, end: number, points: Set<number>): void {
+    const longest = Math.min(this.#beginnings.longest - 1, end);
+    for (let length = 1; length <= longest; ++length) {
+      const start = text.slice(end - length, end);
+      // The first half of a character alone: the text ends inside of it, and there is no place for a mark.
+      if (/^[\uD800-\uDBFF]?$/.test(start)) continue;
+      if (this.#beginnings.continues(start)) points.add(end - length + firstCharacter(start).length);
+    }
+  }
+
+  /** The last part of a token, from here on, which what stands before might complete. */
+  addUnbegun(text: string, at: number, points: Set<number>): void {
+    const longest = Math.min(this.#backwards.longest - 1, text.length - at);
+    for (let length = longest; length > 0; --length) {
+      if (!this.#backwards.continues(reversed(text.slice(at, at + length)))) continue;
+      points.add(at);
+      return;
+    }
+  }
+}
+
+/** By code units, so that a part of the text is a part of its reverse. */
+function reversed(text: string): string {
+  let result = '';
+  for (let i = text.length - 1; i >= 0; --i) result += text[i];
+  return result;
+}
+
+/** The spellings of a model's special tokens. */
+export class SpecialSpellings {
+  readonly #tokens: readonly string[];
+  #arranged: { singles: readonly string[]; long: LongSpellings } | undefined;
+
+  constructor(tokens: readonly string[]) {
+    this.#tokens = tokens;
+  }
+
+  /** Only chats need it, and with 100,000 tokens it takes a while. */
+  get #all(): { singles: readonly string[]; long: LongSpellings } {
+    this.#arranged ??= {
+      singles: this.#tokens.filter((token) => firstCharacter(token) === token),
+      long: new LongSpellings(this.#tokens.filter((token) => firstCharacter(token) !== token)),
+    };
+    return this.#arranged;
+  }
+
+  get singles(): readonly string[] {
+    return this.#all.singles;
   }
 
   /** A new mark of private-use characters: no letter, no space, no case. */
@@ -49,31 +134,12 @@ export class SpecialSpellings {
    * ascending, each once.
    */
   breakPoints(text: string): number[] {
+    const { long } = this.#all;
     const points = new Set<number>();
-    for (const match of text.matchAll(this.#firsts)) {
-      const found = this.#byFirst.get(match[0])!.some((token) => text.startsWith(token, match.index));
-      if (found) points.add(match.index + match[0].length);
-    }
-    const start = text.length - text.trimStart().length;
-    const end = text.trimEnd().length;
-    for (const token of this.#long) {
-      for (const at of new Set([text.length, end])) this.#addUnfinished(text, token, at, points);
-      for (const at of new Set([0, start])) {
-        // The last part of a token, which what stands before might complete.
-        for (let length = Math.min(token.length - 1, text.length - at); length > 0; --length) {
-          if (text.startsWith(token.slice(-length), at)) points.add(at);
-        }
-      }
-    }
+    long.addWhole(text, points);
+    for (const at of new Set([text.length, text.trimEnd().length])) long.addUnfinished(text, at, points);
+    for (const at of new Set([0, text.length - text.trimStart().length])) long.addUnbegun(text, at, points);
     return [...points].sort((a, b) => a - b);
-  }
-
-  /** The first part of a token, at the end of the text, which what follows might complete. */
-  #addUnfinished(text: string, token: string, end: number, points: Set<number>): void {
-    const first = firstCharacter(token).length;
-    for (let length = Math.min(token.length - 1, end); length >= first; --length) {
-      if (text.startsWith(token.slice(0, length), end - length)) points.add(end - length + first);
-    }
   }
 }
 

@@ -1,7 +1,11 @@
 // Resident memory: node --expose-gc scripts/measure/memory.mjs load|tokenizer <model>
 //                  node --expose-gc scripts/measure/memory.mjs cycles <model> <count>
+//                  node --expose-gc scripts/measure/memory.mjs workers - <count>
+// `workers` does without Kvasir what a cycle asks of Node: a worker thread that starts, answers and is ended.
 // `load` and `tokenizer` are run in processes of their own; the difference of the two is what a model costs.
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { Model } from '../../dist/index.js';
 import { describeModel } from '../../dist/formats/index.js';
 import { resolveModel } from '../../dist/hub/index.js';
@@ -39,6 +43,19 @@ async function fill(model) {
   await model.generate(prompt, { maxTokens: 12, temperature: 0, ignoreEos: true });
 }
 
+async function modelCycle() {
+  const model = await Model.load(reference, options);
+  await model.generate('Once upon a time', { maxTokens: 8, temperature: 0 });
+  await model.dispose();
+}
+
+async function workerCycle() {
+  const code = "require('node:worker_threads').parentPort.on('message', () => {}).postMessage('ready')";
+  const worker = new Worker(code, { eval: true, stdout: true });
+  await once(worker, 'message');
+  await worker.terminate();
+}
+
 if (mode === 'tokenizer') {
   const tokenizer = await loadTokenizer();
   await tokenizer.encodeAsync('Once upon a time');
@@ -52,11 +69,10 @@ if (mode === 'tokenizer') {
   console.log(JSON.stringify({ resident: await settled(), peakOfLoad, weights, kv }));
   await model.dispose();
 } else {
+  const cycle = mode === 'workers' ? workerCycle : modelCycle;
   const after = [];
-  for (let cycle = 1; cycle <= Number(count); ++cycle) {
-    const model = await Model.load(reference, options);
-    await model.generate('Once upon a time', { maxTokens: 8, temperature: 0 });
-    await model.dispose();
+  for (let i = 0; i < Number(count); ++i) {
+    await cycle();
     after.push(await settled());
   }
   console.log(JSON.stringify({ cycle5: after[4], last: after.at(-1), after }));

@@ -1,5 +1,5 @@
 /** The sections of the page: each a chart or more, and the table behind them. */
-import type { LatencyRun } from '../latency.js';
+import { type LatencyRun, unmetAim } from '../latency-report.js';
 import type { CompareReport, QualityReport } from '../report.js';
 import { histogramChart, type Line, lineChart, ratioChart, stackChart } from './charts.js';
 import { element, type Markup } from './markup.js';
@@ -23,6 +23,7 @@ export function speedSection(report: CompareReport): Markup | undefined {
   const ratios = report.speedupByLength.flatMap((one) =>
     metrics.map((metric) => ({ name: `${names[metric]}, ${one.promptTokens}`, ...one[metric] })),
   );
+  const unmet = unmetAim(report.speedupByLength);
   return section(
     'Speed',
     element(
@@ -31,6 +32,7 @@ export function speedSection(report: CompareReport): Markup | undefined {
       `Medians; lines from the best to the worst of 90 % of the samples. Ratios with 95 % bootstrap intervals, ` +
         `${b} over ${a}: more than 1 is faster, grey is no significant difference.`,
     ),
+    unmet && element('p', { class: 'quiet' }, unmet),
     key([a, 'a'], [b, 'b']),
     element(
       'div',
