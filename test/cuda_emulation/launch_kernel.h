@@ -62,8 +62,8 @@ cudaError_t Launch(const char* name, void (*kernel)(Parameters...), dim3 grid, d
     const Call& call = *static_cast<const Call*>(p);
     std::apply(call.kernel, call.arguments);
   };
-  const auto call = std::make_shared<Call>(
-      Call{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)});
+  const auto call =
+      std::make_shared<Call>(Call{kernel, std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)});
   std::apply([](auto&... each) { (ClearPadding(&each), ...); }, call->arguments);
   std::vector<uint64_t> pointers;
   std::apply([&](const auto&... each) { (CollectPointers(each, &pointers), ...); }, call->arguments);
