@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -64,6 +65,17 @@ struct CUgraphExec_st {
 };
 
 namespace cuda_emulation {
+
+struct Streams {
+  CUstream_st standard;
+  std::set<std::unique_ptr<CUstream_st>> others;
+};
+Streams& All();
+template <typename Visit>
+void ForEachStream(Visit visit) {
+  visit(&All().standard);
+  for (const auto& stream : All().others) visit(stream.get());
+}
 
 // The stream of a handle; nullptr when there is none.
 CUstream_st* FindStream(cudaStream_t handle);
