@@ -34,6 +34,9 @@ void ClearPadding(T* argument) {
 #endif
 }
 
+// Below are two small fields side by side, and the shadow of the address sanitizer; memory that programs get is above.
+constexpr uint64_t kLowestPointer = uint64_t{1} << 44;
+
 // A pointer itself, or the words of a struct that can be one.
 template <typename T>
 void CollectPointers(const T& argument, std::vector<uint64_t>* pointers) {
@@ -43,7 +46,7 @@ void CollectPointers(const T& argument, std::vector<uint64_t>* pointers) {
     for (size_t i = 0; i + sizeof(uint64_t) <= sizeof(T); i += sizeof(uint64_t)) {
       uint64_t word;
       std::memcpy(&word, reinterpret_cast<const char*>(&argument) + i, sizeof(word));
-      if (static_cast<uint32_t>(word) >= 0x10000 && (word & 0xff) > 1) pointers->push_back(word);
+      if (word >= kLowestPointer) pointers->push_back(word);
     }
   }
 }
