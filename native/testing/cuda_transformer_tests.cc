@@ -26,6 +26,7 @@ std::vector<Case> Cases() {
   for (const ModelKind& kind : {LlamaLike(), LlamaLikeHalf(), WideHeads(), GptLike()}) {
     cases.push_back({kind, {Dtype::kInt8, Dtype::kInt8}, kind.name + ", int8"});
     cases.push_back({kind, {Dtype::kF32, Dtype::kF32}, kind.name + ", fp32"});
+    if (kSanitized) return cases;
   }
   cases.push_back({WideHeads(), {Dtype::kInt8, Dtype::kF32}, "wide heads, int8 with fp32 cache"});
   return cases;

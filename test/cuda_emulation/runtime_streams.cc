@@ -1,5 +1,7 @@
 // Streams, events, captures and graphs as the runtime has them.
 #include <algorithm>
+#include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "device_state.h"
@@ -199,17 +201,13 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-  return Api([&] {
-    delete exec;
-    return cudaSuccess;
-  });
+  const std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>> ended(exec);  // also when the device is lost
+  return Api([] { return cudaSuccess; });
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  return Api([&] {
-    delete graph;
-    return cudaSuccess;
-  });
+  const std::unique_ptr<std::remove_pointer_t<cudaGraph_t>> ended(graph);  // also when the device is lost
+  return Api([] { return cudaSuccess; });
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
@@ -223,10 +221,8 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  return Api([&] {
-    delete event;
-    return cudaSuccess;
-  });
+  const std::unique_ptr<std::remove_pointer_t<cudaEvent_t>> ended(event);  // also when the device is lost
+  return Api([] { return cudaSuccess; });
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
