@@ -128,9 +128,10 @@ __device__ __forceinline__ void SumValues(const TileArgs& a, const TileRows& row
   }
 }
 
-// kRows rows a thread: head_dim / 64, so that 256 threads have all 16 rows of a head.
+// kRows rows a thread: head_dim / 64, so that 256 threads have all 16 rows of a head. Two blocks a multiprocessor, where
+// 128 registers are enough for it: with 4 rows they are not on sm_120.
 template <int kRows, bool kSplit>
-__global__ void __launch_bounds__(kAttentionThreads, 2) AttentionF32Tile(TileArgs a) {
+__global__ void __launch_bounds__(kAttentionThreads, kRows < 4 ? 2 : 1) AttentionF32Tile(TileArgs a) {
   KVASIR_SHARED(float, scores, kTileRows* kScoreStride);
   KVASIR_SHARED(float, stage, kChunk* kStageStride);
   KVASIR_SHARED(RowFactors, factors, kTileRows);
