@@ -49,10 +49,23 @@ int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const Loa
   return 0;
 }
 
-// The stages' backends and where each begins: the CPU's layers first, then the GPU's.
-std::unique_ptr<Transformer> OnDevice(const ModelSpec& spec, const TensorMap& tensors,
-                                      const LoadOptions& options, std::unique_ptr<Weights> weights,
-                                      std::unique_ptr<Backend> cpu, std::unique_ptr<Backend> gpu) {
+}  // namespace
+
+MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options) {
+  CheckOptions(spec, options);
+  LoadOptions one_thread = options;
+  one_thread.threads = 1;
+  const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
+  const int threads = options.threads == 0 ? AvailableCpus() : options.threads;
+  const int64_t pages = KvCache::PagesFor(options.kv_capacity);
+  return {PredictWeightBytes(spec, tensors, options, *backend).total,
+          pages * spec.kv_layout(options.kv_dtype, spec.n_layers).PageBytes(),
+          Stage::ScratchBytes(spec, options, *backend, threads)};
+}
+
+std::unique_ptr<Transformer> PlaceLayers(const ModelSpec& spec, const TensorMap& tensors,
+                                         const LoadOptions& options, std::unique_ptr<Weights> weights,
+                                         std::unique_ptr<Backend> cpu, std::unique_ptr<Backend> gpu) {
   const int64_t layers = options.gpu_layers >= 0 ? options.gpu_layers
                                                  : FittingLayers(spec, tensors, options, *weights, gpu.get());
   if (layers == 0) return std::make_unique<Transformer>(spec, std::move(weights), std::move(cpu), options);
@@ -67,20 +80,6 @@ std::unique_ptr<Transformer> OnDevice(const ModelSpec& spec, const TensorMap& te
   backends.push_back(std::move(gpu));
   first_layers.push_back(first);
   return std::make_unique<Transformer>(spec, std::move(weights), std::move(backends), first_layers, options);
-}
-
-}  // namespace
-
-MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options) {
-  CheckOptions(spec, options);
-  LoadOptions one_thread = options;
-  one_thread.threads = 1;
-  const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
-  const int threads = options.threads == 0 ? AvailableCpus() : options.threads;
-  const int64_t pages = KvCache::PagesFor(options.kv_capacity);
-  return {PredictWeightBytes(spec, tensors, options, *backend).total,
-          pages * spec.kv_layout(options.kv_dtype, spec.n_layers).PageBytes(),
-          Stage::ScratchBytes(spec, options, *backend, threads)};
 }
 
 std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const TensorMap& tensors,
@@ -99,7 +98,7 @@ std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const Tensor
       LoadWeights(spec, tensors, options, container, *backend, cancellation, progress);
   ReleaseFreeMemory();
   if (gpu != nullptr) {
-    return OnDevice(spec, tensors, options, std::move(weights), std::move(backend), std::move(gpu));
+    return PlaceLayers(spec, tensors, options, std::move(weights), std::move(backend), std::move(gpu));
   }
   return std::make_unique<Transformer>(spec, std::move(weights), std::move(backend), options);
 }

@@ -18,6 +18,12 @@ struct MemoryPrediction {
 
 MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options);
 
+// A model of loaded weights whose last options.gpu_layers layers (-1: as many as fit) are moved to `gpu`, those before
+// run on `cpu`. Throws Error(kInsufficientMemory | kDeviceUnavailable).
+std::unique_ptr<Transformer> PlaceLayers(const ModelSpec& spec, const TensorMap& tensors,
+                                         const LoadOptions& options, std::unique_ptr<Weights> weights,
+                                         std::unique_ptr<Backend> cpu, std::unique_ptr<Backend> gpu);
+
 // Throws Error as LoadWeights does, kInvalidOption for a thread count or ISA that cannot be.
 std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const TensorMap& tensors,
                                              const LoadOptions& options, const Container& container,

@@ -5,7 +5,8 @@
 #include "backend/cuda_library.h"
 #include "core/error.h"
 #include "cuda_emulation.h"
-#include "model/device_weights.h"
+#include "runtime/load.h"
+#include "testing/cuda_device_array.h"
 #include "testing/kernel_inputs.h"
 #include "testing/native_tests.h"
 #include "testing/transformer_models.h"
@@ -34,23 +35,16 @@ std::vector<Case> Cases() {
 
 // Layers [first, n_layers) on the emulated GPU, those before on the CPU.
 std::unique_ptr<Transformer> LoadOnGpu(const Case& c, const RandomContainer& container, int64_t first) {
-  const LoadOptions options = OptionsOf(c.setup);
   const ModelSpec& spec = c.kind.spec;
+  LoadOptions options = OptionsOf(c.setup);
+  options.gpu_layers = spec.n_layers - first;
   std::unique_ptr<Backend> cpu = MakeCpuBackend(1, "", options.context_length, spec.padded_head_dim());
   std::unique_ptr<Backend> gpu(kvasir_cuda_v1()->make_backend(
       {.device = 0, .max_positions = options.context_length, .padded_head_dim = spec.padded_head_dim()}));
   std::unique_ptr<Weights> weights =
       LoadWeights(spec, container.canonical(), options, container, *cpu, CancellationToken(), nullptr);
-  MoveToDevice(spec, container.canonical(), first, gpu.get(), weights.get());
-  std::vector<std::unique_ptr<Backend>> backends;
-  std::vector<int64_t> first_layers;
-  if (first > 0) {
-    backends.push_back(std::move(cpu));
-    first_layers.push_back(0);
-  }
-  backends.push_back(std::move(gpu));
-  first_layers.push_back(first);
-  return std::make_unique<Transformer>(spec, std::move(weights), std::move(backends), first_layers, options);
+  return PlaceLayers(spec, container.canonical(), options, std::move(weights), std::move(cpu),
+                     std::move(gpu));
 }
 
 void ExpectNoReports() {
@@ -74,12 +68,18 @@ struct Pair {
   std::string name;
 };
 
+// Each with every order of threads.
+template <typename Test>
+void ForCases(const Test& test) {
+  for (const Case& c : Cases()) WithThreadOrders([&] { test(c); });
+}
+
 std::vector<int32_t> Part(const std::vector<int32_t>& tokens, int64_t first, int64_t n) {
   return {tokens.begin() + first, tokens.begin() + first + n};
 }
 
 KV_TEST(cuda_models_equal_the_cpu_in_prefill_and_decode) {
-  for (const Case& c : Cases()) {
+  ForCases([](const Case& c) {
     Pair pair(c);
     const std::vector<int32_t> tokens = RandomTokens(3, kTokens, c.kind.spec.vocab_size);
     const int32_t on_cpu = pair.cpu->cache().Create(), on_gpu = pair.gpu->cache().Create();
@@ -94,12 +94,11 @@ KV_TEST(cuda_models_equal_the_cpu_in_prefill_and_decode) {
     // The first of its shape runs as it is, the second is recorded, the others are replayed; the page and the chunk
     // end on the way.
     while (done < kTokens) append(1, "decode");
-    ExpectNoReports();
-  }
+  });
 }
 
 KV_TEST(cuda_models_equal_the_cpu_in_batches_and_after_forks) {
-  for (const Case& c : Cases()) {
+  ForCases([](const Case& c) {
     Pair pair(c);
     const std::vector<int32_t> tokens = RandomTokens(4, 120, c.kind.spec.vocab_size);
     std::vector<int32_t> cpu_ids, gpu_ids;
@@ -125,12 +124,11 @@ KV_TEST(cuda_models_equal_the_cpu_in_batches_and_after_forks) {
       step("decode of four", {Part(tokens, 80 + i, 1), Part(tokens, 90 + i, 1), Part(tokens, 100 + i, 1),
                               Part(tokens, 110 + i, 1)});
     }
-    ExpectNoReports();
-  }
+  });
 }
 
 KV_TEST(cuda_models_equal_the_cpu_with_layers_on_both) {
-  for (const Case& c : Cases()) {
+  ForCases([](const Case& c) {
     Pair pair(c, c.kind.spec.n_layers - 1);
     KV_EXPECT_EQ(static_cast<int64_t>(pair.gpu->stages().size()), 2);
     const std::vector<int32_t> tokens = RandomTokens(5, 50, c.kind.spec.vocab_size);
@@ -140,8 +138,7 @@ KV_TEST(cuda_models_equal_the_cpu_with_layers_on_both) {
       pair.ExpectEqual("layers on both", BatchOf({{on_cpu, Part(tokens, first, n)}}),
                        BatchOf({{on_gpu, Part(tokens, first, n)}}));
     }
-    ExpectNoReports();
-  }
+  });
 }
 
 class Collect final : public TapSink {
