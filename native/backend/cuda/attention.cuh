@@ -4,6 +4,7 @@
 #pragma once
 
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/launch.h"
 #include "backend/cuda/softmax.cuh"
 
 namespace kvasir::cuda {
@@ -37,6 +38,14 @@ struct TileArgs {
   float* partials;  // [n_tiles, n_kv_heads, max_chunks] of PartialFloats()
   float* out;       // [step_rows, n_heads, head_dim]
 };
+
+// A block a tile and kv head, and with `split` a chunk.
+inline LaunchConfig TileConfig(const TileArgs& args, bool split, cudaStream_t stream) {
+  return {.grid = dim3(static_cast<unsigned>(args.n_tiles), static_cast<unsigned>(args.n_kv_heads),
+                       split ? static_cast<unsigned>(args.max_chunks) : 1),
+          .block = dim3(kAttentionThreads),
+          .stream = stream};
+}
 
 void AttentionS8(const TileArgs& args, bool split, cudaStream_t stream);
 void AttentionF32(const TileArgs& args, bool split, cudaStream_t stream);

@@ -219,11 +219,7 @@ void Launch(const TileArgs& args, bool split, const LaunchConfig& config) {
 }  // namespace
 
 void AttentionF32(const TileArgs& args, bool split, cudaStream_t stream) {
-  const LaunchConfig config = {
-      .grid = dim3(static_cast<unsigned>(args.n_tiles), static_cast<unsigned>(args.n_kv_heads),
-                   split ? static_cast<unsigned>(args.max_chunks) : 1),
-      .block = dim3(kAttentionThreads),
-      .stream = stream};
+  const LaunchConfig config = TileConfig(args, split, stream);
   if (args.padded_head_dim <= 64) return Launch<1>(args, split, config);
   if (args.padded_head_dim <= 128) return Launch<2>(args, split, config);
   return Launch<4>(args, split, config);

@@ -340,11 +340,7 @@ void Launch(const TileArgs& args, bool split, const LaunchConfig& config) {
 }  // namespace
 
 void AttentionS8(const TileArgs& args, bool split, cudaStream_t stream) {
-  const LaunchConfig config = {
-      .grid = dim3(static_cast<unsigned>(args.n_tiles), static_cast<unsigned>(args.n_kv_heads),
-                   split ? static_cast<unsigned>(args.max_chunks) : 1),
-      .block = dim3(kAttentionThreads),
-      .stream = stream};
+  const LaunchConfig config = TileConfig(args, split, stream);
   switch ((args.padded_head_dim + kGroup - 1) / kGroup) {
     case 1: return Launch<1>(args, split, config);
     case 2: return Launch<2>(args, split, config);

@@ -9,8 +9,6 @@ namespace kvasir::cuda {
 
 namespace {
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Rows of logits that are summarized at a time.
 constexpr int64_t kSummaryRows = 16;
 

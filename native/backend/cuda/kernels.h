@@ -12,6 +12,8 @@
 
 namespace kvasir::cuda {
 
+inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 constexpr int kPanel = 16;     // output columns of an INT8 linear that lie together
 constexpr int kTileRows = 16;  // query rows of one attention tile, the rows of an mma
 constexpr int kChunk = 256;    // positions that attention reduces from a fresh state, then merges in order

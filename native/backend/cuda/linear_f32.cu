@@ -3,6 +3,7 @@
 // fused adds for 3 loads of 16 bytes.
 #include <cstddef>
 
+#include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/linear_f32.h"
 #include "backend/cuda/math.cuh"
@@ -194,8 +195,6 @@ __global__ void __launch_bounds__(kGemmThreads, 3) GemmTerms(LinearF32Args a) {
     }
   }
 }
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <int kRows>
 void LaunchGemv(const LinearF32Args& args, cudaStream_t stream) {

@@ -9,8 +9,6 @@ namespace kvasir::cuda {
 
 namespace {
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Of the running device, asked once: a process has one kind.
 int64_t Multiprocessors() {
   static const int count = [] {

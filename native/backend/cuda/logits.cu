@@ -20,8 +20,6 @@ constexpr int kThreadKeys = 16;  // of 4,096
 constexpr int kSegment = kThreads * kThreadKeys;
 constexpr uint64_t kMissing = 0;  // below all keys: a key's lower half is never 0
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Larger for larger logits, equal for both zeros, 0 for NaN; below it, larger for lower ids.
 __device__ __forceinline__ uint64_t KeyOf(float logit, int64_t id) {
   const uint32_t bits = __float_as_uint(__fadd_rn(logit, 0.0f));  // -0 + 0 = +0

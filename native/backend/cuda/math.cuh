@@ -27,6 +27,16 @@ __device__ __forceinline__ float Pow2(int n) {
   return __int_as_float(static_cast<int>(static_cast<unsigned>(n + 127) << 23));
 }
 
+// exp(r) for |r| <= ln2 / 2: the polynomial of ops_math.h.
+__device__ __forceinline__ float ExpOfRemainder(float r) {
+  float p = 1.381459837e-03f;
+  p = __fmaf_rn(p, r, 8.368716898e-03f);
+  p = __fmaf_rn(p, r, 4.166838805e-02f);
+  p = __fmaf_rn(p, r, 1.666652063e-01f);
+  p = __fmaf_rn(p, r, 4.999999345e-01f);
+  return __fmaf_rn(__fmul_rn(r, r), p, __fadd_rn(1.0f, r));
+}
+
 // See ops_math.h. A NaN turns into n = 0 here and INT32_MIN on the CPU: r is NaN either way, and so the result.
 __device__ __forceinline__ float Exp(float x) {
   const float clamped = MaxOf(-87.0f, MinOf(88.0f, x));
@@ -34,13 +44,7 @@ __device__ __forceinline__ float Exp(float x) {
   const float nf = static_cast<float>(n);
   float r = __fmaf_rn(nf, -0.693359375f, clamped);
   r = __fmaf_rn(nf, 2.12194440e-4f, r);
-  float p = 1.381459837e-03f;
-  p = __fmaf_rn(p, r, 8.368716898e-03f);
-  p = __fmaf_rn(p, r, 4.166838805e-02f);
-  p = __fmaf_rn(p, r, 1.666652063e-01f);
-  p = __fmaf_rn(p, r, 4.999999345e-01f);
-  p = __fmaf_rn(__fmul_rn(r, r), p, __fadd_rn(1.0f, r));
-  return x < -87.0f ? 0.0f : __fmul_rn(p, Pow2(n));
+  return x < -87.0f ? 0.0f : __fmul_rn(ExpOfRemainder(r), Pow2(n));
 }
 
 // See ops_math.h.

@@ -13,8 +13,6 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int64_t kMaxBlocks = 1 << 20;  // a thread takes more than one element beyond that
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // One thread an item.
 LaunchConfig Flat(int64_t items, cudaStream_t stream) {
   const int64_t blocks = std::min(kMaxBlocks, CeilDiv(items, kThreads));

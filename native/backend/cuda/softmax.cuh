@@ -21,15 +21,9 @@ __device__ __forceinline__ float ExpOfDifference(float x) {
   const float n = __fsub_rn(shifted, kRoundingShift);
   float r = __fmaf_rn(n, -0.693359375f, x);
   r = __fmaf_rn(n, 2.12194440e-4f, r);
-  float p = 1.381459837e-03f;
-  p = __fmaf_rn(p, r, 8.368716898e-03f);
-  p = __fmaf_rn(p, r, 4.166838805e-02f);
-  p = __fmaf_rn(p, r, 1.666652063e-01f);
-  p = __fmaf_rn(p, r, 4.999999345e-01f);
-  p = __fmaf_rn(__fmul_rn(r, r), p, __fadd_rn(1.0f, r));
   // The shift's own low 22 bits are zero, so moving its exponent out at the top leaves n.
   const float power = __uint_as_float((__float_as_uint(shifted) << 23) + 0x3f800000u);
-  return x < -87.0f ? 0.0f : __fmul_rn(p, power);
+  return x < -87.0f ? 0.0f : __fmul_rn(ExpOfRemainder(r), power);
 }
 
 // Largest of half a warp's values that are not NaN. Its order is free: only a zero's sign could show it, and nothing

@@ -6,8 +6,6 @@ namespace kvasir::cuda {
 
 namespace {
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Blocks of split attention whose states are kept: 16 rows of (2 + 128) floats each make 130 MB of them.
 constexpr int64_t kMaxSplitBlocks = 16384;
 
