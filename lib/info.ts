@@ -1,6 +1,6 @@
 /** What a loaded model says about itself. */
 import type { ModelDescription } from './formats/index.js';
-import type { NativeModelInfo } from './native.js';
+import type { KvDtype, NativeModelInfo } from './native.js';
 
 /** All in bytes. */
 export interface MemoryInfo {
@@ -29,7 +29,7 @@ export interface ModelInfo {
   storedDtype: string;
   /** How they lie in memory. */
   dtype: 'int8' | 'fp32';
-  kvDtype: 'int8' | 'fp32';
+  kvDtype: KvDtype;
   /** Every linear and how it lies in memory: embed.tokens, layers.N.qkv|o|gate_up|down, lm_head unless it is tied. */
   linears: Readonly<Record<string, 'int8' | 'fp32'>>;
   /** 'cuda:N' when that GPU runs at least one layer. */
@@ -54,7 +54,7 @@ export interface ModelInfo {
 
 export interface EffectiveOptions {
   dtype: 'int8' | 'fp32';
-  kvDtype: 'int8' | 'fp32';
+  kvDtype: KvDtype;
   contextLength: number;
 }
 

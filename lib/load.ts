@@ -147,7 +147,7 @@ function effectiveOptions(options: LoadOptions, { spec, int8Origin }: ModelDescr
     throw invalidOption('kvCapacity', kvCapacity, `at least the context length, ${contextLength}`);
   }
   const dtype = options.dtype === 'fp32' ? 'fp32' : 'int8';
-  const kvDtype = options.kvDtype === 'int8' || options.kvDtype === 'fp32' ? options.kvDtype : dtype;
+  const kvDtype = options.kvDtype === undefined || options.kvDtype === 'auto' ? dtype : options.kvDtype;
   return { dtype, kvDtype, contextLength, kvCapacity, threads: options.threads ?? threadsFromEnvironment() };
 }
 

@@ -10,6 +10,9 @@ import { KvasirError, type KvasirErrorCode } from './errors.js';
 
 export type TensorDtype = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1' | 'I8' | 'I64' | (string & {});
 
+/** How keys and values lie in the cache: INT8 with a scale a head and token, or floats of 16 or 32 bits. */
+export type KvDtype = 'int8' | 'fp16' | 'fp32';
+
 /** One tensor as a container file declares it. */
 export interface TensorEntry {
   name: string;
@@ -102,7 +105,7 @@ export type TensorMap = Record<string, TensorSource>;
 
 export interface NativeLoadOptions {
   dtype: 'int8' | 'fp32';
-  kvDtype: 'int8' | 'fp32';
+  kvDtype: KvDtype;
   /** Longest sequence, in tokens. */
   contextLength: number;
   /** Positions the paged cache may hold over all sequences. */

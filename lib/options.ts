@@ -5,6 +5,7 @@
 import { KvasirError } from './errors.js';
 import type { SamplingOptions } from './generation/sampling-options.js';
 import { randomSeed } from './generation/random.js';
+import type { KvDtype } from './native.js';
 
 export interface LoadProgress {
   /** 'download' and 'verify' (and 'unpack') while files are fetched, then 'load' while weights are read and packed. */
@@ -32,8 +33,11 @@ export interface LoadOptions {
    * all of a layer, 'lm_head'. `compare` tells which ones are worth it. Default: none.
    */
   keepFp32?: readonly string[];
-  /** Of the KV cache. Default 'auto': that of `dtype`. */
-  kvDtype?: 'int8' | 'fp32' | 'auto';
+  /**
+   * Of the KV cache. 'fp16' rounds keys and values to binary16 and computes in float32: half of fp32's memory, and those
+   * beyond +-65,504 become infinite. Default 'auto': that of `dtype`.
+   */
+  kvDtype?: KvDtype | 'auto';
   /** Longest sequence in tokens, prompt and output together. Default: 4096, or the model's own limit if that is less. */
   contextLength?: number;
   /**
@@ -169,7 +173,7 @@ const loadRules = {
   },
   dtype: oneOf('int8', 'fp32', 'auto'),
   keepFp32: linearNames,
-  kvDtype: oneOf('int8', 'fp32', 'auto'),
+  kvDtype: oneOf('int8', 'fp16', 'fp32', 'auto'),
   contextLength: integer(1, 2 ** 24),
   kvCapacity: integer(1, 2 ** 28),
   threads: integer(1, 1024),

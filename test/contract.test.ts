@@ -3,7 +3,7 @@
  * sequence's tokens alone. Not on how they were chunked, on neighbours, threads, a shared prefix or the kernel table.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { NativeModel } from '../lib/native.js';
+import type { KvDtype, NativeModel } from '../lib/native.js';
 import { expectSameBits, fixtures } from './golden.js';
 import {
   type Described,
@@ -35,7 +35,7 @@ interface Subject {
   model: Described;
   /** Tokens of the main sequence: more than a page of 64, and where the model allows more than a chunk of 256. */
   n: number;
-  kv?: 'int8' | 'fp32';
+  kv?: KvDtype;
   dtype: 'int8' | 'fp32';
 }
 
@@ -168,6 +168,7 @@ const embedded: Subject[] = (['fp32', 'int8'] as const).flatMap((dtype) => [
     dtype,
     kv: dtype === 'int8' ? 'fp32' : 'int8',
   },
+  { name: `tiny-llama ${dtype}, the cache in fp16`, model: tinyLlama, n: 140, dtype, kv: 'fp16' },
 ]);
 for (const dtype of ['fp32', 'int8'] as const) {
   embedded.push(

@@ -17,12 +17,20 @@ beforeAll(() => {
   process.env[variable] = library;
 });
 afterAll(() => {
+  delete process.env[seed];
   if (before === undefined) delete process.env[variable];
   else process.env[variable] = before;
 });
 
+const seed = 'KVASIR_EMULATION_SEED';
 const names = ['stories-260k', 'nano-gpt-sort', `${fixtures}tiny-llama`, `${fixtures}tiny-gpt2`];
-const subjects = names.flatMap((name) => (['int8', 'fp32'] as const).map((dtype) => ({ name, dtype })));
+type Subject = Required<Pick<LoadOptions, 'dtype' | 'kvDtype'>> & { name: string };
+const subjects = names.flatMap((name): Subject[] => [
+  { name, dtype: 'int8', kvDtype: 'int8' },
+  { name, dtype: 'fp32', kvDtype: 'fp32' },
+]);
+subjects.push({ name: 'stories-260k', dtype: 'int8', kvDtype: 'fp16' });
+subjects.push({ name: `${fixtures}tiny-gpt2`, dtype: 'fp32', kvDtype: 'fp16' });
 
 /** Token ids of a vocabulary of at least 3, as many as ever. */
 const prompt = (n: number, seed = 0) => Int32Array.from({ length: n }, (_, i) => (i * i + seed) % 3);
@@ -54,20 +62,24 @@ async function everything(model: Model, perRequest: number) {
   }));
 }
 
-describe.each(subjects)('$name, $dtype', ({ name, dtype }) => {
-  it('gives the CPU its tokens and log-probabilities', async () => {
+describe.each(subjects)('$name, $dtype with a cache of $kvDtype', ({ name, dtype, kvDtype }) => {
+  it('gives the tokens and log-probabilities of the CPU in three orders of threads', async () => {
     // nano-gpt-sort has room for eleven tokens.
     const perRequest = name === 'nano-gpt-sort' ? 4 : 12;
     let expected: unknown;
-    await on('cpu', name, { dtype }, async (model) => {
+    await on('cpu', name, { dtype, kvDtype }, async (model) => {
+      expect(model.info.kvDtype).toBe(kvDtype);
       expected = await everything(model, perRequest);
     });
-    await on('cuda', name, { dtype }, async (model) => {
-      expect(model.info.device).toBe('cuda:0');
-      expect(model.info.gpuLayers).toBe(model.info.layers);
-      expect(await everything(model, perRequest)).toEqual(expected);
-    });
-    await on('cuda', name, { dtype, gpuLayers: 1 }, async (model) => {
+    for (const order of ['1', '2', '3']) {
+      process.env[seed] = order;
+      await on('cuda', name, { dtype, kvDtype }, async (model) => {
+        expect(model.info.device).toBe('cuda:0');
+        expect(model.info.gpuLayers).toBe(model.info.layers);
+        expect(await everything(model, perRequest), `order ${order}`).toEqual(expected);
+      });
+    }
+    await on('cuda', name, { dtype, kvDtype, gpuLayers: 1 }, async (model) => {
       expect(model.info.gpuLayers).toBe(1);
       expect(await everything(model, perRequest)).toEqual(expected);
     });

@@ -154,6 +154,14 @@ describe.skipIf(!hasNvcc)(`PTX of the wrappers${hasNvcc ? '' : ' (no nvcc)'}`, (
     const [, register] = /^cvt\.f32\.f16 %\w+, (%rs\w+);$/.exec(converted)!;
     expect(origins(kernel).get(register!)).toBe('*in+6');
   });
+
+  it('HalfFromFloat rounds to the nearest, into 16 bits', () => {
+    const kernel = ptx.get('HalfFromFloat')!;
+    const converted = kernel.filter((line) => line.startsWith('cvt.r')).join('\n');
+    const [, half, register] = /^cvt\.rn\.f16\.f32 (%rs\w+), (%\w+);$/.exec(converted)!;
+    expect(origins(kernel).get(register!)).toBe('*in+12');
+    expect(kernel).toContainEqual(expect.stringMatching(`^st\\.global\\.[bu]16 \\[%rd\\w+\\], ${half};$`));
+  });
 });
 
 describe.skipIf(!hasNvcc)(`PTX of the wrappers for sm_75${hasNvcc ? '' : ' (no nvcc)'}`, () => {

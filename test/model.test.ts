@@ -199,7 +199,15 @@ describe('load', () => {
       threads: 1,
     });
     expect(mixed.info).toMatchObject({ dtype: 'int8', kvDtype: 'fp32', contextLength: 64, threads: 1 });
+    const halves = await Model.load('stories-260k', {
+      dtype: 'fp32',
+      kvDtype: 'fp16',
+      contextLength: 64,
+      threads: 1,
+    });
+    expect(halves.info.memory.kv).toBe(mixed.info.memory.kv / 2);
     await mixed.dispose();
+    await halves.dispose();
   });
 
   it('impossible options', async () => {

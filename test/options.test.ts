@@ -104,7 +104,7 @@ describe('load options', () => {
     ['device', 'gpu'],
     ['device', 'cuda:'],
     ['dtype', 'int4'],
-    ['kvDtype', 'fp16'],
+    ['kvDtype', 'bf16'],
     ['contextLength', 0],
     ['contextLength', Number.NaN],
     ['contextLength', '512'],

@@ -48,8 +48,8 @@ const loadFlags: readonly Option[] = [
   new Option('--dtype <dtype>', 'weights: int8 (the default) or fp32')
     .choices(['auto', 'int8', 'fp32'])
     .env('KVASIR_DTYPE'),
-  new Option('--kv-dtype <dtype>', 'KV cache: int8 or fp32 (default: that of the weights)')
-    .choices(['auto', 'int8', 'fp32'])
+  new Option('--kv-dtype <dtype>', 'KV cache: int8, fp16 or fp32 (default: that of the weights)')
+    .choices(['auto', 'int8', 'fp16', 'fp32'])
     .env('KVASIR_KV_DTYPE'),
   new Option('-t, --threads <count>', 'default: one per core that the process may use')
     .argParser(parseInteger)

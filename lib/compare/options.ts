@@ -148,7 +148,7 @@ export async function parseCompareOptions(options: unknown): Promise<CompareSett
     textSource: given.text === undefined ? 'default: M. Shelley, Frankenstein' : 'given',
     windows: given.windows ?? DEFAULT_WINDOWS,
     decodeTokens: given.decodeTokens ?? DECODE_TOKENS,
-    latencySeconds: given.latencySeconds ?? 60,
+    latencySeconds: given.latencySeconds ?? 90,
     parts,
   };
 }

@@ -4,6 +4,7 @@ import type { LayerAnalysis } from './layers.js';
 import { headlineLengths } from './latency.js';
 import type { LatencyRun, LengthSpeedup, MeasuredSpeedup } from './latency-report.js';
 import type { ModeMemory } from './memory.js';
+import type { KvDtype } from '../native.js';
 import type { Mode } from './options.js';
 import type { Divergence } from './quality.js';
 import type { QualityStatistics } from './quality-statistics.js';
@@ -12,7 +13,7 @@ import type { Recipe } from './recipe.js';
 /** How a mode really ran. */
 export interface ModeReport {
   dtype: 'int8' | 'fp32';
-  kvDtype: 'int8' | 'fp32';
+  kvDtype: KvDtype;
   device: string;
   /** Why the device is not a faster one. */
   deviceReason: string;

@@ -134,7 +134,8 @@ LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
   const Napi::Object object = ObjectFrom(value, "options");
   LoadOptions options;
   options.dtype = DtypeFrom(object, "dtype");
-  options.kv_dtype = DtypeFrom(object, "kvDtype");
+  constexpr Dtype kCaches[] = {Dtype::kF32, Dtype::kF16, Dtype::kInt8};
+  options.kv_dtype = kCaches[Choice(object, "kvDtype", {"fp32", "fp16", "int8"})];
   options.context_length = Integer(object, "contextLength");
   options.kv_capacity = Integer(object, "kvCapacity");
   options.threads = static_cast<int>(Integer(object, "threads"));

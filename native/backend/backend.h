@@ -12,7 +12,8 @@
 
 namespace kvasir {
 
-enum class Dtype { kF32, kInt8 };
+// kF16 is for the KV cache alone: its values are rounded to binary16, the arithmetic is float32's.
+enum class Dtype { kF32, kF16, kInt8 };
 enum class NormKind { kRms, kLayer };
 enum class ActivationKind { kSilu, kGeluTanh, kGeluErf };
 enum class RopeKind { kNone, kHalf, kInterleaved };
@@ -70,7 +71,8 @@ struct KvLayout {
   int64_t head_dim = 0;
   int64_t padded_head_dim = 0;  // multiple of 16
 
-  int64_t HeadBytes() const { return padded_head_dim * kKvPagePositions * (dtype == Dtype::kF32 ? 4 : 1); }
+  int64_t ValueBytes() const { return dtype == Dtype::kF32 ? 4 : dtype == Dtype::kF16 ? 2 : 1; }
+  int64_t HeadBytes() const { return padded_head_dim * kKvPagePositions * ValueBytes(); }
   int64_t ScaleBytes() const { return dtype == Dtype::kInt8 ? n_kv_heads * kKvPagePositions * 4 : 0; }
   int64_t LayerBytes() const { return 2 * n_kv_heads * HeadBytes() + 2 * ScaleBytes(); }
   int64_t PageBytes() const { return n_layers * LayerBytes(); }
@@ -101,7 +103,7 @@ struct AttentionShape {
   const float* rope_cos = nullptr;  // [positions, rope_dim / 2]
   const float* rope_sin = nullptr;
   // Order of the Hadamard rotation of Q, K and V heads for an INT8 cache: the power of two up to 64 that divides
-  // head_dim. 1 for a float32 cache.
+  // head_dim. 1 for a float cache.
   int rotation = 1;
 };
 

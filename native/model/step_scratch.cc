@@ -63,8 +63,8 @@ void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& o
   final_normed.f32 = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
   const int64_t query_rows = shape.tokens * spec.n_heads;
   const int64_t query_values = query_rows * spec.padded_head_dim();
-  queries.dtype = options.kv_dtype;
-  if (options.kv_dtype == Dtype::kF32) {
+  queries.dtype = options.kv_dtype == Dtype::kInt8 ? Dtype::kInt8 : Dtype::kF32;
+  if (queries.dtype == Dtype::kF32) {
     queries.f32 = TakeValues<float>(arena, query_values);
   } else {
     queries.values = TakeValues<uint8_t>(arena, query_values * shape.quantized_bytes);

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "backend/cuda/kernels.h"
+#include "core/half.h"
 #include "quant/int8_layout.h"
 #include "testing/cuda_device_array.h"
 
@@ -29,7 +30,7 @@ struct Prepared {
 
 Prepared Prepare(const AttentionStep& step) {
   Prepared p;
-  p.layout = {.dtype = step.int8 ? Dtype::kInt8 : Dtype::kF32,
+  p.layout = {.dtype = step.dtype,
               .n_layers = kLayers,
               .n_kv_heads = step.n_kv_heads,
               .head_dim = step.head_dim,
@@ -77,15 +78,19 @@ void ReadPool(const AttentionStep& step, const Prepared& p, const std::vector<ui
           for (int64_t d = 0; d < width; ++d) {
             const int64_t index = at(is_v, d, slot);
             float value;
-            if (step.int8) {
+            if (step.int8()) {
               value = is_v ? static_cast<float>(static_cast<int8_t>(part[index]))
                            : static_cast<float>(static_cast<int8_t>(part[index] - offset));
+            } else if (step.dtype == Dtype::kF16) {
+              uint16_t half;
+              std::memcpy(&half, part + index * 2, sizeof half);
+              value = FloatFromHalf(half);
             } else {
               std::memcpy(&value, part + index * 4, sizeof value);
             }
             to.push_back(value);
           }
-          if (!step.int8) continue;
+          if (!step.int8()) continue;
           float scale;
           const int64_t scales =
               is_v ? p.layout.VScaleOffset(kLayer, head) : p.layout.KScaleOffset(kLayer, head);
@@ -113,7 +118,7 @@ struct CpuStep {
     std::vector<float> f32(n * width, kUntouched), scales(n, kUntouched);
     std::vector<int8_t> values(n * width);
     std::vector<int32_t> start(n);
-    Queries queries = {.dtype = p.layout.dtype,
+    Queries queries = {.dtype = step.int8() ? Dtype::kInt8 : Dtype::kF32,
                        .f32 = f32.data(),
                        .values = values.data(),
                        .scales = scales.data(),
@@ -129,8 +134,8 @@ struct CpuStep {
     backend.StoreKv(args, {.first = 0, .count = rows, .lane = 0}, qkv, &queries);
     if (out == nullptr) return;
     backend.Attention(args, queries, out);
-    result->queries = step.int8 ? FromBytes(values) : f32;
-    if (step.int8) result->query_scales = scales;
+    result->queries = step.int8() ? FromBytes(values) : f32;
+    if (step.int8()) result->query_scales = scales;
   }
 };
 
@@ -219,7 +224,7 @@ StepResult RunOnCpu(const AttentionStep& step) {
   ReadPool(
       step, p, pool, kWeightOffset,
       [&](bool is_v, int64_t d, int64_t slot) {
-        if (step.int8) {
+        if (step.int8()) {
           return is_v ? (slot / 2 * width + d) * 2 + slot % 2 : (d / 4 * kKvPagePositions + slot) * 4 + d % 4;
         }
         return is_v ? slot * width + d : d * kKvPagePositions + slot;
@@ -242,8 +247,10 @@ StepResult RunOnCuda(const AttentionStep& step) {
   DeviceArray<float> f32(std::vector<float>(n * width, kUntouched)),
       scales(std::vector<float>(n, kUntouched));
   DeviceArray<int8_t> values{std::vector<int8_t>(n * width)};
-  const Queries queries = {
-      .dtype = p.layout.dtype, .f32 = f32.data(), .values = values.data(), .scales = scales.data()};
+  const Queries queries = {.dtype = step.int8() ? Dtype::kInt8 : Dtype::kF32,
+                           .f32 = f32.data(),
+                           .values = values.data(),
+                           .scales = scales.data()};
 
   const auto table = [&](DeviceArray<int32_t>& positions, DeviceArray<int32_t>& sequences, int64_t rows) {
     cuda::StepTable t;
@@ -287,9 +294,9 @@ StepResult RunOnCuda(const AttentionStep& step) {
   result.out = out.Read();
   result.scores = scores.Read();
   const size_t n_queries = static_cast<size_t>(step.n_heads * step.rows());
-  result.queries = step.int8 ? FromBytes(values.Read()) : f32.Read();
+  result.queries = step.int8() ? FromBytes(values.Read()) : f32.Read();
   result.queries.resize(n_queries * width);
-  if (step.int8) {
+  if (step.int8()) {
     result.query_scales = scales.Read();
     result.query_scales.resize(n_queries);
   }
@@ -297,7 +304,7 @@ StepResult RunOnCuda(const AttentionStep& step) {
       step, p, pool.Read(), 0,
       [&](bool is_v, int64_t d, int64_t slot) {
         const int64_t by_position = slot * static_cast<int64_t>(width) + d;
-        return is_v && step.int8 ? d * kKvPagePositions + slot % 16 * 4 + slot / 16 : by_position;
+        return is_v && step.int8() ? d * kKvPagePositions + slot % 16 * 4 + slot / 16 : by_position;
       },
       &result);
   return result;

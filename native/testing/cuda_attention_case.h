@@ -16,7 +16,7 @@ struct StepSequence {
 };
 
 struct AttentionStep {
-  bool int8 = true;
+  Dtype dtype = Dtype::kInt8;  // of the cache
   int64_t n_heads = 1;
   int64_t n_kv_heads = 1;
   int64_t head_dim = 64;
@@ -32,6 +32,7 @@ struct AttentionStep {
   std::vector<float> history, qkv;  // [positions or rows, n_heads + 2 n_kv_heads, head_dim]
   std::vector<float> cos, sin;      // [positions, rope_dim / 2]
 
+  bool int8() const { return dtype == Dtype::kInt8; }
   int64_t group() const { return n_heads / n_kv_heads; }
   int64_t padded_head_dim() const { return (head_dim + 15) / 16 * 16; }
   int64_t width() const { return (n_heads + 2 * n_kv_heads) * head_dim; }

@@ -190,6 +190,27 @@ KV_TEST(cuda_emulation_converts_and_multiplies_as_the_device) {
   KV_EXPECT(std::isnan(cuda::HalfToFloat(0x7e00)));
 }
 
+// Every binary16 number, what lies half way to the next, and the float32 numbers beside that: to the nearest, ties to even.
+KV_TEST(cuda_emulation_rounds_to_half) {
+  for (uint32_t bits = 0; bits < 0x7c00; ++bits) {
+    const uint16_t half = static_cast<uint16_t>(bits);
+    const float value = cuda::HalfToFloat(half);
+    // The step above the largest number would be 65,536.
+    const float next = bits == 0x7bff ? 65536.0f : cuda::HalfToFloat(static_cast<uint16_t>(bits + 1));
+    const float middle = value + (next - value) / 2;
+    const uint16_t up = static_cast<uint16_t>(bits + 1), even = bits % 2 == 0 ? half : up;
+    KV_EXPECT_EQ(cuda::HalfFromFloat(value), half);
+    KV_EXPECT_EQ(cuda::HalfFromFloat(middle), even);
+    KV_EXPECT_EQ(cuda::HalfFromFloat(std::nextafter(middle, 0.0f)), half);
+    KV_EXPECT_EQ(cuda::HalfFromFloat(std::nextafter(middle, HUGE_VALF)), up);
+    KV_EXPECT_EQ(cuda::HalfFromFloat(-value), static_cast<uint16_t>(half | 0x8000));
+  }
+  KV_EXPECT_EQ(cuda::HalfFromFloat(HUGE_VALF), uint16_t{0x7c00});
+  KV_EXPECT_EQ(cuda::HalfFromFloat(-3e38f), uint16_t{0xfc00});
+  KV_EXPECT_EQ(cuda::HalfFromFloat(1e-45f), uint16_t{0});
+  KV_EXPECT_EQ(cuda::HalfFromFloat(NAN), uint16_t{0x7fff});
+}
+
 KV_TEST(cuda_emulation_multiplies_fragments) {
   cuda_emulation::ResetDevice();
   std::vector<int8_t> a(16 * 32);

@@ -30,6 +30,8 @@ std::vector<Case> Cases() {
     if (kSanitized) return cases;
   }
   cases.push_back({WideHeads(), {Dtype::kInt8, Dtype::kF32}, "wide heads, int8 with fp32 cache"});
+  cases.push_back({LlamaLike(), {Dtype::kInt8, Dtype::kF16}, "llama-like, int8 with fp16 cache"});
+  cases.push_back({GptLike(), {Dtype::kF32, Dtype::kF16}, "gpt-like, fp32 with fp16 cache"});
   return cases;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/half.h"
+
 namespace kvasir::testing {
 
 namespace {
@@ -14,21 +16,25 @@ struct Pages {
   std::vector<std::vector<float>> k_f32, v_f32, k_scales, v_scales;
   std::vector<std::vector<uint8_t>> k_u8;
   std::vector<std::vector<int8_t>> v_s8;
+  std::vector<std::vector<uint16_t>> k_f16, v_f16;
 };
 
-void PackF32(const AttentionCase& c, int n, Pages* pages) {
+// [head_dim][64] and [64][head_dim] of Element, which `store` makes of a float.
+template <typename Element, typename Store>
+void PackFloats(const AttentionCase& c, int n, const Store& store, std::vector<std::vector<Element>>* k_pages,
+                std::vector<std::vector<Element>>* v_pages) {
   const size_t dim = static_cast<size_t>(c.head_dim);
-  const float fill = c.garbage_past_end ? NAN : 0.0f;
+  const Element fill = store(c.garbage_past_end ? NAN : 0.0f);
   for (int first = 0; first < n; first += kSlots) {
-    std::vector<float> k(dim * kSlots, fill), v(dim * kSlots, fill);
+    std::vector<Element> k(dim * kSlots, fill), v(dim * kSlots, fill);
     for (size_t slot = 0; slot < static_cast<size_t>(std::min(kSlots, n - first)); ++slot) {
       for (size_t d = 0; d < dim; ++d) {
-        k[d * kSlots + slot] = c.k[(static_cast<size_t>(first) + slot) * dim + d];
-        v[slot * dim + d] = c.v[(static_cast<size_t>(first) + slot) * dim + d];
+        k[d * kSlots + slot] = store(c.k[(static_cast<size_t>(first) + slot) * dim + d]);
+        v[slot * dim + d] = store(c.v[(static_cast<size_t>(first) + slot) * dim + d]);
       }
     }
-    pages->k_f32.push_back(std::move(k));
-    pages->v_f32.push_back(std::move(v));
+    k_pages->push_back(std::move(k));
+    v_pages->push_back(std::move(v));
   }
 }
 
@@ -66,11 +72,16 @@ std::vector<float> WholeNumbers(Random& random, int64_t n) {
 
 }  // namespace
 
+float AttentionCase::Stored(float value) const {
+  return cache == Dtype::kF16 ? FloatFromHalf(HalfFromFloat(value)) : value;
+}
+
 int AttentionCase::positions() const { return *std::max_element(n_valid.begin(), n_valid.end()); }
 
-AttentionCase MakeAttention(Random& random, bool int8, int rows, int head_dim, std::vector<int> n_valid) {
+AttentionCase MakeAttention(Random& random, Dtype cache, int rows, int head_dim, std::vector<int> n_valid) {
+  const bool int8 = cache == Dtype::kInt8;
   AttentionCase c;
-  c.int8 = int8;
+  c.cache = cache;
   c.rows = rows;
   c.head_dim = head_dim;
   c.n_valid = std::move(n_valid);
@@ -90,22 +101,32 @@ AttentionCase MakeAttention(Random& random, bool int8, int rows, int head_dim, s
 
 AttentionState Run(const cpu::KernelTable& table, const AttentionCase& c, bool with_trace) {
   Pages pages;
-  c.int8 ? PackS8(c, c.positions(), &pages) : PackF32(c, c.positions(), &pages);
-  const size_t n_pages = std::max(pages.k_f32.size(), pages.k_u8.size());
+  switch (c.cache) {
+    case Dtype::kInt8: PackS8(c, c.positions(), &pages); break;
+    case Dtype::kF16: PackFloats(c, c.positions(), HalfFromFloat, &pages.k_f16, &pages.v_f16); break;
+    case Dtype::kF32:
+      PackFloats(
+          c, c.positions(), [](float value) { return value; }, &pages.k_f32, &pages.v_f32);
+      break;
+  }
+  const size_t n_pages = static_cast<size_t>((c.positions() + kSlots - 1) / kSlots);
   const void* k[4] = {};
   const void* v[4] = {};
   const float* k_scales[4] = {};
   const float* v_scales[4] = {};
   for (size_t i = 0; i < n_pages; ++i) {
-    k[i] = c.int8 ? static_cast<const void*>(pages.k_u8[i].data()) : pages.k_f32[i].data();
-    v[i] = c.int8 ? static_cast<const void*>(pages.v_s8[i].data()) : pages.v_f32[i].data();
-    k_scales[i] = c.int8 ? pages.k_scales[i].data() : nullptr;
-    v_scales[i] = c.int8 ? pages.v_scales[i].data() : nullptr;
+    switch (c.cache) {
+      case Dtype::kInt8: k[i] = pages.k_u8[i].data(), v[i] = pages.v_s8[i].data(); break;
+      case Dtype::kF16: k[i] = pages.k_f16[i].data(), v[i] = pages.v_f16[i].data(); break;
+      case Dtype::kF32: k[i] = pages.k_f32[i].data(), v[i] = pages.v_f32[i].data(); break;
+    }
+    k_scales[i] = c.int8() ? pages.k_scales[i].data() : nullptr;
+    v_scales[i] = c.int8() ? pages.v_scales[i].data() : nullptr;
   }
   const size_t rows = static_cast<size_t>(c.rows), dim = static_cast<size_t>(c.head_dim);
   std::vector<uint8_t> q_s8;
   std::vector<int32_t> start;
-  if (c.int8) {
+  if (c.int8()) {
     q_s8 = StoreQuantized({c.q.begin(), c.q.end()}, table.quantized_bytes);
     for (size_t row = 0; row < rows; ++row) {
       int sum = 0;
@@ -133,7 +154,11 @@ AttentionState Run(const cpu::KernelTable& table, const AttentionCase& c, bool w
                                      state.sum.data(),
                                      state.acc.data(),
                                      with_trace ? state.trace.data() : nullptr};
-  (c.int8 ? table.attention_chunk_s8 : table.attention_chunk_f32)(chunk);
+  switch (c.cache) {
+    case Dtype::kInt8: table.attention_chunk_s8(chunk); break;
+    case Dtype::kF16: table.attention_chunk_f16(chunk); break;
+    case Dtype::kF32: table.attention_chunk_f32(chunk); break;
+  }
   return state;
 }
 
@@ -155,9 +180,9 @@ double OracleScore(const AttentionCase& c, int row, int position) {
   double dot = 0;
   for (int d = 0; d < c.head_dim; ++d) {
     dot += static_cast<double>(c.q[static_cast<size_t>(row * c.head_dim + d)]) *
-           c.k[static_cast<size_t>(position * c.head_dim + d)];
+           c.Stored(c.k[static_cast<size_t>(position * c.head_dim + d)]);
   }
-  if (c.int8)
+  if (c.int8())
     dot *=
         static_cast<double>(c.q_scales[static_cast<size_t>(row)]) * c.k_scales[static_cast<size_t>(position)];
   return dot * c.scale;
@@ -165,11 +190,11 @@ double OracleScore(const AttentionCase& c, int row, int position) {
 
 // float32: one rounding a dimension and one for the scale. INT8: the sum is exact, three products round.
 double ScoreError(const AttentionCase& c, int row, int position) {
-  if (c.int8) return Gamma(4) * std::abs(OracleScore(c, row, position));
+  if (c.int8()) return Gamma(4) * std::abs(OracleScore(c, row, position));
   double magnitude = 0;
   for (int d = 0; d < c.head_dim; ++d) {
     magnitude += std::abs(static_cast<double>(c.q[static_cast<size_t>(row * c.head_dim + d)]) *
-                          c.k[static_cast<size_t>(position * c.head_dim + d)]);
+                          c.Stored(c.k[static_cast<size_t>(position * c.head_dim + d)]));
   }
   return Gamma(c.head_dim + 1) * magnitude * c.scale;
 }
@@ -193,16 +218,16 @@ AttentionOracle Oracle(const AttentionCase& c, int row) {
   oracle.log_sum_error = p_error + Gamma(n / 16.0 + 6) + score_error + kUnit * std::abs(max);
   // INT8: a weight times its V scale is rounded to a 32,767th of the row's largest.
   double step = 0;
-  for (int i = 0; c.int8 && i < n; ++i) {
+  for (int i = 0; c.int8() && i < n; ++i) {
     const double weight = scores[static_cast<size_t>(i)] * c.v_scales[static_cast<size_t>(i)];
     step = std::max(step, weight / sum / 32767);
   }
   for (int d = 0; d < c.head_dim; ++d) {
     double out = 0, magnitude = 0, rounding = 0;
     for (int i = 0; i < n; ++i) {
-      double value = c.v[static_cast<size_t>(i * c.head_dim + d)];
+      double value = c.Stored(c.v[static_cast<size_t>(i * c.head_dim + d)]);
       rounding += 0.5001 * step * std::abs(value);
-      if (c.int8) value *= c.v_scales[static_cast<size_t>(i)];
+      if (c.int8()) value *= c.v_scales[static_cast<size_t>(i)];
       out += scores[static_cast<size_t>(i)] / sum * value;
       magnitude += scores[static_cast<size_t>(i)] / sum * std::abs(value);
     }

@@ -5,24 +5,28 @@
 #include <string>
 #include <vector>
 
+#include "backend/backend.h"
 #include "backend/cpu/kernel_table.h"
 #include "testing/kernel_inputs.h"
 
 namespace kvasir::testing {
 
 struct AttentionCase {
-  bool int8 = false;
+  Dtype cache = Dtype::kF32;
   int rows = 0;
   int head_dim = 0;  // multiple of 16
   float scale = 0;
   std::vector<int> n_valid;  // [rows]
-  // Quantized values are whole numbers and have scales; float32 ones have none.
+  // Quantized values are whole numbers and have scales; others have none. K and V are rounded to the cache's type where
+  // they are packed.
   std::vector<float> q, k, v;  // [rows, head_dim], [256, head_dim], [256, head_dim]
   std::vector<float> q_scales, k_scales, v_scales;
   // What the slots past the largest n_valid hold: zeros, or NaN (INT8: 0x7f with scales of NaN).
   bool garbage_past_end = true;
 
-  int positions() const;  // the largest n_valid
+  bool int8() const { return cache == Dtype::kInt8; }
+  float Stored(float value) const;  // K or V as the cache holds it
+  int positions() const;            // the largest n_valid
 };
 
 struct AttentionState {
@@ -31,7 +35,7 @@ struct AttentionState {
   static constexpr float kUntouched = -54321.0f;
 };
 
-AttentionCase MakeAttention(Random& random, bool int8, int rows, int head_dim, std::vector<int> n_valid);
+AttentionCase MakeAttention(Random& random, Dtype cache, int rows, int head_dim, std::vector<int> n_valid);
 AttentionState Run(const cpu::KernelTable& table, const AttentionCase& c, bool with_trace);
 std::string Difference(const AttentionState& a, const AttentionState& b);
 

@@ -11,6 +11,7 @@ namespace {
 
 using cpu::KernelTable;
 
+constexpr Dtype kCaches[] = {Dtype::kInt8, Dtype::kF16, Dtype::kF32};
 constexpr int kLengths[] = {0, 1, 15, 16, 17, 63, 64, 65, 128, 200, 255, 256};
 
 std::vector<int> MixedLengths(Random& random, int rows, int64_t longest) {
@@ -23,15 +24,15 @@ std::vector<int> MixedLengths(Random& random, int rows, int64_t longest) {
 std::vector<AttentionCase> Cases(uint32_t seed, int stride) {
   Random random(seed);
   std::vector<AttentionCase> cases;
-  for (const bool int8 : {false, true}) {
+  for (const Dtype cache : kCaches) {
     for (int rows = 1; rows <= cpu::kMaxTileRows; ++rows) {
       for (const int head_dim : {16, 32, 48, 64, 80, 128, 256}) {
         if ((rows + head_dim / 16) % (kSanitized ? 5 : stride) != 0) continue;
         const int64_t longest = random.Integer(1, 11);
-        cases.push_back(MakeAttention(random, int8, rows, head_dim, MixedLengths(random, rows, longest)));
+        cases.push_back(MakeAttention(random, cache, rows, head_dim, MixedLengths(random, rows, longest)));
       }
     }
-    for (const int n : kLengths) cases.push_back(MakeAttention(random, int8, 3, 64, {n, n, n}));
+    for (const int n : kLengths) cases.push_back(MakeAttention(random, cache, 3, 64, {n, n, n}));
   }
   return cases;
 }
@@ -80,18 +81,18 @@ KV_TEST(kernel_attention_chunk_is_that_of_float64) {
 
 // One more or one less position, one key, one value, one scale: the oracle's tolerance must see each of them.
 KV_TEST(kernel_attention_comparison_sees_each_part) {
-  for (const bool int8 : {false, true}) {
+  for (const Dtype cache : kCaches) {
     Random random(53);
     for (const int n : {2, 16, 65, 200}) {
-      const AttentionCase c = MakeAttention(random, int8, 2, 32, {n, n});
+      const AttentionCase c = MakeAttention(random, cache, 2, 32, {n, n});
       const size_t last = static_cast<size_t>(n - 1);
       const auto seen = [&](const auto& perturb) {
         AttentionCase other = c;
         other.garbage_past_end = false;
         // The last position and the one after it count most, so that no perturbation hides behind larger terms.
         for (size_t position : {last, last + 1}) {
-          if (int8) other.k_scales[position] = other.v_scales[position] = 0.04f;
-          for (size_t d = 0; d < 32; ++d) other.k[position * 32 + d] = other.q[d] * (int8 ? 1.0f : 0.5f);
+          if (c.int8()) other.k_scales[position] = other.v_scales[position] = 0.04f;
+          for (size_t d = 0; d < 32; ++d) other.k[position * 32 + d] = other.q[d] * (c.int8() ? 1.0f : 0.5f);
         }
         AttentionCase perturbed = other;
         perturb(&perturbed);
@@ -106,7 +107,7 @@ KV_TEST(kernel_attention_comparison_sees_each_part) {
       KV_EXPECT(seen(
           [&](AttentionCase* p) { p->v[last * 32 + 31] = p->v[last * 32 + 31] > 0 ? -100.0f : 100.0f; }));
       KV_EXPECT(seen([](AttentionCase* p) { p->scale *= 1.01f; }));
-      if (!int8) continue;
+      if (!c.int8()) continue;
       KV_EXPECT(seen([](AttentionCase* p) { p->q_scales[0] *= 1.01f; }));
       KV_EXPECT(seen([&](AttentionCase* p) { p->k_scales[last] *= 1.01f; }));
       KV_EXPECT(seen([&](AttentionCase* p) { p->v_scales[last] *= 1.01f; }));
@@ -146,7 +147,7 @@ KV_TEST(kernel_attention_rows_are_independent) {
         alone.rows = 1;
         alone.n_valid = {c.n_valid[static_cast<size_t>(row)]};
         alone.q.assign(c.q.begin() + begin, c.q.begin() + end);
-        if (c.int8) alone.q_scales = {c.q_scales[static_cast<size_t>(row)]};
+        if (c.int8()) alone.q_scales = {c.q_scales[static_cast<size_t>(row)]};
         const AttentionState expected = {{tile.max[static_cast<size_t>(row)]},
                                          {tile.sum[static_cast<size_t>(row)]},
                                          {tile.acc.begin() + begin, tile.acc.begin() + end},
@@ -163,7 +164,7 @@ KV_TEST(kernel_attention_merge_is_that_of_float64) {
     Random random(57);
     for (const int head_dim : {16, 48, 128}) {
       for (const int n : {1, 65, 128}) {
-        AttentionCase both = MakeAttention(random, false, 1, head_dim, {2 * n});
+        AttentionCase both = MakeAttention(random, Dtype::kF32, 1, head_dim, {2 * n});
         AttentionCase first = both, second = both;
         first.n_valid = second.n_valid = {n};
         for (std::vector<float>* values : {&second.k, &second.v}) {

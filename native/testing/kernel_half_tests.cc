@@ -78,6 +78,29 @@ KV_TEST(kernel_float_to_half_rounds_to_nearest_even) {
   KV_EXPECT_EQ(HalfFromFloat(-1e30f), uint16_t{0xfc00});
 }
 
+// Each half, the ties and the floats beside both, as a KV cache of binary16 stores them.
+KV_TEST(kernel_tables_round_rows_to_half) {
+  for (const cpu::KernelTable* table : cpu::AvailableKernels()) {
+    for (uint32_t half = 0; half < kHalfInfinity; ++half) {
+      const float value = static_cast<float>(HalfValue(half));
+      const float next = half == 0x7bff ? 65536.0f : static_cast<float>(HalfValue(half + 1));
+      const float tie = (value + next) / 2;
+      float x[16] = {};
+      uint16_t out[16];
+      const float cases[] = {value, tie, std::nextafter(tie, 0.0f), std::nextafter(tie, 1e9f)};
+      for (size_t i = 0; i < 4; ++i) x[i] = cases[i], x[15 - i] = -cases[i];
+      table->round_to_half(x, 16, out);
+      for (size_t i = 0; i < 16; ++i) KV_EXPECT_EQ(out[i], NearestHalf(x[i]));
+    }
+    const float beyond[16] = {HUGE_VALF, -HUGE_VALF, 65504, 65519, 65520, -1e30f, 1e-45f, NAN};
+    uint16_t out[16];
+    table->round_to_half(beyond, 16, out);
+    for (size_t i = 0; i < 16; ++i) {
+      KV_EXPECT(std::isnan(beyond[i]) ? IsHalfNan(out[i]) : out[i] == NearestHalf(beyond[i]));
+    }
+  }
+}
+
 // A row with one weight w rotates to +-w / 8, so its scale is (w / 8) / 127, and exact for w = 127 * 8 * half.
 // A subnormal one is rounded up: nothing may exceed 127 steps.
 uint16_t ScaleHalf(float scale) {

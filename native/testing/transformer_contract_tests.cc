@@ -19,6 +19,7 @@ struct Precision {
 };
 constexpr Precision kPrecisions[] = {{"fp32", Dtype::kF32, Dtype::kF32},
                                      {"int8", Dtype::kInt8, Dtype::kInt8},
+                                     {"int8 with fp16 cache", Dtype::kInt8, Dtype::kF16},
                                      {"int8 with fp32 cache", Dtype::kInt8, Dtype::kF32}};
 
 struct Reference {
@@ -43,7 +44,8 @@ const std::vector<Reference>& References() {
     for (const ModelKind& kind : {LlamaLike(), LlamaLikeHalf(), WideHeads(), GptLike()}) {
       for (const Precision& precision : kPrecisions) {
         // Half and interleaved rotary differ in one function, which precision does not touch.
-        if (kind.spec.rope == RopeKind::kHalf && kind.spec.n_layers == 3 && precision.kv_dtype == Dtype::kF32)
+        if (kind.spec.rope == RopeKind::kHalf && kind.spec.n_layers == 3 &&
+            precision.kv_dtype != Dtype::kInt8)
           continue;
         Reference r{kind.name + ", " + precision.name,
                     kind,

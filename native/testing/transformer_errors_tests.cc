@@ -13,7 +13,7 @@ namespace {
 std::string BestIsa() { return cpu::AvailableKernels().back()->name; }
 
 constexpr std::pair<Dtype, Dtype> kPrecisions[] = {
-    {Dtype::kF32, Dtype::kF32}, {Dtype::kInt8, Dtype::kInt8}, {Dtype::kInt8, Dtype::kF32}};
+    {Dtype::kF32, Dtype::kF32}, {Dtype::kInt8, Dtype::kInt8}, {Dtype::kInt8, Dtype::kF16}};
 
 struct Model {
   ModelKind kind;

@@ -77,7 +77,7 @@ KV_TEST(transformer_int8_is_near_the_float64_transformer) {
     const RandomContainer container(kind, 17);
     const std::vector<int32_t> tokens = RandomTokens(18, 60, kind.spec.vocab_size);
     const std::vector<std::vector<double>> expected = Float64Model(kind, container).Logits(tokens);
-    for (const Dtype kv_dtype : {Dtype::kInt8, Dtype::kF32}) {
+    for (const Dtype kv_dtype : {Dtype::kInt8, Dtype::kF16, Dtype::kF32}) {
       const std::unique_ptr<Transformer> t = Load(kind, container, {Dtype::kInt8, kv_dtype, "", 1});
       const Distance d = DistanceOf(Append(*t, t->cache().Create(), tokens, 0, 60), expected);
       KV_EXPECT(d.rms < 0.05 * d.rms_expected);

@@ -8,7 +8,8 @@
 
 namespace cuda_emulation {
 
-// Order of blocks, of ready threads, and of work in independent streams. Also KVASIR_EMULATION_SEED; 1 by default.
+// Order of blocks, of ready threads, and of work in independent streams. Also KVASIR_EMULATION_SEED, read whenever the
+// devices are counted; 1 by default.
 void SetSeed(uint64_t seed);
 
 // What was found wrong since the last call, oldest first. Each made its launch fail.

@@ -21,9 +21,14 @@ int64_t NumberAfter(const std::string& text, const std::string& name) {
   return text.rfind(name, 0) == 0 ? std::atoll(text.c_str() + name.size()) : 0;
 }
 
+void ReadSeed(DeviceState* device) {
+  const char* seed = std::getenv("KVASIR_EMULATION_SEED");
+  if (seed == nullptr) return;
+  device->seed = std::strtoull(seed, nullptr, 10);
+  random_order.Seed(device->seed);
+}
+
 void ReadEnvironment(DeviceState* device) {
-  if (const char* seed = std::getenv("KVASIR_EMULATION_SEED"))
-    device->seed = std::strtoull(seed, nullptr, 10);
   if (const char* bytes = std::getenv("KVASIR_EMULATION_MEMORY")) {
     device->total_memory = std::strtoull(bytes, nullptr, 10);
   }
@@ -33,7 +38,6 @@ void ReadEnvironment(DeviceState* device) {
   device->driver = text == "device:none"         ? Driver::kNoDevice
                    : text == "device:old-driver" ? Driver::kTooOld
                                                  : Driver::kPresent;
-  random_order.Seed(device->seed);
 }
 
 }  // namespace
@@ -42,6 +46,7 @@ DeviceState& Device() {
   // Never destroyed: threads may still call while the process ends.
   static DeviceState& device = *[] {
     auto* state = new DeviceState;
+    random_order.Seed(state->seed);
     ReadEnvironment(state);
     CatchKernelFaults();
     return state;
@@ -233,6 +238,8 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 0;
   return Api([&] {
+    // Each load of a model asks: tests go through the orders in one process.
+    cuda_emulation::ReadSeed(&Device());
     *count = 1;
     return cudaSuccess;
   });

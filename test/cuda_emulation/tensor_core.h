@@ -29,6 +29,8 @@ void Mma8x8x16(bool a_unsigned, int* d, const uint32_t* a, const uint32_t* b, Si
 
 // cvt.f32.f16, which is exact.
 float HalfToFloat(uint16_t half);
+// cvt.rn.f16.f32: to the nearest, ties to even. NaN becomes 0x7fff.
+uint16_t HalfFromFloat(float value);
 
 // cp.async of 16 bytes: neither read nor written before the wait that covers it; zeros where `valid` is false.
 void CopyAsync(const SharedArray* array, int64_t offset, const void* from, bool valid);

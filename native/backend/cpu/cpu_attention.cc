@@ -36,6 +36,41 @@ void LoadHead(const AttentionShape& shape, const KernelTable& kernels, const flo
   if (shape.rotation > 1) kernels.rotate_blocks(head, shape.head_dim, shape.rotation);
 }
 
+// One position's K into `slot` of a head's part of a page: dimensions lie 64 positions apart (AttentionChunk::k_pages).
+void StoreKey(const KernelTable& kernels, Dtype dtype, const float* head, int64_t width, int64_t slot,
+              uint8_t* to, float* scale) {
+  if (dtype == Dtype::kF32) {
+    float* keys = reinterpret_cast<float*>(to);
+    for (int64_t d = 0; d < width; ++d) keys[d * kKvPagePositions + slot] = head[d];
+  } else if (dtype == Dtype::kF16) {
+    uint16_t halves[kMaxHeadDim];
+    kernels.round_to_half(head, width, halves);
+    uint16_t* keys = reinterpret_cast<uint16_t*>(to);
+    for (int64_t d = 0; d < width; ++d) keys[d * kKvPagePositions + slot] = halves[d];
+  } else {
+    int8_t quantized[kMaxHeadDim];
+    kernels.quantize_head_s8(head, width, quantized, scale);
+    for (int64_t d = 0; d < width; ++d) {
+      to[(d / 4 * kKvPagePositions + slot) * 4 + d % 4] = static_cast<uint8_t>(quantized[d] + kWeightOffset);
+    }
+  }
+}
+
+// The same of V: positions lie together, two by two in INT8 (AttentionChunk::v_pages).
+void StoreValue(const KernelTable& kernels, Dtype dtype, const float* head, int64_t width, int64_t slot,
+                uint8_t* to, float* scale) {
+  if (dtype == Dtype::kF32) {
+    std::copy_n(head, width, reinterpret_cast<float*>(to) + slot * width);
+  } else if (dtype == Dtype::kF16) {
+    kernels.round_to_half(head, width, reinterpret_cast<uint16_t*>(to) + slot * width);
+  } else {
+    int8_t quantized[kMaxHeadDim];
+    kernels.quantize_head_s8(head, width, quantized, scale);
+    int8_t* pairs = reinterpret_cast<int8_t*>(to) + slot / 2 * width * 2 + slot % 2;
+    for (int64_t d = 0; d < width; ++d) pairs[2 * d] = quantized[d];
+  }
+}
+
 }  // namespace
 
 struct CpuBackend::Tile {
@@ -55,7 +90,6 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
   uint8_t* page = args.pages + sequence.pages[position / kKvPagePositions] * layout.PageBytes();
   const int64_t slot = position % kKvPagePositions;
   float head[kMaxHeadDim];
-  int8_t quantized[kMaxHeadDim];
 
   for (int64_t h = 0; h < s.n_heads; ++h) {
     LoadHead(s, kernels_, qkv_row + h * s.head_dim, position, head);
@@ -71,26 +105,12 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
   for (int64_t h = 0; h < s.n_kv_heads; ++h) {
     LoadHead(s, kernels_, qkv_row + (s.n_heads + h) * s.head_dim, position, head);
     uint8_t* k = page + layout.KOffset(args.layer, h);
-    if (layout.dtype == Dtype::kF32) {
-      float* keys = reinterpret_cast<float*>(k);
-      for (int64_t d = 0; d < width; ++d) keys[d * kKvPagePositions + slot] = head[d];
-    } else {
-      float* scales = reinterpret_cast<float*>(page + layout.KScaleOffset(args.layer, h));
-      kernels_.quantize_head_s8(head, width, quantized, scales + slot);
-      for (int64_t d = 0; d < width; ++d) {
-        k[(d / 4 * kKvPagePositions + slot) * 4 + d % 4] = static_cast<uint8_t>(quantized[d] + kWeightOffset);
-      }
-    }
+    float* k_scale = reinterpret_cast<float*>(page + layout.KScaleOffset(args.layer, h)) + slot;
+    StoreKey(kernels_, layout.dtype, head, width, slot, k, k_scale);
     LoadHead(s, kernels_, qkv_row + (s.n_heads + s.n_kv_heads + h) * s.head_dim, -1, head);
     uint8_t* v = page + layout.VOffset(args.layer, h);
-    if (layout.dtype == Dtype::kF32) {
-      std::copy_n(head, width, reinterpret_cast<float*>(v) + slot * width);
-    } else {
-      float* scales = reinterpret_cast<float*>(page + layout.VScaleOffset(args.layer, h));
-      kernels_.quantize_head_s8(head, width, quantized, scales + slot);
-      int8_t* pairs = reinterpret_cast<int8_t*>(v) + slot / 2 * width * 2 + slot % 2;
-      for (int64_t d = 0; d < width; ++d) pairs[2 * d] = quantized[d];
-    }
+    float* v_scale = reinterpret_cast<float*>(page + layout.VScaleOffset(args.layer, h)) + slot;
+    StoreValue(kernels_, layout.dtype, head, width, slot, v, v_scale);
   }
 }
 
@@ -147,7 +167,7 @@ void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, 
     const uint8_t* base = args.pages + tile.sequence->pages[chunk * kPages + page] * layout.PageBytes();
     k_pages[page] = base + layout.KOffset(args.layer, tile.kv_head);
     v_pages[page] = base + layout.VOffset(args.layer, tile.kv_head);
-    if (layout.dtype == Dtype::kF32) continue;
+    if (layout.dtype != Dtype::kInt8) continue;
     k_scales[page] = reinterpret_cast<const float*>(base + layout.KScaleOffset(args.layer, tile.kv_head));
     v_scales[page] = reinterpret_cast<const float*>(base + layout.VScaleOffset(args.layer, tile.kv_head));
   }
@@ -163,9 +183,9 @@ void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, 
   c.sum = sum;
   c.acc = acc;
   c.trace = args.trace.scores == nullptr ? nullptr : traced;
-  if (layout.dtype == Dtype::kF32) {
+  if (layout.dtype != Dtype::kInt8) {
     c.q_f32 = queries.f32 + index * s.padded_head_dim;
-    kernels_.attention_chunk_f32(c);
+    (layout.dtype == Dtype::kF16 ? kernels_.attention_chunk_f16 : kernels_.attention_chunk_f32)(c);
   } else {
     c.q_s8 =
         static_cast<const uint8_t*>(queries.values) + index * s.padded_head_dim * kernels_.quantized_bytes;

@@ -52,15 +52,16 @@ struct LinearS8Args {
 
 // One kv head of one sequence over at most kChunkPositions cache positions.
 struct AttentionChunk {
-  int rows;                    // 1..kMaxTileRows
-  int head_dim;                // padded to 16
-  float scale;                 // multiplies q.k
-  const float* q_f32;          // [rows, head_dim], or
-  const void* q_s8;            // [rows, head_dim] as the table quantizes, with
-  const float* q_scales;       // [rows]
-  const int32_t* q_start;      // [rows]: -128 * sum(q)
-  const void* const* k_pages;  // [chunk pages]: f32 [head_dim][64], or u8 [head_dim / 4][64][4] (offset 128)
-  const void* const* v_pages;  // f32 [64][head_dim], or s8 [64 / 2][head_dim][2]
+  int rows;                // 1..kMaxTileRows
+  int head_dim;            // padded to 16
+  float scale;             // multiplies q.k
+  const float* q_f32;      // [rows, head_dim], or
+  const void* q_s8;        // [rows, head_dim] as the table quantizes, with
+  const float* q_scales;   // [rows]
+  const int32_t* q_start;  // [rows]: -128 * sum(q)
+  const void* const*
+      k_pages;  // [chunk pages]: f32 or f16 [head_dim][64], or u8 [head_dim / 4][64][4] (offset 128)
+  const void* const* v_pages;    // f32 or f16 [64][head_dim], or s8 [64 / 2][head_dim][2]
   const float* const* k_scales;  // s8: [chunk pages] of [64]
   const float* const* v_scales;
   const int* n_valid;  // [rows] positions of this chunk that the row attends to, 0..kChunkPositions
@@ -99,11 +100,14 @@ struct KernelTable {
   void (*quantize_head)(const float* x, int64_t n, void* values, float* scale, int32_t* start);
   // The same to plain int8.
   void (*quantize_head_s8)(const float* x, int64_t n, int8_t* values, float* scale);
+  // x [n] to binary16, to the nearest, ties to even; beyond +-65,504 that is infinity. n is a multiple of 16.
+  void (*round_to_half)(const float* x, int64_t n, uint16_t* out);
   // out[i] = act(gate[i]) * up[i], or act(up[i]) when gate is nullptr
   void (*silu)(const float* gate, const float* up, int64_t n, float* out);
   void (*gelu_tanh)(const float* gate, const float* up, int64_t n, float* out);
   void (*gelu_erf)(const float* gate, const float* up, int64_t n, float* out);
   void (*attention_chunk_f32)(const AttentionChunk&);
+  void (*attention_chunk_f16)(const AttentionChunk&);  // over a cache of f16, with q_f32
   void (*attention_chunk_s8)(const AttentionChunk&);
   // state <- state merged with that of a later chunk; acc [head_dim]
   void (*attention_merge)(SoftmaxState state, SoftmaxState later, int head_dim);

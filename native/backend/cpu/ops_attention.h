@@ -8,6 +8,13 @@
 constexpr float kNegativeInfinity = -__builtin_inff();
 constexpr float kWeightSteps = 32767;  // of a quantized attention weight
 
+// What a cache holds: float, uint16_t (binary16) or int8_t.
+template <typename Element>
+constexpr bool kIsQuantized = sizeof(Element) == 1;
+
+inline F32 LoadElements(const float* p) { return Load(p); }
+inline F32 LoadElements(const uint16_t* p) { return LoadHalf(p); }
+
 // The attention weights of a tile's rows in a chunk, times the scales of V: q * scale. Zero from n_valid on.
 struct ChunkWeights {
   alignas(64) int16_t q[kMaxTileRows][kChunkPositions];
@@ -20,16 +27,18 @@ inline int LargestValid(const AttentionChunk& c) {
   return largest;
 }
 
-// Scores of kRows rows at the 64 positions of one page: float32 dot product, head_dim ascending.
-template <int kRows>
-inline void PageScoresF32(const AttentionChunk& c, int row, int page, float (*scores)[kChunkPositions]) {
-  const float* k = static_cast<const float*>(c.k_pages[page]);
+// Scores of kRows rows at the 64 positions of one page: float32 dot product, head_dim ascending. Element is float or
+// uint16_t, a binary16 number.
+template <typename Element, int kRows>
+inline void PageScores(const AttentionChunk& c, int row, int page, float (*scores)[kChunkPositions]) {
+  const Element* k = static_cast<const Element*>(c.k_pages[page]);
   const float* q = c.q_f32 + row * c.head_dim;
   for (int base = 0; base < kPagePositions; base += 32) {
     F32 acc[kRows][2];
     for (int r = 0; r < kRows; ++r) acc[r][0] = acc[r][1] = Zero();
     for (int d = 0; d < c.head_dim; ++d) {
-      const F32 k0 = Load(k + d * kPagePositions + base), k1 = Load(k + d * kPagePositions + base + 16);
+      const Element* keys = k + d * kPagePositions + base;
+      const F32 k0 = LoadElements(keys), k1 = LoadElements(keys + 16);
       for (int r = 0; r < kRows; ++r) {
         const F32 b = Set1(q[r * c.head_dim + d]);
         acc[r][0] = Fma(b, k0, acc[r][0]);
@@ -172,17 +181,17 @@ inline void PairsOfRows(const AttentionChunk& c, int row, int n, const ChunkWeig
 }
 
 // acc[r] += p[r][position] * V[position] for kRows rows and kVectors * 16 dimensions, positions ascending.
-template <int kRows, int kVectors>
+template <typename Element, int kRows, int kVectors>
 inline void WeightedValues(const AttentionChunk& c, int row, int d, int n, float (*p)[kChunkPositions]) {
   F32 acc[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) acc[r][v] = Zero();
   }
   for (int position = 0; position < n; ++position) {
-    const float* values = static_cast<const float*>(c.v_pages[position / kPagePositions]) +
-                          (position % kPagePositions) * c.head_dim + d;
+    const Element* values = static_cast<const Element*>(c.v_pages[position / kPagePositions]) +
+                            (position % kPagePositions) * c.head_dim + d;
     F32 value[kVectors];
-    for (int v = 0; v < kVectors; ++v) value[v] = Load(values + 16 * v);
+    for (int v = 0; v < kVectors; ++v) value[v] = LoadElements(values + 16 * v);
     for (int r = 0; r < kRows; ++r) {
       const F32 weight = Set1(p[row + r][position]);
       for (int v = 0; v < kVectors; ++v) acc[r][v] = Fma(weight, value[v], acc[r][v]);
@@ -194,32 +203,33 @@ inline void WeightedValues(const AttentionChunk& c, int row, int d, int n, float
   }
 }
 
-template <int kRows>
+template <typename Element, int kRows>
 inline void ValuesOfRows(const AttentionChunk& c, int row, int n, float (*p)[kChunkPositions]) {
   if (c.rows - row >= kRows) {
     int d = 0;
-    for (; d + 32 <= c.head_dim; d += 32) WeightedValues<kRows, 2>(c, row, d, n, p);
-    for (; d < c.head_dim; d += 16) WeightedValues<kRows, 1>(c, row, d, n, p);
+    for (; d + 32 <= c.head_dim; d += 32) WeightedValues<Element, kRows, 2>(c, row, d, n, p);
+    for (; d < c.head_dim; d += 16) WeightedValues<Element, kRows, 1>(c, row, d, n, p);
     row += kRows;
-    if (row < c.rows) ValuesOfRows<kRows>(c, row, n, p);
+    if (row < c.rows) ValuesOfRows<Element, kRows>(c, row, n, p);
   } else if constexpr (kRows > 1) {
-    ValuesOfRows<kRows - 1>(c, row, n, p);
+    ValuesOfRows<Element, kRows - 1>(c, row, n, p);
   }
 }
 
-template <bool kInt8, int kRows>
+// Element is int8_t for a quantized cache.
+template <typename Element, int kRows>
 inline void ScoresOfRows(const AttentionChunk& c, int row, int n_pages, float (*scores)[kChunkPositions]) {
   for (; c.rows - row >= kRows; row += kRows) {
     for (int page = 0; page < n_pages; ++page) {
-      if constexpr (kInt8) {
+      if constexpr (kIsQuantized<Element>) {
         PageScoresS8<kRows>(c, row, page, scores);
       } else {
-        PageScoresF32<kRows>(c, row, page, scores);
+        PageScores<Element, kRows>(c, row, page, scores);
       }
     }
   }
   if constexpr (kRows > 1) {
-    if (row < c.rows) ScoresOfRows<kInt8, kRows - 1>(c, row, n_pages, scores);
+    if (row < c.rows) ScoresOfRows<Element, kRows - 1>(c, row, n_pages, scores);
   }
 }
 
@@ -248,8 +258,9 @@ inline void TouchPages(const AttentionChunk& c, int n_pages) {
   }
 }
 
-template <bool kInt8>
+template <typename Element>
 inline void ChunkOfTile(const AttentionChunk& c) {
+  constexpr bool kInt8 = kIsQuantized<Element>;
   alignas(64) float scores[kMaxTileRows][kChunkPositions];
   ChunkWeights weights;
   const int n = LargestValid(c);
@@ -257,7 +268,7 @@ inline void ChunkOfTile(const AttentionChunk& c) {
   const int n_pages = (n + kPagePositions - 1) / kPagePositions;
   const int n_padded = (n + 15) / 16 * 16;
   if (kInt8 && c.rows < kMaxTileRows) TouchPages(c, n_pages);
-  ScoresOfRows<kInt8, kInt8 ? kScoreRows : kAttentionRows>(c, 0, n_pages, scores);
+  ScoresOfRows<Element, kInt8 ? kScoreRows : kAttentionRows>(c, 0, n_pages, scores);
   for (int r = 0; r < c.rows; ++r) {
     if (c.trace != nullptr) {
       for (int i = 0; i < c.n_valid[r]; ++i) c.trace[r * kChunkPositions + i] = scores[r][i];
@@ -273,12 +284,13 @@ inline void ChunkOfTile(const AttentionChunk& c) {
   if constexpr (kInt8) {
     PairsOfRows<kPairRows>(c, 0, n, weights);
   } else {
-    ValuesOfRows<kAttentionRows>(c, 0, n, scores);
+    ValuesOfRows<Element, kAttentionRows>(c, 0, n, scores);
   }
 }
 
-void AttentionChunkF32(const AttentionChunk& c) { ChunkOfTile<false>(c); }
-void AttentionChunkS8(const AttentionChunk& c) { ChunkOfTile<true>(c); }
+void AttentionChunkF32(const AttentionChunk& c) { ChunkOfTile<float>(c); }
+void AttentionChunkF16(const AttentionChunk& c) { ChunkOfTile<uint16_t>(c); }
+void AttentionChunkS8(const AttentionChunk& c) { ChunkOfTile<int8_t>(c); }
 
 void AttentionMerge(SoftmaxState state, SoftmaxState later, int head_dim) {
   const float largest = *state.max > *later.max ? *state.max : *later.max;

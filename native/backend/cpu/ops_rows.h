@@ -195,6 +195,10 @@ void QuantizeHeadS8(const float* x, int64_t n, int8_t* values, float* scale) {
   QuantizeHeadTo(x, n, scale, [=](int64_t i, I32 q) { StoreS8(values + i, q); });
 }
 
+void RoundToHalf(const float* x, int64_t n, uint16_t* out) {
+  for (int64_t i = 0; i < n; i += 16) StoreHalf(out + i, Load(x + i));
+}
+
 template <typename Act>
 inline void Activate(const float* gate, const float* up, int64_t n, float* out, const Act& act) {
   for (int64_t i = 0; i < n; i += 16) {

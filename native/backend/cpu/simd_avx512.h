@@ -15,6 +15,9 @@ inline void Store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 inline F32 LoadHalf(const uint16_t* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
+inline void StoreHalf(uint16_t* p, F32 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+}
 inline uint16_t HalfBits(float x) { return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT); }
 inline float HalfValue(uint16_t bits) { return _cvtsh_ss(bits); }
 inline F32 Add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }

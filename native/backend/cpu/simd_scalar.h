@@ -38,6 +38,9 @@ inline void Store(float* p, F32 a) {
 inline F32 LoadHalf(const uint16_t* p) {
   return Map([=](int i) { return FloatFromHalf(p[i]); });
 }
+inline void StoreHalf(uint16_t* p, F32 a) {
+  for (int i = 0; i < 16; ++i) p[i] = HalfFromFloat(a.v[i]);
+}
 inline uint16_t HalfBits(float x) { return HalfFromFloat(x); }
 inline float HalfValue(uint16_t bits) { return FloatFromHalf(bits); }
 inline F32 Add(F32 a, F32 b) {

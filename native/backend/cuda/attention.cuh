@@ -48,7 +48,8 @@ inline LaunchConfig TileConfig(const TileArgs& args, bool split, cudaStream_t st
 }
 
 void AttentionS8(const TileArgs& args, bool split, cudaStream_t stream);
-void AttentionF32(const TileArgs& args, bool split, cudaStream_t stream);
+// A cache of f32, or with `half` of binary16 numbers.
+void AttentionF32(const TileArgs& args, bool half, bool split, cudaStream_t stream);
 
 // Floats of one chunk state of a tile: max [16], sum [16], values [16][padded_head_dim].
 inline __host__ __device__ int64_t PartialFloats(int64_t padded_head_dim) {

@@ -1,9 +1,11 @@
-// Attention over the float32 cache, for the comparison with INT8. The order of every sum is the CPU's: a score adds
+// Attention over the float32 cache, for the comparison with INT8, and over one of binary16 numbers, which are made
+// float32 where they are read. The order of every sum is the CPU's: a score adds
 // dimensions in ascending order, a value positions in ascending order, chunk by chunk, so threads share the outputs of a
 // chunk and never a sum. Scores: 4 rows x 4 positions a thread, K staged in shared memory 16 dimensions at a time (8
 // 16-byte reads for 64 multiply-adds). Values: 4 dimensions of up to 4 rows a thread, V read from the cache.
 #include "backend/cuda/attention.cuh"
 #include "backend/cuda/launch.h"
+#include "backend/cuda/ptx.cuh"
 
 namespace kvasir::cuda {
 
@@ -19,28 +21,58 @@ struct RowFactors {
 };
 
 __device__ __forceinline__ float4 LoadFloats(const float* p) { return *reinterpret_cast<const float4*>(p); }
+__device__ __forceinline__ float2 FloatsOf(uint32_t halves) {
+  return make_float2(HalfToFloat(static_cast<uint16_t>(halves)),
+                     HalfToFloat(static_cast<uint16_t>(halves >> 16)));
+}
+__device__ __forceinline__ float4 FloatsOf(uint32_t low, uint32_t high) {
+  const float2 a = FloatsOf(low), b = FloatsOf(high);
+  return make_float4(a.x, a.y, b.x, b.y);
+}
+__device__ __forceinline__ float4 LoadFloats(const uint16_t* p) {
+  const uint2 halves = *reinterpret_cast<const uint2*>(p);
+  return FloatsOf(halves.x, halves.y);
+}
 
-// K of all n positions of a chunk, dimensions [d, d + 16).
+// Eight values of the cache.
+__device__ __forceinline__ void LoadEight(const float* p, float4 (&values)[2]) {
+  values[0] = LoadFloats(p);
+  values[1] = LoadFloats(p + 4);
+}
+__device__ __forceinline__ void LoadEight(const uint16_t* p, float4 (&values)[2]) {
+  const uint4 halves = *reinterpret_cast<const uint4*>(p);
+  values[0] = FloatsOf(halves.x, halves.y);
+  values[1] = FloatsOf(halves.z, halves.w);
+}
+
+// K of all n positions of a chunk, dimensions [d, d + 16). Element, here and below, is float or uint16_t (binary16).
+template <typename Element>
 __device__ __forceinline__ void StageKeys(const TileArgs& a, const TileRows& rows, int chunk, int n, int d,
                                           SharedPtr<float> stage) {
   const int position = static_cast<int>(threadIdx.x);
   if (position >= n) return;
   const uint8_t* page = PageOf(a, rows, chunk * kPagesOfChunk + position / kPage);
-  const float* k = reinterpret_cast<const float*>(page + a.cache.k + rows.kv_head * a.cache.head_bytes) +
-                   position % kPage * a.padded_head_dim + d;
+  const Element* k = reinterpret_cast<const Element*>(page + a.cache.k + rows.kv_head * a.cache.head_bytes) +
+                     position % kPage * a.padded_head_dim + d;
   const SharedPtr<float4> to = SharedCast<float4>(stage + position * kStageStride);
 #pragma unroll
-  for (int i = 0; i < kStageDims / 4; ++i) to[i] = LoadFloats(k + 4 * i);
+  for (int i = 0; i < kStageDims / 8; ++i) {
+    float4 keys[2];
+    LoadEight(k + 8 * i, keys);
+    to[2 * i] = keys[0];
+    to[2 * i + 1] = keys[1];
+  }
 }
 
 // Scores of rows 4 * (thread / 64) + r at positions thread % 64 + 64 * p of a chunk with n.
+template <typename Element>
 __device__ __forceinline__ void ScoresOfChunk(const TileArgs& a, const TileRows& rows, int chunk, int n,
                                               SharedPtr<float> stage, SharedPtr<float> scores) {
   const int row = static_cast<int>(threadIdx.x) / 64 * 4, position = static_cast<int>(threadIdx.x) % 64;
   const float* q = static_cast<const float*>(a.queries) + rows.Query(a, 0) * a.padded_head_dim;
   float sums[4][kPagesOfChunk] = {};
   for (int d = 0; d < a.padded_head_dim; d += kStageDims) {
-    StageKeys(a, rows, chunk, n, d, stage);
+    StageKeys<Element>(a, rows, chunk, n, d, stage);
     __syncthreads();
     if (row < rows.tile.rows) {
 #pragma unroll 1
@@ -103,14 +135,14 @@ struct ThreadValues {
 };
 
 // values of the chunk's n positions into sums.
-template <int kRows>
+template <typename Element, int kRows>
 __device__ __forceinline__ void SumValues(const TileArgs& a, const TileRows& rows, int chunk, int n,
                                           SharedPtr<float> weights, const ThreadValues<kRows>& at,
                                           float (&sums)[kRows][4]) {
   for (int first = 0; first < n; first += kPage) {
     const uint8_t* page = PageOf(a, rows, chunk * kPagesOfChunk + first / kPage);
-    const float* v =
-        reinterpret_cast<const float*>(page + a.cache.v + rows.kv_head * a.cache.head_bytes) + at.d;
+    const Element* v =
+        reinterpret_cast<const Element*>(page + a.cache.v + rows.kv_head * a.cache.head_bytes) + at.d;
     const int end = min(kPage, n - first);
 #pragma unroll 4
     for (int i = 0; i < end; ++i) {
@@ -130,7 +162,7 @@ __device__ __forceinline__ void SumValues(const TileArgs& a, const TileRows& row
 
 // kRows rows a thread: head_dim / 64, so that 256 threads have all 16 rows of a head. Two blocks a multiprocessor, where
 // 128 registers are enough for it: with 4 rows they are not on sm_120.
-template <int kRows, bool kSplit>
+template <typename Element, int kRows, bool kSplit>
 __global__ void __launch_bounds__(kAttentionThreads, kRows < 4 ? 2 : 1) AttentionF32Tile(TileArgs a) {
   KVASIR_SHARED(float, scores, kTileRows* kScoreStride);
   KVASIR_SHARED(float, stage, kChunk* kStageStride);
@@ -151,7 +183,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kRows < 4 ? 2 : 1) Attentio
   RowState state = {kNegativeInfinity, 0};
   for (int chunk = begin; chunk < end; ++chunk) {
     const int n = min(kChunk, length - chunk * kChunk);
-    ScoresOfChunk(a, rows, chunk, n, stage, scores);
+    ScoresOfChunk<Element>(a, rows, chunk, n, stage, scores);
     __syncthreads();
     if (warp / 2 * 4 + warp % 2 < rows.tile.rows) {
       const RowPlace place = places[softmax_row];
@@ -175,7 +207,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kRows < 4 ? 2 : 1) Attentio
     __syncthreads();
     if (has_values) {
       float sums[kRows][4] = {};
-      SumValues<kRows>(a, rows, chunk, n, scores, values, sums);
+      SumValues<Element, kRows>(a, rows, chunk, n, scores, values, sums);
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         const int row = values.row + r;
@@ -207,22 +239,31 @@ __global__ void __launch_bounds__(kAttentionThreads, kRows < 4 ? 2 : 1) Attentio
   }
 }
 
-template <int kRows>
-void Launch(const TileArgs& args, bool split, const LaunchConfig& config) {
+template <typename Element, int kRows>
+void LaunchRows(const TileArgs& args, bool split, cudaStream_t stream) {
+  const LaunchConfig config = TileConfig(args, split, stream);
   if (split) {
-    KVASIR_LAUNCH((AttentionF32Tile<kRows, true>), config, args);
+    KVASIR_LAUNCH((AttentionF32Tile<Element, kRows, true>), config, args);
   } else {
-    KVASIR_LAUNCH((AttentionF32Tile<kRows, false>), config, args);
+    KVASIR_LAUNCH((AttentionF32Tile<Element, kRows, false>), config, args);
   }
+}
+
+template <typename Element>
+void Launch(const TileArgs& args, bool split, cudaStream_t stream) {
+  if (args.padded_head_dim <= 64) return LaunchRows<Element, 1>(args, split, stream);
+  if (args.padded_head_dim <= 128) return LaunchRows<Element, 2>(args, split, stream);
+  LaunchRows<Element, 4>(args, split, stream);
 }
 
 }  // namespace
 
-void AttentionF32(const TileArgs& args, bool split, cudaStream_t stream) {
-  const LaunchConfig config = TileConfig(args, split, stream);
-  if (args.padded_head_dim <= 64) return Launch<1>(args, split, config);
-  if (args.padded_head_dim <= 128) return Launch<2>(args, split, config);
-  return Launch<4>(args, split, config);
+void AttentionF32(const TileArgs& args, bool half, bool split, cudaStream_t stream) {
+  if (half) {
+    Launch<uint16_t>(args, split, stream);
+  } else {
+    Launch<float>(args, split, stream);
+  }
 }
 
 }  // namespace kvasir::cuda

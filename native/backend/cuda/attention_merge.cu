@@ -75,7 +75,7 @@ void Attention(const AttentionShape& shape, const KvPages& kv, const StepTable& 
   if (int8) {
     AttentionS8(args, step.split, stream);
   } else {
-    AttentionF32(args, step.split, stream);
+    AttentionF32(args, kv.layout.dtype == Dtype::kF16, step.split, stream);
   }
   if (!step.split) return;
   const LaunchConfig config = {

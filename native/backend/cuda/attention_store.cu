@@ -3,6 +3,7 @@
 // register j of a lane.
 #include "backend/cuda/attention.cuh"
 #include "backend/cuda/launch.h"
+#include "backend/cuda/ptx.cuh"
 
 namespace kvasir::cuda {
 
@@ -19,7 +20,7 @@ struct StoreArgs {
   int64_t step_rows;
   int64_t first, count;
   const float* qkv;  // [count, n_heads + 2 n_kv_heads, head_dim]
-  void* queries;     // [n_kv_heads, step_rows, group, padded_head_dim] s8 or f32
+  void* queries;     // [n_kv_heads, step_rows, group, padded_head_dim] s8, or f32 for a float cache
   float* query_scales;
   int n_heads, n_kv_heads, group, head_dim, padded_head_dim;
   RopeKind rope;
@@ -98,17 +99,29 @@ struct Destination {
   int slot;
 };
 
+// Where a K or V of a float cache begins.
+template <typename Element>
+__device__ __forceinline__ Element* Entry(const StoreArgs& a, const Destination& to) {
+  const bool is_v = to.head >= a.n_heads + a.n_kv_heads;
+  const int kv_head = to.head - a.n_heads - (is_v ? a.n_kv_heads : 0);
+  return reinterpret_cast<Element*>(to.page + (is_v ? a.cache.v : a.cache.k) + kv_head * a.cache.head_bytes) +
+         to.slot * a.padded_head_dim;
+}
+
 template <int kCount>
 __device__ __forceinline__ void StoreF32(const StoreArgs& a, const Destination& to,
                                          const float (&v)[kCount]) {
-  float* out = static_cast<float*>(a.queries) + to.query * a.padded_head_dim;
-  if (to.head >= a.n_heads) {
-    const bool is_v = to.head >= a.n_heads + a.n_kv_heads;
-    const int kv_head = to.head - a.n_heads - (is_v ? a.n_kv_heads : 0);
-    out = reinterpret_cast<float*>(to.page + (is_v ? a.cache.v : a.cache.k) + kv_head * a.cache.head_bytes) +
-          to.slot * a.padded_head_dim;
-  }
+  float* out = to.head < a.n_heads ? static_cast<float*>(a.queries) + to.query * a.padded_head_dim
+                                   : Entry<float>(a, to);
   ForValues(a, v, [=](int d, float value) { out[d] = value; });
+}
+
+template <int kCount>
+__device__ __forceinline__ void StoreF16(const StoreArgs& a, const Destination& to,
+                                         const float (&v)[kCount]) {
+  if (to.head < a.n_heads) return StoreF32<kCount>(a, to, v);
+  uint16_t* out = Entry<uint16_t>(a, to);
+  ForValues(a, v, [=](int d, float value) { out[d] = HalfFromFloat(value); });
 }
 
 template <int kCount>
@@ -142,7 +155,7 @@ __device__ __forceinline__ void StoreS8(const StoreArgs& a, const Destination& t
 }
 
 // kCount values a lane: padded_head_dim / 32, rounded up to 2, 4 or 8.
-template <int kCount, bool kInt8>
+template <int kCount, Dtype kDtype>
 __global__ void __launch_bounds__(kStoreThreads) StoreHeads(StoreArgs a) {
   const int heads = a.n_heads + 2 * a.n_kv_heads;
   const int64_t index = (static_cast<int64_t>(blockIdx.x) * kStoreThreads + threadIdx.x) / 32;
@@ -166,24 +179,26 @@ __global__ void __launch_bounds__(kStoreThreads) StoreHeads(StoreArgs a) {
     const int32_t page = a.pages[a.sequences[row] * a.ld_pages + position / kPage];
     to.page = a.cache.pages + page * a.cache.page_bytes;
   }
-  if constexpr (kInt8) {
+  if constexpr (kDtype == Dtype::kInt8) {
     StoreS8<kCount>(a, to, v);
+  } else if constexpr (kDtype == Dtype::kF16) {
+    StoreF16<kCount>(a, to, v);
   } else {
     StoreF32<kCount>(a, to, v);
   }
 }
 
 template <int kCount>
-void Launch(const StoreArgs& args, bool int8, cudaStream_t stream) {
+void Launch(const StoreArgs& args, Dtype dtype, cudaStream_t stream) {
   const int64_t threads = args.count * (args.n_heads + 2 * args.n_kv_heads) * 32;
   const LaunchConfig config = {
       .grid = dim3(static_cast<unsigned>((threads + kStoreThreads - 1) / kStoreThreads)),
       .block = dim3(kStoreThreads),
       .stream = stream};
-  if (int8) {
-    KVASIR_LAUNCH((StoreHeads<kCount, true>), config, args);
-  } else {
-    KVASIR_LAUNCH((StoreHeads<kCount, false>), config, args);
+  switch (dtype) {
+    case Dtype::kF32: KVASIR_LAUNCH((StoreHeads<kCount, Dtype::kF32>), config, args); break;
+    case Dtype::kF16: KVASIR_LAUNCH((StoreHeads<kCount, Dtype::kF16>), config, args); break;
+    case Dtype::kInt8: KVASIR_LAUNCH((StoreHeads<kCount, Dtype::kInt8>), config, args); break;
   }
 }
 
@@ -192,7 +207,7 @@ void Launch(const StoreArgs& args, bool int8, cudaStream_t stream) {
 void StoreKv(const AttentionShape& shape, const KvPages& kv, const StepTable& step, int64_t first,
              int64_t count, const float* qkv, const Queries& queries, cudaStream_t stream) {
   if (count == 0) return;
-  const bool int8 = kv.layout.dtype == Dtype::kInt8;
+  const Dtype dtype = kv.layout.dtype;
   const StoreArgs args = {
       .cache = ViewOf(kv),
       .pages = step.pages,
@@ -203,7 +218,7 @@ void StoreKv(const AttentionShape& shape, const KvPages& kv, const StepTable& st
       .first = first,
       .count = count,
       .qkv = qkv,
-      .queries = int8 ? queries.values : queries.f32,
+      .queries = dtype == Dtype::kInt8 ? queries.values : queries.f32,
       .query_scales = queries.scales,
       .n_heads = static_cast<int>(shape.n_heads),
       .n_kv_heads = static_cast<int>(shape.n_kv_heads),
@@ -217,9 +232,9 @@ void StoreKv(const AttentionShape& shape, const KvPages& kv, const StepTable& st
       .rotation = shape.rotation,
       .rotation_norm = 1.0f / __builtin_sqrtf(static_cast<float>(shape.rotation)),
   };
-  if (shape.padded_head_dim <= 64) return Launch<2>(args, int8, stream);
-  if (shape.padded_head_dim <= 128) return Launch<4>(args, int8, stream);
-  Launch<8>(args, int8, stream);
+  if (shape.padded_head_dim <= 64) return Launch<2>(args, dtype, stream);
+  if (shape.padded_head_dim <= 128) return Launch<4>(args, dtype, stream);
+  Launch<8>(args, dtype, stream);
 }
 
 }  // namespace kvasir::cuda

@@ -71,7 +71,7 @@ struct StepTable {
 
 // The KV cache of the layers that are on the device. Page p begins at pages + p * layout.PageBytes(). Offsets are those
 // of KvLayout; inside a head's part:
-//   f32: K [64 positions][padded_head_dim], V [64][padded_head_dim]
+//   f32, f16: K [64 positions][padded_head_dim], V [64][padded_head_dim]
 //   s8:  K [64 positions][padded_head_dim], V [padded_head_dim][64], where position p is byte p % 16 * 4 + p / 16: the
 //        softmax has positions 16 apart in one lane, whose weights then leave as whole words; scales as on the CPU
 struct KvPages {

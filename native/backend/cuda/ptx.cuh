@@ -55,6 +55,8 @@ void CopyAsyncWait() {
 
 // The value of a binary16 number.
 inline float HalfToFloat(uint16_t half) { return cuda_emulation::HalfToFloat(half); }
+// The nearest binary16 number, ties to even; beyond +-65,504 infinity.
+inline uint16_t HalfFromFloat(float value) { return cuda_emulation::HalfFromFloat(value); }
 
 #elif defined(__CUDACC__)
 
@@ -115,6 +117,11 @@ __device__ __forceinline__ float HalfToFloat(uint16_t half) {
   float value;
   asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
   return value;
+}
+__device__ __forceinline__ uint16_t HalfFromFloat(float value) {
+  uint16_t half;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(value));
+  return half;
 }
 
 #endif
