@@ -50,7 +50,7 @@ export interface CompareOptions {
   /** Tokens decoded after each prompt. Default 32. */
   decodeTokens?: number;
   /**
-   * Speed is measured no longer than about this, and shorter where the intervals are within 2 % before. Default 60;
+   * Speed is measured no longer than about this, and shorter where the intervals are within 2 % before. Default 90;
    * three groups of four prompts, and six of four decoded slices, are measured in any case.
    */
   latencySeconds?: number;
