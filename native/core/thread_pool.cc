@@ -53,7 +53,7 @@ constexpr int kGenerationShift = 17;
 
 }  // namespace
 
-ThreadPool::ThreadPool(int n_threads) {
+ThreadPool::ThreadPool(int n_threads) : parts_(new Part[static_cast<size_t>(n_threads)]) {
   try {
     for (int thread = 1; thread < n_threads; ++thread) {
       helpers_.emplace_back([this, thread] { Helper(thread); });
@@ -82,8 +82,11 @@ void ThreadPool::Stop() {
 void ThreadPool::Run(int64_t n_tasks, TaskFn fn, const void* context) {
   fn_ = fn;
   context_ = context;
-  n_tasks_ = n_tasks;
-  next_task_.store(0, std::memory_order_relaxed);
+  for (int64_t thread = 0; thread < size(); ++thread) {
+    Part& part = parts_[static_cast<size_t>(thread)];
+    part.next.store(thread * n_tasks / size(), std::memory_order_relaxed);
+    part.end = (thread + 1) * n_tasks / size();
+  }
   caller_cpu_.store(CurrentCpu(), std::memory_order_relaxed);
   const uint64_t generation = (state_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
   state_.store(generation << kGenerationShift |
@@ -92,7 +95,7 @@ void ThreadPool::Run(int64_t n_tasks, TaskFn fn, const void* context) {
     std::lock_guard<std::mutex> lock(mutex_);
     wake_.notify_all();
   }
-  ClaimTasks(0);
+  RunTasks(0);
   state_.fetch_and(~kOpen);
   // Helpers finish the tasks they hold. With fewer free cores than threads one may be descheduled, so yield at last.
   for (int spins = 0; (state_.load(std::memory_order_acquire) & kHelpers) != 0; ++spins) {
@@ -104,12 +107,15 @@ void ThreadPool::Run(int64_t n_tasks, TaskFn fn, const void* context) {
   }
 }
 
-void ThreadPool::ClaimTasks(int thread) {
+void ThreadPool::RunTasks(int thread) {
   thread_ = thread;
-  for (;;) {
-    const int64_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= n_tasks_) break;
-    fn_(context_, task, thread);
+  for (int i = 0; i < size(); ++i) {
+    Part& part = parts_[static_cast<size_t>((thread + i) % size())];
+    for (;;) {
+      const int64_t task = part.next.fetch_add(1, std::memory_order_relaxed);
+      if (task >= part.end) break;
+      fn_(context_, task, thread);
+    }
   }
   thread_ = -1;
 }
@@ -144,7 +150,7 @@ void ThreadPool::Helper(int thread) {
     const int cpu = CurrentCpu();
     if (cpu >= 0 && cpu == caller_cpu_.load(std::memory_order_relaxed)) LeaveCpu(cpu);
     if (!Join(state)) continue;
-    ClaimTasks(thread);
+    RunTasks(thread);
     state_.fetch_sub(1, std::memory_order_release);
   }
 }

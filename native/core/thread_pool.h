@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -22,7 +23,8 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(helpers_.size()) + 1; }
 
-  // Calls fn(task, thread) for every task in [0, n_tasks), thread in [0, size()). Tasks are claimed one by one, so
+  // Calls fn(task, thread) for every task in [0, n_tasks), thread in [0, size()). Each thread goes through a part of the
+  // range in order, so that what its tasks read in memory follows on, and then takes from the others' parts, so that
   // uneven ones balance; which thread runs a task must not change its result. Returns when all are done.
   template <typename Fn>
   void ParallelFor(int64_t n_tasks, const Fn& fn) {
@@ -43,7 +45,7 @@ class ThreadPool {
   using TaskFn = void (*)(const void* context, int64_t task, int thread);
   void Run(int64_t n_tasks, TaskFn fn, const void* context);
   void Helper(int thread);
-  void ClaimTasks(int thread);
+  void RunTasks(int thread);
   bool Join(uint64_t state);
 
   // Which of its pool's threads the running one is; -1 outside of a job.
@@ -53,8 +55,12 @@ class ThreadPool {
   // The job. Written by the caller while no helper is in it.
   TaskFn fn_ = nullptr;
   const void* context_ = nullptr;
-  int64_t n_tasks_ = 0;
-  alignas(64) std::atomic<int64_t> next_task_{0};
+  // A thread's part of the tasks that nobody has begun. A cache line each: most claims are the owner's.
+  struct alignas(64) Part {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+  std::unique_ptr<Part[]> parts_;
   // Generation of the job, whether it is open, and how many helpers are in it, in one word: a helper that wakes late
   // finds the job closed and stays out, so the caller never waits for a thread that the system has not scheduled.
   alignas(64) std::atomic<uint64_t> state_{0};

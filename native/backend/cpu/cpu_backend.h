@@ -63,8 +63,9 @@ class CpuBackend final : public Backend {
   ActivateFn Activate(ActivationKind kind) const;
   struct PanelRun;  // see cpu_linear.cc
   void LinearPanels(const LinearWeight& weight, const Activations& x, const PanelRun& run) const;
-  void ActivateGroup(ActivationKind kind, bool gated, const float* part, int64_t rows, int64_t first_row,
-                     int64_t group, Activations* out) const;
+  struct GatedPart;
+  void ActivateGroup(ActivationKind kind, const GatedPart& part, int64_t first_row, int64_t group,
+                     Activations* out) const;
   struct Tile;  // query rows that share a kv head and a pass over its cache; see cpu_attention.cc
   void QuantizeRow(const float* x, int64_t row, bool rotate, Activations* out) const;
   void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,

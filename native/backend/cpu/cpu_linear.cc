@@ -137,14 +137,20 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
   });
 }
 
-// `part` [rows, gated ? 2 * kGroup : kGroup]: gate and up of one group of the activation's columns.
-void CpuBackend::ActivateGroup(ActivationKind kind, bool gated, const float* part, int64_t rows,
-                               int64_t first_row, int64_t group, Activations* out) const {
+// One group of the activation's columns, [rows, ld] both; gate is nullptr where there is none.
+struct CpuBackend::GatedPart {
+  const float* gate;
+  const float* up;
+  int64_t rows, ld;
+};
+
+void CpuBackend::ActivateGroup(ActivationKind kind, const GatedPart& part, int64_t first_row, int64_t group,
+                               Activations* out) const {
   const auto activate = Activate(kind);
   const int64_t groups = out->width / kGroup;
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* gate = gated ? part + r * 2 * kGroup : nullptr;
-    const float* up = gated ? gate + kGroup : part + r * kGroup;
+  for (int64_t r = 0; r < part.rows; ++r) {
+    const float* gate = part.gate == nullptr ? nullptr : part.gate + r * part.ld;
+    const float* up = part.up + r * part.ld;
     const int64_t row = first_row + r;
     if (out->dtype == Dtype::kF32) {
       activate(gate, up, kGroup, out->f32 + row * out->width + group * kGroup);
@@ -158,7 +164,8 @@ void CpuBackend::ActivateGroup(ActivationKind kind, bool gated, const float* par
   }
 }
 
-// A group of 64 columns at a time: gate and up of a block of rows stay in L1 until they are activated and quantized.
+// Some groups of 64 columns at a time, as many as stay in L1 with gate and up of a block of rows until they are activated
+// and quantized: one in prefill, in decode all of a task, so that the weights of each come in one stretch.
 void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kind, const Activations& x,
                                   int64_t rows, float* wide, float* scratch, Activations* out) {
   const int64_t width = out->width;
@@ -172,26 +179,34 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
   constexpr int64_t kGroupPanels = kGroup / kPanelColumns;
   const int64_t groups = width / kGroup;
   const int64_t run = std::max<int64_t>(1, groups / (4 * threads()));
-  const int64_t columns = gated ? 2 * kGroup : kGroup;
+  const int64_t span = std::min(run, std::max<int64_t>(1, kBlockRows / rows));
+  const int64_t halves = gated ? 2 : 1;
   pool_.ParallelFor(CeilDiv(groups, run), [&](int64_t task, int) {
     alignas(64) float part[kBlockRows * 2 * kGroup];
-    for (int64_t group = task * run; group < std::min(groups, (task + 1) * run); ++group) {
+    const int64_t end = std::min(groups, (task + 1) * run);
+    for (int64_t group = task * run; group < end; group += span) {
+      const int64_t n_groups = std::min(span, end - group), ld = halves * n_groups * kGroup;
       for (int64_t row = 0; row < rows; row += kBlockRows) {
         const int64_t count = std::min(kBlockRows, rows - row);
-        for (int64_t half = 0; half < (gated ? 2 : 1); ++half) {
+        for (int64_t half = 0; half < halves; ++half) {
           const int64_t up = width / kPanelColumns, of_group = group * kGroupPanels;
           const int64_t first = half * up + of_group;
           LinearPanels(weight, x,
                        {.first = first,
-                        .end = first + kGroupPanels,
-                        .next = gated && half == 0 ? up + of_group : of_group + kGroupPanels,
+                        .end = first + n_groups * kGroupPanels,
+                        .next = gated && half == 0 ? up + of_group : of_group + n_groups * kGroupPanels,
                         .row = row,
                         .rows = count,
-                        .out = part + half * kGroup,
-                        .ld_out = columns,
+                        .out = part + half * n_groups * kGroup,
+                        .ld_out = ld,
                         .accumulate = false});
         }
-        ActivateGroup(kind, gated, part, count, row, group, out);
+        for (int64_t i = 0; i < n_groups; ++i) {
+          const float* first = part + i * kGroup;
+          const float* second = first + n_groups * kGroup;
+          ActivateGroup(kind, {gated ? first : nullptr, gated ? second : first, count, ld}, row, group + i,
+                        out);
+        }
       }
     }
   });
