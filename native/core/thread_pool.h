@@ -21,6 +21,9 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
+  // A hint: a later job's threads will read parts of these bytes, in order. Helpers that wait fetch the beginning of theirs.
+  void Expect(const void* data, int64_t bytes);
+
   int size() const { return static_cast<int>(helpers_.size()) + 1; }
 
   // Calls fn(task, thread) for every task in [0, n_tasks), thread in [0, size()). Each thread goes through a part of the
@@ -47,6 +50,7 @@ class ThreadPool {
   void Helper(int thread);
   void RunTasks(int thread);
   bool Join(uint64_t state);
+  void FetchExpected(int thread, uint64_t generation);
 
   // Which of its pool's threads the running one is; -1 outside of a job.
   inline static thread_local int thread_ = -1;
@@ -64,6 +68,9 @@ class ThreadPool {
   // Generation of the job, whether it is open, and how many helpers are in it, in one word: a helper that wakes late
   // finds the job closed and stays out, so the caller never waits for a thread that the system has not scheduled.
   alignas(64) std::atomic<uint64_t> state_{0};
+  // Taken by the first helper that waits. An old size beside a new place only makes the hint a bad one.
+  std::atomic<const char*> expected_{nullptr};
+  std::atomic<int64_t> expected_bytes_{0};
   std::atomic<int> parked_{0};
   std::atomic<int> caller_cpu_{-1};  // where the job began
   std::atomic<bool> stopping_{false};

@@ -192,6 +192,7 @@ void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& bloc
   const int64_t n = block.count;
   s.normed.dtype = w.qkv.dtype;
   backend_->Norm(w.attn_norm, scratch_.x + block.first * spec_.hidden_size, n, &s.normed);
+  backend_->Expect(w.o, n);
   backend_->Linear(w.qkv, s.normed, n, s.wide, spec_.qkv_size(), false);
   Record(step, layer, "attn_norm", s.normed.f32, n, spec_.hidden_size);
   Record(step, layer, "qkv", s.wide, n, spec_.qkv_size());
@@ -212,6 +213,7 @@ void Stage::AttentionOutput(const Step& step, int64_t layer, const RowBlock& blo
     backend_->RotateBlocks(attended, n, s.o_input.width, attention_.rotation);
   }
   backend_->Prepare(attended, n, rotated, &s.o_input);
+  backend_->Expect(w.gate_up, n);
   backend_->Linear(w.o, s.o_input, n, x, spec_.hidden_size, true);
   Record(step, layer, "attn_residual", x, n, spec_.hidden_size);
 }
@@ -225,6 +227,7 @@ void Stage::FeedForward(const Step& step, int64_t layer, const RowBlock& block) 
   s.normed.dtype = w.gate_up.dtype;
   s.down_input.dtype = w.down.dtype;
   backend_->Norm(w.ffn_norm, x, n, &s.normed);
+  backend_->Expect(w.down, n);
   if (step.taps == nullptr) {
     backend_->LinearActivation(w.gate_up, spec_.activation, s.normed, n, s.wide, s.work, &s.down_input);
   } else {
@@ -234,6 +237,7 @@ void Stage::FeedForward(const Step& step, int64_t layer, const RowBlock& block) 
     Record(step, layer, "gate_up", s.wide, n, w.gate_up.n);
     Record(step, layer, "activation", s.work, n, spec_.ffn_size);
   }
+  backend_->Expect(layer + 1 < end_ ? LayerAt(layer + 1).qkv : weights_.lm_head, n);
   backend_->Linear(w.down, s.down_input, n, x, spec_.hidden_size, true);
   Record(step, layer, "ffn_residual", x, n, spec_.hidden_size);
 }

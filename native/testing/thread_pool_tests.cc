@@ -67,6 +67,42 @@ KV_TEST(thread_pool_loses_no_wake_up) {
   }
 }
 
+// A thread's own part comes first and in order, then what the others have left.
+KV_TEST(thread_pool_goes_through_parts_in_order) {
+  for (const int size : {2, 3, 8}) {
+    ThreadPool pool(size);
+    for (const int64_t n : {1, 7, 64, 1000}) {
+      for (int round = 0; round < 20; ++round) {
+        std::vector<std::vector<int64_t>> tasks(static_cast<size_t>(size));
+        pool.ParallelFor(
+            n, [&](int64_t task, int thread) { tasks[static_cast<size_t>(thread)].push_back(task); });
+        for (int64_t thread = 0; n > 1 && thread < size; ++thread) {
+          const std::vector<int64_t>& own = tasks[static_cast<size_t>(thread)];
+          for (size_t i = 1; i < own.size(); ++i) {
+            // Once around from the thread's own beginning.
+            const int64_t begin = thread * n / size;
+            KV_EXPECT((own[i] - begin + n) % n > (own[i - 1] - begin + n) % n);
+          }
+        }
+      }
+    }
+  }
+}
+
+// A hint is only that: of nothing, of less than a cache line, of much, and beside jobs.
+KV_TEST(thread_pool_takes_hints) {
+  const std::vector<char> bytes(1 << 20);
+  for (const int size : {1, 2, 4}) {
+    ThreadPool pool(size);
+    for (const int64_t n : {0, 1, 63, 4096, 1 << 20}) {
+      for (int round = 0; round < 20; ++round) {
+        pool.Expect(bytes.data(), n);
+        ExpectEachOnce(pool, 16);
+      }
+    }
+  }
+}
+
 KV_TEST(thread_pool_wakes_parked_helpers) {
   for (const int size : {2, 4}) {
     ThreadPool pool(size);

@@ -41,6 +41,7 @@ class CpuBackend final : public Backend {
   void PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) override;
   void UploadLinear(const LinearWeight& packed, const LinearWeight& own) override;
 
+  void Expect(const LinearWeight& weight, int64_t rows) override;
   void Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) override;
   void AddRows(const float* table, const int32_t* positions, int64_t n, int64_t width, float* x) override;
   void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out) override;

@@ -54,6 +54,12 @@ void CpuBackend::PackRows(const LinearWeight& weight, int64_t first, int64_t n_r
   });
 }
 
+// Few rows are computed as fast as their weights come, and between two jobs nothing comes.
+void CpuBackend::Expect(const LinearWeight& weight, int64_t rows) {
+  if (rows >= kPrefetchRows) return;
+  pool_.Expect(weight.panels, PackedBytes(weight.dtype, weight.n, weight.k));
+}
+
 // Panels [first, end) of a weight and rows [row, row + rows) of its input; column 0 of `out` is that of panel `first`,
 // its row 0 is `row`. `next` is the panel that the same thread takes after them.
 struct CpuBackend::PanelRun {
@@ -113,8 +119,8 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
   const int64_t row_bytes = weight.dtype == Dtype::kF32
                                 ? weight.k * 4
                                 : CeilDiv(weight.k, kGroup) * kGroup * kernels_.quantized_bytes;
-  // At least four runs a thread, so that an interrupted core does not hold up the other; at most what L2 keeps.
-  int64_t run = std::max<int64_t>(1, n_panels / (4 * threads()));
+  // At least two runs a thread, so that an interrupted core does not hold up the other; at most what L2 keeps.
+  int64_t run = std::max<int64_t>(1, n_panels / (2 * threads()));
   if (rows > 1) run = std::min(run, std::max<int64_t>(1, kPanelRunBytes / panel_bytes));
   const bool small = rows * weight.n * weight.k < (weight.dtype == Dtype::kF32 ? kSmallF32 : kSmallInt8);
   if (small) run = n_panels;
@@ -178,7 +184,7 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
   if (out->dtype == Dtype::kF32) out->f32 = scratch;
   constexpr int64_t kGroupPanels = kGroup / kPanelColumns;
   const int64_t groups = width / kGroup;
-  const int64_t run = std::max<int64_t>(1, groups / (4 * threads()));
+  const int64_t run = std::max<int64_t>(1, groups / (2 * threads()));
   const int64_t span = std::min(run, std::max<int64_t>(1, kBlockRows / rows));
   const int64_t halves = gated ? 2 : 1;
   pool_.ParallelFor(CeilDiv(groups, run), [&](int64_t task, int) {
