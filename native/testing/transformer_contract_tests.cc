@@ -236,10 +236,10 @@ class Unread final : public TapSink {
 };
 
 // With taps each op runs alone over all rows; without, rows go in blocks and the activation joins the product.
-// FFN widths of whole groups and of a part, few rows (shared columns) and many (blocks a thread).
+// FFN widths of whole groups (several a task, too) and of a part, few rows (shared columns) and many (blocks a thread).
 KV_TEST(transformer_traced_graph_equals_the_fused_one) {
   for (const auto& base : {WideHeads, GptLike}) {
-    for (const int64_t ffn : {192, 160}) {
+    for (const int64_t ffn : {192, 160, 704}) {
       ModelKind kind = base();
       kind.spec.ffn_size = ffn;
       const RandomContainer container(kind, kWeightSeed);
