@@ -1,9 +1,10 @@
 // Breaks the CUDA kernels one place at a time, in a copy of the sources, and counts how often the tests over the
 // emulation notice, as sm_80 (native_tests) or as sm_75 (native_tests_sm75): each __syncthreads and __syncwarp removed,
-// and a sample of index expressions shifted. Prints a table and writes build/mutate-cuda.json, which also lets a run go
-// on where one over the same sources and tests was stopped. Exit status 1 below 95 %.
-//   --sample=N    index changes to try (48; `all`), drawn by --seed=S (1)
-//   --kind=K      only `barrier` or `index`
+// each __syncthreads turned into __syncwarp, and a sample of index expressions shifted. Only tests of kernels count, not
+// those of whole models. Prints a table and writes build/mutate-cuda.json, which also lets a run go on where one over the
+// same sources and tests was stopped. Exit status 1 below 95 %.
+//   --sample=N    index changes to try (48; `all`), drawn by --seed=S (1); more of the same seed are others besides
+//   --kind=K      only `barrier`, `weaker` or `index`
 //   --file=PART   only files whose name contains PART
 //   --minutes=M   stops after M minutes; what was not tried is counted as such
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -32,22 +33,22 @@ const concerns = [
 
 /** The runs of tests after which a change counts as not noticed, the quick ones first. */
 function runsFor(file) {
-  const names = concerns.find(([pattern]) => pattern.test(file))?.[1] ?? [];
+  const names = concerns.find(([pattern]) => pattern.test(file))?.[1] ?? ['cuda_linear_rows'];
   const runs = [
     { program: 'native_tests', names },
     { program: 'native_tests_sm75', names },
-    { program: 'native_tests_sm75', names: ['cuda_'] },
-    { program: 'native_tests', names: ['cuda_'] },
-  ].filter((each) => each.names.length > 0);
+    { program: 'native_tests_sm75', names: ['cuda_'] }, // the tests of all kernels
+  ];
   // Nothing but sm_75 compiles what is tried of this one.
   return file === 'ptx.cuh' ? runs.filter(({ program }) => program === 'native_tests_sm75') : runs;
 }
 
 class Workshop {
-  constructor() {
+  /** @param {Record<string, number>} seconds how long runs of tests took on unchanged sources; it is added to */
+  constructor(seconds) {
     this.folder = join(projectRoot, 'build', 'mutate-cuda');
     this.build = join(this.folder, 'build');
-    this.seconds = new Map(); // of the runs, on unchanged sources
+    this.seconds = seconds;
   }
 
   /** A fresh copy of the sources; what was built before is kept. */
@@ -77,11 +78,11 @@ class Workshop {
   async timeRuns(files) {
     for (const tests of files.flatMap(runsFor)) {
       const key = JSON.stringify(tests);
-      if (this.seconds.has(key)) continue;
+      if (key in this.seconds) continue;
       const begin = Date.now();
       const { status, output } = await this.test(tests, 3600);
       if (status !== 0) throw new Error(`The tests fail on the unchanged sources:\n${output}`);
-      this.seconds.set(key, (Date.now() - begin) / 1000);
+      this.seconds[key] = (Date.now() - begin) / 1000;
     }
   }
 
@@ -94,7 +95,7 @@ class Workshop {
       for (const tests of runsFor(mutant.file)) {
         const compiled = await this.compile(tests.program);
         if (compiled.status !== 0) return { outcome: 'does not compile' };
-        const { status, output } = await this.test(tests, 5 * this.seconds.get(JSON.stringify(tests)) + 20);
+        const { status, output } = await this.test(tests, 5 * this.seconds[JSON.stringify(tests)] + 20);
         if (status === 0) continue;
         const what = /^\S+:\d+: (\w+): (.*)$/m.exec(output);
         const by = what?.[1] ?? (status === 124 ? 'time' : `exit status ${status}`);
@@ -112,33 +113,34 @@ function readKernels() {
   return new Map(files.map((file) => [file, readFileSync(join(projectRoot, kernelRoom, file), 'utf8')]));
 }
 
-/** Barriers, then a sample of the index changes, each file's together: they compile the same. */
+/** Barriers and a sample of the index changes, each file's together: they compile the same. */
 function chooseMutants(options) {
   const texts = readKernels();
   const all = markEquivalents(
     [...texts].flatMap(([file, text]) => mutantsOf(file, text)),
     texts,
   ).filter(({ file }) => file.includes(options.file ?? ''));
-  const barriers = all.filter(({ kind }) => kind === 'barrier');
   const indices = all.filter(({ kind }) => kind === 'index');
   const count = options.sample === 'all' ? indices.length : Number(options.sample ?? 48);
   const drawn = new Set(sample(indices, count, Number(options.seed ?? 1)));
-  if (options.kind === 'barrier') return barriers;
-  const taken = indices.filter((mutant) => drawn.has(mutant));
-  return options.kind === 'index' ? taken : [...barriers, ...taken];
+  const taken = all.filter((mutant) => mutant.kind !== 'index' || drawn.has(mutant));
+  return taken.filter(({ kind }) => kind === (options.kind ?? kind));
 }
 
-/** Outcomes of an earlier run over the very same sources and tests, by mutant. */
-function readOutcomes(sources) {
-  if (!existsSync(report)) return {};
-  const before = JSON.parse(readFileSync(report, 'utf8'));
-  return before.sources === sources ? before.outcomes : {};
+/** What an earlier run over the very same sources and tests found: outcomes by mutant, seconds by run of tests. */
+function readReport(sources) {
+  const before = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : {};
+  return before.sources === sources ? before : { sources, seconds: {}, outcomes: {} };
 }
 
 const keyOf = ({ file, at, to }) => `${file}:${at}:${to}`;
 
 function table(results) {
-  const rows = ['| file | barriers caught | index changes caught |', '| --- | --- | --- |'];
+  const kinds = ['barrier', 'weaker', 'index'];
+  const rows = [
+    '| file | barriers removed | barriers weakened | indices shifted |',
+    '| --- | --- | --- | --- |',
+  ];
   const share = (of) => {
     const tried = of.filter(({ outcome, equivalent }) => outcome !== 'does not compile' && !equivalent);
     const caught = tried.filter(({ outcome }) => outcome === 'caught').length;
@@ -146,8 +148,8 @@ function table(results) {
   };
   for (const name of [...new Set(results.map(({ file }) => file)), 'all']) {
     const of = results.filter(({ file }) => name === 'all' || file === name);
-    const kinds = ['barrier', 'index'].map((kind) => share(of.filter((result) => result.kind === kind)));
-    rows.push(`| ${name} | ${kinds.join(' | ')} |`);
+    const shares = kinds.map((kind) => share(of.filter((result) => result.kind === kind)));
+    rows.push(`| ${name} | ${shares.join(' | ')} |`);
   }
   return rows.join('\n');
 }
@@ -174,9 +176,10 @@ async function main() {
   );
   const mutants = chooseMutants(options);
   const sources = hashInputs(projectRoot, listFiles(projectRoot, copied), {});
-  const outcomes = readOutcomes(sources);
+  const found = readReport(sources);
+  const { outcomes } = found;
   const left = mutants.filter((mutant) => !(keyOf(mutant) in outcomes));
-  const workshop = new Workshop();
+  const workshop = new Workshop(found.seconds);
   if (left.length > 0) {
     await workshop.prepare();
     await workshop.timeRuns(left.map(({ file }) => file));
@@ -186,7 +189,7 @@ async function main() {
     if (Date.now() > deadline) break;
     const result = await workshop.try(mutant);
     outcomes[keyOf(mutant)] = result;
-    writeFileSync(report, `${JSON.stringify({ sources, outcomes }, null, 2)}\n`);
+    writeFileSync(report, `${JSON.stringify(found, null, 2)}\n`);
     const what = result.outcome === 'survived' && mutant.equivalent ? 'equivalent' : result.outcome;
     const how = result.by ? `  (${result.program} ${result.by})` : '';
     console.log(`${what.padEnd(17)}${mutant.file}:${mutant.line}  ${mutant.from} -> ${mutant.to}${how}`);
