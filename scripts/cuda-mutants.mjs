@@ -1,5 +1,5 @@
-// Which one-place changes of the CUDA kernels scripts/mutate-cuda.mjs tries, how a sample of them is drawn, and which of
-// them change nothing that a test could see. Node built-ins only.
+// Which one-place changes of the CUDA kernels scripts/mutate-cuda.mjs tries, and how a sample of them is drawn.
+import { equivalents } from './cuda-equivalents.mjs';
 
 /** Comments and strings as blanks, so that places in the text hold. */
 export function blankComments(text) {
@@ -8,13 +8,21 @@ export function blankComments(text) {
   );
 }
 
-/** Every removal of a barrier in a source, and the barrier of a warp in place of the block's. */
+/** Every removal of a barrier in a source, the barrier of a warp for the block's, and every removal of a wait for copies. */
 export function barrierMutants(text) {
-  return [...blankComments(text).matchAll(/__sync(?:threads|warp)\([^()]*\);/g)].flatMap((match) => {
+  const code = blankComments(text);
+  const copies = [...code.matchAll(/\bCopyAsync(?:Commit|Wait<[^;()]*>)\(\);/g)].map((match) => ({
+    kind: 'copy',
+    at: match.index,
+    from: match[0],
+    to: ';',
+  }));
+  const barriers = [...code.matchAll(/__sync(?:threads|warp)\([^()]*\);/g)].flatMap((match) => {
     const removed = { kind: 'barrier', at: match.index, from: match[0], to: ';' };
     if (match[0].startsWith('__syncwarp')) return [removed];
     return [removed, { ...removed, kind: 'weaker', to: '__syncwarp();' }];
   });
+  return [...barriers, ...copies];
 }
 
 /** Whether the bracket at `at` is an array's size in a declaration: `int d[4]`, `uint4 x[2], w[kN]`, `float (&v)[4]`. */
@@ -75,99 +83,6 @@ export function mutantsOf(file, text) {
     .filter(({ at }) => at >= first)
     .map((mutant) => ({ file, line: text.slice(0, mutant.at).split('\n').length, ...mutant }));
 }
-
-/**
- * Changes after which the kernel does the same: no test can notice them, and mutate-cuda.mjs holds that none does.
- * `code` stands once in the file, with `from` in it. Where it does not any more, think again.
- */
-export const equivalents = [
-  {
-    file: 'attention_store.cu',
-    code: 'largest = fmaxf(AbsOf(v[j]), largest);',
-    from: '[j]',
-    reason: 'a maximum of all j in another order',
-  },
-  {
-    file: 'logits.cu',
-    code: 'sum += mine[warp];',
-    from: '[warp]',
-    reason: 'an integer sum over all warps in another order',
-  },
-  {
-    file: 'logits.cu',
-    code: 'count += keys[i] >= higher ? 1 : 0;',
-    from: '[i]',
-    reason: 'counts all i in another order',
-  },
-  {
-    file: 'logits.cu',
-    code: 'kept[thread] = kMissing;',
-    from: '[thread]',
-    reason: "all places are cleared, each by another thread, and two barriers come before their keys' stores",
-  },
-  {
-    file: 'logits.cu',
-    code: 'kept[at] = keys[i];',
-    from: '[at]',
-    reason: 'the kept keys are a set: their places are free, and at ^ 1 are 256 different places too',
-  },
-  {
-    file: 'logits.cu',
-    code: 'keys[i] = a.parts[row * a.n_in + at];',
-    from: '[row * a.n_in + at]',
-    reason: 'n_in is a multiple of 256, so threads swap keys in pairs, and the keys of a block are a set',
-  },
-  {
-    file: 'logits.cu',
-    code: 'present += keys[i] != kMissing ? 1 : 0;',
-    from: '[i]',
-    reason: 'counts all i in another order',
-  },
-  {
-    file: 'logits.cu',
-    code: 'const uint64_t key = kept[thread];',
-    from: '[thread]',
-    reason: 'threads swap keys in pairs; a key finds its place by itself, or goes into a set',
-  },
-  {
-    file: 'logits.cu',
-    code: 'a.kept[(row * gridDim.x + blockIdx.x) * kKept + thread] = key;',
-    from: '[(row * gridDim.x + blockIdx.x) * kKept + thread]',
-    reason: 'the keys that a block hands on are a set',
-  },
-  {
-    file: 'logits.cu',
-    code: 'place += static_cast<uint64_t>(kept[i]) > key ? 1 : 0;',
-    from: '[i]',
-    reason: 'counts all i in another order',
-  },
-  {
-    file: 'quantize_rows.cu',
-    code: 'pairs[g * (kGroup / 2) + lane]',
-    from: '[g * (kGroup / 2) + lane]',
-    reason:
-      'lanes swap their sums in pairs; each level of the tree of xor-shuffles adds the same two, and + commutes',
-  },
-  {
-    file: 'quantize_rows.cu',
-    code: 'tile[16 * i + lane % 16]',
-    from: '[16 * i + lane % 16]',
-    reason:
-      'lanes swap their sums in pairs; each level of the tree of xor-shuffles adds the same two, and + commutes',
-  },
-  {
-    file: 'rotate.cuh',
-    code: 'bits = max(bits, __float_as_int(v[i]) & 0x7fffffff);',
-    from: '[i]',
-    reason: 'a maximum of all i in another order',
-  },
-  {
-    file: 'softmax.cuh',
-    code: 'max = fmaxf(values[j], max);',
-    from: '[j]',
-    reason: 'a maximum of all j in another order, which leaves NaN out',
-  },
-];
 
 /** The mutants, those that change nothing with `equivalent`: why. */
 export function markEquivalents(mutants, texts, list = equivalents) {

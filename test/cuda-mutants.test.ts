@@ -3,9 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { equivalents } from '../scripts/cuda-equivalents.mjs';
 import {
   barrierMutants,
-  equivalents,
   indexMutants,
   markEquivalents,
   mutantsOf,
@@ -23,6 +23,9 @@ describe('mutants of CUDA kernels', () => {
       '__syncthreads(); -> __syncwarp();',
       '__syncwarp(mask); -> ;',
     ]);
+    expect(
+      barrierMutants('CopyAsyncWait<kStages - 2>(); CopyAsyncCommit();').map(({ kind }) => kind),
+    ).toEqual(['copy', 'copy']);
   });
 
   it('shift each subscript of an expression, and take lane / n for lane % n', () => {
