@@ -1,9 +1,8 @@
 // Breaks the CUDA kernels one place at a time, in a copy of the sources, and counts how often the tests over the
 // emulation notice, as sm_80 (native_tests) or as sm_75 (native_tests_sm75): each __syncthreads and __syncwarp removed,
 // each __syncthreads turned into __syncwarp, each wait for asynchronous copies removed, and a sample of index expressions
-// shifted. Only tests of kernels count, not
-// those of whole models. Prints a table and writes build/mutate-cuda.json, which also lets a run go on where one over the
-// same sources and tests was stopped. Exit status 1 below 95 %.
+// shifted. Only tests of kernels count, not those of whole models. Prints a table and writes build/mutate-cuda.json, which
+// also lets a run go on where one over the same sources and tests was stopped. Exit status 1 below 95 %.
 //   --sample=N    index changes to try (48; `all`), drawn by --seed=S (1); more of the same seed are others besides
 //   --kind=K      only `barrier`, `weaker`, `copy` or `index`
 //   --file=PART   only files whose name contains PART
@@ -96,7 +95,7 @@ class Workshop {
       for (const tests of runsFor(mutant.file)) {
         const compiled = await this.compile(tests.program);
         if (compiled.status !== 0) return { outcome: 'does not compile' };
-        const { status, output } = await this.test(tests, 5 * this.seconds[JSON.stringify(tests)] + 20);
+        const { status, output } = await this.test(tests, 5 * this.seconds[JSON.stringify(tests)] + 120);
         if (status === 0) continue;
         const what = /^\S+:\d+: (\w+): (.*)$/m.exec(output);
         const by = what?.[1] ?? (status === 124 ? 'time' : `exit status ${status}`);
