@@ -4,10 +4,28 @@
  */
 export const equivalents = [
   {
+    file: 'attention_s8.cu',
+    code: '(a, rows, warp, chunk, n, scores);\n    if constexpr (kEarly',
+    from: 'warp',
+    reason: 'warps swap the positions whose scores they make, and a barrier comes before anybody reads one',
+  },
+  {
     file: 'attention_store.cu',
     code: 'largest = fmaxf(AbsOf(v[j]), largest);',
     from: '[j]',
     reason: 'a maximum of all j in another order',
+  },
+  {
+    file: 'linear_f32.cu',
+    code: 'own_inputs = SharedPtr<float>(inputs) + warp * kRows * kSumBlock;',
+    from: 'warp',
+    reason: 'warps swap the shared memory that each has for itself',
+  },
+  {
+    file: 'logits.cu',
+    code: 'const int64_t at = base + i * kThreads + thread;',
+    from: 'thread',
+    reason: 'threads swap keys in pairs; a key carries its id, and the keys of a block are a set',
   },
   {
     file: 'logits.cu',

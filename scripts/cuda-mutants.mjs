@@ -58,6 +58,32 @@ export function indexMutants(text) {
   return mutants.sort((a, b) => a.at - b.at);
 }
 
+const places = 'lane|quarter|column|g|t|warp|thread';
+
+/**
+ * Every use of a place that is made from threadIdx in its function, shifted: `(lane ^ 1)` for `lane`. That is how what
+ * has no subscript is addressed: `weights + lane`. Comparisons are left alone, and what indexMutants changes: subscripts,
+ * / and %.
+ */
+export function laneMutants(text) {
+  const code = blankComments(text);
+  const mutants = [];
+  for (const match of code.matchAll(new RegExp(`\\b(${places}) = ([^,;]*)`, 'g'))) {
+    const [all, name, value] = match;
+    if (!/threadIdx|\blane\b|\bthread\b|WarpOfBlock/.test(value)) continue;
+    const indent = /^ */.exec(code.slice(code.lastIndexOf('\n', match.index) + 1))[0].length;
+    const begin = match.index + all.length;
+    // The function ends where a line is closed that is indented less than the declaration.
+    const end = begin + code.slice(begin).search(new RegExp(`\\n {0,${indent - 1}}}`));
+    const use = new RegExp(`(?<![.>=<!]=? ?|[.\\w])\\b${name}\\b(?! *(?:[<>!/%]|=))`, 'g');
+    for (const { index } of code.slice(begin, end).matchAll(use)) {
+      if (/\[[^\]]*$/.test(code.slice(begin, begin + index))) continue;
+      mutants.push({ kind: 'lane', at: begin + index, from: name, to: `(${name} ^ 1)` });
+    }
+  }
+  return mutants;
+}
+
 /** `count` of the items, the same ones for the same seed. */
 export function sample(items, count, seed) {
   let state = seed >>> 0 || 1;
@@ -79,7 +105,7 @@ const sm75Begin = '#if defined(KVASIR_CUDA_ARCH) && KVASIR_CUDA_ARCH < 800';
 export function mutantsOf(file, text) {
   const first = file === 'ptx.cuh' ? text.indexOf(sm75Begin) : 0;
   if (first < 0) throw new Error(`ptx.cuh: no '${sm75Begin}'`);
-  return [...barrierMutants(text), ...indexMutants(text)]
+  return [...barrierMutants(text), ...indexMutants(text), ...(first === 0 ? laneMutants(text) : [])]
     .filter(({ at }) => at >= first)
     .map((mutant) => ({ file, line: text.slice(0, mutant.at).split('\n').length, ...mutant }));
 }

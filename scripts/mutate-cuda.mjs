@@ -1,10 +1,11 @@
 // Breaks the CUDA kernels one place at a time, in a copy of the sources, and counts how often the tests over the
 // emulation notice, as sm_80 (native_tests) or as sm_75 (native_tests_sm75): each __syncthreads and __syncwarp removed,
-// each __syncthreads turned into __syncwarp, each wait for asynchronous copies removed, and a sample of index expressions
-// shifted. Only tests of kernels count, not those of whole models. Prints a table and writes build/mutate-cuda.json, which
-// also lets a run go on where one over the same sources and tests was stopped. Exit status 1 below 95 %.
+// each __syncthreads turned into __syncwarp, each wait for asynchronous copies removed, each use of a lane's number
+// outside of subscripts shifted, and a sample of the subscripts. Only tests of kernels count, not those of whole models.
+// Prints a table and writes build/mutate-cuda.json, which also lets a run go on where one over the same sources and tests
+// was stopped. Exit status 1 below 95 %.
 //   --sample=N    index changes to try (48; `all`), drawn by --seed=S (1); more of the same seed are others besides
-//   --kind=K      only `barrier`, `weaker`, `copy` or `index`
+//   --kind=K      only `barrier`, `weaker`, `copy`, `lane` or `index`
 //   --file=PART   only files whose name contains PART
 //   --minutes=M   stops after M minutes; what was not tried is counted as such
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

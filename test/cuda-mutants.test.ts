@@ -7,6 +7,7 @@ import { equivalents } from '../scripts/cuda-equivalents.mjs';
 import {
   barrierMutants,
   indexMutants,
+  laneMutants,
   markEquivalents,
   mutantsOf,
   sample,
@@ -39,6 +40,21 @@ describe('mutants of CUDA kernels', () => {
     expect(changes('w[u] = {a, b};')).toHaveLength(1);
     expect(changes('return x[d];')).toHaveLength(1);
     expect(changes('v = far ? 0 : x[d];')).toHaveLength(1);
+  });
+
+  it("shift each use of a lane's number outside of subscripts", () => {
+    const text = [
+      'void F() {',
+      '  const int lane = threadIdx.x % 32, other = 1;',
+      '  if (lane < 8) p = weights + lane + other;',
+      '  q = w[lane] + lane / 4;',
+      '}',
+      'int G(int lane) { return lane + 1; }',
+    ].join('\n');
+    const mutants = laneMutants(text);
+    expect(mutants.map(({ at, to }) => [text.slice(at - 2, at + 6), to])).toEqual([
+      ['+ lane +', '(lane ^ 1)'],
+    ]);
   });
 
   it('leave the sizes of arrays and captures alone', () => {
