@@ -144,10 +144,16 @@ function readReport(sources) {
 const keyOf = ({ file, at, to }) => `${file}:${at}:${to}`;
 
 function table(results) {
-  const kinds = ['barrier', 'weaker', 'index'];
+  const columns = {
+    barrier: 'barriers removed',
+    weaker: 'barriers weakened',
+    copy: 'waits removed',
+    lane: 'lanes shifted',
+    index: 'subscripts shifted',
+  };
   const rows = [
-    '| file | barriers removed | barriers weakened | indices shifted |',
-    '| --- | --- | --- | --- |',
+    `| file | ${Object.values(columns).join(' | ')} |`,
+    `| --- |${' --- |'.repeat(Object.keys(columns).length)}`,
   ];
   const share = (of) => {
     const tried = of.filter(({ outcome, equivalent }) => outcome !== 'does not compile' && !equivalent);
@@ -156,7 +162,7 @@ function table(results) {
   };
   for (const name of [...new Set(results.map(({ file }) => file)), 'all']) {
     const of = results.filter(({ file }) => name === 'all' || file === name);
-    const shares = kinds.map((kind) => share(of.filter((result) => result.kind === kind)));
+    const shares = Object.keys(columns).map((kind) => share(of.filter((result) => result.kind === kind)));
     rows.push(`| ${name} | ${shares.join(' | ')} |`);
   }
   return rows.join('\n');
