@@ -11,7 +11,10 @@ import { chooseBuilder, SetupError } from './toolchain.mjs';
 
 const release = 'build/Release';
 export const addonPath = `${release}/kvasir.node`;
-export const testingPaths = [`${release}/kvasir_testing.node`, `${release}/native_tests`];
+export const nativeTestsPath = `${release}/native_tests`;
+/** The tests of the CUDA kernels over the emulation as sm_75; native_tests has them as sm_80. */
+export const sm75TestsPath = `${release}/native_tests_sm75`;
+export const testingPaths = [`${release}/kvasir_testing.node`, nativeTestsPath, sm75TestsPath];
 /** The CUDA backend as C++ over the emulation of test/cuda_emulation. */
 export const emulatedCudaPath = `${release}/kvasir_cuda_emulated.so`;
 

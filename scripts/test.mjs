@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Interrupted, isMain, run, runMain } from './command.mjs';
-import { buildSanitized, testingPaths } from './native-build.mjs';
+import { buildSanitized, nativeTestsPath, sm75TestsPath } from './native-build.mjs';
 import { installDependencies, projectRoot, setup } from './setup.mjs';
 import { checkLayers } from './check-layers.mjs';
 import { listFiles } from './stamp.mjs';
@@ -108,7 +108,8 @@ function makeStages(filters) {
     biome: () => check(process.execPath, [biome, 'ci', '--colors=off']),
     'clang-format': checkClangFormat,
     layers: checkRooms,
-    native: () => runNativeTests(join(root, testingPaths[1])),
+    native: () => runNativeTests(join(root, nativeTestsPath)),
+    sm75: () => runNativeTests(join(root, sm75TestsPath)),
     asan: () => runSanitized('asan', 'address,undefined'),
     tsan: () => runSanitized('tsan', 'thread'),
     model: pullModel,

@@ -1,8 +1,12 @@
-// native_tests [--list | part of a test name]
+// native_tests [--list | --until-failure] [parts of test names]
+//   --until-failure   ends at the first expectation that fails
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <vector>
 
 #include "testing/native_tests.h"
 
@@ -11,13 +15,19 @@ namespace {
 
 const char* running_test = "";
 int n_failures = 0;  // of the running test
+bool until_failure = false;
 std::mutex failures_mutex;
 
-int RunAll(const char* filter) {
+bool IsWanted(const char* name, const std::vector<const char*>& parts) {
+  const auto is_in_name = [=](const char* part) { return std::strstr(name, part) != nullptr; };
+  return parts.empty() || std::any_of(parts.begin(), parts.end(), is_in_name);
+}
+
+int RunAll(const std::vector<const char*>& parts) {
   int n_passed = 0;
   int n_failed = 0;
   for (const Test& test : Tests()) {
-    if (std::strstr(test.name, filter) == nullptr) continue;
+    if (!IsWanted(test.name, parts)) continue;
     running_test = test.name;
     n_failures = 0;
     try {
@@ -28,7 +38,7 @@ int RunAll(const char* filter) {
     n_failures == 0 ? ++n_passed : ++n_failed;
   }
   std::printf("%d passed, %d failed\n", n_passed, n_failed);
-  // A filter that matches nothing must not look like success.
+  // Parts that match nothing must not look like success.
   return n_failed == 0 && n_passed > 0 ? 0 : 1;
 }
 
@@ -43,6 +53,10 @@ void Fail(const char* file, int line, const std::string& message) {
   const std::lock_guard<std::mutex> lock(failures_mutex);
   ++n_failures;
   std::printf("%s:%d: %s: %s\n", file, line, running_test, message.c_str());
+  if (!until_failure) return;
+  std::puts("0 passed, 1 failed");
+  std::fflush(stdout);
+  std::_Exit(1);  // past the destructors of a test in its midst
 }
 
 void Skip(const std::string& reason) { std::printf("skipped in %s: %s\n", running_test, reason.c_str()); }
@@ -50,9 +64,14 @@ void Skip(const std::string& reason) { std::printf("skipped in %s: %s\n", runnin
 }  // namespace kvasir::testing
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::strcmp(argv[1], "--list") == 0) {
+  std::vector<const char*> parts(argv + 1, argv + argc);
+  if (!parts.empty() && std::strcmp(parts[0], "--list") == 0) {
     for (const auto& test : kvasir::testing::Tests()) std::puts(test.name);
     return 0;
   }
-  return kvasir::testing::RunAll(argc > 1 ? argv[1] : "");
+  if (!parts.empty() && std::strcmp(parts[0], "--until-failure") == 0) {
+    kvasir::testing::until_failure = true;
+    parts.erase(parts.begin());
+  }
+  return kvasir::testing::RunAll(parts);
 }
