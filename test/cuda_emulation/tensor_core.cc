@@ -97,12 +97,14 @@ uint16_t HalfFromFloat(float value) {
   if (std::isnan(value)) return 0x7fff;
   const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
   const double magnitude = std::fabs(static_cast<double>(value));
+  if (magnitude >= 65520)
+    return static_cast<uint16_t>(sign | 0x7c00);  // the tie above 65,504 rounds to even: infinity
   // Halves are multiples of 2^-24 below 2^-14, and of 2^(e - 10) from 2^e on. Dividing by that step is exact in double,
   // and nearbyint rounds ties to even.
   const int exponent = std::max(magnitude == 0 ? -14 : std::ilogb(magnitude), -14);
   const double steps = std::nearbyint(std::ldexp(magnitude, 10 - exponent));
   const int bits = static_cast<int>(steps) + (exponent + 14) * 1024;  // a carry goes on into the exponent
-  return static_cast<uint16_t>(sign | (exponent > 15 || bits >= 0x7c00 ? 0x7c00 : bits));
+  return static_cast<uint16_t>(sign | bits);
 }
 
 void CopyAsync(const SharedArray* array, int64_t offset, const void* from, bool valid) {
