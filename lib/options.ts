@@ -162,7 +162,8 @@ const logitBias: Rule = {
   allowed: 'an object from token ids to numbers from -100 to 100',
 };
 
-const loadRules = {
+/** Where a model runs. */
+export const deviceRules = {
   device: {
     fits: (v) => typeof v === 'string' && /^(auto|cpu|cuda(:\d+)?)$/.test(v),
     allowed: "'auto', 'cpu', 'cuda' or 'cuda:<number>'",
@@ -171,6 +172,10 @@ const loadRules = {
     fits: (v) => v === 'auto' || integer(0, MOST_LAYERS).fits(v),
     allowed: `'auto' or ${integer(0, MOST_LAYERS).allowed}`,
   },
+} satisfies Partial<Record<keyof LoadOptions, Rule>>;
+
+const loadRules = {
+  ...deviceRules,
   dtype: oneOf('int8', 'fp32', 'auto'),
   keepFp32: linearNames,
   kvDtype: oneOf('int8', 'fp16', 'fp32', 'auto'),

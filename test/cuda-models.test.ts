@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KvasirError } from '../lib/errors.js';
-import { type LoadOptions, Model } from '../lib/index.js';
+import { compare, type LoadOptions, Model } from '../lib/index.js';
 import { kvasir } from './cli-command.js';
 import { fixtures } from './golden.js';
 
@@ -82,6 +82,37 @@ describe.each(subjects)('$name, $dtype with a cache of $kvDtype', ({ name, dtype
     await on('cuda', name, { dtype, kvDtype, gpuLayers: 1 }, async (model) => {
       expect(model.info.gpuLayers).toBe(1);
       expect(await everything(model, perRequest)).toEqual(expected);
+    });
+  });
+});
+
+describe('compare', () => {
+  const quick = { windows: 1, windowTokens: 32, promptLengths: [4], decodeTokens: 2, latencySeconds: 0 };
+
+  it('runs where it is told to, and measures the same quality there', async () => {
+    const onGpu = await compare('stories-260k', { ...quick, device: 'cuda', layers: false });
+    const onCpu = await compare('stories-260k', { ...quick, device: 'cpu', layers: false, latency: false });
+    for (const mode of ['fp32', 'int8'] as const) {
+      expect(onGpu[mode]!.device).toBe('cuda:0');
+      expect(onCpu[mode]!.device).toBe('cpu');
+    }
+    expect(onGpu.quality!.meanKl).toBeGreaterThan(0);
+    expect(onGpu.quality).toEqual(onCpu.quality);
+    expect(onGpu.speedup!.decode!.ratio).toBeGreaterThan(0);
+    const missing = compare('stories-260k', { ...quick, device: 'cuda:1' });
+    await expect(missing).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
+  });
+
+  it('shares the layers as it is told to', async () => {
+    const flags = ['--windows', '1', '--only', 'quality', '--device', 'cuda', '--gpu-layers', '1', '--json'];
+    const { stdout, stderr, status } = await kvasir(['compare', 'stories-260k', ...flags], {
+      env: { [variable]: library },
+    });
+    expect(stderr).not.toContain('[');
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout).int8).toMatchObject({
+      device: 'cuda:0',
+      kernels: expect.stringContaining(' + '),
     });
   });
 });

@@ -70,7 +70,7 @@ export function registerCompare(program: Command, interrupts: Interrupts): void 
     .option('--min-speedup <ratio>', 'fail when prefill or decode is not so many times as fast', parseNumber)
     .addHelpText('after', help)
     .action((reference: string, flags: CompareFlags) => run(reference, flags, interrupts));
-  addLoadFlags(command, ['threads']).option('--json', 'print one JSON object');
+  addLoadFlags(command, ['device', 'gpuLayers', 'threads']).option('--json', 'print one JSON object');
 }
 
 function parseLengths(text: string): number[] {
@@ -94,7 +94,7 @@ function parseParts(text: string): Part[] {
 }
 
 async function run(reference: string, flags: CompareFlags, { signal }: Interrupts): Promise<void> {
-  const { threads } = loadOptionsOf(flags);
+  const { device, gpuLayers, threads } = loadOptionsOf(flags);
   const progress = createProgress();
   const options: CompareOptions = {
     ...(flags.text !== undefined && { text: await readText(flags.text) }),
@@ -109,6 +109,8 @@ async function run(reference: string, flags: CompareFlags, { signal }: Interrupt
     ...(flags.search !== undefined && { search: flags.search }),
     ...(flags.maxKl !== undefined && { maxKl: flags.maxKl }),
     ...(flags.minSpeedup !== undefined && { minSpeedup: flags.minSpeedup }),
+    ...(device !== undefined && { device }),
+    ...(gpuLayers !== undefined && { gpuLayers }),
     ...(threads !== undefined && { threads }),
     signal,
     onProgress: (state) => show(progress, state),

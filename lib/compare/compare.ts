@@ -102,13 +102,15 @@ class Comparison {
   }
 
   #load(side: Side, contextLength: number): LoadOptions {
-    const { threads, keepFp32 } = this.#settings;
+    const { device, gpuLayers, threads, keepFp32 } = this.#settings;
     const dtype = this.#settings[side];
     return {
       dtype,
       ...(keepFp32 && dtype === 'int8' ? { keepFp32 } : {}),
       contextLength,
       kvCapacity: contextLength,
+      ...(device === undefined ? {} : { device }),
+      ...(gpuLayers === undefined ? {} : { gpuLayers }),
       ...(threads === undefined ? {} : { threads }),
       signal: this.#signal,
       onProgress: (progress) => this.#clock.loading(progress),

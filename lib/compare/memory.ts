@@ -43,7 +43,7 @@ function probeFile(): string {
  */
 export async function measureMemory(
   reference: string,
-  { dtype, kvDtype, contextLength, threads }: LoadOptions,
+  { device, gpuLayers, dtype, kvDtype, contextLength, threads }: LoadOptions,
   signal: AbortSignal,
 ): Promise<ModeMemory> {
   signal.throwIfAborted();
@@ -62,7 +62,8 @@ export async function measureMemory(
       child.once('exit', (code, by) => {
         reject(new KvasirError('INTERNAL', `The process that measures memory ended with ${code ?? by}.`));
       });
-      child.send({ reference, options: { dtype, kvDtype, contextLength, threads } } satisfies ProbeRequest);
+      const options = { device, gpuLayers, dtype, kvDtype, contextLength, threads };
+      child.send({ reference, options } satisfies ProbeRequest);
     });
     if ('memory' in reply) return reply.memory;
     throw new KvasirError(reply.error.code as KvasirErrorCode, reply.error.message);

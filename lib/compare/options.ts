@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { packageRoot } from '../native.js';
 import {
   boolean,
+  deviceRules,
   integer,
   invalidOption,
+  type LoadOptions,
   type LoadProgress,
   linearNames,
   number,
@@ -66,6 +68,13 @@ export interface CompareOptions {
   keepFp32?: readonly string[];
   /** Where the mean KL is above `maxKl`: look for the smallest `keepFp32` that helps. Default false. */
   search?: boolean;
+  /**
+   * Where both modes run, as `Model.load` takes it. Default 'auto'. Layers are looked into on the CPU in any case, which
+   * computes the same bits.
+   */
+  device?: LoadOptions['device'];
+  /** Layers that the GPU runs, as `Model.load` takes them. Default 'auto'. */
+  gpuLayers?: LoadOptions['gpuLayers'];
   /** Default: KVASIR_THREADS, or one per core that the process may use. */
   threads?: number;
   /** The report's check fails when the mean KL is above this. */
@@ -109,6 +118,7 @@ const rules = {
   sensitivity: oneOf('layer', 'full'),
   keepFp32: linearNames,
   search: boolean,
+  ...deviceRules,
   threads: integer(1, 1024),
   maxKl: number(0, Number.MAX_VALUE),
   minSpeedup: number(0, Number.MAX_VALUE),
