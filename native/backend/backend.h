@@ -206,7 +206,7 @@ class Backend {
   // Panels and bias as the CPU backend packed them, in host memory, into those of `own`, as this backend likes them.
   virtual void UploadLinear(const LinearWeight& packed, const LinearWeight& own) = 0;
 
-  // A hint: this is the linear that comes after the next op, for so many rows.
+  // A hint: after the next linear comes this one, for so many rows.
   virtual void Expect(const LinearWeight&, int64_t) {}
   // x [n, table.k] = rows of the table, unpacked (and rotated back).
   virtual void Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) = 0;

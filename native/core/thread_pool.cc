@@ -116,17 +116,18 @@ void ThreadPool::Expect(const void* data, int64_t bytes) {
   expected_.store(static_cast<const char*>(data), std::memory_order_release);
 }
 
-// Until a job comes after `generation`.
-void ThreadPool::FetchExpected(int thread, uint64_t generation) {
-  const char* data = expected_.exchange(nullptr, std::memory_order_acquire);
-  if (data == nullptr) return;
+// Until a job comes after `generation`. Returns what it was about; `fetched` is what the helper did last.
+const char* ThreadPool::FetchExpected(int thread, uint64_t generation, const char* fetched) {
+  const char* data = expected_.load(std::memory_order_acquire);
+  if (data == fetched) return data;
   const int64_t bytes = expected_bytes_.load(std::memory_order_relaxed);
   const int64_t begin = bytes * thread / size(), end = std::min(bytes, begin + kFetchAhead);
   for (int64_t i = begin; i < end; i += 64) {
     __builtin_prefetch(data + i, 0, 2);
     const bool look = i / 64 % 32 == 0;
-    if (look && state_.load(std::memory_order_relaxed) >> kGenerationShift != generation) return;
+    if (look && state_.load(std::memory_order_relaxed) >> kGenerationShift != generation) break;
   }
+  return data;
 }
 
 void ThreadPool::RunTasks(int thread) {
@@ -153,6 +154,7 @@ bool ThreadPool::Join(uint64_t state) {
 
 void ThreadPool::Helper(int thread) {
   uint64_t seen = 0;
+  const char* fetched = nullptr;
   for (;;) {
     uint64_t state = state_.load(std::memory_order_acquire);
     const auto spin_until = std::chrono::steady_clock::now() + kSpin;
@@ -174,7 +176,7 @@ void ThreadPool::Helper(int thread) {
     if (!Join(state)) continue;
     RunTasks(thread);
     state_.fetch_sub(1, std::memory_order_release);
-    FetchExpected(thread, seen);
+    fetched = FetchExpected(thread, seen, fetched);
   }
 }
 

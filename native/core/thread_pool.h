@@ -50,7 +50,7 @@ class ThreadPool {
   void Helper(int thread);
   void RunTasks(int thread);
   bool Join(uint64_t state);
-  void FetchExpected(int thread, uint64_t generation);
+  const char* FetchExpected(int thread, uint64_t generation, const char* fetched);
 
   // Which of its pool's threads the running one is; -1 outside of a job.
   inline static thread_local int thread_ = -1;
@@ -68,7 +68,7 @@ class ThreadPool {
   // Generation of the job, whether it is open, and how many helpers are in it, in one word: a helper that wakes late
   // finds the job closed and stays out, so the caller never waits for a thread that the system has not scheduled.
   alignas(64) std::atomic<uint64_t> state_{0};
-  // Taken by the first helper that waits. An old size beside a new place only makes the hint a bad one.
+  // An old size beside a new place only makes the hint a bad one.
   std::atomic<const char*> expected_{nullptr};
   std::atomic<int64_t> expected_bytes_{0};
   std::atomic<int> parked_{0};

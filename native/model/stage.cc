@@ -213,7 +213,10 @@ void Stage::AttentionOutput(const Step& step, int64_t layer, const RowBlock& blo
     backend_->RotateBlocks(attended, n, s.o_input.width, attention_.rotation);
   }
   backend_->Prepare(attended, n, rotated, &s.o_input);
-  backend_->Expect(w.gate_up, n);
+  // The threads divide gate; each takes up's columns beside its own.
+  LinearWeight gate = w.gate_up;
+  gate.n = spec_.ffn_size;
+  backend_->Expect(gate, n);
   backend_->Linear(w.o, s.o_input, n, x, spec_.hidden_size, true);
   Record(step, layer, "attn_residual", x, n, spec_.hidden_size);
 }
@@ -237,7 +240,11 @@ void Stage::FeedForward(const Step& step, int64_t layer, const RowBlock& block) 
     Record(step, layer, "gate_up", s.wide, n, w.gate_up.n);
     Record(step, layer, "activation", s.work, n, spec_.ffn_size);
   }
-  backend_->Expect(layer + 1 < end_ ? LayerAt(layer + 1).qkv : weights_.lm_head, n);
+  if (layer + 1 < end_) {
+    backend_->Expect(LayerAt(layer + 1).qkv, n);
+  } else if (end_ == spec_.n_layers) {
+    backend_->Expect(weights_.lm_head, n);
+  }
   backend_->Linear(w.down, s.down_input, n, x, spec_.hidden_size, true);
   Record(step, layer, "ffn_residual", x, n, spec_.hidden_size);
 }
