@@ -41,7 +41,7 @@ std::vector<int32_t> SortedIds(const float* logits, int64_t vocab, int64_t count
 KV_TEST(kernel_largest_logits_are_those_of_a_full_sort) {
   Random random(61);
   enum Kind { kRandom, kTies, kRising, kFalling, kEqual, kMinusInfinity, kKinds };
-  for (const int64_t vocab : {1, 31, 255, 256, 257, 511, 513, 2000, 49152}) {
+  for (const int64_t vocab : {1, 31, 255, 256, 257, 511, 513, 2000, 8192, 8193, 49152}) {
     const int64_t count = std::min<int64_t>(256, vocab);
     std::vector<float> logits;
     for (int kind = 0; kind < kKinds; ++kind) {
@@ -72,6 +72,21 @@ KV_TEST(kernel_largest_logits_put_nan_last) {
   std::vector<float> finite = logits;
   for (float& v : finite) v = std::isnan(v) ? -HUGE_VALF : v;
   KV_EXPECT(Summarize(logits, 1000, 256)[0].ids == SortedIds(finite.data(), 1000, 256));
+}
+
+// Of a vocabulary so large that only blocks with a large value are read.
+KV_TEST(kernel_largest_logits_put_nan_last_in_large_vocabularies) {
+  Random random(62);
+  for (const int stride : {2, 17, 100}) {  // 100: fewer than 256 numbers
+    std::vector<float> logits(20000, NAN);
+    for (size_t i = 5; i < logits.size(); i += static_cast<size_t>(stride)) logits[i] = random.Bell();
+    std::vector<float> finite = logits;
+    for (float& v : finite) v = std::isnan(v) ? -HUGE_VALF : v;
+    const int64_t numbers = (20000 - 5 + stride - 1) / stride;
+    std::vector<int32_t> actual = Summarize(logits, 20000, 256)[0].ids;
+    actual.resize(static_cast<size_t>(std::min<int64_t>(256, numbers)));
+    KV_EXPECT(actual == SortedIds(finite.data(), 20000, static_cast<int64_t>(actual.size())));
+  }
 }
 
 KV_TEST(kernel_largest_logits_follow_many_nans) {

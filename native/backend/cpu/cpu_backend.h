@@ -83,7 +83,8 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   // Attention tiles of the running op: index of each sequence's first tile.
   std::vector<int64_t> first_tile_;
-  std::vector<float> partials_;  // chunk states of a split decode
+  std::vector<float> partials_;                               // chunk states of a split decode
+  std::vector<float> block_maxima_, part_maxima_, exp_sums_;  // of the logits that are summarized
 };
 
 }  // namespace kvasir::cpu

@@ -22,6 +22,19 @@ int64_t PanelBytes(Dtype dtype, int64_t k) {
   return CeilDiv(k, kGroup) * static_cast<int64_t>(sizeof(Int8Block));
 }
 
+// Items cut into tasks whose sizes differ by one at most.
+struct Cut {
+  int64_t items, tasks;
+  int64_t First(int64_t task) const { return items * task / tasks; }
+};
+
+// At least two tasks a thread, so that an interrupted core does not hold up the other, none above `largest`, and as many
+// for each thread: its part of a job is that of the others then.
+Cut CutEvenly(int64_t items, int64_t largest, int threads) {
+  const int64_t tasks = CeilDiv(std::max<int64_t>(2 * threads, CeilDiv(items, largest)), threads) * threads;
+  return {items, std::min(items, tasks)};
+}
+
 }  // namespace
 
 int64_t CpuBackend::PackedBytes(Dtype dtype, int64_t n, int64_t k) const {
@@ -119,16 +132,14 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
   const int64_t row_bytes = weight.dtype == Dtype::kF32
                                 ? weight.k * 4
                                 : CeilDiv(weight.k, kGroup) * kGroup * kernels_.quantized_bytes;
-  // At least two runs a thread, so that an interrupted core does not hold up the other; at most what L2 keeps.
-  int64_t run = std::max<int64_t>(1, n_panels / (2 * threads()));
-  if (rows > 1) run = std::min(run, std::max<int64_t>(1, kPanelRunBytes / panel_bytes));
+  const int64_t largest = rows > 1 ? std::max<int64_t>(1, kPanelRunBytes / panel_bytes) : n_panels;
   const bool small = rows * weight.n * weight.k < (weight.dtype == Dtype::kF32 ? kSmallF32 : kSmallInt8);
-  if (small) run = n_panels;
+  const Cut cut = small ? Cut{n_panels, 1} : CutEvenly(n_panels, largest, threads());
   const int64_t block =
       std::max<int64_t>(12, kRowBlockBytes / row_bytes / 12 * 12);  // 12: a multiple of every tile
 
-  pool_.ParallelFor(CeilDiv(n_panels, run), [&](int64_t task, int) {
-    const int64_t first = task * run, end = std::min(n_panels, first + run);
+  pool_.ParallelFor(cut.tasks, [&](int64_t task, int) {
+    const int64_t first = cut.First(task), end = cut.First(task + 1);
     for (int64_t row = 0; row < rows; row += block) {
       LinearPanels(weight, x,
                    {.first = first,
@@ -184,13 +195,13 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
   if (out->dtype == Dtype::kF32) out->f32 = scratch;
   constexpr int64_t kGroupPanels = kGroup / kPanelColumns;
   const int64_t groups = width / kGroup;
-  const int64_t run = std::max<int64_t>(1, groups / (2 * threads()));
-  const int64_t span = std::min(run, std::max<int64_t>(1, kBlockRows / rows));
+  const Cut cut = CutEvenly(groups, groups, threads());
+  const int64_t span = std::max<int64_t>(1, kBlockRows / rows);
   const int64_t halves = gated ? 2 : 1;
-  pool_.ParallelFor(CeilDiv(groups, run), [&](int64_t task, int) {
+  pool_.ParallelFor(cut.tasks, [&](int64_t task, int) {
     alignas(64) float part[kBlockRows * 2 * kGroup];
-    const int64_t end = std::min(groups, (task + 1) * run);
-    for (int64_t group = task * run; group < end; group += span) {
+    const int64_t end = cut.First(task + 1);
+    for (int64_t group = cut.First(task); group < end; group += span) {
       const int64_t n_groups = std::min(span, end - group), ld = halves * n_groups * kGroup;
       for (int64_t row = 0; row < rows; row += kBlockRows) {
         const int64_t count = std::min(kBlockRows, rows - row);

@@ -14,6 +14,8 @@ constexpr int kChunkPositions =
     256;                          // positions that attention reduces from a fresh state, then merges in order
 constexpr int kMaxTileRows = 12;  // query rows of one attention tile
 constexpr int kMaxHeadDim = 256;
+constexpr int64_t kLogitBlock = 32;    // logits of which only the largest is looked at first
+constexpr int64_t kExpSumBlock = 256;  // logits that one float sum of the log-sum-exp takes
 
 // Rows of float32 or of quantized groups, the input of a linear.
 struct QuantizedRows {
@@ -113,8 +115,10 @@ struct KernelTable {
   void (*attention_merge)(SoftmaxState state, SoftmaxState later, int head_dim);
   // out[i] = acc[i] / sum
   void (*attention_finish)(const float* acc, float sum, int head_dim, float* out);
-  // log(sum(exp(x[i] * inverse_temperature)))
-  double (*log_sum_exp)(const float* x, int64_t n, float inverse_temperature);
+  // out [ceil(n / kLogitBlock)]: the largest of each block of x [n]
+  void (*block_maxima)(const float* x, int64_t n, float* out);
+  // sums [ceil(n / kExpSumBlock)]: of exp((x[i] - max) * inverse_temperature)
+  void (*sum_exps)(const float* x, int64_t n, float max, float inverse_temperature, float* sums);
 };
 
 const KernelTable& ScalarKernels();

@@ -228,21 +228,27 @@ void GeluErf(const float* gate, const float* up, int64_t n, float* out) {
   });
 }
 
-// Partial sums of 256 in float lanes, their total in double: the error stays that of exp.
-double LogSumExp(const float* x, int64_t n, float inverse_temperature) {
-  F32 largest = Set1(-__builtin_inff());
-  for (int64_t i = 0; i < n; i += 16) largest = Max(LoadFirst(x + i, n - i, -__builtin_inff()), largest);
-  const float max = MaxLane(largest);
+// A NaN counts for nothing.
+void BlockMaxima(const float* x, int64_t n, float* out) {
+  constexpr float kLeast = -__builtin_inff();
+  for (int64_t base = 0; base < n; base += kLogitBlock) {
+    F32 largest = Set1(kLeast);
+    for (int64_t i = base; i < base + kLogitBlock; i += 16) {
+      largest = Max(LoadFirst(x + i, n - i, kLeast), largest);
+    }
+    *out++ = MaxLane(largest);
+  }
+}
+
+void SumExps(const float* x, int64_t n, float max, float inverse_temperature, float* sums) {
   const F32 shift = Set1(max), inverse = Set1(inverse_temperature);
-  double total = 0;
-  for (int64_t base = 0; base < n; base += 256) {
+  for (int64_t base = 0; base < n; base += kExpSumBlock) {
     F32 part = Zero();
-    const int64_t end = base + 256 < n ? base + 256 : n;
+    const int64_t end = base + kExpSumBlock < n ? base + kExpSumBlock : n;
     for (int64_t i = base; i < end; i += 16) {
       const F32 v = LoadFirst(x + i, n - i, -__builtin_inff());
       part = Add(part, Exp(Mul(Sub(v, shift), inverse)));
     }
-    total += static_cast<double>(Sum(part));
+    *sums++ = Sum(part);
   }
-  return static_cast<double>(max) * static_cast<double>(inverse_temperature) + __builtin_log(total);
 }

@@ -28,6 +28,7 @@ constexpr KernelTable MakeTable(const char* name) {
       .attention_chunk_s8 = AttentionChunkS8,
       .attention_merge = AttentionMerge,
       .attention_finish = AttentionFinish,
-      .log_sum_exp = LogSumExp,
+      .block_maxima = BlockMaxima,
+      .sum_exps = SumExps,
   };
 }
