@@ -88,8 +88,8 @@ void ThreadPool::Run(int64_t n_tasks, TaskFn fn, const void* context) {
   context_ = context;
   for (int64_t thread = 0; thread < size(); ++thread) {
     Part& part = parts_[static_cast<size_t>(thread)];
-    part.next.store(thread * n_tasks / size(), std::memory_order_relaxed);
-    part.end = (thread + 1) * n_tasks / size();
+    part.next.store(PartBegin(n_tasks, thread), std::memory_order_relaxed);
+    part.end = PartBegin(n_tasks, thread + 1);
   }
   caller_cpu_.store(CurrentCpu(), std::memory_order_relaxed);
   const uint64_t generation = (state_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;

@@ -25,6 +25,8 @@ class ThreadPool {
   void Expect(const void* data, int64_t bytes);
 
   int size() const { return static_cast<int>(helpers_.size()) + 1; }
+  // Where a thread's part of a job begins; it ends where the next one's begins.
+  int64_t PartBegin(int64_t n_tasks, int64_t thread) const { return thread * n_tasks / size(); }
 
   // Calls fn(task, thread) for every task in [0, n_tasks), thread in [0, size()). Each thread goes through a part of the
   // range in order, so that what its tasks read in memory follows on, and then takes from the others' parts, so that

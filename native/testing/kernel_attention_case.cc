@@ -110,10 +110,9 @@ AttentionState Run(const cpu::KernelTable& table, const AttentionCase& c, bool w
       break;
   }
   const size_t n_pages = static_cast<size_t>((c.positions() + kSlots - 1) / kSlots);
-  const void* k[4] = {};
-  const void* v[4] = {};
-  const float* k_scales[4] = {};
-  const float* v_scales[4] = {};
+  cpu::ChunkPages chunk_pages = {};
+  chunk_pages.n = static_cast<int>(n_pages);
+  auto& [n, k, v, k_scales, v_scales] = chunk_pages;
   for (size_t i = 0; i < n_pages; ++i) {
     switch (c.cache) {
       case Dtype::kInt8: k[i] = pages.k_u8[i].data(), v[i] = pages.v_s8[i].data(); break;
@@ -138,22 +137,12 @@ AttentionState Run(const cpu::KernelTable& table, const AttentionCase& c, bool w
   AttentionState state{std::vector<float>(rows, kUntouched), std::vector<float>(rows, kUntouched),
                        std::vector<float>(rows * dim, kUntouched),
                        std::vector<float>(with_trace ? rows * cpu::kChunkPositions : 0, kUntouched)};
-  const cpu::AttentionChunk chunk = {c.rows,
-                                     c.head_dim,
-                                     c.scale,
-                                     c.q.data(),
-                                     q_s8.data(),
-                                     c.q_scales.data(),
-                                     start.data(),
-                                     k,
-                                     v,
-                                     k_scales,
-                                     v_scales,
-                                     c.n_valid.data(),
-                                     state.max.data(),
-                                     state.sum.data(),
-                                     state.acc.data(),
-                                     with_trace ? state.trace.data() : nullptr};
+  const cpu::AttentionChunk chunk = {c.rows, c.head_dim, c.scale, c.q.data(), q_s8.data(), c.q_scales.data(),
+                                     start.data(), k, v, k_scales, v_scales, c.n_valid.data(),
+                                     state.max.data(), state.sum.data(), state.acc.data(),
+                                     with_trace ? state.trace.data() : nullptr,
+                                     // What it fetches and what it does not touch changes no result.
+                                     &chunk_pages, with_trace};
   switch (c.cache) {
     case Dtype::kInt8: table.attention_chunk_s8(chunk); break;
     case Dtype::kF16: table.attention_chunk_f16(chunk); break;

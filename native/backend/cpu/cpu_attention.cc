@@ -12,18 +12,27 @@ namespace kvasir::cpu {
 
 namespace {
 
+// (low, high)[i * kStride] turned by the angle of cos[i], sin[i], n of them.
+template <int kStride>
+void RotatePairs(const float* __restrict cos, const float* __restrict sin, int64_t n, float* low,
+                 float* high) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float a = low[i * kStride], b = high[i * kStride];
+    low[i * kStride] = a * cos[i] - b * sin[i];
+    high[i * kStride] = b * cos[i] + a * sin[i];
+  }
+}
+
 // x [head_dim] of one position. cos and sin [rope_dim / 2].
 void Rope(const AttentionShape& shape, int64_t position, float* x) {
   const int64_t half = shape.rope_dim / 2;
   const float* cos = shape.rope_cos + position * half;
   const float* sin = shape.rope_sin + position * half;
-  const bool interleaved = shape.rope == RopeKind::kInterleaved;
-  for (int64_t i = 0; i < half; ++i) {
-    float& low = interleaved ? x[2 * i] : x[i];
-    float& high = interleaved ? x[2 * i + 1] : x[i + half];
-    const float a = low, b = high;
-    low = a * cos[i] - b * sin[i];
-    high = b * cos[i] + a * sin[i];
+  // Two loops without a condition inside: the compiler makes vectors of both.
+  if (shape.rope == RopeKind::kInterleaved) {
+    RotatePairs<2>(cos, sin, half, x, x + 1);
+  } else {
+    RotatePairs<1>(cos, sin, half, x, x + half);
   }
 }
 
@@ -50,8 +59,12 @@ void StoreKey(const KernelTable& kernels, Dtype dtype, const float* head, int64_
   } else {
     int8_t quantized[kMaxHeadDim];
     kernels.quantize_head_s8(head, width, quantized, scale);
-    for (int64_t d = 0; d < width; ++d) {
-      to[(d / 4 * kKvPagePositions + slot) * 4 + d % 4] = static_cast<uint8_t>(quantized[d] + kWeightOffset);
+    static_assert(kWeightOffset == 128);
+    for (int64_t quad = 0; quad < width / 4; ++quad) {  // adding 128 to a byte turns its sign bit
+      uint32_t four;
+      std::memcpy(&four, quantized + 4 * quad, 4);
+      four ^= 0x80808080u;
+      std::memcpy(to + (quad * kKvPagePositions + slot) * 4, &four, 4);
     }
   }
 }
@@ -79,6 +92,11 @@ struct CpuBackend::Tile {
   int64_t first;  // first query row, token * group + head in group
   int rows;
   int64_t n_chunks;  // that its last row attends to
+};
+
+struct CpuBackend::ChunkPlace {
+  Tile tile;
+  int64_t chunk;
 };
 
 void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,
@@ -144,55 +162,63 @@ CpuBackend::Tile CpuBackend::TileAt(const AttentionArgs& args, int64_t index) co
   return {&sequence, local / tiles_per_head, first, rows, CeilDiv(length, kChunkPositions)};
 }
 
-void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, const Tile& tile,
-                             int64_t chunk, float* max, float* sum, float* acc) const {
-  const AttentionShape& s = *args.shape;
+ChunkPages CpuBackend::PagesOf(const AttentionArgs& args, const ChunkPlace& place) const {
   const KvLayout& layout = *args.layout;
-  constexpr int64_t kPages = kChunkPositions / kPagePositions;
+  const SequenceSpan& sequence = *place.tile.sequence;
+  const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
+  const int64_t first = place.chunk * kChunkPositions;
+  const int64_t length = sequence.start + (place.tile.first + place.tile.rows - 1) / group + 1;
+  ChunkPages pages = {};
+  pages.n = static_cast<int>(CeilDiv(std::min<int64_t>(length - first, kChunkPositions), kPagePositions));
+  for (int i = 0; i < pages.n; ++i) {
+    const uint8_t* base = args.pages + sequence.pages[first / kPagePositions + i] * layout.PageBytes();
+    const int64_t head = place.tile.kv_head;
+    pages.k[i] = base + layout.KOffset(args.layer, head);
+    pages.v[i] = base + layout.VOffset(args.layer, head);
+    if (layout.dtype != Dtype::kInt8) continue;
+    pages.k_scales[i] = reinterpret_cast<const float*>(base + layout.KScaleOffset(args.layer, head));
+    pages.v_scales[i] = reinterpret_cast<const float*>(base + layout.VScaleOffset(args.layer, head));
+  }
+  return pages;
+}
+
+void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, const ChunkPlace& place,
+                             const ChunkPages* next, bool fetched, const SoftmaxState& out) const {
+  const AttentionShape& s = *args.shape;
+  const Tile& tile = place.tile;
+  const int64_t chunk = place.chunk;
   const int64_t group = s.n_heads / s.n_kv_heads;
   const int64_t index = (tile.kv_head * args.rows + tile.sequence->row) * group + tile.first;
-  const void* k_pages[kPages];
-  const void* v_pages[kPages];
-  const float* k_scales[kPages];
-  const float* v_scales[kPages];
+  const ChunkPages pages = PagesOf(args, place);
   int n_valid[kMaxTileRows];
-  int64_t largest = 0;
   for (int r = 0; r < tile.rows; ++r) {
     const int64_t length = tile.sequence->start + (tile.first + r) / group + 1;
-    const int64_t valid = std::clamp<int64_t>(length - chunk * kChunkPositions, 0, kChunkPositions);
-    n_valid[r] = static_cast<int>(valid);
-    largest = std::max(largest, valid);
-  }
-  for (int64_t page = 0; page * kPagePositions < largest; ++page) {
-    const uint8_t* base = args.pages + tile.sequence->pages[chunk * kPages + page] * layout.PageBytes();
-    k_pages[page] = base + layout.KOffset(args.layer, tile.kv_head);
-    v_pages[page] = base + layout.VOffset(args.layer, tile.kv_head);
-    if (layout.dtype != Dtype::kInt8) continue;
-    k_scales[page] = reinterpret_cast<const float*>(base + layout.KScaleOffset(args.layer, tile.kv_head));
-    v_scales[page] = reinterpret_cast<const float*>(base + layout.VScaleOffset(args.layer, tile.kv_head));
+    n_valid[r] = static_cast<int>(std::clamp<int64_t>(length - chunk * kChunkPositions, 0, kChunkPositions));
   }
   float traced[kMaxTileRows * kChunkPositions];
   AttentionChunk c = {};
   c.rows = tile.rows;
   c.head_dim = static_cast<int>(s.padded_head_dim);
   c.scale = s.scale;
-  c.k_pages = k_pages;
-  c.v_pages = v_pages;
+  c.k_pages = pages.k;
+  c.v_pages = pages.v;
   c.n_valid = n_valid;
-  c.max = max;
-  c.sum = sum;
-  c.acc = acc;
+  c.max = out.max;
+  c.sum = out.sum;
+  c.acc = out.acc;
   c.trace = args.trace.scores == nullptr ? nullptr : traced;
-  if (layout.dtype != Dtype::kInt8) {
+  c.next = next;
+  c.fetched = fetched;
+  if (args.layout->dtype != Dtype::kInt8) {
     c.q_f32 = queries.f32 + index * s.padded_head_dim;
-    (layout.dtype == Dtype::kF16 ? kernels_.attention_chunk_f16 : kernels_.attention_chunk_f32)(c);
+    (args.layout->dtype == Dtype::kF16 ? kernels_.attention_chunk_f16 : kernels_.attention_chunk_f32)(c);
   } else {
     c.q_s8 =
         static_cast<const uint8_t*>(queries.values) + index * s.padded_head_dim * kernels_.quantized_bytes;
     c.q_scales = queries.scales + index;
     c.q_start = queries.start + index;
-    c.k_scales = k_scales;
-    c.v_scales = v_scales;
+    c.k_scales = pages.k_scales;
+    c.v_scales = pages.v_scales;
     kernels_.attention_chunk_s8(c);
   }
   if (c.trace == nullptr) return;
@@ -218,57 +244,76 @@ void CpuBackend::FinishTile(const AttentionArgs& args, const Tile& tile, const f
   }
 }
 
-void CpuBackend::AttentionByTile(const AttentionArgs& args, const Queries& queries, float* out) {
+// Of all rows of a tile.
+void CpuBackend::MergeChunk(const AttentionArgs& args, const Tile& tile, int64_t chunk,
+                            const SoftmaxState& state, const SoftmaxState& later) const {
   const int width = static_cast<int>(args.shape->padded_head_dim);
   const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
+  for (int r = 0; r < tile.rows; ++r) {
+    const int64_t length = tile.sequence->start + (tile.first + r) / group + 1;
+    if (length <= chunk * kChunkPositions) continue;
+    kernels_.attention_merge({state.max + r, state.sum + r, state.acc + r * width},
+                             {later.max + r, later.sum + r, later.acc + r * width}, width);
+  }
+}
+
+void CpuBackend::AttentionByTile(const AttentionArgs& args, const Queries& queries, float* out) {
   pool_.ParallelFor(first_tile_.back(), [&](int64_t index, int) {
     const Tile tile = TileAt(args, index);
     float max[kMaxTileRows], sum[kMaxTileRows], acc[kMaxTileRows * kMaxHeadDim];
     float next_max[kMaxTileRows], next_sum[kMaxTileRows], next_acc[kMaxTileRows * kMaxHeadDim];
-    ChunkOfTile(args, queries, tile, 0, max, sum, acc);
-    for (int64_t chunk = 1; chunk < tile.n_chunks; ++chunk) {
-      ChunkOfTile(args, queries, tile, chunk, next_max, next_sum, next_acc);
-      for (int r = 0; r < tile.rows; ++r) {
-        const int64_t length = tile.sequence->start + (tile.first + r) / group + 1;
-        if (length <= chunk * kChunkPositions) continue;
-        kernels_.attention_merge({max + r, sum + r, acc + r * width},
-                                 {next_max + r, next_sum + r, next_acc + r * width}, width);
-      }
+    // A full tile's chunks are read by its neighbours too, and computed longer than they take to come.
+    const bool fetch = tile.rows < kMaxTileRows;
+    for (int64_t chunk = 0; chunk < tile.n_chunks; ++chunk) {
+      ChunkPages next;
+      const bool ahead = fetch && chunk + 1 < tile.n_chunks;
+      if (ahead) next = PagesOf(args, {tile, chunk + 1});
+      ChunkOfTile(args, queries, {tile, chunk}, ahead ? &next : nullptr, fetch && chunk > 0,
+                  chunk == 0 ? SoftmaxState{max, sum, acc} : SoftmaxState{next_max, next_sum, next_acc});
+      if (chunk > 0) MergeChunk(args, tile, chunk, {max, sum, acc}, {next_max, next_sum, next_acc});
     }
     FinishTile(args, tile, sum, acc, out);
   });
 }
 
+// Of the chunks of a tile each is a task; whoever does the last one merges them.
 void CpuBackend::AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks,
                                   float* out) {
-  const int64_t n_tiles = first_tile_.back();
+  const int64_t n_tiles = first_tile_.back(), n_tasks = n_tiles * n_chunks;
   const int width = static_cast<int>(args.shape->padded_head_dim);
-  const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
   const int64_t stride = kMaxTileRows * (2 + width);  // max, sum, acc of a tile's rows
   const auto state = [&](int64_t tile, int64_t chunk) {
-    return partials_.data() + (tile * n_chunks + chunk) * stride;
+    float* max = partials_.data() + (tile * n_chunks + chunk) * stride;
+    return SoftmaxState{max, max + kMaxTileRows, max + 2 * kMaxTileRows};
   };
-  pool_.ParallelFor(n_tiles * n_chunks, [&](int64_t task, int) {
-    const Tile tile = TileAt(args, task / n_chunks);
-    if (task % n_chunks >= tile.n_chunks) return;
-    float* p = state(task / n_chunks, task % n_chunks);
-    ChunkOfTile(args, queries, tile, task % n_chunks, p, p + kMaxTileRows, p + 2 * kMaxTileRows);
-  });
-  for (int64_t index = 0; index < n_tiles; ++index) {
-    const Tile tile = TileAt(args, index);
-    float* first = state(index, 0);
-    for (int64_t chunk = 1; chunk < tile.n_chunks; ++chunk) {
-      float* next = state(index, chunk);
-      for (int r = 0; r < tile.rows; ++r) {
-        const int64_t length = tile.sequence->start + (tile.first + r) / group + 1;
-        if (length <= chunk * kChunkPositions) continue;
-        kernels_.attention_merge({first + r, first + kMaxTileRows + r, first + 2 * kMaxTileRows + r * width},
-                                 {next + r, next + kMaxTileRows + r, next + 2 * kMaxTileRows + r * width},
-                                 width);
-      }
-    }
-    FinishTile(args, tile, first + kMaxTileRows, first + 2 * kMaxTileRows, out);
+  for (int64_t tile = 0; tile < n_tiles; ++tile) {
+    chunks_left_[static_cast<size_t>(tile)].store(TileAt(args, tile).n_chunks, std::memory_order_relaxed);
   }
+  for (FetchedTask& fetched : fetched_) fetched.task = -1;
+  pool_.ParallelFor(n_tasks, [&](int64_t task, int thread) {
+    const int64_t index = task / n_chunks, chunk = task % n_chunks;
+    const Tile tile = TileAt(args, index);
+    if (chunk >= tile.n_chunks) return;
+    int64_t& fetched = fetched_[static_cast<size_t>(thread)].task;
+    const bool here = fetched == task;
+    // The thread's next task, if it has one and this is its own part.
+    ChunkPages next;
+    const int64_t following = task + 1;
+    bool ahead = task >= pool_.PartBegin(n_tasks, thread) && following < pool_.PartBegin(n_tasks, thread + 1);
+    if (ahead) {
+      const ChunkPlace place = {TileAt(args, following / n_chunks), following % n_chunks};
+      ahead = place.chunk < place.tile.n_chunks;
+      if (ahead) next = PagesOf(args, place);
+    }
+    if (ahead) fetched = following;
+    ChunkOfTile(args, queries, {tile, chunk}, ahead ? &next : nullptr, here, state(index, chunk));
+    if (chunks_left_[static_cast<size_t>(index)].fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    const SoftmaxState first = state(index, 0);
+    for (int64_t later = 1; later < tile.n_chunks; ++later) {
+      MergeChunk(args, tile, later, first, state(index, later));
+    }
+    FinishTile(args, tile, first.sum, first.acc, out);
+  });
 }
 
 void CpuBackend::Attention(const AttentionArgs& args, const Queries& queries, float* out) {
@@ -282,7 +327,7 @@ void CpuBackend::Attention(const AttentionArgs& args, const Queries& queries, fl
     n_chunks = std::max(n_chunks, CeilDiv(sequence.start + sequence.n_tokens, kChunkPositions));
   }
   first_tile_.push_back(tiles);
-  const bool few = tiles < 4 * threads() && n_chunks > 1 && threads() > 1;
+  const bool few = tiles < kSplitTiles * threads() && n_chunks > 1 && threads() > 1;
   if (few) {
     AttentionByChunk(args, queries, n_chunks, out);
   } else {

@@ -79,15 +79,18 @@ class CpuMemory final : public BackendMemory {
 
 CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions,
                        int64_t padded_head_dim)
-    : kernels_(kernels), pool_(threads) {
+    : kernels_(kernels),
+      pool_(threads),
+      chunks_left_(static_cast<size_t>(kSplitTiles * threads)),
+      fetched_(static_cast<size_t>(threads)) {
   if (padded_head_dim > kMaxHeadDim) {
     throw Error(
         ErrorCode::kUnsupportedArchitecture,
         "Attention heads of more than " + std::to_string(kMaxHeadDim) + " dimensions are not supported");
   }
   const int64_t max_chunks = (max_positions + kChunkPositions - 1) / kChunkPositions;
-  // A step is split by chunk only while it has fewer than 4 tiles a thread; see Attention.
-  partials_.resize(static_cast<size_t>(4 * threads * max_chunks * kMaxTileRows * (2 + padded_head_dim)));
+  partials_.resize(
+      static_cast<size_t>(kSplitTiles * threads * max_chunks * kMaxTileRows * (2 + padded_head_dim)));
 }
 
 // With many rows each thread takes blocks through all ops of a run, so that what they hand on stays in its L2 and the

@@ -2,6 +2,7 @@
 // table. No arithmetic of its own besides rotary embedding and table look-ups.
 #pragma once
 
+#include <atomic>
 #include <vector>
 
 #include "backend/backend.h"
@@ -13,6 +14,9 @@ namespace kvasir::cpu {
 // Rows of a block: enough to use a weight panel well while it is in L1, few enough that a block of 3,072 columns, its
 // inputs and a panel stay in an L2 of 1 MiB.
 constexpr int64_t kBlockRows = 48;
+
+// With fewer tiles a thread, attention is split by chunks too.
+constexpr int64_t kSplitTiles = 4;
 
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -72,8 +76,13 @@ class CpuBackend final : public Backend {
   void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,
                   const float* qkv_row, Queries* queries) const;
   Tile TileAt(const AttentionArgs& args, int64_t index) const;
-  void ChunkOfTile(const AttentionArgs& args, const Queries& queries, const Tile& tile, int64_t chunk,
-                   float* max, float* sum, float* acc) const;
+  struct ChunkPlace;
+  ChunkPages PagesOf(const AttentionArgs& args, const ChunkPlace& place) const;
+  // `next` is asked for meanwhile, if it is given; `fetched`: this chunk was.
+  void ChunkOfTile(const AttentionArgs& args, const Queries& queries, const ChunkPlace& place,
+                   const ChunkPages* next, bool fetched, const SoftmaxState& out) const;
+  void MergeChunk(const AttentionArgs& args, const Tile& tile, int64_t chunk, const SoftmaxState& state,
+                  const SoftmaxState& later) const;
   void FinishTile(const AttentionArgs& args, const Tile& tile, const float* sum, const float* acc,
                   float* out) const;
   void AttentionByTile(const AttentionArgs& args, const Queries& queries, float* out);
@@ -83,7 +92,14 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   // Attention tiles of the running op: index of each sequence's first tile.
   std::vector<int64_t> first_tile_;
-  std::vector<float> partials_;                               // chunk states of a split decode
+  // Of a split decode: the chunks' states, how many chunks of each tile are left, and the task whose pages a thread has
+  // asked for.
+  std::vector<float> partials_;
+  std::vector<std::atomic<int64_t>> chunks_left_;
+  struct alignas(64) FetchedTask {
+    int64_t task;
+  };
+  std::vector<FetchedTask> fetched_;
   std::vector<float> block_maxima_, part_maxima_, exp_sums_;  // of the logits that are summarized
 };
 

@@ -1,7 +1,8 @@
 // What sampling needs of a row of logits: the largest ones with their ids, and two log-sum-exps.
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <functional>
+#include <cstdint>
 #include <vector>
 
 #include "backend/cpu/cpu_backend.h"
@@ -53,28 +54,66 @@ void Largest(const float* logits, int64_t n, int64_t count, std::vector<Candidat
   std::sort(buffer.begin(), buffer.end(), Before);
 }
 
-// The same from the largest value of each block: at least `count` values reach the count-th largest of those, and only
-// blocks that reach it are read. False where NaN or too few blocks leave that open.
+// Integers in the order of the floats; -0 below +0, no NaN.
+int32_t Ordered(float x) {
+  const auto bits = std::bit_cast<int32_t>(x);
+  return bits ^ ((bits >> 31) & INT32_MAX);
+}
+
+float FromOrdered(int32_t ordered) { return std::bit_cast<float>(ordered ^ ((ordered >> 31) & INT32_MAX)); }
+
+// A value that at least `count` of `values` reach, and few more: by halving the range, as a count is one pass without
+// branches. `values` has at least `count`.
+int32_t ReachedBy(const std::vector<int32_t>& values, int64_t count) {
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  int64_t low = *least, high = int64_t{*most} + 1;  // `low` is reached by enough, `high` by too few
+  while (high - low > 1) {
+    const auto middle = static_cast<int32_t>(low + (high - low) / 2);
+    int32_t reached = 0;
+    for (const int32_t value : values) reached += value >= middle;
+    (reached >= count ? low : high) = middle;
+    if (reached >= count && reached <= count + count / 8) break;
+  }
+  return static_cast<int32_t>(low);
+}
+
+// The same from the largest value of each block: what `count` of those reach, `count` values reach, and only blocks that
+// reach it are read. False where NaN or too few blocks leave that open.
 bool LargestOfBlocks(const float* logits, int64_t n, const float* maxima, int64_t count,
                      std::vector<Candidate>& buffer) {
   const int64_t blocks = CeilDiv(n, kLogitBlock);
   if (blocks < count) return false;
-  thread_local std::vector<float> order;
-  order.assign(maxima, maxima + blocks);
-  std::nth_element(order.begin(), order.begin() + count - 1, order.end(), std::greater<float>());
-  const float threshold = order[static_cast<size_t>(count - 1)];
-  buffer.clear();
+  thread_local std::vector<int32_t> ordered, ids;
+  thread_local std::vector<uint64_t> keys;  // largest first, then the lower id
+  ordered.resize(static_cast<size_t>(blocks));
+  std::transform(maxima, maxima + blocks, ordered.begin(), Ordered);
+  const float threshold = FromOrdered(ReachedBy(ordered, count));
+  ordered.clear();
+  ids.clear();
   for (int64_t block = 0; block < blocks; ++block) {
     if (maxima[block] < threshold) continue;
     const int64_t end = std::min(n, (block + 1) * kLogitBlock);
     for (int64_t i = block * kLogitBlock; i < end; ++i) {
-      if (logits[i] >= threshold) buffer.push_back({logits[i], static_cast<int32_t>(i)});
+      if (!(logits[i] >= threshold)) continue;
+      ordered.push_back(Ordered(logits[i] == 0 ? 0.0f : logits[i]));  // -0 equals +0
+      ids.push_back(static_cast<int32_t>(i));
     }
   }
-  if (static_cast<int64_t>(buffer.size()) < count) return false;
-  std::nth_element(buffer.begin(), buffer.begin() + count - 1, buffer.end(), Before);
-  buffer.resize(static_cast<size_t>(count));
-  std::sort(buffer.begin(), buffer.end(), Before);
+  if (static_cast<int64_t>(ids.size()) < count) return false;
+  // Frequent tokens are neighbours in most vocabularies, so these may still be ten times too many.
+  const int32_t least = ReachedBy(ordered, count);
+  keys.clear();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ordered[i] < least) continue;
+    const auto descending = static_cast<uint32_t>(INT32_MAX - int64_t{ordered[i]});
+    keys.push_back(uint64_t{descending} << 32 | static_cast<uint32_t>(ids[i]));
+  }
+  std::sort(keys.begin(), keys.end());
+  buffer.clear();
+  for (int64_t i = 0; i < count; ++i) {
+    const auto id = static_cast<int32_t>(keys[static_cast<size_t>(i)] & UINT32_MAX);
+    buffer.push_back({logits[id], id});
+  }
   return true;
 }
 

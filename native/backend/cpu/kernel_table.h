@@ -52,6 +52,16 @@ struct LinearS8Args {
   const void* next = nullptr;  // as in LinearF32Args
 };
 
+// Where the cache of one kv head lies, for the positions of a chunk: as AttentionChunk has them.
+struct ChunkPages {
+  static constexpr int kMost = kChunkPositions / kPagePositions;
+  int n;  // pages that are read
+  const void* k[kMost];
+  const void* v[kMost];
+  const float* k_scales[kMost];
+  const float* v_scales[kMost];
+};
+
 // One kv head of one sequence over at most kChunkPositions cache positions.
 struct AttentionChunk {
   int rows;                // 1..kMaxTileRows
@@ -72,6 +82,9 @@ struct AttentionChunk {
   float* sum;    // [rows]
   float* acc;    // [rows, head_dim]
   float* trace;  // nullptr, or [rows, kChunkPositions]: the raw scores
+  // The same thread's next chunk, or nullptr: it is asked for while this one is computed. And whether this one was.
+  const ChunkPages* next = nullptr;
+  bool fetched = false;
 };
 
 // One row of an online softmax.

@@ -27,6 +27,39 @@ inline int LargestValid(const AttentionChunk& c) {
   return largest;
 }
 
+// The pages of the next chunk, asked for a share at a time while this one is computed: decode reads each once, from memory.
+class NextChunk {
+ public:
+  NextChunk(const ChunkPages* pages, int64_t page_bytes, int64_t shares)
+      : pages_(pages), page_lines_(page_bytes / 64) {
+    if (pages != nullptr) share_ = (2 * pages->n * page_lines_ + shares - 1) / shares;
+  }
+
+  void FetchScales() const {
+    for (int page = 0; share_ > 0 && page < pages_->n; ++page) {
+      for (int position = 0; position < kPagePositions; position += 16) {
+        __builtin_prefetch(pages_->k_scales[page] + position, 0, 2);
+        __builtin_prefetch(pages_->v_scales[page] + position, 0, 2);
+      }
+    }
+  }
+
+  void FetchShare() {
+    for (int64_t i = 0; i < share_; ++i, ++line_) {
+      const int64_t page = line_ / page_lines_;
+      if (page >= 2 * pages_->n) return;
+      const void* base = page % 2 == 0 ? pages_->k[page / 2] : pages_->v[page / 2];
+      __builtin_prefetch(static_cast<const char*>(base) + 64 * (line_ % page_lines_), 0, 2);
+    }
+  }
+
+ private:
+  const ChunkPages* pages_;
+  int64_t page_lines_;
+  int64_t share_ = 0;  // lines
+  int64_t line_ = 0;
+};
+
 // Scores of kRows rows at the 64 positions of one page: float32 dot product, head_dim ascending. Element is float or
 // uint16_t, a binary16 number.
 template <typename Element, int kRows>
@@ -148,7 +181,8 @@ template <int kRows, int kVectors>
 
 // acc[row + r] = scale[r] * sum over positions, for kRows rows and kVectors * 16 dimensions from d.
 template <int kRows, int kVectors>
-inline void WeightedPairs(const AttentionChunk& c, int row, int d, int n, const ChunkWeights& w) {
+inline void WeightedPairs(const AttentionChunk& c, int row, int d, int n, const ChunkWeights& w,
+                          NextChunk& next) {
   I32 sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) sum[r][v] = SetInt(0);
@@ -157,6 +191,7 @@ inline void WeightedPairs(const AttentionChunk& c, int row, int d, int n, const 
     const int8_t* values = static_cast<const int8_t*>(c.v_pages[first / kPagePositions]) + 2 * d;
     AddPairsOfPage(w.q[row] + first, values, n - first < kPagePositions ? n - first : kPagePositions,
                    c.head_dim, sum);
+    next.FetchShare();
   }
   for (int r = 0; r < kRows; ++r) {
     if (c.n_valid[row + r] == 0) continue;
@@ -167,16 +202,16 @@ inline void WeightedPairs(const AttentionChunk& c, int row, int d, int n, const 
 }
 
 template <int kRows>
-inline void PairsOfRows(const AttentionChunk& c, int row, int n, const ChunkWeights& w) {
+inline void PairsOfRows(const AttentionChunk& c, int row, int n, const ChunkWeights& w, NextChunk& next) {
   for (; c.rows - row >= kRows; row += kRows) {
     int d = 0;
     for (; d + 16 * kPairVectors <= c.head_dim; d += 16 * kPairVectors) {
-      WeightedPairs<kRows, kPairVectors>(c, row, d, n, w);
+      WeightedPairs<kRows, kPairVectors>(c, row, d, n, w, next);
     }
-    for (; d < c.head_dim; d += 16) WeightedPairs<kRows, 1>(c, row, d, n, w);
+    for (; d < c.head_dim; d += 16) WeightedPairs<kRows, 1>(c, row, d, n, w, next);
   }
   if constexpr (kRows > 1) {
-    if (row < c.rows) PairsOfRows<kRows - 1>(c, row, n, w);
+    if (row < c.rows) PairsOfRows<kRows - 1>(c, row, n, w, next);
   }
 }
 
@@ -218,7 +253,8 @@ inline void ValuesOfRows(const AttentionChunk& c, int row, int n, float (*p)[kCh
 
 // Element is int8_t for a quantized cache.
 template <typename Element, int kRows>
-inline void ScoresOfRows(const AttentionChunk& c, int row, int n_pages, float (*scores)[kChunkPositions]) {
+inline void ScoresOfRows(const AttentionChunk& c, int row, int n_pages, float (*scores)[kChunkPositions],
+                         NextChunk& next) {
   for (; c.rows - row >= kRows; row += kRows) {
     for (int page = 0; page < n_pages; ++page) {
       if constexpr (kIsQuantized<Element>) {
@@ -226,10 +262,11 @@ inline void ScoresOfRows(const AttentionChunk& c, int row, int n_pages, float (*
       } else {
         PageScores<Element, kRows>(c, row, page, scores);
       }
+      next.FetchShare();
     }
   }
   if constexpr (kRows > 1) {
-    if (row < c.rows) ScoresOfRows<Element, kRows - 1>(c, row, n_pages, scores);
+    if (row < c.rows) ScoresOfRows<Element, kRows - 1>(c, row, n_pages, scores, next);
   }
 }
 
@@ -267,14 +304,19 @@ inline void ChunkOfTile(const AttentionChunk& c) {
   if (n == 0) return;
   const int n_pages = (n + kPagePositions - 1) / kPagePositions;
   const int n_padded = (n + 15) / 16 * 16;
-  if (kInt8 && c.rows < kMaxTileRows) TouchPages(c, n_pages);
-  ScoresOfRows<Element, kInt8 ? kScoreRows : kAttentionRows>(c, 0, n_pages, scores);
+  if (kInt8 && c.rows < kMaxTileRows && !c.fetched) TouchPages(c, n_pages);
+  // After each page's scores, each row's weights, and (INT8) each page's values: about the shares of one block of rows.
+  NextChunk next(c.next, c.head_dim * kPagePositions * static_cast<int64_t>(sizeof(Element)),
+                 n_pages + c.rows + (kInt8 ? n_pages : 0));
+  if constexpr (kInt8) next.FetchScales();
+  ScoresOfRows<Element, kInt8 ? kScoreRows : kAttentionRows>(c, 0, n_pages, scores, next);
   for (int r = 0; r < c.rows; ++r) {
     if (c.trace != nullptr) {
       for (int i = 0; i < c.n_valid[r]; ++i) c.trace[r * kChunkPositions + i] = scores[r][i];
     }
     float max = kNegativeInfinity, sum = 0;
     ChunkSoftmax(scores[r], c.n_valid[r], n_padded, &max, &sum);
+    next.FetchShare();
     if (c.n_valid[r] == 0) continue;
     c.max[r] = max;
     c.sum[r] = sum;
@@ -282,7 +324,7 @@ inline void ChunkOfTile(const AttentionChunk& c) {
       weights.scale[r] = QuantizeWeights(c, scores[r], c.n_valid[r], n_padded, weights.q[r]);
   }
   if constexpr (kInt8) {
-    PairsOfRows<kPairRows>(c, 0, n, weights);
+    PairsOfRows<kPairRows>(c, 0, n, weights, next);
   } else {
     ValuesOfRows<Element, kAttentionRows>(c, 0, n, scores);
   }
