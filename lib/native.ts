@@ -168,6 +168,7 @@ export interface StepBatch {
   targets: Int32Array;
 }
 
+/** Its arrays but those of `fullLogits` are written again by the model's next step: read them before it is submitted. */
 export interface StepResult {
   /** true: every sequence was cancelled and the step stopped between layers; nothing was appended. */
   cancelled: boolean;

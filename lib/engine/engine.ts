@@ -7,7 +7,7 @@ import { KvasirError } from '../errors.js';
 import { fromNative, type NativeModel, type StepResult } from '../native.js';
 import { MAX_STEP_TOKENS, Pace } from './pace.js';
 import { Pages } from './pages.js';
-import { planStep, type StepPlan } from './plan.js';
+import { planStep, type Slice, type StepPlan } from './plan.js';
 import type { Request } from './request.js';
 
 /** Sequences in one step. */
@@ -24,6 +24,8 @@ export class Engine {
   /** Those that hold a sequence. */
   #active: Request[] = [];
   #inFlight: StepPlan | undefined;
+  /** Those that took rows of the last step, and have not told their callers yet. */
+  #silent: Request[] = [];
   #loop: Promise<void> | undefined;
   #disposed: Promise<void> | undefined;
 
@@ -95,14 +97,16 @@ export class Engine {
         this.#retire();
         this.#admit();
         const plan = planStep(this.#active, this.#pace);
-        if (!plan) return;
-        await this.#step(plan);
+        if (plan) await this.#step(plan);
+        // Whom it tells something may read on, and so go on.
+        else if (!this.#emit()) return;
       }
     } catch (error) {
       for (const request of [...this.#active, ...this.#queue]) request.fail(fromNative(error));
       this.#active = [];
       this.#queue = [];
     } finally {
+      this.#emit();
       // In the same turn as the decision to stop: a wake-up after it starts the next loop.
       this.#loop = undefined;
     }
@@ -143,7 +147,9 @@ export class Engine {
     this.#inFlight = plan;
     let result: StepResult;
     try {
-      result = await this.#native.step(plan.batch);
+      const running = this.#native.step(plan.batch);
+      this.#emit();
+      result = await running;
     } catch (error) {
       for (const { request } of plan.slices) {
         request.fail(fromNative(error));
@@ -158,23 +164,35 @@ export class Engine {
     if (result.cancelled) return;
     this.#pace.record(plan.promptTokens, now - started);
     for (const { request, count } of plan.slices) request.computed += count;
-    await deliver(plan, result, now);
+    let turnStarted = now;
+    for (const slice of plan.slices) {
+      this.#hand(slice, result, now);
+      if (plan.slices.length === 1 || performance.now() - turnStarted < SAMPLING_SLICE_MS) continue;
+      await nextTurn();
+      turnStarted = performance.now();
+    }
   }
-}
 
-/** Hands every request its rows. */
-async function deliver(plan: StepPlan, result: StepResult, now: number): Promise<void> {
-  let turnStarted = performance.now();
-  for (const { request, firstRow, rows } of plan.slices) {
-    if (rows === 0 || request.settled) continue;
+  /** A request's rows of the result. */
+  #hand({ request, firstRow, rows }: Slice, result: StepResult, now: number): void {
+    if (rows === 0 || request.settled) return;
     try {
       request.take(result, firstRow, rows, now);
+      this.#silent.push(request);
     } catch (error) {
       request.fail(fromNative(error));
     }
-    if (performance.now() - turnStarted < SAMPLING_SLICE_MS) continue;
-    await nextTurn();
-    turnStarted = performance.now();
+  }
+
+  /**
+   * What the last step brought, to the callers: as soon as the next one runs, so that what they do with it costs it no
+   * time. Whether there was anything.
+   */
+  #emit(): boolean {
+    const silent = this.#silent;
+    this.#silent = [];
+    for (const request of silent) request.emit();
+    return silent.length > 0;
   }
 }
 

@@ -45,6 +45,9 @@ export class GenerationRequest extends Request {
   readonly #fullRows: boolean;
   readonly #logprobs: GeneratedLogprob[] | undefined;
   #text = '';
+  /** What `take` found and the caller does not have yet. */
+  #news: { token: number; text: string; logprob: GeneratedLogprob | undefined } | undefined;
+  #finishReason: FinishReason | undefined;
   #cachedTokens = 0;
   #startedAt = 0;
   #firstTokenAt = 0;
@@ -91,29 +94,50 @@ export class GenerationRequest extends Request {
   take(result: StepResult, first: number, _count: number, now: number): void {
     const row = rowOf(result, first);
     const token = this.#sampler.sample(row);
-    const { vocabulary, settings, run } = this.#task;
+    const { vocabulary, settings } = this.#task;
     if (this.#firstTokenAt === 0) this.#firstTokenAt = now;
     this.#lastTokenAt = now;
     if (!settings.ignoreEos && vocabulary.endTokens.has(token)) {
-      this.#finish('stop');
+      this.#settle('stop');
       return;
     }
     this.tokens[this.length++] = token;
     const text = this.#output.push(token);
     this.#text += text;
-    run.push(token, text, this.#describe(row, token));
-    if (this.#output.stopped) this.#finish('stop');
-    else if (this.#generated >= this.#maxTokens) this.#finish('length');
+    this.#news = { token, text, logprob: this.#describe(row, token) };
+    if (this.#output.stopped) this.#settle('stop');
+    else if (this.#generated >= this.#maxTokens) this.#settle('length');
+  }
+
+  override emit(): void {
+    const { run } = this.#task;
+    const news = this.#news;
+    this.#news = undefined;
+    if (news) run.push(news.token, news.text, news.logprob);
+    if (this.#finishReason === undefined || run.settled) return;
+    const rest = this.#output.flush();
+    this.#text += rest;
+    // A stop string may end with what the decoder held back.
+    const stopped = this.#finishReason === 'length' && this.#output.stopped;
+    run.finish(this.#result(stopped ? 'stop' : this.#finishReason), rest);
   }
 
   abort(): void {
-    if (!this.settled) this.#finish('abort');
+    if (this.settled) return;
+    this.#settle('abort');
+    this.emit();
   }
 
   fail(error: unknown): void {
     if (this.settled) return;
+    this.emit();
     this.settled = true;
     this.#task.run.fail(error);
+  }
+
+  #settle(reason: FinishReason): void {
+    this.settled = true;
+    this.#finishReason = reason;
   }
 
   #describe(row: LogitRow, token: number): GeneratedLogprob | undefined {
@@ -122,15 +146,6 @@ export class GenerationRequest extends Request {
     const entry = describeLogprobs(row, token, settings.logprobs ?? 0, vocabulary.textOf);
     this.#logprobs.push(entry);
     return entry;
-  }
-
-  #finish(reason: FinishReason): void {
-    this.settled = true;
-    const rest = this.#output.flush();
-    this.#text += rest;
-    // A stop string may end with what the decoder held back.
-    const finishReason = reason === 'length' && this.#output.stopped ? 'stop' : reason;
-    this.#task.run.finish(this.#result(finishReason), rest);
   }
 
   #result(finishReason: FinishReason): GenerationResult {

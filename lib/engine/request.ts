@@ -32,7 +32,7 @@ export abstract class Request {
   computed = 0;
   /** Native id; absent while the request holds no pages. */
   sequence: number | undefined;
-  /** The caller has the outcome; the engine only has to clean up. */
+  /** The outcome is certain; the engine has to clean up, and the caller knows it after `emit`. */
   settled = false;
   /** Native was told to stop its sequence in the middle of a step. */
   interrupted = false;
@@ -73,6 +73,9 @@ export abstract class Request {
 
   /** Takes rows [first, first + count) of the result; `computed` has been raised already. */
   abstract take(result: StepResult, first: number, count: number, now: number): void;
+
+  /** Tells the caller what `take` found, where that did not do so itself: it comes when the next step runs. */
+  emit(): void {}
 
   /** Ends with what there is. No effect once settled. */
   abstract abort(): void;

@@ -75,34 +75,6 @@ StepRequest RequestFromJs(const Napi::Value& value) {
   return request;
 }
 
-template <typename Array, typename T>
-Array TypedArrayToJs(Napi::Env env, const std::vector<T>& values) {
-  Array array = Array::New(env, values.size());
-  std::copy(values.begin(), values.end(), array.Data());
-  return array;
-}
-
-Napi::Object ResultToJs(Napi::Env env, const StepResult& result) {
-  const Napi::Object object = Napi::Object::New(env);
-  object.Set("cancelled", result.cancelled);
-  object.Set("candidates", static_cast<double>(result.candidates));
-  object.Set("candidateIds", TypedArrayToJs<Napi::Int32Array>(env, result.candidate_ids));
-  object.Set("candidateLogits", TypedArrayToJs<Napi::Float32Array>(env, result.candidate_logits));
-  object.Set("logSumExp", TypedArrayToJs<Napi::Float64Array>(env, result.log_sum_exp));
-  object.Set("logSumExp1", TypedArrayToJs<Napi::Float64Array>(env, result.log_sum_exp_1));
-  object.Set("targetLogits", TypedArrayToJs<Napi::Float32Array>(env, result.target_logits));
-  const Napi::Array full = Napi::Array::New(env, result.full.size());
-  for (uint32_t i = 0; i < result.full.size(); ++i) {
-    if (result.full[i].empty()) {
-      full.Set(i, env.Null());
-    } else {
-      full.Set(i, TypedArrayToJs<Napi::Float32Array>(env, result.full[i]));
-    }
-  }
-  object.Set("fullLogits", full);
-  return object;
-}
-
 int32_t SequenceArgument(const Napi::CallbackInfo& info) {
   if (!info[0].IsNumber()) throw Napi::TypeError::New(info.Env(), "sequence is not a number");
   return info[0].As<Napi::Number>().Int32Value();
@@ -200,7 +172,7 @@ Napi::Value ModelWrap::Step(const Napi::CallbackInfo& info) {
         if (result.error) {
           settled->Reject(ErrorToJs(js, *result.error));
         } else {
-          settled->Resolve(ResultToJs(js, result));
+          settled->Resolve(results_.ToJs(js, result));
         }
       });
     });

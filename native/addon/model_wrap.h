@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "addon/async.h"
+#include "addon/step_results.h"
 #include "runtime/engine.h"
 
 namespace kvasir::addon {
@@ -40,6 +41,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   std::shared_ptr<Engine> lender_;  // whose linears the engine has borrowed
   JsQueue queue_;                   // brings step results to the JS thread; unref'ed while no step runs
   std::unique_ptr<Napi::Promise::Deferred> pending_;
+  StepResults results_;
   Napi::Reference<Napi::Promise> disposed_;
 };
 
