@@ -148,6 +148,48 @@ describe('batching', () => {
   });
 });
 
+describe('between two steps', () => {
+  it('the next step runs before the caller hears of a token', async () => {
+    const { native, generate } = bound(bench());
+    const running: number[] = [];
+    for await (const { tokens } of generate(range(1, 5), { maxTokens: 6, temperature: 0 })) {
+      expect(tokens).toHaveLength(1);
+      running.push(native.steps.length);
+    }
+    // The prompt's step and one more are submitted when the first token arrives; nothing follows the last.
+    expect(running).toEqual([2, 3, 4, 5, 6, 6]);
+  });
+
+  it('what a caller does with a token does not change the tokens, nor does leaving at one', async () => {
+    const made = bench();
+    const whole = await made.generate(range(2, 9), { maxTokens: 20, temperature: 1, seed: 3 });
+    const seen: number[] = [];
+    for await (const { tokens } of made.generate(range(2, 9), { maxTokens: 20, temperature: 1, seed: 3 })) {
+      await sleep(1);
+      seen.push(...tokens);
+      if (seen.length >= 10) break;
+    }
+    expect(seen).toEqual(whole.tokens.slice(0, seen.length));
+    expect((await made.generate(range(2, 9), { maxTokens: 20, temperature: 1, seed: 3 })).tokens).toEqual(
+      whole.tokens,
+    );
+  });
+
+  it('a token that was found before a failure is told before it', async () => {
+    const { native, generate } = bound(bench());
+    const run = generate(range(3, 4), { maxTokens: 50, temperature: 0 });
+    const seen: number[] = [];
+    await expect(async () => {
+      for await (const { tokens } of run) {
+        seen.push(...tokens);
+        if (seen.length === 3) native.failure = new Error('broken');
+      }
+    }).rejects.toThrow('broken');
+    // The step that ran when the third token came is the one that failed.
+    expect(seen).toHaveLength(3);
+  });
+});
+
 describe('end of a request', () => {
   it('end-of-text tokens, any of several, unless ignored', async () => {
     const { generate } = bound(bench());
