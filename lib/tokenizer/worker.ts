@@ -1,6 +1,6 @@
 /**
  * The tokenizer's thread: builds the tokenizer, hands its token table to the main thread, then encodes what it is sent,
- * one text after the other.
+ * one text after the other, until that tokenizer is closed and another may come.
  */
 import { setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
@@ -13,6 +13,7 @@ import type {
   ReadyMessage,
   SentError,
   ThreadRequest,
+  WorkerMessage,
   WorkerStart,
 } from './protocol.js';
 import type { TokenizerSource } from './source.js';
@@ -107,10 +108,31 @@ async function open(source: TokenizerSource): Promise<EncodingPipeline | undefin
   }
 }
 
+/**
+ * Frees what the closed tokenizer had: by itself a thread without work never collects its garbage, 70 MB for a vocabulary of
+ * 49k. False in a Node without the inspector, the one way to ask for it that changes no flag of the process.
+ */
+async function collectGarbage(): Promise<boolean> {
+  try {
+    const { Session } = await import('node:inspector');
+    const session = new Session();
+    session.connect();
+    const error = await new Promise((resolve) => session.post('HeapProfiler.collectGarbage', resolve));
+    session.disconnect();
+    return error === null;
+  } catch {
+    return false;
+  }
+}
+
 async function serve(request: ThreadRequest): Promise<void> {
   switch (request.kind) {
     case 'open':
       pipeline = await open(request.source);
+      return;
+    case 'close':
+      pipeline = undefined;
+      port.postMessage({ kind: 'closed', collected: await collectGarbage() } satisfies WorkerMessage);
       return;
     case 'replies':
       replies = request.port;
