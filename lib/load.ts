@@ -34,10 +34,12 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
   // Each part runs for milliseconds the first time it is called: the event loop gets a turn between them.
   await nextTurn();
   const addon = native();
+  await nextTurn();
   const device = await chooseDevice(options);
   signal?.throwIfAborted();
   await nextTurn();
   const files = await resolveModel(reference, { signal, onProgress });
+  await nextTurn();
   signal?.throwIfAborted();
   const tokenizing = new Tokenizing(files);
   let container: Container | undefined;
@@ -46,6 +48,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     container = await addon.openContainer(files.weights).catch(rethrow);
     await nextTurn();
     const description = await describeModel(files, container).catch(rethrow);
+    await nextTurn();
     signal?.throwIfAborted();
     const effective = {
       ...effectiveOptions(options, description),
@@ -53,7 +56,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
       keepFp32: keptLinears(options, description),
     };
     await nextTurn();
-    const predicted = checkMemory(description, effective);
+    const predicted = await checkMemory(description, effective);
     const loaded = await loadBoth({ files, container, description, effective, tokenizing }, options);
     await nextTurn();
     const { info } = loaded.native;
@@ -63,6 +66,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     }
     const ran = describeDevice(device, info.device);
     const described = describeLoaded(files.displayName, description, effective, info, predicted, ran);
+    await nextTurn();
     return { ...loaded, info: described, description };
   } catch (error) {
     await tokenizing.giveUp(error);
@@ -160,9 +164,10 @@ function threadsFromEnvironment(): number {
   throw invalidOption('KVASIR_THREADS (environment)', given, 'an integer from 1 to 1024');
 }
 
-/** Bytes that the load will take, wherever they lie. Throws INSUFFICIENT_MEMORY when they are not there. */
-function checkMemory({ spec, tensors }: ModelDescription, options: Effective): number {
+/** Bytes that the load will take, wherever they lie. Rejects with INSUFFICIENT_MEMORY when they are not there. */
+async function checkMemory({ spec, tensors }: ModelDescription, options: Effective): Promise<number> {
   const { weights, kv, scratch } = predictMemory(spec, tensors, options);
+  await nextTurn();
   // Weights pass through the host's memory on their way to a GPU; the cache of its layers does not.
   const hosted = kv * hostShare(spec, options);
   const parts = `weights ${mebibytes(weights)}, KV cache ${mebibytes(hosted)}`;

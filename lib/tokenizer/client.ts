@@ -1,9 +1,10 @@
 /** The main thread's end of a tokenizer that lives on a worker thread. */
 import { KvasirError, type KvasirErrorCode } from '../errors.js';
 import type { ContentMarks } from './content-marks.js';
+import { giveBack, takeThread } from './idle-thread.js';
 import type { EncodeRequest, ReadyMessage, SentError, WorkerMessage } from './protocol.js';
 import type { TokenizerSource } from './source.js';
-import { TokenizerThread } from './thread.js';
+import type { TokenizerThread } from './thread.js';
 
 export interface EncodeJob {
   text: string;
@@ -33,7 +34,7 @@ export class TokenizerClient {
   /** Building starts at once. Aborting while it builds ends the thread. */
   constructor(source: TokenizerSource, signal?: AbortSignal) {
     signal?.throwIfAborted();
-    this.#thread = new TokenizerThread({
+    this.#thread = takeThread({
       receive: (message) => this.#receive(message),
       ended: (error) => this.#end(error),
     });
@@ -91,7 +92,7 @@ export class TokenizerClient {
   async dispose(): Promise<void> {
     if (this.#ended) return;
     this.#end(new KvasirError('DISPOSED', 'The model has been disposed; its tokenizer no longer encodes.'));
-    await this.#thread.terminate();
+    await giveBack(this.#thread);
   }
 
   #receive(message: WorkerMessage): void {
@@ -112,6 +113,7 @@ export class TokenizerClient {
         this.#settle(message.id)?.reject(received(message.error));
         return;
       case 'stopped':
+      case 'closed':
         return;
     }
   }

@@ -22,9 +22,16 @@ export interface EncodeRequest {
   synchronous?: true;
 }
 
+/** First of all, and first after a `close`: builds the tokenizer. */
+export interface OpenRequest {
+  kind: 'open';
+  source: TokenizerSource;
+}
+
 export type ThreadRequest =
-  /** First of all: builds the tokenizer. */
-  | { kind: 'open'; source: TokenizerSource }
+  | OpenRequest
+  /** Drops the tokenizer; sent when everything before has been answered. */
+  | { kind: 'close' }
   /** Where answers to synchronous requests go; before the first of them. */
   | { kind: 'replies'; port: MessagePort }
   | EncodeRequest;
@@ -52,4 +59,9 @@ export type EncodeReply =
   | { kind: 'stopped'; id: number }
   | { kind: 'failed'; id: number; error: SentError };
 
-export type WorkerMessage = ReadyMessage | { kind: 'broken'; error: SentError } | EncodeReply;
+export type WorkerMessage =
+  | ReadyMessage
+  | { kind: 'broken'; error: SentError }
+  | EncodeReply
+  /** The tokenizer is gone. `collected`: so is its memory, and the thread may have another. */
+  | { kind: 'closed'; collected: boolean };

@@ -1,0 +1,142 @@
+/**
+ * What runs on the tokenizer's thread: it builds the tokenizer, hands its token table to the main thread, then encodes what
+ * it is sent, one text after the other, until that tokenizer is closed and another may come.
+ */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { KvasirError } from '../errors.js';
+import { EncodingPipeline, EncodingStopped } from './encoding-pipeline.js';
+import { loadDefinition } from './load-definition.js';
+import type {
+  EncodeReply,
+  EncodeRequest,
+  ReadyMessage,
+  SentError,
+  ThreadRequest,
+  WorkerMessage,
+  WorkerStart,
+} from './protocol.js';
+import type { TokenizerSource } from './source.js';
+import { buildTokenTable } from './token-bytes.js';
+import { checkVocabularySize } from './vocabulary-size.js';
+
+/** Spellings that end a turn, for files that declare only the end of a document. */
+const turnEnds = [
+  '<|im_end|>',
+  '<|eot_id|>',
+  '<|eom_id|>',
+  '<end_of_turn>',
+  '<|end|>',
+  '<|endoftext|>',
+  '<|end_of_text|>',
+];
+
+const { wake } = workerData as WorkerStart;
+const counter = new Int32Array(wake);
+const port = parentPort!;
+
+let pipeline: EncodingPipeline | undefined;
+let replies: MessagePort | undefined;
+
+function sent(cause: unknown, code: string, what: string): SentError {
+  if (cause instanceof KvasirError) return { code: cause.code, message: cause.message };
+  return { code, message: `${what}: ${cause instanceof Error ? cause.message : String(cause)}` };
+}
+
+function describe(pipeline: EncodingPipeline): ReadyMessage {
+  const { json, specialTokens, chatTemplates } = pipeline.definition;
+  const special = json.added_tokens.filter((token) => token.special);
+  const id = (token: string | undefined): number | undefined =>
+    token === undefined ? undefined : pipeline.idOf(token);
+  return {
+    kind: 'ready',
+    table: buildTokenTable(pipeline.vocabulary, json.added_tokens, json.decoder),
+    specialTokens,
+    specialIds: { bos: id(specialTokens.bos), eos: id(specialTokens.eos) },
+    specialSpellings: special.map((token) => token.content),
+    endTokenIds: special.filter((token) => turnEnds.includes(token.content)).map((token) => token.id),
+    chatTemplates,
+  };
+}
+
+function answer(pipeline: EncodingPipeline, request: EncodeRequest): EncodeReply {
+  const { id, text, addSpecialTokens, marks } = request;
+  const stop = request.stop && new Int32Array(request.stop);
+  const stopped = (): boolean => stop !== undefined && Atomics.load(stop, 0) === 1;
+  try {
+    return { kind: 'encoded', id, ids: pipeline.encode(text, { addSpecialTokens, marks, stopped }) };
+  } catch (cause) {
+    if (cause instanceof EncodingStopped) return { kind: 'stopped', id };
+    return { kind: 'failed', id, error: sent(cause, 'INTERNAL', 'The text could not be encoded') };
+  }
+}
+
+function encode(request: EncodeRequest): void {
+  // Requests come after the tokenizer was said to be ready, and before it is closed.
+  if (pipeline === undefined) return;
+  const reply = answer(pipeline, request);
+  const transfer = reply.kind === 'encoded' ? [reply.ids.buffer as ArrayBuffer] : [];
+  if (!request.synchronous) {
+    port.postMessage(reply, transfer);
+    return;
+  }
+  replies?.postMessage(reply, transfer);
+  Atomics.add(counter, 0, 1);
+  Atomics.notify(counter, 0);
+}
+
+async function open(source: TokenizerSource): Promise<EncodingPipeline | undefined> {
+  try {
+    const pipeline = new EncodingPipeline(await loadDefinition(source));
+    const ready = describe(pipeline);
+    if (source.embeddingRows !== undefined) {
+      checkVocabularySize(ready.table.special.length, source.embeddingRows);
+    }
+    const { bytes, offsets, special, first } = ready.table;
+    const buffers = [bytes, offsets, special, ...(first ? [first.bytes, first.offsets] : [])];
+    port.postMessage(
+      ready,
+      buffers.map((view) => view.buffer as ArrayBuffer),
+    );
+    return pipeline;
+  } catch (cause) {
+    port.postMessage({ kind: 'broken', error: sent(cause, 'MODEL_FORMAT', 'The tokenizer cannot be built') });
+    return undefined;
+  }
+}
+
+/**
+ * Frees what the closed tokenizer had: by itself a thread without work never collects its garbage, 70 MB for a vocabulary of
+ * 49k. False in a Node without the inspector, the one way to ask for it that changes no flag of the process.
+ */
+async function collectGarbage(): Promise<boolean> {
+  try {
+    const { Session } = await import('node:inspector');
+    const session = new Session();
+    session.connect();
+    const error = await new Promise((resolve) => session.post('HeapProfiler.collectGarbage', resolve));
+    session.disconnect();
+    return error === null;
+  } catch {
+    return false;
+  }
+}
+
+async function serve(request: ThreadRequest): Promise<void> {
+  switch (request.kind) {
+    case 'open':
+      pipeline = await open(request.source);
+      return;
+    case 'close':
+      pipeline = undefined;
+      port.postMessage({ kind: 'closed', collected: await collectGarbage() } satisfies WorkerMessage);
+      return;
+    case 'replies':
+      replies = request.port;
+      return;
+    case 'encode':
+      encode(request);
+      return;
+  }
+}
+
+port.on('message', serve);

@@ -1,0 +1,65 @@
+// What the scheduler knows of computing threads. Nothing here measures time.
+#ifdef __linux__
+#include <sched.h>
+#include <sys/resource.h>
+#endif
+
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include "core/thread_schedule.h"
+#include "testing/native_tests.h"
+
+namespace kvasir::testing {
+namespace {
+
+#ifdef __linux__
+// ns of a turn of the calling thread, as the kernel tells (debugging information: not every kernel has it); else 0.
+int64_t Turn() {
+  std::ifstream file("/proc/thread-self/sched");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("se.slice", 0) == 0) return std::stoll(line.substr(line.find(':') + 1));
+  }
+  return 0;
+}
+
+// A thread that prefers long turns has longer ones than others by the same priority, and so has one that it starts; the
+// thread that started it has not.
+KV_TEST(thread_schedule_long_turns_are_inherited) {
+  const int64_t before = Turn();
+  if (before == 0) return Skip("the kernel does not tell the length of turns");
+  if (before >= 20'000'000) return Skip("turns are long here");
+  int64_t own = 0, inherited = 0, after = 0;
+  int policy = -1, priority = -1;
+  std::thread([&] {
+    PreferLongTurns();
+    own = Turn();
+    policy = sched_getscheduler(0);
+    priority = getpriority(PRIO_PROCESS, 0);
+    std::thread([&] { inherited = Turn(); }).join();
+  }).join();
+  after = Turn();
+  KV_EXPECT_EQ(own, 20'000'000);
+  KV_EXPECT_EQ(inherited, 20'000'000);
+  KV_EXPECT_EQ(after, before);
+  KV_EXPECT_EQ(policy, sched_getscheduler(0));
+  KV_EXPECT_EQ(priority, getpriority(PRIO_PROCESS, 0));
+}
+
+// A host's own choice stays.
+KV_TEST(thread_schedule_keeps_another_policy) {
+  int policy = -1;
+  std::thread([&] {
+    const sched_param none{};
+    if (sched_setscheduler(0, SCHED_BATCH, &none) != 0) return;
+    PreferLongTurns();
+    policy = sched_getscheduler(0);
+  }).join();
+  if (policy == -1) return Skip("the policy cannot be changed");
+  KV_EXPECT_EQ(policy, SCHED_BATCH);
+}
+#endif
+
+}  // namespace
+}  // namespace kvasir::testing
