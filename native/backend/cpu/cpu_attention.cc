@@ -92,6 +92,9 @@ struct CpuBackend::Tile {
   int64_t first;  // first query row, token * group + head in group
   int rows;
   int64_t n_chunks;  // that its last row attends to
+
+  // Positions that a row attends to; `group` heads share the kv head.
+  int64_t Length(int row, int64_t group) const { return sequence->start + (first + row) / group + 1; }
 };
 
 struct CpuBackend::ChunkPlace {
@@ -158,8 +161,9 @@ CpuBackend::Tile CpuBackend::TileAt(const AttentionArgs& args, int64_t index) co
   const int64_t local = index - first_tile_[static_cast<size_t>(i)];
   const int64_t first = local % tiles_per_head * kMaxTileRows;
   const int rows = static_cast<int>(std::min<int64_t>(kMaxTileRows, sequence.n_tokens * group - first));
-  const int64_t length = sequence.start + (first + rows - 1) / group + 1;
-  return {&sequence, local / tiles_per_head, first, rows, CeilDiv(length, kChunkPositions)};
+  Tile tile = {&sequence, local / tiles_per_head, first, rows, 0};
+  tile.n_chunks = CeilDiv(tile.Length(rows - 1, group), kChunkPositions);
+  return tile;
 }
 
 ChunkPages CpuBackend::PagesOf(const AttentionArgs& args, const ChunkPlace& place) const {
@@ -167,7 +171,7 @@ ChunkPages CpuBackend::PagesOf(const AttentionArgs& args, const ChunkPlace& plac
   const SequenceSpan& sequence = *place.tile.sequence;
   const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
   const int64_t first = place.chunk * kChunkPositions;
-  const int64_t length = sequence.start + (place.tile.first + place.tile.rows - 1) / group + 1;
+  const int64_t length = place.tile.Length(place.tile.rows - 1, group);
   ChunkPages pages = {};
   pages.n = static_cast<int>(CeilDiv(std::min<int64_t>(length - first, kChunkPositions), kPagePositions));
   for (int i = 0; i < pages.n; ++i) {
@@ -192,7 +196,7 @@ void CpuBackend::ChunkOfTile(const AttentionArgs& args, const Queries& queries, 
   const ChunkPages pages = PagesOf(args, place);
   int n_valid[kMaxTileRows];
   for (int r = 0; r < tile.rows; ++r) {
-    const int64_t length = tile.sequence->start + (tile.first + r) / group + 1;
+    const int64_t length = tile.Length(r, group);
     n_valid[r] = static_cast<int>(std::clamp<int64_t>(length - chunk * kChunkPositions, 0, kChunkPositions));
   }
   float traced[kMaxTileRows * kChunkPositions];
@@ -250,8 +254,7 @@ void CpuBackend::MergeChunk(const AttentionArgs& args, const Tile& tile, int64_t
   const int width = static_cast<int>(args.shape->padded_head_dim);
   const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
   for (int r = 0; r < tile.rows; ++r) {
-    const int64_t length = tile.sequence->start + (tile.first + r) / group + 1;
-    if (length <= chunk * kChunkPositions) continue;
+    if (tile.Length(r, group) <= chunk * kChunkPositions) continue;
     kernels_.attention_merge({state.max + r, state.sum + r, state.acc + r * width},
                              {later.max + r, later.sum + r, later.acc + r * width}, width);
   }
