@@ -35,6 +35,11 @@ const rememberedWords = 20_000;
 const longestRemembered = 64;
 const wordsBetweenChecks = 256;
 const metaspace = '\u2581';
+/** Spelling of the tokens that stand for one byte. */
+const byteTokens = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+);
 
 /** The parts of the library's tokenizer that are used here; each is a callable object there. */
 interface Engine {
@@ -203,18 +208,11 @@ export class EncodingPipeline {
       hasMetaspace ||= first === 0;
       spansSpace ||= first > 0 || /[^\u2581]\u2581/.test(token!);
     }
-    const bytesKnown = Array.from({ length: 256 }, (_, byte) => byteToken(byte)).every((token) =>
-      model.tokens_to_ids.has(token),
-    );
+    const bytesKnown = byteTokens.every((token) => model.tokens_to_ids.has(token));
     return (
       hasMetaspace && !spansSpace && (!model.fuse_unk || (json.model.byte_fallback === true && bytesKnown))
     );
   }
-}
-
-/** Spelling of the token that stands for one byte. */
-export function byteToken(byte: number): string {
-  return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
 }
 
 /** As the library reads it. */

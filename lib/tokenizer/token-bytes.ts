@@ -9,7 +9,14 @@ import type { TokenTableData } from './token-table.js';
 
 /** One token on its way through the decoder: text, or the single byte it stands for. */
 type Piece = string | number;
-type Step = (piece: Piece) => Piece;
+
+/** Data rather than closures: V8 would compile those anew for each model that a process loads. */
+type Step =
+  | { type: 'replace'; from: string; replacement: string }
+  | { type: 'byteFallback' }
+  | { type: 'strip'; content: string; start: number; stop: number }
+  | { type: 'space' }
+  | { type: 'wordPiece'; prefix: string; cleanup: boolean; first: boolean };
 
 interface Plan {
   steps: Step[];
@@ -20,47 +27,59 @@ interface Plan {
   first?: Step[];
 }
 
-const onText =
-  (change: (text: string) => string): Step =>
-  (piece) =>
-    typeof piece === 'string' ? change(piece) : piece;
-
 function replaceStep(component: Component): Step {
   const pattern = component.pattern as { String?: string; Regex?: string } | undefined;
   const content = String(component.content ?? '');
   if (typeof pattern?.String !== 'string') throw unsupported('Replace with a regular expression');
-  return onText((text) => text.replaceAll(pattern.String!, () => content));
-}
-
-function byteFallback(piece: Piece): Piece {
-  const match = typeof piece === 'string' ? /^<0x([0-9A-Fa-f]{2})>$/.exec(piece) : null;
-  return match ? Number.parseInt(match[1]!, 16) : piece;
+  // In a replacement "$$" is one "$".
+  return { type: 'replace', from: pattern.String, replacement: content.replaceAll('$', '$$$$') };
 }
 
 function stripStep(component: Component): Step {
   const { content, start, stop } = component as unknown as { content: string; start: number; stop: number };
-  return onText((text) => {
-    let from = 0;
-    while (from < start && text[from] === content) ++from;
-    let to = text.length;
-    while (text.length - to < stop && to > from && text[to - 1] === content) --to;
-    return text.slice(from, to);
-  });
+  return { type: 'strip', content, start, stop };
+}
+
+function wordPieceStep(component: Component, first: boolean): Step {
+  const prefix = String(component.prefix ?? '##');
+  return { type: 'wordPiece', prefix, cleanup: component.cleanup !== false, first };
+}
+
+function strip(text: string, content: string, start: number, stop: number): string {
+  let from = 0;
+  while (from < start && text[from] === content) ++from;
+  let to = text.length;
+  while (text.length - to < stop && to > from && text[to - 1] === content) --to;
+  return text.slice(from, to);
 }
 
 /** Spaces that the reference takes out before punctuation and English contractions. */
 const wordPieceCleanup = [' .', ' ?', ' !', ' ,', " ' ", " n't", " 'm", " 's", " 've", " 're"] as const;
 
-function wordPieceStep(component: Component, first: boolean): Step {
-  const prefix = String(component.prefix ?? '##');
-  const cleanup = component.cleanup !== false;
-  return onText((token) => {
-    const continues = token.startsWith(prefix);
-    const text = first ? token : continues ? token.slice(prefix.length) : ` ${token}`;
-    return cleanup
-      ? wordPieceCleanup.reduce((clean, part) => clean.replaceAll(part, part.trim()), text)
-      : text;
-  });
+function joinWordPiece(token: string, { prefix, cleanup, first }: Step & { type: 'wordPiece' }): string {
+  let text = ` ${token}`;
+  if (first) text = token;
+  else if (token.startsWith(prefix)) text = token.slice(prefix.length);
+  if (cleanup) for (const part of wordPieceCleanup) text = text.replaceAll(part, part.trim());
+  return text;
+}
+
+function apply(step: Step, piece: Piece): Piece {
+  if (typeof piece === 'number') return piece;
+  switch (step.type) {
+    case 'replace':
+      return piece.replaceAll(step.from, step.replacement);
+    case 'byteFallback': {
+      const match = /^<0x([0-9A-Fa-f]{2})>$/.exec(piece);
+      return match ? Number.parseInt(match[1]!, 16) : piece;
+    }
+    case 'strip':
+      return strip(piece, step.content, step.start, step.stop);
+    case 'space':
+      return ` ${piece}`;
+    case 'wordPiece':
+      return joinWordPiece(piece, step);
+  }
 }
 
 function unsupported(what: string): KvasirError {
@@ -90,14 +109,14 @@ function addStep(plan: Plan, component: Component): void {
       plan.steps.push(replaceStep(component));
       return;
     case 'ByteFallback':
-      plan.steps.push(byteFallback);
+      plan.steps.push({ type: 'byteFallback' });
       return;
     case 'Strip':
       plan.steps.push(stripStep(component));
       return;
     case 'Metaspace': {
       const replacement = String(component.replacement ?? '\u2581');
-      plan.steps.push(onText((text) => text.replaceAll(replacement, ' ')));
+      plan.steps.push({ type: 'replace', from: replacement, replacement: ' ' });
       const prepends = component.prepend_scheme !== 'never' && component.add_prefix_space !== false;
       if (prepends) plan.leadingSpaces += 1;
       return;
@@ -115,7 +134,7 @@ function planOf(decoder: Component | null): Plan {
   const plan: Plan = { steps: [], leadingSpaces: 0, byteLevel: false };
   if (decoder === null) {
     // Without a decoder the reference puts a space between tokens.
-    plan.steps.push(onText((text) => ` ${text}`));
+    plan.steps.push({ type: 'space' });
     plan.leadingSpaces = 1;
     return plan;
   }
@@ -193,7 +212,7 @@ function packTokens(
   const offsets = new Uint32Array(vocabulary.length + 1);
   for (let id = 0; id < vocabulary.length; ++id) {
     let piece: Piece = vocabulary[id] ?? '';
-    for (const step of steps) piece = step(piece);
+    for (const step of steps) piece = apply(step, piece);
     if (typeof piece === 'number') writer.byte(piece);
     else if (!byteLevel || !writer.spelledBytes(piece)) writer.utf8(piece);
     offsets[id + 1] = writer.length;

@@ -90,7 +90,7 @@ void KvCache::Truncate(int32_t sequence, int64_t length) {
 }
 
 void KvCache::Free(int32_t sequence) {
-  for (const int32_t page : Get(sequence).pages) Release(page);
+  Truncate(sequence, 0);
   sequences_.erase(sequence);
 }
 

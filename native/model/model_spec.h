@@ -30,7 +30,7 @@ struct ModelSpec {
 
   int64_t padded_head_dim() const { return (head_dim + 15) / 16 * 16; }
   int64_t qkv_size() const { return (n_heads + 2 * n_kv_heads) * head_dim; }
-  // Pages with the KV of `layers` of the layers.
+  // Of pages with the KV of `layers` of the layers; how many there are is left open.
   KvLayout kv_layout(Dtype dtype, int64_t layers) const {
     return {dtype, layers, n_kv_heads, head_dim, padded_head_dim()};
   }

@@ -46,6 +46,13 @@ AttentionShape AttentionShapeOf(const ModelSpec& spec, const LoadOptions& option
   };
 }
 
+KvLayout KvLayoutOf(const ModelSpec& spec, const LoadOptions& options, int64_t layers, int64_t run) {
+  KvLayout layout = spec.kv_layout(options.kv_dtype, layers);
+  layout.n_pages = KvCache::PagesFor(options.kv_capacity);
+  layout.run = run;
+  return layout;
+}
+
 }  // namespace
 
 Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Backend> backend,
@@ -57,9 +64,8 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       end_(end),
       context_length_(options.context_length),
       dtype_(options.dtype),
-      kv_layout_(spec.kv_layout(options.kv_dtype, end - first)),
-      kv_pages_(backend_->Allocate(KvCache::PagesFor(options.kv_capacity) * kv_layout_.PageBytes(),
-                                   "the KV cache", true)),
+      kv_layout_(KvLayoutOf(spec, options, end - first, backend_->kv_run())),
+      kv_pages_(backend_->Allocate(kv_layout_.PoolBytes(), "the KV cache", true)),
       scratch_(spec, options, ShapeOf(options, *backend_, backend_->threads()), backend_.get()),
       attention_(AttentionShapeOf(spec, options)) {
   BuildRopeTables(context_length_);
@@ -92,8 +98,22 @@ int64_t Stage::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, c
 }
 
 void Stage::CopyPage(int32_t from, int32_t to) {
-  const int64_t bytes = kv_layout_.PageBytes();
-  backend_->Copy(kv_pages_->data() + to * bytes, kv_pages_->data() + from * bytes, bytes);
+  uint8_t* pool = kv_pages_->data();
+  if (kv_layout_.run == 1) {
+    const int64_t bytes = kv_layout_.PageBytes();
+    backend_->Copy(pool + to * bytes, pool + from * bytes, bytes);
+    return;
+  }
+  const int64_t values = kv_layout_.HeadBytes(), scales = kv_layout_.HeadScaleBytes();
+  for (int64_t layer = 0; layer < kv_layout_.n_layers; ++layer) {
+    for (int64_t head = 0; head < kv_layout_.n_kv_heads; ++head) {
+      const KvPlace source = kv_layout_.Place(from, layer, head), target = kv_layout_.Place(to, layer, head);
+      backend_->Copy(pool + target.k, pool + source.k, values);
+      backend_->Copy(pool + target.v, pool + source.v, values);
+      backend_->Copy(pool + target.k_scales, pool + source.k_scales, scales);
+      backend_->Copy(pool + target.v_scales, pool + source.v_scales, scales);
+    }
+  }
 }
 
 void Stage::SetInput(const float* x, int64_t n_tokens) {

@@ -24,7 +24,6 @@ struct Prepared {
   KvLayout layout;
   AttentionShape shape;
   int64_t ld_pages;
-  int64_t pool_pages;
   std::vector<int32_t> pages;  // [sequences, ld_pages]
 };
 
@@ -45,13 +44,13 @@ Prepared Prepare(const AttentionStep& step) {
              .rotation = step.rotation};
   p.ld_pages = (step.longest() + kKvPagePositions - 1) / kKvPagePositions + 1;
   p.pages.assign(step.sequences.size() * static_cast<size_t>(p.ld_pages), kNoPage);
-  p.pool_pages = 1;
+  p.layout.n_pages = 1;
   // Page 0 is nobody's, and sequences take theirs in turn, backwards.
   for (int64_t page = p.ld_pages - 1; page >= 0; --page) {
     for (size_t i = 0; i < step.sequences.size(); ++i) {
       if (page * kKvPagePositions >= step.sequences[i].start + step.sequences[i].n_tokens) continue;
       p.pages[i * static_cast<size_t>(p.ld_pages) + static_cast<size_t>(page)] =
-          static_cast<int32_t>(p.pool_pages++);
+          static_cast<int32_t>(p.layout.n_pages++);
     }
   }
   return p;
@@ -66,14 +65,12 @@ void ReadPool(const AttentionStep& step, const Prepared& p, const std::vector<ui
     const int64_t length = step.sequences[i].start + step.sequences[i].n_tokens;
     for (int64_t position = 0; position < length; ++position) {
       const int64_t slot = position % kKvPagePositions;
-      const uint8_t* page =
-          pool.data() +
-          p.pages[i * static_cast<size_t>(p.ld_pages) + static_cast<size_t>(position / kKvPagePositions)] *
-              p.layout.PageBytes();
+      const int32_t page =
+          p.pages[i * static_cast<size_t>(p.ld_pages) + static_cast<size_t>(position / kKvPagePositions)];
       for (int64_t head = 0; head < step.n_kv_heads; ++head) {
+        const KvPlace place = p.layout.Place(page, kLayer, head);
         for (const bool is_v : {false, true}) {
-          const uint8_t* part =
-              page + (is_v ? p.layout.VOffset(kLayer, head) : p.layout.KOffset(kLayer, head));
+          const uint8_t* part = pool.data() + (is_v ? place.v : place.k);
           std::vector<float>& to = is_v ? result->values : result->keys;
           for (int64_t d = 0; d < width; ++d) {
             const int64_t index = at(is_v, d, slot);
@@ -92,9 +89,8 @@ void ReadPool(const AttentionStep& step, const Prepared& p, const std::vector<ui
           }
           if (!step.int8()) continue;
           float scale;
-          const int64_t scales =
-              is_v ? p.layout.VScaleOffset(kLayer, head) : p.layout.KScaleOffset(kLayer, head);
-          std::memcpy(&scale, page + scales + slot * 4, sizeof scale);
+          const int64_t scales = is_v ? place.v_scales : place.k_scales;
+          std::memcpy(&scale, pool.data() + scales + slot * 4, sizeof scale);
           (is_v ? result->v_scales : result->k_scales).push_back(scale);
         }
       }
@@ -199,9 +195,10 @@ StepResult RunOnCpu(const AttentionStep& step) {
   Prepared p = Prepare(step);
   p.shape.rope_cos = step.cos.data();
   p.shape.rope_sin = step.sin.data();
-  std::vector<uint8_t> pool(static_cast<size_t>(p.pool_pages * p.layout.PageBytes()), kDirt);
+  std::vector<uint8_t> pool(static_cast<size_t>(p.layout.PoolBytes()), kDirt);
   const std::unique_ptr<Backend> backend =
       MakeCpuBackend(1, "scalar", step.longest(), step.padded_head_dim());
+  p.layout.run = backend->kv_run();
   CpuStep cpu = {*backend, step, p, pool.data()};
   std::vector<SequenceSpan> history, spans;
   int64_t history_row = 0, row = 0;
@@ -238,8 +235,7 @@ StepResult RunOnCuda(const AttentionStep& step) {
   DeviceArray<float> cos(step.cos), sin(step.sin), history(step.history), qkv(step.qkv);
   p.shape.rope_cos = cos.data();
   p.shape.rope_sin = sin.data();
-  DeviceArray<uint8_t> pool(
-      std::vector<uint8_t>(static_cast<size_t>(p.pool_pages * p.layout.PageBytes()), kDirt));
+  DeviceArray<uint8_t> pool(std::vector<uint8_t>(static_cast<size_t>(p.layout.PoolBytes()), kDirt));
   DeviceArray<int32_t> pages(p.pages);
   const cuda::KvPages kv = {pool.data(), p.layout, kLayer};
   const size_t n = static_cast<size_t>(step.n_heads * std::max(step.rows(), step.history_rows()));

@@ -53,6 +53,7 @@ class GatedBackend final : public Backend {
   void AbandonStep() noexcept override { backend_->AbandonStep(); }
   int threads() const override { return backend_->threads(); }
   int64_t quantized_bytes() const override { return backend_->quantized_bytes(); }
+  int64_t kv_run() const override { return backend_->kv_run(); }
   int64_t block_rows() const override { return backend_->block_rows(); }
   void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override {
     backend_->ForRowBlocks(rows, fn);

@@ -233,5 +233,46 @@ KV_TEST(kv_cache_failed_reserve_takes_no_page_for_a_copy) {
   model.Check();
 }
 
+// A freed sequence's pages come back in their order: what is read in longer stretches stays so.
+KV_TEST(kv_cache_gives_freed_pages_in_ascending_order) {
+  KvCache cache(kPages * kKvPagePositions, nullptr);
+  const int32_t first = cache.Create();
+  cache.Reserve(first, 5 * kKvPagePositions);
+  cache.Free(first);
+  const int32_t second = cache.Create();
+  cache.Reserve(second, 7 * kKvPagePositions);
+  for (int32_t page = 0; page < 7; ++page) KV_EXPECT_EQ(cache.Pages(second)[page], page);
+}
+
+// Every byte of the pool belongs to one head's part of one page, whatever the runs.
+KV_TEST(kv_layout_covers_the_pool_once) {
+  for (const Dtype dtype : {Dtype::kInt8, Dtype::kF16, Dtype::kF32}) {
+    for (const int64_t run : {1, 4}) {
+      KvLayout layout = {dtype, 2, 3, 24, 32};
+      layout.n_pages = 7;  // the last run is shorter
+      layout.run = run;
+      std::vector<int> owners(static_cast<size_t>(layout.PoolBytes()));
+      const auto own = [&](int64_t begin, int64_t bytes) {
+        for (int64_t i = begin; i < begin + bytes; ++i) ++owners.at(static_cast<size_t>(i));
+      };
+      for (int64_t page = 0; page < layout.n_pages; ++page) {
+        for (int64_t part = 0; part < layout.n_layers * layout.n_kv_heads; ++part) {
+          const int64_t layer = part / layout.n_kv_heads, head = part % layout.n_kv_heads;
+          const KvPlace place = layout.Place(page, layer, head);
+          own(place.k, layout.HeadBytes());
+          own(place.v, layout.HeadBytes());
+          own(place.k_scales, layout.HeadScaleBytes());
+          own(place.v_scales, layout.HeadScaleBytes());
+          if (page % run == 0) continue;
+          const KvPlace before = layout.Place(page - 1, layer, head);
+          KV_EXPECT_EQ(place.k, before.k + layout.HeadBytes());
+          KV_EXPECT_EQ(place.v_scales, before.v_scales + layout.HeadScaleBytes());
+        }
+      }
+      for (const int owner : owners) KV_EXPECT_EQ(owner, 1);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace kvasir::testing

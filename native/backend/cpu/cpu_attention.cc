@@ -108,7 +108,7 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
   const KvLayout& layout = *args.layout;
   const int64_t position = sequence.start + token, row = sequence.row + token;
   const int64_t group = s.n_heads / s.n_kv_heads, width = s.padded_head_dim;
-  uint8_t* page = args.pages + sequence.pages[position / kKvPagePositions] * layout.PageBytes();
+  const int32_t page = sequence.pages[position / kKvPagePositions];
   const int64_t slot = position % kKvPagePositions;
   float head[kMaxHeadDim];
 
@@ -125,13 +125,12 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
   }
   for (int64_t h = 0; h < s.n_kv_heads; ++h) {
     LoadHead(s, kernels_, qkv_row + (s.n_heads + h) * s.head_dim, position, head);
-    uint8_t* k = page + layout.KOffset(args.layer, h);
-    float* k_scale = reinterpret_cast<float*>(page + layout.KScaleOffset(args.layer, h)) + slot;
-    StoreKey(kernels_, layout.dtype, head, width, slot, k, k_scale);
+    const KvPlace place = layout.Place(page, args.layer, h);
+    float* k_scale = reinterpret_cast<float*>(args.pages + place.k_scales) + slot;
+    StoreKey(kernels_, layout.dtype, head, width, slot, args.pages + place.k, k_scale);
     LoadHead(s, kernels_, qkv_row + (s.n_heads + s.n_kv_heads + h) * s.head_dim, -1, head);
-    uint8_t* v = page + layout.VOffset(args.layer, h);
-    float* v_scale = reinterpret_cast<float*>(page + layout.VScaleOffset(args.layer, h)) + slot;
-    StoreValue(kernels_, layout.dtype, head, width, slot, v, v_scale);
+    float* v_scale = reinterpret_cast<float*>(args.pages + place.v_scales) + slot;
+    StoreValue(kernels_, layout.dtype, head, width, slot, args.pages + place.v, v_scale);
   }
 }
 
@@ -175,13 +174,13 @@ ChunkPages CpuBackend::PagesOf(const AttentionArgs& args, const ChunkPlace& plac
   ChunkPages pages = {};
   pages.n = static_cast<int>(CeilDiv(std::min<int64_t>(length - first, kChunkPositions), kPagePositions));
   for (int i = 0; i < pages.n; ++i) {
-    const uint8_t* base = args.pages + sequence.pages[first / kPagePositions + i] * layout.PageBytes();
-    const int64_t head = place.tile.kv_head;
-    pages.k[i] = base + layout.KOffset(args.layer, head);
-    pages.v[i] = base + layout.VOffset(args.layer, head);
+    const int32_t page = sequence.pages[first / kPagePositions + i];
+    const KvPlace at = layout.Place(page, args.layer, place.tile.kv_head);
+    pages.k[i] = args.pages + at.k;
+    pages.v[i] = args.pages + at.v;
     if (layout.dtype != Dtype::kInt8) continue;
-    pages.k_scales[i] = reinterpret_cast<const float*>(base + layout.KScaleOffset(args.layer, head));
-    pages.v_scales[i] = reinterpret_cast<const float*>(base + layout.VScaleOffset(args.layer, head));
+    pages.k_scales[i] = reinterpret_cast<const float*>(args.pages + at.k_scales);
+    pages.v_scales[i] = reinterpret_cast<const float*>(args.pages + at.v_scales);
   }
   return pages;
 }

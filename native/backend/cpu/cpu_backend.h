@@ -28,6 +28,8 @@ class CpuBackend final : public Backend {
   std::string device() const override { return "cpu"; }
   int threads() const override { return pool_.size(); }
   int64_t quantized_bytes() const override { return kernels_.quantized_bytes; }
+  // A chunk of attention.
+  int64_t kv_run() const override { return kChunkPositions / kKvPagePositions; }
   int64_t block_rows() const override { return kBlockRows; }
   void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override;
 

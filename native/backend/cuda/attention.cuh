@@ -13,7 +13,7 @@ constexpr int kAttentionThreads = 256;  // half a warp a query row
 constexpr int kPagesOfChunk = kChunk / kPage;
 constexpr int kScoreStride = kChunk + 8;  // floats from row to row in shared memory; see ScoreRow
 
-// Byte offsets within a page are those of kv head 0.
+// Byte offsets within a page are those of kv head 0; head_bytes lie from one head's K (or V) to the next.
 struct CacheView {
   uint8_t* pages;
   int64_t page_bytes, head_bytes;

@@ -33,13 +33,14 @@ __global__ void __launch_bounds__(kAttentionThreads) MergeTile(TileArgs a) {
 
 CacheView ViewOf(const KvPages& kv) {
   const KvLayout& layout = kv.layout;
+  const KvPlace first = layout.Place(0, kv.layer, 0);
   return {.pages = kv.pages,
           .page_bytes = layout.PageBytes(),
-          .head_bytes = layout.HeadBytes(),
-          .k = layout.KOffset(kv.layer, 0),
-          .v = layout.VOffset(kv.layer, 0),
-          .k_scales = layout.KScaleOffset(kv.layer, 0),
-          .v_scales = layout.VScaleOffset(kv.layer, 0)};
+          .head_bytes = 2 * layout.HeadBytes(),
+          .k = first.k,
+          .v = first.v,
+          .k_scales = first.k_scales,
+          .v_scales = first.v_scales};
 }
 
 int64_t AttentionPartialBytes(const AttentionShape& shape, int64_t n_tiles, int64_t max_chunks) {

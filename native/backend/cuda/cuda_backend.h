@@ -24,6 +24,7 @@ class CudaBackend final : public Backend {
   std::string device() const override { return "cuda:" + std::to_string(device_.index()); }
   int threads() const override { return 1; }
   int64_t quantized_bytes() const override { return 1; }
+  int64_t kv_run() const override { return 1; }
   int64_t block_rows() const override { return kMaxStepRows; }
   void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override;
 

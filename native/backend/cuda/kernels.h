@@ -69,8 +69,8 @@ struct StepTable {
   bool split = false;      // one block a chunk instead of one a tile: few tiles, long sequences
 };
 
-// The KV cache of the layers that are on the device. Page p begins at pages + p * layout.PageBytes(). Offsets are those
-// of KvLayout; inside a head's part:
+// The KV cache of the layers that are on the device. The layout's runs are single
+// pages; inside a head's part:
 //   f32, f16: K [64 positions][padded_head_dim], V [64][padded_head_dim]
 //   s8:  K [64 positions][padded_head_dim], V [padded_head_dim][64], where position p is byte p % 16 * 4 + p / 16: the
 //        softmax has positions 16 apart in one lane, whose weights then leave as whole words; scales as on the CPU
