@@ -4,6 +4,7 @@
  * Kvasir itself blocks, it blocks in each of them.
  */
 import { execFile } from 'node:child_process';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -49,6 +50,27 @@ const model = 'smollm2-135m';
 const withModel = it.skipIf(smollm2 === undefined);
 
 describe(`the event loop${needsSmollm2}`, () => {
+  // native/testing/thread_schedule_tests.cc says what the wish is; here, that the loop's thread and no other has it.
+  it('has the shortest turns of the processor, where Linux lets a thread choose', async (test) => {
+    const code = `
+      import { readdirSync, readFileSync } from 'node:fs';
+      import { native } from ${JSON.stringify(join(packageRoot, 'dist', 'native.js'))};
+      const turn = (thread) =>
+        Number(/^se.slice *: *(\\d+)/m.exec(readFileSync('/proc/self/task/' + thread + '/sched', 'utf8'))?.[1]);
+      const before = turn(process.pid);
+      native();
+      const others = readdirSync('/proc/self/task').filter((thread) => Number(thread) !== process.pid);
+      console.log(JSON.stringify({ before, after: turn(process.pid), others: others.map(turn) }));`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code]).catch(() => ({
+      stdout: '{"before":null}', // no such file
+    }));
+    const { before, after, others } = JSON.parse(stdout);
+    const [major = 0, minor = 0] = release().split('.').map(Number);
+    if (before === null || major < 6 || (major === 6 && minor < 12)) test.skip();
+    expect(after).toBe(100_000);
+    expect(Math.min(...others)).toBe(before);
+  });
+
   withModel(
     'is free while smollm2-135m loads, prefills 2,048 tokens and tokenizes 100,000',
     async () => {

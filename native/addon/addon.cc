@@ -10,6 +10,7 @@
 #include "addon/model_wrap.h"
 #include "backend/cuda_library.h"
 #include "core/release_memory.h"
+#include "core/thread_schedule.h"
 #include "runtime/load.h"
 #include "runtime/quantize.h"
 
@@ -219,6 +220,7 @@ Napi::Value ReleaseMemory(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  PreferShortTurns();  // this thread has an event loop to turn
   auto data = std::make_unique<AddonData>();
   data->container_class = Napi::Persistent(ContainerWrap::Define(env));
   data->model_class = Napi::Persistent(ModelWrap::Define(env));

@@ -3,8 +3,6 @@
 #include <memory>
 #include <thread>
 
-#include "core/thread_schedule.h"
-
 namespace kvasir::addon {
 
 void RunJsTask(Napi::Env env, Napi::Function, std::nullptr_t*, JsTask* task) {
@@ -32,7 +30,6 @@ Napi::Promise RunAsync(Napi::Env env, const char* name,
   const auto deferred = std::make_shared<Napi::Promise::Deferred>(Napi::Promise::Deferred::New(env));
   JsQueue queue = MakeJsQueue(env, name);
   std::thread([deferred, queue, work = std::move(work)]() mutable {
-    PreferLongTurns();  // the threads of what it loads inherit it
     JsTask settle;
     try {
       settle = [deferred, convert = work()](Napi::Env js) {

@@ -27,23 +27,27 @@ struct SchedulingAttributes {
 };
 static_assert(sizeof(SchedulingAttributes) == 48);
 
-constexpr uint64_t kTurn = 20'000'000;
+constexpr uint64_t kLongTurn = 20'000'000;  // nobody has these by default
+constexpr uint64_t kShortTurn = 100'000;    // the shortest that Linux gives
+constexpr uint64_t kResetOnFork = 1;        // SCHED_FLAG_RESET_ON_FORK
 
 }  // namespace
 
-void PreferLongTurns() {
+void PreferShortTurns() {
   SchedulingAttributes attributes;
   if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return;
-  // A host that chose another policy, or longer turns, meant it.
-  if (attributes.policy != SCHED_OTHER || attributes.runtime >= kTurn) return;
+  if (attributes.policy != SCHED_OTHER || attributes.nice < 0) return;
+  // A kernel that knows no turns reports none.
+  if (attributes.runtime <= kShortTurn || attributes.runtime >= kLongTurn) return;
   attributes.size = sizeof attributes;
-  attributes.runtime = kTurn;
+  attributes.flags |= kResetOnFork;
+  attributes.runtime = kShortTurn;
   syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
 #else
 
-void PreferLongTurns() {}
+void PreferShortTurns() {}
 
 #endif
 

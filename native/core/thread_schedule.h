@@ -1,13 +1,15 @@
-// How the system's scheduler sees threads that compute.
+// How the system's scheduler sees a thread that waits for events.
 // It changes no priority and no share of the processor, and refuses to touch any thread but the calling one.
 #pragma once
 
 namespace kvasir {
 
-// For a thread that computes for milliseconds on end, and for all that it starts from then on: asks for turns of 20 ms.
-// Linux (from 6.12) lets a thread that wakes interrupt one that asked for longer turns than its own (2.8 ms at most by
-// default), and takes it before those that wait with longer ones: an event loop that wakes on a busy core need not wait for
-// the end of turns. Nobody's share changes. Does nothing where the system knows no such wish, or denies it.
-void PreferLongTurns();
+// For the thread of an event loop: asks for turns of 0.1 ms. Linux (from 6.12) lets a thread that wakes interrupt one with
+// longer turns than its own, and takes it before those that wait with longer ones. With turns of the default length (up to
+// 2.8 ms) it waits for the end of theirs: of threads that compute, of V8's that collect garbage and compile, of workers'.
+// What it starts from then on has turns of the default length again. Does nothing where the system knows no such wish or
+// denies it, nor where the host chose another policy, long turns or a higher priority: the flag that keeps short turns from
+// being inherited would keep the priority from it too.
+void PreferShortTurns();
 
 }  // namespace kvasir
