@@ -23,34 +23,12 @@ bool Before(const Candidate& a, const Candidate& b) {
   return b.logit != b.logit && a.logit == a.logit;
 }
 
-// One pass with a rising threshold: candidates that cannot be among the best are never stored. The buffer is cut back
-// to the best `count` whenever it has twice as many.
+// Of small vocabularies and of rows with NaN.
 void Largest(const float* logits, int64_t n, int64_t count, std::vector<Candidate>& buffer) {
-  buffer.clear();
-  float threshold = -__builtin_inff();
-  bool full = false;
-  const auto cut = [&] {
-    std::nth_element(buffer.begin(), buffer.begin() + count - 1, buffer.end(), Before);
-    buffer.resize(static_cast<size_t>(count));
-    threshold = buffer.back().logit;
-    full = true;
-  };
-  constexpr int64_t kBlock = 32;
-  for (int64_t base = 0; base < n; base += kBlock) {
-    const int64_t end = std::min(n, base + kBlock);
-    if (full && end - base == kBlock) {
-      int above = 0;
-      for (int64_t i = base; i < base + kBlock; ++i) above |= !(logits[i] <= threshold);
-      if (above == 0) continue;
-    }
-    for (int64_t i = base; i < end; ++i) {
-      // A NaN threshold is below everything.
-      if (full && !(logits[i] > threshold || threshold != threshold)) continue;
-      buffer.push_back({logits[i], static_cast<int32_t>(i)});
-    }
-    if (static_cast<int64_t>(buffer.size()) >= 2 * count) cut();
-  }
-  if (static_cast<int64_t>(buffer.size()) > count) cut();
+  buffer.resize(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) buffer[static_cast<size_t>(i)] = {logits[i], static_cast<int32_t>(i)};
+  if (count < n) std::nth_element(buffer.begin(), buffer.begin() + count - 1, buffer.end(), Before);
+  buffer.resize(static_cast<size_t>(count));
   std::sort(buffer.begin(), buffer.end(), Before);
 }
 
