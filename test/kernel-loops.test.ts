@@ -64,6 +64,8 @@ describe.skipIf(!readable)(`loops${readable ? '' : ' [skipped: x86 Linux with ob
   it.each([
     ['avx512vnni', 'TileS8<6, 2>', 'vpdpbusd', 12, 24],
     ['avx512vnni', 'AddPairsOfPage<12, 2>', 'vpdpwssd', 24, 44],
+    ['avx512vnni', 'DotBlock<6, 4>', 'vpdpbusd', 24, 39],
+    ['avx512vnni', 'AddPairsOfPage<6, 4>', 'vpdpwssd', 24, 38],
     ['avx512', 'TileF32<12>', 'vfmadd', 24, 44],
     ['avx512', 'DotBlock<12, 1>', 'vpmaddwd', 24, 80],
     ['avx2', 'TileF32<3>', 'vfmadd', 12, 26],

@@ -94,11 +94,10 @@ template <int kRows, int kVectors>
 }
 
 // The same in INT8: float(dot) * (scale_q * scale_k).
-template <int kRows>
+template <int kRows, int kVectors>
 inline void PageScoresS8(const AttentionChunk& c, int row, int page, float (*scores)[kChunkPositions]) {
   const uint8_t* k = static_cast<const uint8_t*>(c.k_pages[page]);
   const Quantized* q = static_cast<const Quantized*>(c.q_s8) + row * c.head_dim;
-  constexpr int kVectors = kS8TileVectors;
   for (int base = 0; base < kPagePositions; base += 16 * kVectors) {
     I32 dots[kRows][kVectors];
     PageDots({.w = k + base * 4,
@@ -201,17 +200,17 @@ inline void WeightedPairs(const AttentionChunk& c, int row, int d, int n, const 
   }
 }
 
-template <int kRows>
+template <int kRows, int kVectors>
 inline void PairsOfRows(const AttentionChunk& c, int row, int n, const ChunkWeights& w, NextChunk& next) {
   for (; c.rows - row >= kRows; row += kRows) {
     int d = 0;
-    for (; d + 16 * kPairVectors <= c.head_dim; d += 16 * kPairVectors) {
-      WeightedPairs<kRows, kPairVectors>(c, row, d, n, w, next);
+    for (; d + 16 * kVectors <= c.head_dim; d += 16 * kVectors) {
+      WeightedPairs<kRows, kVectors>(c, row, d, n, w, next);
     }
     for (; d < c.head_dim; d += 16) WeightedPairs<kRows, 1>(c, row, d, n, w, next);
   }
   if constexpr (kRows > 1) {
-    if (row < c.rows) PairsOfRows<kRows - 1>(c, row, n, w, next);
+    if (row < c.rows) PairsOfRows<kRows - 1, kVectors>(c, row, n, w, next);
   }
 }
 
@@ -252,13 +251,13 @@ inline void ValuesOfRows(const AttentionChunk& c, int row, int n, float (*p)[kCh
 }
 
 // Element is int8_t for a quantized cache.
-template <typename Element, int kRows>
+template <typename Element, int kRows, int kVectors>
 inline void ScoresOfRows(const AttentionChunk& c, int row, int n_pages, float (*scores)[kChunkPositions],
                          NextChunk& next) {
   for (; c.rows - row >= kRows; row += kRows) {
     for (int page = 0; page < n_pages; ++page) {
       if constexpr (kIsQuantized<Element>) {
-        PageScoresS8<kRows>(c, row, page, scores);
+        PageScoresS8<kRows, kVectors>(c, row, page, scores);
       } else {
         PageScores<Element, kRows>(c, row, page, scores);
       }
@@ -266,7 +265,7 @@ inline void ScoresOfRows(const AttentionChunk& c, int row, int n_pages, float (*
     }
   }
   if constexpr (kRows > 1) {
-    if (row < c.rows) ScoresOfRows<Element, kRows - 1>(c, row, n_pages, scores, next);
+    if (row < c.rows) ScoresOfRows<Element, kRows - 1, kVectors>(c, row, n_pages, scores, next);
   }
 }
 
@@ -295,7 +294,8 @@ inline void TouchPages(const AttentionChunk& c, int n_pages) {
   }
 }
 
-template <typename Element>
+// Rows and vectors that are computed side by side: of queries with K, then of weights with V.
+template <typename Element, int kQueryRows, int kQueryVectors, int kValueRows, int kValueVectors>
 inline void ChunkOfTile(const AttentionChunk& c) {
   constexpr bool kInt8 = kIsQuantized<Element>;
   alignas(64) float scores[kMaxTileRows][kChunkPositions];
@@ -309,7 +309,7 @@ inline void ChunkOfTile(const AttentionChunk& c) {
   NextChunk next(c.next, c.head_dim * kPagePositions * static_cast<int64_t>(sizeof(Element)),
                  n_pages + c.rows + (kInt8 ? n_pages : 0));
   if constexpr (kInt8) next.FetchScales();
-  ScoresOfRows<Element, kInt8 ? kScoreRows : kAttentionRows>(c, 0, n_pages, scores, next);
+  ScoresOfRows<Element, kQueryRows, kQueryVectors>(c, 0, n_pages, scores, next);
   for (int r = 0; r < c.rows; ++r) {
     if (c.trace != nullptr) {
       for (int i = 0; i < c.n_valid[r]; ++i) c.trace[r * kChunkPositions + i] = scores[r][i];
@@ -324,15 +324,27 @@ inline void ChunkOfTile(const AttentionChunk& c) {
       weights.scale[r] = QuantizeWeights(c, scores[r], c.n_valid[r], n_padded, weights.q[r]);
   }
   if constexpr (kInt8) {
-    PairsOfRows<kPairRows>(c, 0, n, weights, next);
+    PairsOfRows<kValueRows, kValueVectors>(c, 0, n, weights, next);
   } else {
-    ValuesOfRows<Element, kAttentionRows>(c, 0, n, scores);
+    ValuesOfRows<Element, kValueRows>(c, 0, n, scores);
   }
 }
 
-void AttentionChunkF32(const AttentionChunk& c) { ChunkOfTile<float>(c); }
-void AttentionChunkF16(const AttentionChunk& c) { ChunkOfTile<uint16_t>(c); }
-void AttentionChunkS8(const AttentionChunk& c) { ChunkOfTile<int8_t>(c); }
+void AttentionChunkF32(const AttentionChunk& c) {
+  ChunkOfTile<float, kAttentionRows, 2, kAttentionRows, 2>(c);
+}
+void AttentionChunkF16(const AttentionChunk& c) {
+  ChunkOfTile<uint16_t, kAttentionRows, 2, kAttentionRows, 2>(c);
+}
+void AttentionChunkS8(const AttentionChunk& c) {
+  if constexpr (kStreamRows > 0) {
+    if (c.rows <= kStreamRows) {
+      ChunkOfTile<int8_t, kStreamRows, kStreamVectors, kStreamRows, kStreamVectors>(c);
+      return;
+    }
+  }
+  ChunkOfTile<int8_t, kScoreRows, kS8TileVectors, kPairRows, kPairVectors>(c);
+}
 
 void AttentionMerge(SoftmaxState state, SoftmaxState later, int head_dim) {
   const float largest = *state.max > *later.max ? *state.max : *later.max;

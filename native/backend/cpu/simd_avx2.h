@@ -223,3 +223,5 @@ inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
 inline void StoreS16(int16_t* p, I32 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), PackS16(a)); }
 constexpr int kPairRows = 6;  // 6 x 2 ymm sums, 2 of V, 1 broadcast, 1 product: all 16 registers
 constexpr int kPairVectors = 1;
+constexpr int kStreamRows = 0;  // too few registers
+constexpr int kStreamVectors = 0;

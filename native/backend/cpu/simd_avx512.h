@@ -106,6 +106,9 @@ inline void StoreS16(int16_t* p, I32 a) {
 }
 constexpr int kPairRows = 12;  // 12 x 2 sums, 2 of V, 1 broadcast: 27 of 32 registers
 constexpr int kPairVectors = 2;
+// Of a tile with few rows K and V are read from front to back: 6 x 4 sums, 4 of K or V, 1 broadcast.
+constexpr int kStreamRows = 6;
+constexpr int kStreamVectors = 4;
 
 #ifdef KVASIR_SIMD_VNNI
 using Quantized = int8_t;

@@ -186,3 +186,5 @@ inline void StoreS16(int16_t* p, I32 a) {
 }
 constexpr int kPairRows = 4;  // query rows that share one pass over V in INT8
 constexpr int kPairVectors = 2;
+constexpr int kStreamRows = 0;  // too few registers
+constexpr int kStreamVectors = 0;
