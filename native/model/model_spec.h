@@ -30,9 +30,9 @@ struct ModelSpec {
 
   int64_t padded_head_dim() const { return (head_dim + 15) / 16 * 16; }
   int64_t qkv_size() const { return (n_heads + 2 * n_kv_heads) * head_dim; }
-  // Of pages with the KV of `layers` of the layers; how many there are is left open.
-  KvLayout kv_layout(Dtype dtype, int64_t layers) const {
-    return {dtype, layers, n_kv_heads, head_dim, padded_head_dim()};
+  // Of `pages` pages with the KV of `layers` of the layers.
+  KvLayout kv_layout(Dtype dtype, int64_t layers, int64_t pages, int64_t run = 1) const {
+    return {dtype, layers, n_kv_heads, head_dim, padded_head_dim(), pages, run};
   }
   // Throws Error(kModelFormat | kUnsupportedArchitecture) for sizes that cannot be.
   void Check() const;

@@ -46,13 +46,6 @@ AttentionShape AttentionShapeOf(const ModelSpec& spec, const LoadOptions& option
   };
 }
 
-KvLayout KvLayoutOf(const ModelSpec& spec, const LoadOptions& options, int64_t layers, int64_t run) {
-  KvLayout layout = spec.kv_layout(options.kv_dtype, layers);
-  layout.n_pages = KvCache::PagesFor(options.kv_capacity);
-  layout.run = run;
-  return layout;
-}
-
 }  // namespace
 
 Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Backend> backend,
@@ -64,7 +57,8 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       end_(end),
       context_length_(options.context_length),
       dtype_(options.dtype),
-      kv_layout_(KvLayoutOf(spec, options, end - first, backend_->kv_run())),
+      kv_layout_(spec.kv_layout(options.kv_dtype, end - first, KvCache::PagesFor(options.kv_capacity),
+                                backend_->kv_run())),
       kv_pages_(backend_->Allocate(kv_layout_.PoolBytes(), "the KV cache", true)),
       scratch_(spec, options, ShapeOf(options, *backend_, backend_->threads()), backend_.get()),
       attention_(AttentionShapeOf(spec, options)) {
@@ -99,7 +93,7 @@ int64_t Stage::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, c
 
 void Stage::CopyPage(int32_t from, int32_t to) {
   uint8_t* pool = kv_pages_->data();
-  if (kv_layout_.run == 1) {
+  if (kv_layout_.run == 1) {  // one piece: on a GPU each copy is a call
     const int64_t bytes = kv_layout_.PageBytes();
     backend_->Copy(pool + to * bytes, pool + from * bytes, bytes);
     return;

@@ -43,7 +43,7 @@ int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const Loa
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   for (int64_t layers = spec.n_layers; layers > 0; --layers) {
     const int64_t bytes = DeviceWeightBytes(spec, tensors, weights, spec.n_layers - layers, *device) +
-                          pages * spec.kv_layout(options.kv_dtype, layers).PageBytes();
+                          spec.kv_layout(options.kv_dtype, layers, pages).PoolBytes();
     if (bytes <= free) return layers;
   }
   return 0;
@@ -59,7 +59,7 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   const int threads = options.threads == 0 ? AvailableCpus() : options.threads;
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   return {PredictWeightBytes(spec, tensors, options, *backend).total,
-          pages * spec.kv_layout(options.kv_dtype, spec.n_layers).PageBytes(),
+          spec.kv_layout(options.kv_dtype, spec.n_layers, pages).PoolBytes(),
           Stage::ScratchBytes(spec, options, *backend, threads)};
 }
 

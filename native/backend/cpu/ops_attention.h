@@ -294,8 +294,8 @@ inline void TouchPages(const AttentionChunk& c, int n_pages) {
   }
 }
 
-// Rows and vectors that are computed side by side: of queries with K, then of weights with V.
-template <typename Element, int kQueryRows, int kQueryVectors, int kValueRows, int kValueVectors>
+// Rows that are computed side by side, of queries with K and then of weights with V, and in INT8 vectors of each.
+template <typename Element, int kQueryRows, int kValueRows, int kQueryVectors = 0, int kValueVectors = 0>
 inline void ChunkOfTile(const AttentionChunk& c) {
   constexpr bool kInt8 = kIsQuantized<Element>;
   alignas(64) float scores[kMaxTileRows][kChunkPositions];
@@ -330,20 +330,16 @@ inline void ChunkOfTile(const AttentionChunk& c) {
   }
 }
 
-void AttentionChunkF32(const AttentionChunk& c) {
-  ChunkOfTile<float, kAttentionRows, 2, kAttentionRows, 2>(c);
-}
-void AttentionChunkF16(const AttentionChunk& c) {
-  ChunkOfTile<uint16_t, kAttentionRows, 2, kAttentionRows, 2>(c);
-}
+void AttentionChunkF32(const AttentionChunk& c) { ChunkOfTile<float, kAttentionRows, kAttentionRows>(c); }
+void AttentionChunkF16(const AttentionChunk& c) { ChunkOfTile<uint16_t, kAttentionRows, kAttentionRows>(c); }
 void AttentionChunkS8(const AttentionChunk& c) {
   if constexpr (kStreamRows > 0) {
     if (c.rows <= kStreamRows) {
-      ChunkOfTile<int8_t, kStreamRows, kStreamVectors, kStreamRows, kStreamVectors>(c);
+      ChunkOfTile<int8_t, kStreamRows, kStreamRows, kStreamVectors, kStreamVectors>(c);
       return;
     }
   }
-  ChunkOfTile<int8_t, kScoreRows, kS8TileVectors, kPairRows, kPairVectors>(c);
+  ChunkOfTile<int8_t, kScoreRows, kPairRows, kS8TileVectors, kPairVectors>(c);
 }
 
 void AttentionMerge(SoftmaxState state, SoftmaxState later, int head_dim) {
