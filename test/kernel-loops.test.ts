@@ -69,6 +69,7 @@ describe.skipIf(!readable)(`loops${readable ? '' : ' [skipped: x86 Linux with ob
     ['avx512', 'TileF32<12>', 'vfmadd', 24, 44],
     ['avx512', 'DotBlock<12, 1>', 'vpmaddwd', 24, 80],
     ['avx2', 'TileF32<3>', 'vfmadd', 12, 26],
+    ['avx2', 'BlockOfSums', 'vpmaddwd', 8, 48],
     ['avx2', 'TileS8<6, 1>', 'vpmaddwd', 12, 40],
     ['avx2', 'TileS8<1, 2>', 'vpmaddwd', 8, 30],
     ['avx2', 'AddPairsOfPage<6, 1>', 'vpmaddwd', 12, 40],

@@ -40,10 +40,11 @@ struct NormWeight {
 struct Activations {
   Dtype dtype = Dtype::kF32;
   int64_t width = 0;
-  float* f32 = nullptr;      // [rows, width]
-  void* values = nullptr;    // [rows, groups * 64] quantized, rotated
-  float* scales = nullptr;   // [rows, groups]
-  int32_t* start = nullptr;  // [rows, groups]
+  float* f32 = nullptr;              // [rows, width]
+  void* values = nullptr;            // [rows, groups * 64] quantized, rotated
+  float* scales = nullptr;           // [rows, groups]
+  int32_t* start = nullptr;          // [rows, groups]
+  int32_t* start_of_sums = nullptr;  // the same
 };
 
 // Memory that the ops of one backend reach. The host reads and writes it through that backend alone.

@@ -22,6 +22,7 @@ Activations TakeActivations(Arena& arena, Dtype dtype, int64_t rows, int64_t wid
   out.values = TakeValues<uint8_t>(arena, rows * groups * kGroupValues * quantized_bytes);
   out.scales = TakeValues<float>(arena, rows * groups);
   out.start = TakeValues<int32_t>(arena, rows * groups);
+  out.start_of_sums = TakeValues<int32_t>(arena, rows * groups);
   return out;
 }
 

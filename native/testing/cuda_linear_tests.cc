@@ -107,7 +107,8 @@ std::vector<float> OnCpu(const S8Case& c) {
                 .width = c.shape.k,
                 .values = copy.x.data(),
                 .scales = copy.scales.data(),
-                .start = start.data()},
+                .start = start.data(),
+                .start_of_sums = start.data()},
                copy);
 }
 

@@ -43,14 +43,15 @@ template <typename Op>
 Rows OnCpu(Dtype dtype, int64_t rows, int64_t width, const Op& op) {
   const size_t groups = static_cast<size_t>(rows * ((width + kGroup - 1) / kGroup));
   Rows out{std::vector<float>(static_cast<size_t>(rows * width)), {}, {}};
-  std::vector<int32_t> start(groups);
+  std::vector<int32_t> start(groups), start_of_sums(groups);
   if (dtype == Dtype::kInt8) out.values.resize(groups * kGroup), out.scales.resize(groups);
   Activations activations = {.dtype = dtype,
                              .width = width,
                              .f32 = out.f32.data(),
                              .values = out.values.data(),
                              .scales = out.scales.data(),
-                             .start = start.data()};
+                             .start = start.data(),
+                             .start_of_sums = start_of_sums.data()};
   op(*Cpu(), &activations, out.f32.data());
   return out;
 }

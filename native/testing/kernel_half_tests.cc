@@ -136,12 +136,12 @@ KV_TEST(kernel_tables_read_every_half) {
     x[0] = 1;
     std::vector<uint8_t> values = StoreQuantized(x, table->quantized_bytes);
     float scale = 1, out[kPanelColumns];
-    int32_t start = -kWeightOffset;
+    int32_t start = -kWeightOffset, start_of_sums = start;
     Int8Block block = {};
     for (auto& column : block.weights[0]) column[0] = kWeightOffset + 1;
     for (uint32_t first = 0; first < kHalves; first += kPanelColumns) {
       for (uint32_t i = 0; i < kPanelColumns; ++i) block.scales[i] = static_cast<uint16_t>(first + i);
-      table->linear_s8({{values.data(), &scale, &start, 1},
+      table->linear_s8({{values.data(), &scale, &start, &start_of_sums, 1},
                         1,
                         &block,
                         {out, kPanelColumns, nullptr, kPanelColumns, false}});

@@ -28,13 +28,29 @@ bool Same(const Groups& a, const Groups& b) {
   return a.values == b.values && a.start == b.start && BitDifference(a.scales, b.scales).empty();
 }
 
+// Only the avx2 table multiplies sums.
+void ExpectStartOfSums(const KernelTable& table, const Groups& row, const std::vector<int32_t>& actual) {
+  if (std::string(table.name) != "avx2") {
+    KV_EXPECT(actual == std::vector<int32_t>(actual.size(), kGarbage));
+    return;
+  }
+  std::vector<int32_t> expected = row.start;
+  for (size_t k = 0; k < row.values.size(); ++k) {
+    if (k % 4 < 2) expected[k / kGroup] -= row.values[k] * row.values[k + 2];
+  }
+  KV_EXPECT(actual == expected);
+}
+
 Groups QuantizeRow(const KernelTable& table, const std::vector<float>& x, bool rotate) {
   const size_t groups = (x.size() + kGroup - 1) / kGroup;
   std::vector<uint8_t> values(groups * kGroup * static_cast<size_t>(table.quantized_bytes));
   Groups out{{}, std::vector<float>(groups, kGarbage), std::vector<int32_t>(groups, kGarbage)};
-  table.quantize_row(x.data(), static_cast<int64_t>(x.size()), rotate, values.data(), out.scales.data(),
-                     out.start.data());
+  std::vector<int32_t> start_of_sums(groups, kGarbage);
+  table.quantize_row(x.data(), static_cast<int64_t>(x.size()), rotate,
+                     {values.data(), out.scales.data(), out.start.data(), start_of_sums.data(),
+                      static_cast<int64_t>(groups)});
   out.values = LoadQuantized(values, table.quantized_bytes);
+  ExpectStartOfSums(table, out, start_of_sums);
   return out;
 }
 

@@ -160,10 +160,19 @@ void CpuBackend::GatherRows(const float* x, const int32_t* indices, int64_t n, i
   for (int64_t i = 0; i < n; ++i) std::copy_n(x + indices[i] * width, width, out + i * width);
 }
 
+QuantizedRows CpuBackend::GroupAt(const Activations& x, int64_t row, int64_t group) const {
+  const int64_t groups = GroupsOf(x.width), index = row * groups + group;
+  return {
+      .values = static_cast<uint8_t*>(x.values) + index * kGroup * kernels_.quantized_bytes,
+      .scales = x.scales + index,
+      .start = x.start + index,
+      .start_of_sums = x.start_of_sums + index,
+      .groups = groups,
+  };
+}
+
 void CpuBackend::QuantizeRow(const float* x, int64_t row, bool rotate, Activations* out) const {
-  const int64_t groups = GroupsOf(out->width);
-  uint8_t* values = static_cast<uint8_t*>(out->values) + row * groups * kGroup * kernels_.quantized_bytes;
-  kernels_.quantize_row(x, out->width, rotate, values, out->scales + row * groups, out->start + row * groups);
+  kernels_.quantize_row(x, out->width, rotate, GroupAt(*out, row, 0));
 }
 
 void CpuBackend::Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) {

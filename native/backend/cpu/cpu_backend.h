@@ -74,6 +74,8 @@ class CpuBackend final : public Backend {
   void ActivateGroup(ActivationKind kind, const GatedPart& part, int64_t first_row, int64_t group,
                      Activations* out) const;
   struct Tile;  // query rows that share a kv head and a pass over its cache; see cpu_attention.cc
+  // From a group of a row on.
+  QuantizedRows GroupAt(const Activations& x, int64_t row, int64_t group) const;
   void QuantizeRow(const float* x, int64_t row, bool rotate, Activations* out) const;
   void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,
                   const float* qkv_row, Queries* queries) const;

@@ -85,7 +85,6 @@ struct CpuBackend::PanelRun {
 
 void CpuBackend::LinearPanels(const LinearWeight& weight, const Activations& x, const PanelRun& run) const {
   const int64_t panel_bytes = PanelBytes(weight.dtype, weight.k);
-  const int64_t groups = CeilDiv(weight.k, kGroup);
   for (int64_t panel = run.first; panel < run.end; ++panel) {
     const int64_t column = panel * kPanelColumns;
     const int64_t next = panel + 1 < run.end ? panel + 1 : run.next;
@@ -109,14 +108,7 @@ void CpuBackend::LinearPanels(const LinearWeight& weight, const Activations& x, 
                            .epilogue = epilogue,
                            .next = next_panel});
     } else {
-      const int64_t row_bytes = groups * kGroup * kernels_.quantized_bytes;
-      const QuantizedRows input = {
-          .values = static_cast<uint8_t*>(x.values) + run.row * row_bytes,
-          .scales = x.scales + run.row * groups,
-          .start = x.start + run.row * groups,
-          .groups = groups,
-      };
-      kernels_.linear_s8({.x = input,
+      kernels_.linear_s8({.x = GroupAt(x, run.row, 0),
                           .rows = run.rows,
                           .panel = reinterpret_cast<const Int8Block*>(packed),
                           .epilogue = epilogue,
@@ -164,7 +156,6 @@ struct CpuBackend::GatedPart {
 void CpuBackend::ActivateGroup(ActivationKind kind, const GatedPart& part, int64_t first_row, int64_t group,
                                Activations* out) const {
   const auto activate = Activate(kind);
-  const int64_t groups = out->width / kGroup;
   for (int64_t r = 0; r < part.rows; ++r) {
     const float* gate = part.gate == nullptr ? nullptr : part.gate + r * part.ld;
     const float* up = part.up + r * part.ld;
@@ -175,9 +166,7 @@ void CpuBackend::ActivateGroup(ActivationKind kind, const GatedPart& part, int64
     }
     float activated[kGroup];
     activate(gate, up, kGroup, activated);
-    const int64_t index = row * groups + group;
-    uint8_t* values = static_cast<uint8_t*>(out->values) + index * kGroup * kernels_.quantized_bytes;
-    kernels_.quantize_row(activated, kGroup, true, values, out->scales + index, out->start + index);
+    kernels_.quantize_row(activated, kGroup, true, GroupAt(*out, row, group));
   }
 }
 

@@ -22,6 +22,8 @@ struct QuantizedRows {
   void* values;    // [rows, groups * 64], int8 or int16 as KernelTable::quantized_bytes says
   float* scales;   // [rows, groups]
   int32_t* start;  // [rows, groups]: -128 * sum of the group, where the u8 x s8 sums begin
+  int32_t*
+      start_of_sums;  // [rows, groups], only in the avx2 table: start - sum of x[k] x[k + 2] over k % 4 < 2
   int64_t groups;
 };
 
@@ -106,7 +108,7 @@ struct KernelTable {
   void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n, float eps,
                      float* out);
   // One row: [n] f32 to groups of 64 (the last one padded with zeros), rotated first unless it already is.
-  void (*quantize_row)(const float* x, int64_t n, bool rotate, void* values, float* scales, int32_t* start);
+  void (*quantize_row)(const float* x, int64_t n, bool rotate, const QuantizedRows& out);
   // In place, orthonormal Hadamard of order `block` (a power of two, 1..64) on each block of x [n].
   void (*rotate_blocks)(float* x, int64_t n, int block);
   // [n_rows, k] f32 weights, n_rows <= kPanelColumns, to one panel of ceil(k / 64) blocks; missing rows become zeros.

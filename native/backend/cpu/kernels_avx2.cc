@@ -9,12 +9,12 @@ namespace kvasir::cpu {
 namespace isa_avx2 {
 
 #define KVASIR_SIMD "backend/cpu/simd_avx2.h"
-#include "backend/cpu/ops_table.h"
+#include "backend/cpu/linear_s8_avx2.h"
 
 }  // namespace isa_avx2
 
 const KernelTable& Avx2Kernels() {
-  static constexpr KernelTable table = isa_avx2::MakeTable("avx2");
+  static constexpr KernelTable table = isa_avx2::MakeTable("avx2", isa_avx2::LinearS8OfSums);
   return table;
 }
 

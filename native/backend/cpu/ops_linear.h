@@ -131,7 +131,7 @@ inline void RowsS8(const LinearS8Args& a, int64_t row, int column) {
 
 void LinearF32(const LinearF32Args& args) { RowsF32<kGemmRows>(args, 0); }
 
-void LinearS8(const LinearS8Args& args) {
+inline void LinearS8(const LinearS8Args& args) {
   if (args.rows == 1) {  // decode: memory-bound, so the panel is read once, in order
     TileS8<1, 2>(args, 0, 0);
     return;

@@ -102,9 +102,9 @@ inline QuantScale ScaleOf(float amax) {
 // round(x * inverse) for |x| * inverse < 127.5. The bound is for NaN, which converts to the smallest integer.
 inline I32 Quantize(F32 x, F32 inverse) { return MaxInt(Round(Mul(x, inverse)), SetInt(-127)); }
 
-void QuantizeRow(const float* x, int64_t n, bool rotate, void* values, float* scales, int32_t* start) {
-  Quantized* out = static_cast<Quantized*>(values);
-  for (int64_t base = 0; base < n; base += kGroup, out += kGroup) {
+void QuantizeRow(const float* x, int64_t n, bool rotate, const QuantizedRows& row) {
+  Quantized* out = static_cast<Quantized*>(row.values);
+  for (int64_t base = 0, group = 0; base < n; base += kGroup, ++group, out += kGroup) {
     F32 v[4];
     for (int i = 0; i < 4; ++i) {
       const int64_t left = n - base - 16 * i;
@@ -120,8 +120,9 @@ void QuantizeRow(const float* x, int64_t n, bool rotate, void* values, float* sc
       q[i] = Quantize(v[i], inverse);
       StoreQuantized(out + 16 * i, q[i]);
     }
-    *scales++ = s.scale;
-    *start++ = -kWeightOffset * SumInt(AddInt(AddInt(q[0], q[1]), AddInt(q[2], q[3])));
+    row.scales[group] = s.scale;
+    row.start[group] = -kWeightOffset * SumInt(AddInt(AddInt(q[0], q[1]), AddInt(q[2], q[3])));
+    StoreStartOfSums(row.start[group], q, row.start_of_sums + group);
   }
 }
 

@@ -6,12 +6,12 @@
 #include "backend/cpu/ops_math.h"
 #include "backend/cpu/ops_rows.h"
 
-constexpr KernelTable MakeTable(const char* name) {
+constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s8) linear_s8 = LinearS8) {
   return {
       .name = name,
       .quantized_bytes = sizeof(Quantized),
       .linear_f32 = LinearF32,
-      .linear_s8 = LinearS8,
+      .linear_s8 = linear_s8,
       .rms_norm = RmsNorm,
       .layer_norm = LayerNorm,
       .quantize_row = QuantizeRow,

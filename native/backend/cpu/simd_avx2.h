@@ -129,6 +129,16 @@ using Quantized = int16_t;
 inline void StoreQuantized(Quantized* p, I32 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), PackS16(a));
 }
+// Where a group's products of sums begin: see linear_s8_avx2.h.
+inline void StoreStartOfSums(int32_t start, const I32 (&q)[4], int32_t* out) {
+  __m256i twice[4];
+  for (int i = 0; i < 4; ++i) {
+    const __m256i words = PackS16(q[i]);
+    twice[i] = _mm256_madd_epi16(words, _mm256_shuffle_epi32(words, 0xb1));
+  }
+  const I32 sums = {_mm256_add_epi32(twice[0], twice[1]), _mm256_add_epi32(twice[2], twice[3])};
+  *out = start - SumInt(sums) / 2;
+}
 // Eight columns from `column` of a dot product: two partial sums a column (k 0,1 and k 2,3) are 2 registers a row, so
 // that 6 rows share the 2 of the weights and each input is broadcast once for both.
 template <int kRows>

@@ -70,6 +70,7 @@ inline I32 SetInt(int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline void StoreS8(int8_t* p, I32 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
+inline void StoreStartOfSums(int32_t /*start*/, const I32 (&/*q*/)[4], int32_t* /*out*/) {}
 // Lanes i and i + 8, then i and i + 4, 2, 1: the same tree on every ISA.
 inline float Sum(F32 a) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));

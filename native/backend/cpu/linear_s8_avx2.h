@@ -1,0 +1,157 @@
+// INT8 products of many rows on AVX2, by products of sums. Included by kernels_avx2.cc inside its namespace.
+//
+// Winograd's inner product (IEEE Transactions on Computers C-17, 1968, p. 693): for a pair of k
+//   x0 w0 + x1 w1 = (x0 + w1) (x1 + w0) - x0 x1 - w0 w1.
+// The last two, summed over a group, depend on the row or the column alone. The first takes one vpmaddwd and two vpaddw
+// for four k of a column, where x w takes two vpmaddwd: as many instructions, but two of Zen's four vector pipes multiply
+// integers and all of them add (docs/kernels.md). k and k + 2 of a quad are a pair. All is exact: |x + w| <= 127 + 255.
+#pragma once
+
+#include "backend/cpu/ops_table.h"
+
+// One group of a panel, its weights as int16.
+struct WideGroup {
+  static constexpr int kVectors = kPanelColumns / 8;  // of 8 columns
+  static constexpr int kQuads = kGroup / 4;
+  // [quad][vector][column][2]: k 2, 3 and k 0, 1 of a quad.
+  __m256i high[kQuads][kVectors];
+  __m256i low[kQuads][kVectors];
+  __m256i cross[kVectors];  // [column]: sum of w[k] w[k + 2] over k % 4 < 2
+  __m256 scales[kVectors];
+
+  [[gnu::noinline]] explicit WideGroup(const Int8Block& block) {
+    // Bytes 0, 1 and 2, 3 of each quad, as int16: 0x80 gives a zero.
+    const __m256i low_bytes = _mm256_broadcastsi128_si256(
+        _mm_setr_epi32(static_cast<int>(0x80018000), static_cast<int>(0x80058004),
+                       static_cast<int>(0x80098008), static_cast<int>(0x800d800c)));
+    const __m256i high_bytes = _mm256_add_epi16(low_bytes, _mm256_set1_epi16(2));
+    for (int v = 0; v < kVectors; ++v) {
+      const __m128i* half = reinterpret_cast<const __m128i*>(block.scales + 8 * v);
+      scales[v] = _mm256_cvtph_ps(_mm_loadu_si128(half));
+      cross[v] = _mm256_setzero_si256();
+      for (int quad = 0; quad < kQuads; ++quad) {
+        const __m256i bytes =
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.weights[quad][8 * v]));
+        high[quad][v] = _mm256_shuffle_epi8(bytes, high_bytes);
+        low[quad][v] = _mm256_shuffle_epi8(bytes, low_bytes);
+        cross[v] = _mm256_add_epi32(cross[v], _mm256_madd_epi16(high[quad][v], low[quad][v]));
+      }
+    }
+  }
+};
+
+// A row's sums over the groups so far.
+using RowSums = __m256[WideGroup::kVectors];
+
+// Adds a group to kRows rows x two vectors of columns. 4 rows x 2 int32 sums, 4 of weights, 4 of inputs and products: all
+// 16 registers.
+template <int kRows>
+inline void AddTile(const WideGroup& w, int vector, const QuantizedRows& x, RowSums* sums) {
+  const Quantized* values = static_cast<const Quantized*>(x.values);
+  const int64_t ld = x.groups * kGroup;
+  __m256i acc[kRows][2];
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+    const __m256i start = _mm256_set1_epi32(x.start_of_sums[r * x.groups]);
+    acc[r][0] = _mm256_sub_epi32(start, w.cross[vector]);
+    acc[r][1] = _mm256_sub_epi32(start, w.cross[vector + 1]);
+  }
+#pragma GCC unroll 1
+  for (int quad = 0; quad < WideGroup::kQuads; ++quad, values += 4) {
+    const __m256i *high = &w.high[quad][vector], *low = &w.low[quad][vector];
+    const __m256i high0 = high[0], high1 = high[1], low0 = low[0], low1 = low[1];
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const int32_t* pairs = reinterpret_cast<const int32_t*>(values + r * ld);
+      __m256i x_low, x_high, product, factor;
+      // One statement: GCC would copy the sums around and spill.
+      asm("vpbroadcastd %6, %2\n\tvpbroadcastd %7, %3\n\t"
+          "vpaddw %2, %8, %4\n\tvpaddw %3, %10, %5\n\tvpaddw %2, %9, %2\n\tvpaddw %3, %11, %3\n\t"
+          "vpmaddwd %4, %5, %4\n\tvpmaddwd %2, %3, %2\n\tvpaddd %4, %0, %0\n\tvpaddd %2, %1, %1"
+          : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x_low), "=&x"(x_high), "=&x"(product), "=&x"(factor)
+          : "m"(pairs[0]), "m"(pairs[1]), "x"(high0), "x"(high1), "x"(low0), "x"(low1));
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+    const __m256 x_scale = _mm256_set1_ps(x.scales[r * x.groups]);
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; ++v) {
+      __m256& sum = sums[r][vector + v];
+      const __m256 scale = _mm256_mul_ps(x_scale, w.scales[vector + v]);
+      sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc[r][v]), scale, sum);
+    }
+  }
+}
+
+// Lines of the next panel's group, fetched into L2 a few before each tile.
+struct NextGroup {
+  const char* panel;  // nullptr: there is none
+  int64_t line, end;  // of the panel
+  int64_t step;
+
+  inline void FetchSome() {
+    if (panel == nullptr) return;
+    for (const int64_t stop = line + step; line < stop && line < end; ++line) {
+      __builtin_prefetch(panel + 64 * line, 0, 2);
+    }
+  }
+};
+
+// Adds a group to `rows` rows, kRows at a time; x stands at the first row's group.
+template <int kRows>
+inline void AddGroup(const WideGroup& w, QuantizedRows x, int64_t rows, NextGroup& next, RowSums* sums) {
+  for (; rows >= kRows; rows -= kRows, sums += kRows) {
+    next.FetchSome();
+    for (int vector = 0; vector < WideGroup::kVectors; vector += 2) AddTile<kRows>(w, vector, x, sums);
+    x.values = static_cast<Quantized*>(x.values) + kRows * x.groups * kGroup;
+    x.scales += kRows * x.groups;
+    x.start_of_sums += kRows * x.groups;
+  }
+  if constexpr (kRows > 1) {
+    if (rows > 0) AddGroup<kRows - 1>(w, x, rows, next, sums);
+  }
+}
+
+constexpr int64_t kSumsRows = 4;  // of a tile
+constexpr int64_t kSumsBlock =
+    48;  // rows whose sums (6 KB) and group (6 KB) lie in L1 with the wide weights (4 KB)
+constexpr int64_t kLeastSumsRows = 8;  // widening a group costs as much as it saves for 8 rows
+
+// A group of the panel at a time, so that its weights are widened once for all rows.
+[[gnu::noinline]] void BlockOfSums(const LinearS8Args& a, int64_t row, int64_t rows, const void* next_panel) {
+  RowSums sums[kSumsBlock];
+  for (int64_t r = 0; r < rows; ++r) {
+    for (__m256& sum : sums[r]) sum = _mm256_setzero_ps();
+  }
+  constexpr int64_t kLines = sizeof(Int8Block) / 64;
+  const int64_t tiles = (rows + kSumsRows - 1) / kSumsRows;
+  for (int64_t g = 0; g < a.x.groups; ++g) {
+    NextGroup next = {.panel = static_cast<const char*>(next_panel),
+                      .line = g * kLines,
+                      .end = (g + 1) * kLines,
+                      .step = (kLines + tiles - 1) / tiles};
+    const int64_t index = row * a.x.groups + g;
+    const QuantizedRows x = {.values = static_cast<Quantized*>(a.x.values) + index * kGroup,
+                             .scales = a.x.scales + index,
+                             .start = nullptr,
+                             .start_of_sums = a.x.start_of_sums + index,
+                             .groups = a.x.groups};
+    AddGroup<kSumsRows>(WideGroup(a.panel[g]), x, rows, next, sums);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    StoreTile(a.epilogue, row + r, 0, {sums[r][0], sums[r][1]});
+    StoreTile(a.epilogue, row + r, 16, {sums[r][2], sums[r][3]});
+  }
+}
+
+inline void LinearS8OfSums(const LinearS8Args& a) {
+  if (a.rows < kLeastSumsRows) {
+    LinearS8(a);
+    return;
+  }
+  for (int64_t row = 0; row < a.rows; row += kSumsBlock) {
+    const int64_t left = a.rows - row;
+    BlockOfSums(a, row, left < kSumsBlock ? left : kSumsBlock, row == 0 ? a.next : nullptr);
+  }
+}
