@@ -1,7 +1,6 @@
 /** The public API, nothing else. */
-export { compare } from './compare/compare.js';
+export { compare, comparisonPage } from './compare/index.js';
 export type { CompareOptions, ComparePhase, CompareProgress, Mode } from './compare/options.js';
-export { comparisonPage } from './compare/page/page.js';
 export type { Check, CompareReport, MachineReport, ModeReport, QualityReport } from './compare/report.js';
 export { KvasirError, type KvasirErrorCode } from './errors.js';
 export type { FinishReason, Generation, GenerationChunk, GenerationResult } from './engine/run.js';

@@ -112,8 +112,8 @@ export const DEFAULT_CONTEXT_LENGTH = 4096;
 const MOST_LAYERS = 65536;
 
 /**
- * What an option may be. Plain checks, not zod: `generate` runs them for each request, and zod's first use of a schema
- * holds up the event loop for 5 ms.
+ * What an option may be. Plain checks, no schema: `generate` runs them for each request, and a library's first use of one
+ * can hold up the event loop for milliseconds.
  */
 export interface Rule {
   fits: (value: unknown) => boolean;

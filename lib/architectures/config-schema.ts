@@ -1,21 +1,20 @@
 /** Parsing of Hugging Face configs, with errors that name the fields. */
-import { z } from 'zod';
+import * as v from 'valibot';
 import { KvasirError } from '../errors.js';
 
-export const count = z.int().positive();
+export const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+export const finite = v.pipe(v.number(), v.finite());
+export const positive = v.pipe(finite, v.gtValue(0));
 
 /** Throws MODEL_FORMAT with every field that is wrong. */
-export function parseConfig<T extends z.ZodType>(
+export function parseConfig<T extends v.GenericSchema>(
   schema: T,
   config: unknown,
   file = 'config.json',
-): z.infer<T> {
-  // zod would compile a schema at its first use, which takes longer than interpreting it once does.
-  const result = schema.safeParse(config, { jitless: true });
-  if (result.success) return result.data;
-  const problems = result.error.issues.map(
-    (issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`,
-  );
+): v.InferOutput<T> {
+  const result = v.safeParse(schema, config);
+  if (result.success) return result.output;
+  const problems = result.issues.map((issue) => `${v.getDotPath(issue) ?? 'the file'}: ${issue.message}`);
   throw new KvasirError('MODEL_FORMAT', `${file} cannot be used. ${problems.slice(0, 8).join('; ')}.`);
 }
 

@@ -1,24 +1,24 @@
 /** GPT-2: layer norm with bias, learned positions, fused QKV, plain GELU; its linears are stored transposed. */
-import { z } from 'zod';
+import * as v from 'valibot';
 import type { ModelSpec } from '../native.js';
-import { count, parseConfig, unsupported } from './config-schema.js';
+import { count, finite, parseConfig, positive, unsupported } from './config-schema.js';
 import type { GgufKeys } from './gguf-keys.js';
 import { type ArchitecturePlan, linearSlots, normSlots, type TensorSlot } from './plan.js';
 import { checkSpec } from './spec-checks.js';
 
-const configSchema = z.looseObject({
+const configSchema = v.looseObject({
   n_embd: count,
   n_layer: count,
   n_head: count,
-  n_inner: count.nullish(),
-  n_positions: count.default(1024),
+  n_inner: v.nullish(count),
+  n_positions: v.optional(count, 1024),
   vocab_size: count,
-  activation_function: z.string().default('gelu_new'),
-  layer_norm_epsilon: z.number().default(1e-5),
-  tie_word_embeddings: z.boolean().default(true),
-  scale_attn_weights: z.boolean().default(true),
-  scale_attn_by_inverse_layer_idx: z.boolean().default(false),
-  add_cross_attention: z.boolean().default(false),
+  activation_function: v.optional(v.string(), 'gelu_new'),
+  layer_norm_epsilon: v.optional(finite, 1e-5),
+  tie_word_embeddings: v.optional(v.boolean(), true),
+  scale_attn_weights: v.optional(v.boolean(), true),
+  scale_attn_by_inverse_layer_idx: v.optional(v.boolean(), false),
+  add_cross_attention: v.optional(v.boolean(), false),
 });
 
 const activations: Record<string, ModelSpec['activation']> = {

@@ -1,31 +1,31 @@
 /** Llama and what shares its shape: RMS norm, rotary positions, grouped-query attention, gated SiLU. */
-import { z } from 'zod';
+import * as v from 'valibot';
 import type { ModelSpec } from '../native.js';
-import { count, parseConfig, unsupported } from './config-schema.js';
+import { count, finite, parseConfig, positive, unsupported } from './config-schema.js';
 import type { GgufKeys } from './gguf-keys.js';
 import { type ArchitecturePlan, linearSlots, normSlots, type TensorSlot } from './plan.js';
 import { plainFrequencies, ropeFrequencies, ropeScalingSchema } from './rope.js';
 import { checkSpec } from './spec-checks.js';
 
-const configSchema = z.looseObject({
+const configSchema = v.looseObject({
   hidden_size: count,
   intermediate_size: count,
   num_hidden_layers: count,
   num_attention_heads: count,
-  num_key_value_heads: count.nullish(),
-  head_dim: count.nullish(),
-  hidden_act: z.string().default('silu'),
+  num_key_value_heads: v.nullish(count),
+  head_dim: v.nullish(count),
+  hidden_act: v.optional(v.string(), 'silu'),
   vocab_size: count,
-  max_position_embeddings: count.default(2048),
-  rms_norm_eps: z.number().default(1e-6),
-  rope_theta: z.number().positive().optional(),
-  rope_scaling: ropeScalingSchema.nullish(),
+  max_position_embeddings: v.optional(count, 2048),
+  rms_norm_eps: v.optional(finite, 1e-6),
+  rope_theta: v.optional(positive),
+  rope_scaling: v.nullish(ropeScalingSchema),
   /** Newer files keep theta and scaling together here. */
-  rope_parameters: ropeScalingSchema.nullish(),
-  partial_rotary_factor: z.number().nullish(),
-  attention_bias: z.boolean().default(false),
-  mlp_bias: z.boolean().default(false),
-  tie_word_embeddings: z.boolean().default(false),
+  rope_parameters: v.nullish(ropeScalingSchema),
+  partial_rotary_factor: v.nullish(finite),
+  attention_bias: v.optional(v.boolean(), false),
+  mlp_bias: v.optional(v.boolean(), false),
+  tie_word_embeddings: v.optional(v.boolean(), false),
 });
 
 /** Names without the layer prefix, and the biases a checkpoint has. */

@@ -2,24 +2,24 @@
  * Inverse frequencies of rotary embeddings, in float32 with a rounding after every operation, in the order in which
  * the reference implementation computes them: a last bit here is a radian fraction at position 8192.
  */
-import { z } from 'zod';
+import * as v from 'valibot';
 import { KvasirError } from '../errors.js';
+import { positive } from './config-schema.js';
 
 const f32 = Math.fround;
-const positive = z.number().positive().finite();
 
 /** `rope_scaling` (or, in newer files, `rope_parameters`) of a Hugging Face config. */
-export const ropeScalingSchema = z.looseObject({
-  rope_type: z.string().optional(),
+export const ropeScalingSchema = v.looseObject({
+  rope_type: v.optional(v.string()),
   /** Older spelling of `rope_type`. */
-  type: z.string().optional(),
-  rope_theta: positive.optional(),
-  factor: positive.optional(),
-  low_freq_factor: positive.optional(),
-  high_freq_factor: positive.optional(),
-  original_max_position_embeddings: positive.optional(),
+  type: v.optional(v.string()),
+  rope_theta: v.optional(positive),
+  factor: v.optional(positive),
+  low_freq_factor: v.optional(positive),
+  high_freq_factor: v.optional(positive),
+  original_max_position_embeddings: v.optional(positive),
 });
-export type RopeScaling = z.infer<typeof ropeScalingSchema>;
+export type RopeScaling = v.InferOutput<typeof ropeScalingSchema>;
 
 /** [dim / 2] of 1 / theta^(2i / dim). */
 export function plainFrequencies(theta: number, dim: number): Float32Array {

@@ -1,9 +1,8 @@
 /** `kvasir compare`: what INT8 gains and costs against FP32. */
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { compare } from '../compare/compare.js';
+import { compare, comparisonPage } from '../compare/index.js';
 import type { CompareOptions, CompareProgress } from '../compare/options.js';
-import { comparisonPage } from '../compare/page/page.js';
 import type { CompareReport } from '../compare/report.js';
 import { KvasirError } from '../errors.js';
 import { addLoadFlags, loadOptionsOf, parseCount, parseNumber } from './arguments.js';
@@ -124,7 +123,7 @@ async function run(reference: string, flags: CompareFlags, { signal }: Interrupt
       })
       .finally(() => progress.stop());
     if (flags.text !== undefined) report.text.source = flags.text;
-    await page?.write(comparisonPage(report));
+    await page?.write(await comparisonPage(report));
     await write(report, flags);
   } finally {
     await page?.discard();

@@ -36,13 +36,7 @@ const SEARCH_WINDOWS = 4;
 /** A window takes so many times its prefill: half of its rows give whole rows of logits, which are compared. */
 const LOGITS_SHARE = 1.5;
 
-/**
- * Compares two modes of one model in quality, speed and memory.
- * @param reference what `Model.load` takes.
- * @returns what was measured; bounds that are not met (`maxKl`, `minSpeedup`) are in `checks`, they do not reject.
- * @throws what `Model.load` throws, INVALID_OPTION for a text that is empty, binary or shorter than a window, or the
- * signal's reason when it is aborted before anything is measured.
- */
+/** See index.ts. */
 export async function compare(reference: string, options: CompareOptions = {}): Promise<CompareReport> {
   if (typeof reference !== 'string' || reference === '') {
     throw invalidOption('reference', reference, "an alias, a path or 'hf:org/name[:file]'");

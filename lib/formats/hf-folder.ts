@@ -1,7 +1,7 @@
 /** Describes a Hugging Face folder: config.json, safetensors, generation_config.json, tokenizer files. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { z } from 'zod';
-import { parseConfig } from '../architectures/config-schema.js';
+import * as v from 'valibot';
+import { finite, parseConfig, positive } from '../architectures/config-schema.js';
 import { planFromConfig } from '../architectures/index.js';
 import { KvasirError } from '../errors.js';
 import type { HfFolderFiles } from '../hub/model-files.js';
@@ -12,24 +12,25 @@ import { isInt8Form, readInt8Form } from './int8-form.js';
 import { readJsonObject } from './json-file.js';
 import { tokenizerSourceOf } from './tokenizer-source.js';
 
-const tokenId = z.int().nonnegative();
-const tokenIds = z.union([tokenId, z.array(tokenId)]).nullish();
+const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const tokenIds = v.nullish(v.union([tokenId, v.array(tokenId)]));
 
-const idsSchema = z.looseObject({
+const idsSchema = v.looseObject({
   eos_token_id: tokenIds,
   bos_token_id: tokenIds,
   pad_token_id: tokenIds,
 });
 
-const generationSchema = idsSchema.extend({
-  do_sample: z.boolean().nullish(),
-  temperature: z.number().nonnegative().nullish(),
-  top_p: z.number().nullish(),
-  top_k: z.number().nullish(),
-  repetition_penalty: z.number().positive().nullish(),
+const generationSchema = v.looseObject({
+  ...idsSchema.entries,
+  do_sample: v.nullish(v.boolean()),
+  temperature: v.nullish(v.pipe(finite, v.minValue(0))),
+  top_p: v.nullish(finite),
+  top_k: v.nullish(finite),
+  repetition_penalty: v.nullish(positive),
 });
 
-function asList(ids: z.infer<typeof tokenIds>): number[] {
+function asList(ids: v.InferOutput<typeof tokenIds>): number[] {
   return ids === null || ids === undefined ? [] : [ids].flat();
 }
 

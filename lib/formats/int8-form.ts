@@ -2,8 +2,8 @@
  * The INT8 form of a model, as `kvasir quantize` writes it: what the metadata of its weights says, in both directions.
  * The weights themselves, their scheme and their checksums are native's business (native/model/stored_weights.h).
  */
-import { z } from 'zod';
-import { count, parseConfig } from '../architectures/config-schema.js';
+import * as v from 'valibot';
+import { count, finite, parseConfig, positive } from '../architectures/config-schema.js';
 import { checkSpec } from '../architectures/spec-checks.js';
 import { KvasirError } from '../errors.js';
 import type { Container, ModelSpec, TensorEntry, TensorMap } from '../native.js';
@@ -31,7 +31,6 @@ export function isInt8Form({ format, metadata }: Container): boolean {
   return format === 'safetensors' && metadata.format === int8Format;
 }
 
-const finite = z.number();
 /** Every field of a spec; a stored one that is not known here is refused. */
 const specFields = {
   vocabSize: count,
@@ -42,17 +41,20 @@ const specFields = {
   headDim: count,
   ffnSize: count,
   maxPositions: count,
-  norm: z.enum(['rms', 'layer']),
+  norm: v.picklist(['rms', 'layer']),
   normEps: finite,
-  activation: z.enum(['silu', 'gelu_tanh', 'gelu_erf']),
-  gated: z.boolean(),
-  rope: z
-    .strictObject({ kind: z.enum(['half', 'interleaved']), inverseFrequencies: z.array(finite).min(1) })
-    .optional(),
-  attentionScale: finite.positive().optional(),
-} satisfies Record<keyof ModelSpec, z.ZodType>;
-const specSchema = z.strictObject(specFields);
-type StoredSpec = z.infer<typeof specSchema>;
+  activation: v.picklist(['silu', 'gelu_tanh', 'gelu_erf']),
+  gated: v.boolean(),
+  rope: v.optional(
+    v.strictObject({
+      kind: v.picklist(['half', 'interleaved']),
+      inverseFrequencies: v.pipe(v.array(finite), v.minLength(1)),
+    }),
+  ),
+  attentionScale: v.optional(positive),
+} satisfies Record<keyof ModelSpec, v.GenericSchema>;
+const specSchema = v.strictObject(specFields);
+type StoredSpec = v.InferOutput<typeof specSchema>;
 
 /** float32 values are doubles exactly, and JSON keeps doubles exactly. */
 function storedSpec({ rope, ...spec }: ModelSpec): StoredSpec {

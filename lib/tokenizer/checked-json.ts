@@ -1,6 +1,6 @@
 /**
  * Typed reading of a tokenizer's JSON, with errors that name the file and the field. The tokenizer's thread is waited for
- * by every load, and importing zod there takes longer than all the rest of its imports.
+ * by every load, and imports as little as it can.
  */
 import { KvasirError } from '../errors.js';
 
