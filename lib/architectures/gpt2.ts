@@ -1,7 +1,7 @@
 /** GPT-2: layer norm with bias, learned positions, fused QKV, plain GELU; its linears are stored transposed. */
 import * as v from 'valibot';
 import type { ModelSpec } from '../native.js';
-import { count, finite, parseConfig, positive, unsupported } from './config-schema.js';
+import { count, finite, parseConfig, unsupported } from './config-schema.js';
 import type { GgufKeys } from './gguf-keys.js';
 import { type ArchitecturePlan, linearSlots, normSlots, type TensorSlot } from './plan.js';
 import { checkSpec } from './spec-checks.js';
