@@ -3,6 +3,7 @@
 {
   "target_defaults": {
     "defines": ["KVASIR_NO_AVX512", "NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED",
+      "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
       "KVASIR_CUDA_ABI=\"<!(node scripts/sources.mjs --cuda-abi)\""],
     "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
