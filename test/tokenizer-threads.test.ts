@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
 import { afterAll, expect, it } from 'vitest';
-import { addonPath, packageRoot } from '../lib/native.js';
+import { packageRoot } from '../lib/native.js';
 import type { TokenizerSource } from '../lib/tokenizer/source.js';
 import { Tokenizer } from '../lib/tokenizer/tokenizer.js';
 
@@ -114,25 +114,3 @@ it('keeps no process open', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
   expect(Number(stdout)).toBeLessThan(1000);
 });
-
-// As at the end of a process that fails while it loads: a thread is ended in the middle of a native call.
-it('a thread that is ended inside the addon does not take the process down', async () => {
-  const busy = `
-    const { parentPort } = require('node:worker_threads');
-    const addon = require(${JSON.stringify(addonPath)});
-    parentPort.postMessage('ready');
-    for (;;) addon.cpu();`;
-  const program = `
-    import { once } from 'node:events';
-    import { setTimeout as wait } from 'node:timers/promises';
-    import { Worker } from 'node:worker_threads';
-    for (let i = 0; i < 12; ++i) {
-      const worker = new Worker(${JSON.stringify(busy)}, { eval: true, execArgv: [] });
-      await once(worker, 'message');
-      await wait(1 + i);
-      await worker.terminate();
-    }
-    console.log('alive');`;
-  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
-  expect(stdout).toBe('alive\n');
-}, 20_000);

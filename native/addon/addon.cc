@@ -1,4 +1,5 @@
 // The N-API surface of lib/native.ts: it parses arguments, queues work and converts results. No arithmetic.
+#include <dlfcn.h>
 #include <napi.h>
 
 #include <chrono>
@@ -35,14 +36,14 @@ class ProgressReporter {
   ProgressReporter(Napi::Env env, const Napi::Value& callback) {
     if (!callback.IsFunction()) return;
     callback_ = std::make_shared<Napi::FunctionReference>(Napi::Persistent(callback.As<Napi::Function>()));
-    queue_ = MakeJsQueue(env, "kvasir.progress");
+    queue_ = JsQueue(env, "kvasir.progress");
   }
   void operator()(int64_t loaded, int64_t total) {
     if (callback_ == nullptr) return;
     const auto now = std::chrono::steady_clock::now();
     if (loaded < total && now - last_ < std::chrono::milliseconds(50)) return;
     last_ = now;
-    Post(queue_, [callback = callback_, loaded, total](Napi::Env env) {
+    queue_.Post([callback = callback_, loaded, total](Napi::Env env) {
       try {
         callback->Call({Napi::Number::New(env, static_cast<double>(loaded)),
                         Napi::Number::New(env, static_cast<double>(total))});
@@ -51,10 +52,12 @@ class ProgressReporter {
       }
     });
   }
-  // The reference is dropped on the JS thread.
+  // The reference is dropped on the JS thread, or dies with its environment.
   void Close() {
     if (callback_ == nullptr) return;
-    Post(queue_, [callback = std::move(callback_)](Napi::Env) {});
+    Napi::FunctionReference& callback = *callback_;
+    JsTask drop = [held = std::move(callback_)](Napi::Env) {};
+    if (!queue_.Post(std::move(drop))) callback.SuppressDestruct();
     queue_.Release();
   }
 
@@ -219,7 +222,16 @@ Napi::Value ReleaseMemory(const Napi::CallbackInfo& info) {
   });
 }
 
+// When the last environment that loaded an addon closes (a worker's, say), Node unloads it, and threads of ours may not be
+// through yet.
+void StayLoaded() {
+  Dl_info self;
+  if (dladdr(reinterpret_cast<void*>(&StayLoaded), &self) == 0) return;
+  dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  StayLoaded();
   PreferShortTurns();  // this thread has an event loop to turn
   auto data = std::make_unique<AddonData>();
   data->container_class = Napi::Persistent(ContainerWrap::Define(env));

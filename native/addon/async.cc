@@ -1,9 +1,11 @@
 #include "addon/async.h"
 
-#include <memory>
+#include <mutex>
 #include <thread>
 
 namespace kvasir::addon {
+
+namespace {
 
 void RunJsTask(Napi::Env env, Napi::Function, std::nullptr_t*, JsTask* task) {
   const std::unique_ptr<JsTask> owned(task);
@@ -12,11 +14,51 @@ void RunJsTask(Napi::Env env, Napi::Function, std::nullptr_t*, JsTask* task) {
   (*owned)(env);
 }
 
-JsQueue MakeJsQueue(Napi::Env env, const char* name) { return JsQueue::New(env, name, 0, 1); }
+}  // namespace
 
-void Post(const JsQueue& queue, JsTask task) {
+struct JsQueue::State {
+  std::mutex mutex;
+  bool open = true;
+  Napi::TypedThreadSafeFunction<std::nullptr_t, JsTask, RunJsTask> function;
+};
+
+JsQueue::JsQueue(Napi::Env env, const char* name) : state_(std::make_shared<State>()) {
+  using Shared = std::shared_ptr<State>;
+  state_->function = decltype(State::function)::New(
+      env, name, 0, 1, nullptr,
+      [](Napi::Env, Shared* shared, std::nullptr_t*) {
+        const std::unique_ptr<Shared> owned(shared);
+        const std::lock_guard lock((*shared)->mutex);
+        (*shared)->open = false;
+      },
+      new Shared(state_));
+}
+
+void JsQueue::Ref(Napi::Env env) const {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->open) state_->function.Ref(env);
+}
+
+void JsQueue::Unref(Napi::Env env) const {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->open) state_->function.Unref(env);
+}
+
+bool JsQueue::Post(JsTask&& task) const {
   auto owned = std::make_unique<JsTask>(std::move(task));
-  if (queue.NonBlockingCall(owned.get()) == napi_ok) owned.release();
+  const std::lock_guard lock(state_->mutex);
+  if (state_->open && state_->function.NonBlockingCall(owned.get()) == napi_ok) {
+    owned.release();
+    return true;
+  }
+  task = std::move(*owned);
+  return false;
+}
+
+void JsQueue::Release() const {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->open) state_->function.Release();
+  state_->open = false;
 }
 
 Napi::Value ErrorToJs(Napi::Env env, const Error& error) {
@@ -28,8 +70,7 @@ Napi::Value ErrorToJs(Napi::Env env, const Error& error) {
 Napi::Promise RunAsync(Napi::Env env, const char* name,
                        std::function<std::function<Napi::Value(Napi::Env)>()> work) {
   const auto deferred = std::make_shared<Napi::Promise::Deferred>(Napi::Promise::Deferred::New(env));
-  JsQueue queue = MakeJsQueue(env, name);
-  std::thread([deferred, queue, work = std::move(work)]() mutable {
+  std::thread([deferred, queue = JsQueue(env, name), work = std::move(work)]() mutable {
     JsTask settle;
     try {
       settle = [deferred, convert = work()](Napi::Env js) {
@@ -51,7 +92,7 @@ Napi::Promise RunAsync(Napi::Env env, const char* name,
       settle = [deferred, wrapped](Napi::Env js) { deferred->Reject(ErrorToJs(js, wrapped)); };
     }
     work = nullptr;  // what it holds is released before the caller hears of it
-    Post(queue, std::move(settle));
+    queue.Post(std::move(settle));
     queue.Release();
   }).detach();
   return deferred->Promise();

@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <functional>
+#include <memory>
 
 #include "core/error.h"
 
@@ -13,14 +14,28 @@ namespace kvasir::addon {
 // Runs on the JS thread, inside a handle scope.
 using JsTask = std::function<void(Napi::Env)>;
 
-void RunJsTask(Napi::Env env, Napi::Function callback, std::nullptr_t* context, JsTask* task);
+// Carries tasks to the JS thread. Copies share one queue. Keeps the process alive unless Unref'ed.
+//
+// An environment that closes (the end of the process or of a worker) frees its thread-safe functions, although Node may
+// have promised other threads otherwise: before 22.12 a call that comes later reads freed memory. So every call here is
+// made under a lock that the closing environment takes too.
+class JsQueue {
+ public:
+  JsQueue() = default;
+  JsQueue(Napi::Env env, const char* name);
 
-// Carries tasks to the JS thread. Keeps the process alive unless Unref'ed.
-using JsQueue = Napi::TypedThreadSafeFunction<std::nullptr_t, JsTask, RunJsTask>;
+  // On the JS thread.
+  void Ref(Napi::Env env) const;
+  void Unref(Napi::Env env) const;
+  // From any thread. False: the environment has begun to close, and `task` is left as it was.
+  bool Post(JsTask&& task) const;
+  // From any thread, once: no task comes any more.
+  void Release() const;
 
-JsQueue MakeJsQueue(Napi::Env env, const char* name);
-// From any thread. A task that comes after the environment has begun to close is dropped.
-void Post(const JsQueue& queue, JsTask task);
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
 
 // A JS Error with `code`, as lib/native.ts expects it.
 Napi::Value ErrorToJs(Napi::Env env, const Error& error);

@@ -107,7 +107,7 @@ Napi::Value ModelWrap::Wrap(Napi::Env env, std::unique_ptr<Engine> engine) {
   const Napi::Object object = AddonData::Of(env).model_class.New({});
   ModelWrap* model = Napi::ObjectWrap<ModelWrap>::Unwrap(object);
   model->engine_ = std::move(engine);
-  model->queue_ = MakeJsQueue(env, "kvasir.step");
+  model->queue_ = JsQueue(env, "kvasir.step");
   model->queue_.Unref(env);
   object.Set("info", InfoToJs(env, const_cast<Transformer&>(model->engine_->transformer())));
   return object;
@@ -165,7 +165,7 @@ Napi::Value ModelWrap::Step(const Napi::CallbackInfo& info) {
   try {
     StepRequest request = RequestFromJs(info[0]);
     Live().Submit(std::move(request), [this](StepResult result) {
-      Post(queue_, [this, result = std::move(result)](Napi::Env js) {
+      queue_.Post([this, result = std::move(result)](Napi::Env js) {
         const std::unique_ptr<Napi::Promise::Deferred> settled = std::move(pending_);
         if (engine_ != nullptr) queue_.Unref(js);
         Unref();
