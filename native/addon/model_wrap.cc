@@ -106,8 +106,8 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
 Napi::Value ModelWrap::Wrap(Napi::Env env, std::unique_ptr<Engine> engine) {
   const Napi::Object object = AddonData::Of(env).model_class.New({});
   ModelWrap* model = Napi::ObjectWrap<ModelWrap>::Unwrap(object);
-  model->engine_ = std::move(engine);
   model->queue_ = JsQueue(env, "kvasir.step");
+  model->engine_ = std::move(engine);
   model->queue_.Unref(env);
   object.Set("info", InfoToJs(env, const_cast<Transformer&>(model->engine_->transformer())));
   return object;
