@@ -125,6 +125,9 @@ describe('llama', () => {
     [{ rms_norm_eps: -1 }, /normEps/],
     [{ rope_theta: 0 }, /rope_theta/],
     [{ rope_scaling: { rope_type: 'llama3', factor: 8 } }, /low_freq_factor/],
+    [{ rope_scaling: [{ type: 'linear', factor: 2 }] }, /rope_scaling/],
+    [{ rope_parameters: [] }, /rope_parameters/],
+    [{ vocab_size: `\u001b[2J${'9'.repeat(500)}` }, /^.{0,300}$/],
     [{ intermediate_size: undefined }, /intermediate_size/],
   ])('refuses nonsense: %j', (config, message) => {
     const work = (): unknown => planFromConfig({ ...llama, ...config });

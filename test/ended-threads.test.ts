@@ -7,8 +7,8 @@ import { expect, it } from 'vitest';
 import { addonPath, packageRoot } from '../lib/native.js';
 
 /**
- * Ends workers that run `work` (CommonJS), each of them so many ms after it said that it is ready; then runs `after`.
- * What the process prints.
+ * Ends workers that run `work` (CommonJS), each of them so many ms after its first message; then runs `after`, which has
+ * the later ones in `seen`. What the process prints.
  */
 async function endWorkers(work: string, delays: readonly number[], after = ''): Promise<string> {
   const code = `const { parentPort } = require('node:worker_threads'); ${work}`;
@@ -17,16 +17,18 @@ async function endWorkers(work: string, delays: readonly number[], after = ''): 
     import { readFileSync } from 'node:fs';
     import { setTimeout as wait } from 'node:timers/promises';
     import { Worker } from 'node:worker_threads';
+    const seen = new Set();
     for (const delay of ${JSON.stringify(delays)}) {
       const worker = new Worker(${JSON.stringify(code)}, { eval: true, execArgv: [] });
       await once(worker, 'message');
+      worker.on('message', (phase) => seen.add(phase));
       await wait(delay);
       await worker.terminate();
     }
     ${after}
     console.log('alive');`;
-  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
-  return stdout;
+  const args = ['--input-type=module', '-e', program];
+  return (await promisify(execFile)(process.execPath, args, { timeout: 50_000 })).stdout;
 }
 
 const addon = `require(${JSON.stringify(addonPath)})`;
@@ -41,16 +43,20 @@ it('at every moment of a load, a generation and a dispose', async () => {
   const index = pathToFileURL(join(packageRoot, 'dist', 'index.js')).href;
   const work = `
     import(${JSON.stringify(index)}).then(async ({ Model }) => {
+      await (await Model.load('stories-260k')).dispose();
       parentPort.postMessage('ready');
       for (let i = 0; ; ++i) {
         const model = await Model.load('stories-260k', { onProgress() {} });
+        parentPort.postMessage('loaded');
         model.generate('Once upon a time', { maxTokens: 20 });
         await new Promise((resolve) => setTimeout(resolve, 2));
         const disposed = model.dispose();
+        parentPort.postMessage('disposing');
         if (i % 2 === 0) await disposed;
       }
     });`;
-  expect(await endWorkers(work, upTo(30, 2))).toBe('alive\n');
+  const after = `if (seen.has('loaded') && seen.has('disposing')) console.log('through all phases');`;
+  expect(await endWorkers(work, upTo(30, 2), after)).toBe('through all phases\nalive\n');
 }, 60_000);
 
 it.runIf(process.platform === 'linux')('the addon stays loaded for its threads', async () => {

@@ -5,6 +5,11 @@ import { KvasirError } from '../errors.js';
 export const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 export const finite = v.pipe(v.number(), v.finite());
 export const positive = v.pipe(finite, v.gtValue(0));
+/** Not an array, which valibot takes for an object. */
+export const plainObject = v.custom<object>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  'Invalid type: Expected an object',
+);
 
 /** Throws MODEL_FORMAT with every field that is wrong. */
 export function parseConfig<T extends v.GenericSchema>(
@@ -14,8 +19,17 @@ export function parseConfig<T extends v.GenericSchema>(
 ): v.InferOutput<T> {
   const result = v.safeParse(schema, config);
   if (result.success) return result.output;
-  const problems = result.issues.map((issue) => `${v.getDotPath(issue) ?? 'the file'}: ${issue.message}`);
+  // A message quotes the value, which may hold anything.
+  const problems = result.issues.map(
+    (issue) => `${v.getDotPath(issue) || 'the file'}: ${printable(issue.message)}`,
+  );
   throw new KvasirError('MODEL_FORMAT', `${file} cannot be used. ${problems.slice(0, 8).join('; ')}.`);
+}
+
+/** The beginning of a message, without control characters. */
+function printable(message: string): string {
+  const text = message.replace(/\p{Cc}/gu, '\uFFFD');
+  return text.length > 160 ? `${text.slice(0, 160)}...` : text;
 }
 
 /** For a config that asks for arithmetic that is not there. */

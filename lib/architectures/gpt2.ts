@@ -126,7 +126,8 @@ const base = { norm: 'layer', gated: false } as const;
 /** From a Hugging Face `config.json` of model_type "gpt2". */
 export function gpt2FromConfig(raw: unknown): ArchitecturePlan {
   const config = parseConfig(configSchema, raw);
-  const activation = activations[config.activation_function];
+  const named = config.activation_function;
+  const activation = Object.hasOwn(activations, named) ? activations[named] : undefined;
   if (activation === undefined) throw unsupported('gpt2', `the activation "${config.activation_function}"`);
   if (config.scale_attn_by_inverse_layer_idx) throw unsupported('gpt2', 'scale_attn_by_inverse_layer_idx');
   if (config.add_cross_attention) throw unsupported('gpt2', 'cross attention');

@@ -4,21 +4,24 @@
  */
 import * as v from 'valibot';
 import { KvasirError } from '../errors.js';
-import { positive } from './config-schema.js';
+import { plainObject, positive } from './config-schema.js';
 
 const f32 = Math.fround;
 
 /** `rope_scaling` (or, in newer files, `rope_parameters`) of a Hugging Face config. */
-export const ropeScalingSchema = v.looseObject({
-  rope_type: v.optional(v.string()),
-  /** Older spelling of `rope_type`. */
-  type: v.optional(v.string()),
-  rope_theta: v.optional(positive),
-  factor: v.optional(positive),
-  low_freq_factor: v.optional(positive),
-  high_freq_factor: v.optional(positive),
-  original_max_position_embeddings: v.optional(positive),
-});
+export const ropeScalingSchema = v.pipe(
+  plainObject,
+  v.looseObject({
+    rope_type: v.optional(v.string()),
+    /** Older spelling of `rope_type`. */
+    type: v.optional(v.string()),
+    rope_theta: v.optional(positive),
+    factor: v.optional(positive),
+    low_freq_factor: v.optional(positive),
+    high_freq_factor: v.optional(positive),
+    original_max_position_embeddings: v.optional(positive),
+  }),
+);
 export type RopeScaling = v.InferOutput<typeof ropeScalingSchema>;
 
 /** [dim / 2] of 1 / theta^(2i / dim). */

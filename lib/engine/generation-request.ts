@@ -4,7 +4,7 @@ import { describeLogprobs, logprobsNeedFullRow } from '../generation/logprobs.js
 import { Sampler, type SamplerBuffers } from '../generation/sampler.js';
 import type { LogitRow } from '../generation/sampling-options.js';
 import { TextOutput, type TokenDecoder } from '../generation/text.js';
-import type { StepResult } from '../native.js';
+import { fromNative, type StepResult } from '../native.js';
 import type { GenerateSettings } from '../options.js';
 import { type CacheUse, Request, type WantedRow } from './request.js';
 import type { FinishReason, GenerationResult, GenerationRun } from './run.js';
@@ -117,7 +117,7 @@ export class GenerationRequest extends Request {
       this.#tell();
     } catch (error) {
       this.settled = true;
-      this.#task.run.fail(error);
+      this.#task.run.fail(fromNative(error));
     }
   }
 

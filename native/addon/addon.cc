@@ -38,6 +38,10 @@ class ProgressReporter {
     callback_ = std::make_shared<Napi::FunctionReference>(Napi::Persistent(callback.As<Napi::Function>()));
     queue_ = JsQueue(env, "kvasir.progress");
   }
+  ~ProgressReporter() { Close(); }
+  ProgressReporter(const ProgressReporter&) = delete;
+  ProgressReporter& operator=(const ProgressReporter&) = delete;
+
   void operator()(int64_t loaded, int64_t total) {
     if (callback_ == nullptr) return;
     const auto now = std::chrono::steady_clock::now();

@@ -29,6 +29,7 @@ JsQueue::JsQueue(Napi::Env env, const char* name) : state_(std::make_shared<Stat
       [](Napi::Env, Shared* shared, std::nullptr_t*) {
         const std::unique_ptr<Shared> owned(shared);
         const std::lock_guard lock((*shared)->mutex);
+        if ((*shared)->open) (*shared)->function.Release();
         (*shared)->open = false;
       },
       new Shared(state_));
@@ -56,6 +57,7 @@ bool JsQueue::Post(JsTask&& task) const {
 }
 
 void JsQueue::Release() const {
+  if (state_ == nullptr) return;
   const std::lock_guard lock(state_->mutex);
   if (state_->open) state_->function.Release();
   state_->open = false;

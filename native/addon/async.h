@@ -16,9 +16,9 @@ using JsTask = std::function<void(Napi::Env)>;
 
 // Carries tasks to the JS thread. Copies share one queue. Keeps the process alive unless Unref'ed.
 //
-// An environment that closes (the end of the process or of a worker) frees its thread-safe functions, although Node may
-// have promised other threads otherwise: before 22.12 a call that comes later reads freed memory. So every call here is
-// made under a lock that the closing environment takes too.
+// An environment that closes (the end of the process or of a worker) frees its thread-safe functions under the threads that
+// hold them, in Node without the fix of nodejs/node#55877: a call that comes later reads freed memory. So every call here
+// is made under a lock that the closing environment takes too.
 class JsQueue {
  public:
   JsQueue() = default;
@@ -27,9 +27,9 @@ class JsQueue {
   // On the JS thread.
   void Ref(Napi::Env env) const;
   void Unref(Napi::Env env) const;
-  // From any thread. False: the environment has begun to close, and `task` is left as it was.
+  // From any thread. False after Release, or when the environment has begun to close: `task` is left as it was.
   bool Post(JsTask&& task) const;
-  // From any thread, once: no task comes any more.
+  // From any thread: no task comes any more. Idempotent.
   void Release() const;
 
  private:

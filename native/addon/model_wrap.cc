@@ -115,7 +115,7 @@ Napi::Value ModelWrap::Wrap(Napi::Env env, std::unique_ptr<Engine> engine) {
 
 ModelWrap::~ModelWrap() {
   if (engine_ == nullptr) return;
-  engine_.reset();  // joins the engine's thread, so nothing posts to the queue any more
+  engine_.reset();
   queue_.Release();
 }
 
@@ -164,8 +164,9 @@ Napi::Value ModelWrap::Step(const Napi::CallbackInfo& info) {
   const Napi::Promise promise = deferred->Promise();
   try {
     StepRequest request = RequestFromJs(info[0]);
-    Live().Submit(std::move(request), [this](StepResult result) {
-      queue_.Post([this, result = std::move(result)](Napi::Env js) {
+    // On the engine's thread this object may be gone, with its environment; on the JS thread Ref() has kept it.
+    Live().Submit(std::move(request), [this, queue = queue_](StepResult result) {
+      queue.Post([this, result = std::move(result)](Napi::Env js) {
         const std::unique_ptr<Napi::Promise::Deferred> settled = std::move(pending_);
         if (engine_ != nullptr) queue_.Unref(js);
         Unref();

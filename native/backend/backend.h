@@ -44,7 +44,7 @@ struct Activations {
   void* values = nullptr;            // [rows, groups * 64] quantized, rotated
   float* scales = nullptr;           // [rows, groups]
   int32_t* start = nullptr;          // [rows, groups]
-  int32_t* start_of_sums = nullptr;  // the same
+  int32_t* start_of_sums = nullptr;  // [rows, groups], of the avx2 kernels
 };
 
 // Memory that the ops of one backend reach. The host reads and writes it through that backend alone.

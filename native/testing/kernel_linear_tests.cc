@@ -164,7 +164,8 @@ std::vector<float> Run(const KernelTable& table, const S8Case& c) {
   table.linear_s8({{values.data(), scales.data(), start.data(), start_of_sums.data(), c.groups},
                    c.shape.rows,
                    c.panel.data(),
-                   c.Into(out.data())});
+                   c.Into(out.data()),
+                   c.panel.data()});
   return out;
 }
 

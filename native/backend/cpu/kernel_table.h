@@ -22,8 +22,8 @@ struct QuantizedRows {
   void* values;    // [rows, groups * 64], int8 or int16 as KernelTable::quantized_bytes says
   float* scales;   // [rows, groups]
   int32_t* start;  // [rows, groups]: -128 * sum of the group, where the u8 x s8 sums begin
-  int32_t*
-      start_of_sums;  // [rows, groups], only in the avx2 table: start - sum of x[k] x[k + 2] over k % 4 < 2
+  // [rows, groups], only of the avx2 table: start - sum of x[k] x[k + 2] over k % 4 < 2
+  int32_t* start_of_sums;
   int64_t groups;
 };
 

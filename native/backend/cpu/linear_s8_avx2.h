@@ -2,9 +2,9 @@
 //
 // Winograd's inner product (IEEE Transactions on Computers C-17, 1968, p. 693): for a pair of k
 //   x0 w0 + x1 w1 = (x0 + w1) (x1 + w0) - x0 x1 - w0 w1.
-// The last two, summed over a group, depend on the row or the column alone. The first takes one vpmaddwd and two vpaddw
-// for four k of a column, where x w takes two vpmaddwd: as many instructions, but two of Zen's four vector pipes multiply
-// integers and all of them add (docs/kernels.md). k and k + 2 of a quad are a pair. All is exact: |x + w| <= 127 + 255.
+// The last two, summed over a group, depend on the row or the column alone. The first takes one vpmaddwd, two vpaddw and a
+// vpaddd for four k of a column, where x w takes two vpmaddwd and two vpaddd: as many instructions, but two of Zen's four
+// vector pipes multiply integers and all of them add (docs/kernels.md). k and k + 2 of a quad are a pair. All is exact: |x + w| <= 127 + 255.
 #pragma once
 
 #include "backend/cpu/ops_table.h"
@@ -40,6 +40,9 @@ struct WideGroup {
   }
 };
 
+// Two int16 values, read as one word.
+using Pair [[gnu::may_alias]] = int32_t;
+
 // A row's sums over the groups so far.
 using RowSums = __m256[WideGroup::kVectors];
 
@@ -62,7 +65,7 @@ inline void AddTile(const WideGroup& w, int vector, const QuantizedRows& x, RowS
     const __m256i high0 = high[0], high1 = high[1], low0 = low[0], low1 = low[1];
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
-      const int32_t* pairs = reinterpret_cast<const int32_t*>(values + r * ld);
+      const Pair* pairs = reinterpret_cast<const Pair*>(values + r * ld);
       __m256i x_low, x_high, product, factor;
       // One statement: GCC would copy the sums around and spill.
       asm("vpbroadcastd %6, %2\n\tvpbroadcastd %7, %3\n\t"
