@@ -24,12 +24,6 @@ class PlainRequest extends Request {
   fail(): void {}
 }
 
-class SteadyRequest extends PlainRequest {
-  override get steady(): boolean {
-    return true;
-  }
-}
-
 describe('a step', () => {
   it('holds all decode tokens and equal parts of the prompts; what a short one leaves goes to the longer', () => {
     const requests = [
@@ -64,48 +58,5 @@ describe('a step', () => {
     expect([...(planStep([paused, settled, ready], new Pace())?.batch.sequences ?? [])]).toEqual([2]);
     expect(planStep([paused, settled], new Pace())).toBeUndefined();
     expect(planStep([], new Pace())).toBeUndefined();
-  });
-
-  describe('after one of single tokens', () => {
-    const pair = () => [0, 1].map((sequence) => new SteadyRequest(9, 4, sequence));
-    const oneTokenLeft = (request: Request) => {
-      request.length = request.computed + 1;
-    };
-    /** Changes the requests, or gives others. */
-    type Change = (requests: PlainRequest[]) => PlainRequest[] | undefined;
-    /** A step of both, and what the next one is after `change`. */
-    function next(requests: PlainRequest[], change?: Change) {
-      requests.forEach(oneTokenLeft);
-      const last = planStep(requests, new Pace());
-      for (const request of requests) ++request.computed;
-      requests.forEach(oneTokenLeft);
-      const active = change?.(requests) ?? requests;
-      const plan = planStep(active, new Pace(), last);
-      // Whether it is used again or made anew, it is what it would be made anew.
-      expect(plan).toEqual(planStep(active, new Pace()));
-      return { again: plan === last, plan };
-    }
-
-    it('takes the same arrays with the next tokens', () => {
-      const { again, plan } = next(pair());
-      expect(again).toBe(true);
-      expect([...(plan?.batch.tokens ?? [])]).toEqual([5, 105]);
-    });
-
-    it.each<[string, Change]>([
-      ['order', (requests) => requests.toReversed()],
-      ['sequence', ([a]) => void a.started(7, a.computed, 0)],
-      ['paused', ([a]) => void Object.assign(a, { paused: true })],
-      ['settled', ([a]) => void Object.assign(a, { settled: true })],
-      ['newcomer', (requests) => [...requests, new SteadyRequest(5, 4, 2)]],
-      ['one less', ([a]) => [a]],
-      ['two tokens', ([a]) => void ++a.length],
-    ])('is made anew when something differs: %s', (_, change) => {
-      expect(next(pair(), change).again).toBe(false);
-    });
-
-    it('is made anew for requests that may want something else', () => {
-      expect(next([0, 1].map((sequence) => new PlainRequest(9, 4, sequence))).again).toBe(false);
-    });
   });
 });

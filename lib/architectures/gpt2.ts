@@ -21,12 +21,12 @@ const configSchema = v.looseObject({
   add_cross_attention: v.optional(v.boolean(), false),
 });
 
-const activations: Record<string, ModelSpec['activation']> = {
-  gelu_new: 'gelu_tanh',
-  gelu_pytorch_tanh: 'gelu_tanh',
-  gelu_fast: 'gelu_tanh',
-  gelu: 'gelu_erf',
-};
+const activations: ReadonlyMap<string, ModelSpec['activation']> = new Map([
+  ['gelu_new', 'gelu_tanh'],
+  ['gelu_pytorch_tanh', 'gelu_tanh'],
+  ['gelu_fast', 'gelu_tanh'],
+  ['gelu', 'gelu_erf'],
+]);
 
 interface Naming {
   /** Prefixes that a checkpoint may put before every name. */
@@ -126,8 +126,7 @@ const base = { norm: 'layer', gated: false } as const;
 /** From a Hugging Face `config.json` of model_type "gpt2". */
 export function gpt2FromConfig(raw: unknown): ArchitecturePlan {
   const config = parseConfig(configSchema, raw);
-  const named = config.activation_function;
-  const activation = Object.hasOwn(activations, named) ? activations[named] : undefined;
+  const activation = activations.get(config.activation_function);
   if (activation === undefined) throw unsupported('gpt2', `the activation "${config.activation_function}"`);
   if (config.scale_attn_by_inverse_layer_idx) throw unsupported('gpt2', 'scale_attn_by_inverse_layer_idx');
   if (config.add_cross_attention) throw unsupported('gpt2', 'cross attention');

@@ -93,11 +93,10 @@ export class Engine {
     try {
       // generate() calls of one turn of the event loop start in one step.
       await nextTurn();
-      let plan: StepPlan | undefined;
       while (!this.#disposed) {
         this.#retire();
         this.#admit();
-        plan = planStep(this.#active, this.#pace, plan);
+        const plan = planStep(this.#active, this.#pace);
         if (plan) await this.#step(plan);
         // Whom it tells something may read on, and so go on.
         else if (!this.#emit()) return;

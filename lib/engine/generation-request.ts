@@ -4,7 +4,7 @@ import { describeLogprobs, logprobsNeedFullRow } from '../generation/logprobs.js
 import { Sampler, type SamplerBuffers } from '../generation/sampler.js';
 import type { LogitRow } from '../generation/sampling-options.js';
 import { TextOutput, type TokenDecoder } from '../generation/text.js';
-import { fromNative, type StepResult } from '../native.js';
+import type { StepResult } from '../native.js';
 import type { GenerateSettings } from '../options.js';
 import { type CacheUse, Request, type WantedRow } from './request.js';
 import type { FinishReason, GenerationResult, GenerationRun } from './run.js';
@@ -45,8 +45,8 @@ export class GenerationRequest extends Request {
   readonly #fullRows: boolean;
   readonly #logprobs: GeneratedLogprob[] | undefined;
   #text = '';
-  /** What `take` found and the caller does not have yet. Without stop strings nobody needs its text before `emit`. */
-  #news: { token: number; text: string | undefined; logprob: GeneratedLogprob | undefined } | undefined;
+  /** What `take` found and the caller does not have yet. */
+  #news: { token: number; text: string; logprob: GeneratedLogprob | undefined } | undefined;
   #finishReason: FinishReason | undefined;
   #cachedTokens = 0;
   #startedAt = 0;
@@ -69,10 +69,6 @@ export class GenerationRequest extends Request {
       this.#sampler.needsFullRow(candidates) ||
       logprobsNeedFullRow(settings.logprobs ?? 0, candidates, vocabulary.size);
     this.#logprobs = settings.logprobs === undefined ? undefined : [];
-  }
-
-  override get steady(): boolean {
-    return true;
   }
 
   get paused(): boolean {
@@ -106,30 +102,18 @@ export class GenerationRequest extends Request {
       return;
     }
     this.tokens[this.length++] = token;
-    const text = settings.stop.length > 0 ? this.#output.push(token) : undefined;
+    const text = this.#output.push(token);
+    this.#text += text;
     this.#news = { token, text, logprob: this.#describe(row, token) };
     if (this.#output.stopped) this.#settle('stop');
     else if (this.#generated >= this.#maxTokens) this.#settle('length');
   }
 
   override emit(): void {
-    try {
-      this.#tell();
-    } catch (error) {
-      this.settled = true;
-      this.#task.run.fail(fromNative(error));
-    }
-  }
-
-  #tell(): void {
     const { run } = this.#task;
     const news = this.#news;
     this.#news = undefined;
-    if (news) {
-      const text = news.text ?? this.#output.push(news.token);
-      this.#text += text;
-      run.push(news.token, text, news.logprob);
-    }
+    if (news) run.push(news.token, news.text, news.logprob);
     if (this.#finishReason === undefined || run.settled) return;
     const rest = this.#output.flush();
     this.#text += rest;
@@ -195,10 +179,9 @@ function perSecond(count: number, milliseconds: number): number {
 function rowOf(result: StepResult, row: number): LogitRow {
   const from = row * result.candidates;
   const to = from + result.candidates;
-  const only = result.candidateIds.length === result.candidates;
   return {
-    ids: only ? result.candidateIds : result.candidateIds.subarray(from, to),
-    logits: only ? result.candidateLogits : result.candidateLogits.subarray(from, to),
+    ids: result.candidateIds.subarray(from, to),
+    logits: result.candidateLogits.subarray(from, to),
     logSumExp: result.logSumExp[row],
     logSumExp1: result.logSumExp1[row],
     full: result.fullLogits[row],

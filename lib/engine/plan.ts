@@ -16,16 +16,10 @@ export interface StepPlan {
   /** Tokens beyond one per request. */
   promptTokens: number;
   batch: StepBatch;
-  /** One token each of requests that want the same of their next one. */
-  steady: boolean;
 }
 
-/**
- * What can run now, all decode tokens and a fair part of the prompts; absent when nothing can.
- * @param last the plan of the last step, which may be used again.
- */
-export function planStep(active: readonly Request[], pace: Pace, last?: StepPlan): StepPlan | undefined {
-  if (last && goesOn(last, active)) return nextTokens(last);
+/** What can run now, all decode tokens and a fair part of the prompts; absent when nothing can. */
+export function planStep(active: readonly Request[], pace: Pace): StepPlan | undefined {
   const runnable = active.filter((request) => !request.settled && !request.paused);
   if (runnable.length === 0) return undefined;
   const filling = runnable.filter((request) => request.remaining > 1);
@@ -39,28 +33,7 @@ export function planStep(active: readonly Request[], pace: Pace, last?: StepPlan
   }));
   let promptTokens = 0;
   for (const count of share.values()) promptTokens += count;
-  const batch = assemble(slices);
-  const steady = slices.every(({ request, count, rows }) => count === 1 && rows === 1 && request.steady);
-  return { slices, promptTokens, batch, steady };
-}
-
-/** Whether the next step differs from the last one by its tokens alone. */
-function goesOn({ steady, slices, batch }: StepPlan, active: readonly Request[]): boolean {
-  if (!steady || slices.length !== active.length) return false;
-  for (let i = 0; i < slices.length; i++) {
-    const { request } = slices[i];
-    if (request !== active[i] || request.settled || request.paused || request.remaining !== 1) return false;
-    if (request.sequence !== batch.sequences[i]) return false;
-  }
-  return true;
-}
-
-function nextTokens(plan: StepPlan): StepPlan {
-  for (let i = 0; i < plan.slices.length; i++) {
-    const { request } = plan.slices[i];
-    plan.batch.tokens[i] = request.tokens[request.computed];
-  }
-  return plan;
+  return { slices, promptTokens, batch: assemble(slices) };
 }
 
 /**

@@ -51,11 +51,6 @@ export abstract class Request {
     this.length = prompt.length;
   }
 
-  /** After every token it wants one row, and the same of it. */
-  get steady(): boolean {
-    return false;
-  }
-
   /** Nobody reads the output at present: no step until somebody does. */
   abstract readonly paused: boolean;
 

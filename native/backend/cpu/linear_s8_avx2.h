@@ -4,7 +4,8 @@
 //   x0 w0 + x1 w1 = (x0 + w1) (x1 + w0) - x0 x1 - w0 w1.
 // The last two, summed over a group, depend on the row or the column alone. The first takes one vpmaddwd, two vpaddw and a
 // vpaddd for four k of a column, where x w takes two vpmaddwd and two vpaddd: as many instructions, but two of Zen's four
-// vector pipes multiply integers and all of them add (docs/kernels.md). k and k + 2 of a quad are a pair. All is exact: |x + w| <= 127 + 255.
+// vector pipes multiply integers and all of them add (docs/kernels.md). k and k + 2 of a quad are a pair. All is exact:
+// |x + w| <= 127 + 255.
 #pragma once
 
 #include "backend/cpu/ops_table.h"
@@ -117,9 +118,10 @@ inline void AddGroup(const WideGroup& w, QuantizedRows x, int64_t rows, NextGrou
 }
 
 constexpr int64_t kSumsRows = 4;  // of a tile
-constexpr int64_t kSumsBlock =
-    48;  // rows whose sums (6 KB) and group (6 KB) lie in L1 with the wide weights (4 KB)
-constexpr int64_t kLeastSumsRows = 8;  // widening a group costs as much as it saves for 8 rows
+// Rows whose sums (6 KB) and group (6 KB) lie in L1 with the wide weights (4 KB).
+constexpr int64_t kSumsBlock = 48;
+// Widening a group costs as much as it saves for 8 rows.
+constexpr int64_t kLeastSumsRows = 8;
 
 // A group of the panel at a time, so that its weights are widened once for all rows.
 [[gnu::noinline]] void BlockOfSums(const LinearS8Args& a, int64_t row, int64_t rows, const void* next_panel) {
