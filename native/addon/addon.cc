@@ -220,10 +220,13 @@ Napi::Value Cuda(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ReleaseMemory(const Napi::CallbackInfo& info) {
-  return RunAsync(info.Env(), "kvasir.release", [] {
-    ReleaseFreeMemory();
-    return [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
-  });
+  return RunAsync(
+      info.Env(), "kvasir.release",
+      [] {
+        ReleaseFreeMemory();
+        return [](Napi::Env env) -> Napi::Value { return env.Undefined(); };
+      },
+      WithoutThread::kRunHere);
 }
 
 // When the last environment that loaded an addon closes (a worker's, say), Node unloads it, and threads of ours may not be

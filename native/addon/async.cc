@@ -1,25 +1,22 @@
 #include "addon/async.h"
 
 #include <mutex>
-#include <thread>
+
+#include "core/start_thread.h"
 
 namespace kvasir::addon {
 
-namespace {
-
-void RunJsTask(Napi::Env env, Napi::Function, std::nullptr_t*, JsTask* task) {
-  const std::unique_ptr<JsTask> owned(task);
-  if (env == nullptr) return;  // the environment is closing
-  Napi::HandleScope scope(env);
-  (*owned)(env);
-}
-
-}  // namespace
-
 struct JsQueue::State {
+  static void Run(Napi::Env env, Napi::Function, std::nullptr_t*, JsTask* task) {
+    const std::unique_ptr<JsTask> owned(task);
+    if (env == nullptr) return;  // the environment is closing
+    Napi::HandleScope scope(env);
+    (*owned)(env);
+  }
+
   std::mutex mutex;
   bool open = true;
-  Napi::TypedThreadSafeFunction<std::nullptr_t, JsTask, RunJsTask> function;
+  Napi::TypedThreadSafeFunction<std::nullptr_t, JsTask, Run> function;
 };
 
 JsQueue::JsQueue(Napi::Env env, const char* name) : state_(std::make_shared<State>()) {
@@ -70,9 +67,10 @@ Napi::Value ErrorToJs(Napi::Env env, const Error& error) {
 }
 
 Napi::Promise RunAsync(Napi::Env env, const char* name,
-                       std::function<std::function<Napi::Value(Napi::Env)>()> work) {
+                       std::function<std::function<Napi::Value(Napi::Env)>()> work, WithoutThread without) {
   const auto deferred = std::make_shared<Napi::Promise::Deferred>(Napi::Promise::Deferred::New(env));
-  std::thread([deferred, queue = JsQueue(env, name), work = std::move(work)]() mutable {
+  const JsQueue queue(env, name);
+  auto run = [deferred, queue, work = std::move(work)]() mutable {
     JsTask settle;
     try {
       settle = [deferred, convert = work()](Napi::Env js) {
@@ -96,7 +94,18 @@ Napi::Promise RunAsync(Napi::Env env, const char* name,
     work = nullptr;  // what it holds is released before the caller hears of it
     queue.Post(std::move(settle));
     queue.Release();
-  }).detach();
+  };
+  const auto shared = std::make_shared<decltype(run)>(std::move(run));
+  try {
+    StartThread([shared] { (*shared)(); }).detach();
+  } catch (const Error& error) {
+    if (without == WithoutThread::kRunHere) {
+      (*shared)();
+    } else {
+      queue.Release();
+      deferred->Reject(ErrorToJs(env, error));
+    }
+  }
   return deferred->Promise();
 }
 

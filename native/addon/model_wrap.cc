@@ -193,14 +193,15 @@ Napi::Value ModelWrap::Dispose(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!disposed_.IsEmpty()) return disposed_.Value();
   // The engine dies on another thread: its destructor waits for the running step, then gives the memory back.
-  const Napi::Promise promise =
-      RunAsync(env, "kvasir.dispose",
-               [engine = std::move(engine_), lender = std::move(lender_), queue = queue_]() mutable {
-                 engine.reset();
-                 lender.reset();
-                 queue.Release();
-                 return [](Napi::Env js) -> Napi::Value { return js.Undefined(); };
-               });
+  const Napi::Promise promise = RunAsync(
+      env, "kvasir.dispose",
+      [engine = std::move(engine_), lender = std::move(lender_), queue = queue_]() mutable {
+        engine.reset();
+        lender.reset();
+        queue.Release();
+        return [](Napi::Env js) -> Napi::Value { return js.Undefined(); };
+      },
+      WithoutThread::kRunHere);
   disposed_ = Napi::Persistent(promise);
   return promise;
 }

@@ -76,10 +76,11 @@ Opened OpenAt(const std::string& path, bool forced) {
   return {library, CudaStatus::kOk, ""};
 }
 
-// Open libraries stay open: backends may live in them. What could not be opened is tried again.
+// Open libraries stay open: backends may live in them. What could not be opened is tried again. Nothing here is freed: a
+// thread may still load while the process exits.
 Opened Open(const std::string& library) {
-  static std::mutex mutex;
-  static std::map<std::string, const CudaLibrary*> open;
+  static auto& mutex = *new std::mutex;
+  static auto& open = *new std::map<std::string, const CudaLibrary*>;
   const std::string path = PathOf(library);
   const std::lock_guard<std::mutex> lock(mutex);
   const auto found = open.find(path);

@@ -17,8 +17,9 @@ namespace {
 constexpr uint64_t kPieceBytes = 124 * sizeof(Int8Block);
 static_assert(kPieceBytes % 8 == 0, "pieces begin at whole words");
 
+// Never freed: a thread may still load while the process exits.
 const std::map<std::string, std::string>& Scheme() {
-  static const std::map<std::string, std::string> scheme = {
+  static const auto& scheme = *new std::map<std::string, std::string>{
       {"format", "kvasir-int8"},
       {"version", "1"},
       {"rotation", "hadamard"},

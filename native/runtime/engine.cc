@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/start_thread.h"
+
 namespace kvasir {
 
 Engine::Engine(std::unique_ptr<Transformer> transformer)
     : transformer_(std::move(transformer)), cancellation_(std::make_unique<CancellationToken>()) {
-  thread_ = std::thread([this] { Loop(); });
+  thread_ = StartThread([this] { Loop(); });
 }
 
 Engine::~Engine() {

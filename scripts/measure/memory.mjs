@@ -1,10 +1,11 @@
-// Resident memory: node --expose-gc scripts/measure/memory.mjs load|tokenizer <model>
-//                  node --expose-gc scripts/measure/memory.mjs cycles <model> <count>
-//                  node --expose-gc scripts/measure/memory.mjs workers - <count>
+// Resident memory: node scripts/measure/memory.mjs load|tokenizer <model>
+//                  node scripts/measure/memory.mjs cycles <model> <count>
+//                  node scripts/measure/memory.mjs workers - <count>
 // `workers` does without Kvasir what a cycle asks of Node: a worker thread that starts, answers and is ended.
 // `load` and `tokenizer` are run in processes of their own; the difference of the two is what a model costs.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { Session } from 'node:inspector/promises';
 import { Worker } from 'node:worker_threads';
 import { Model } from '../../dist/index.js';
 import { describeModel } from '../../dist/formats/index.js';
@@ -20,10 +21,16 @@ function resident(field = 'VmRSS') {
   return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)[1]) * 1024;
 }
 
-/** After the collector had its say, twice: finalizers of the first round free what the second one finds. */
+const inspector = new Session();
+inspector.connect();
+
+/**
+ * After the collector had its say, twice: finalizers of the first round free what the second one finds. It collects as
+ * when memory is short: `gc()` would leave the room that V8 has for new objects as large as it ever became.
+ */
 async function settled() {
   for (let i = 0; i < 2; ++i) {
-    globalThis.gc?.();
+    await inspector.post('HeapProfiler.collectGarbage');
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   return resident();
