@@ -2,7 +2,7 @@
 # scripts/setup.mjs runs it; by hand: node-gyp configure build --nodedir=<prefix with include/node>.
 {
   "target_defaults": {
-    "defines": ["KVASIR_NO_AVX512", "NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED",
+    "defines": ["KVASIR_NO_AVX512", "KVASIR_NO_AVXVNNI", "NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED",
       "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
       "KVASIR_CUDA_ABI=\"<!(node scripts/sources.mjs --cuda-abi)\""],
     "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],

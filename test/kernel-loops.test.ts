@@ -60,6 +60,32 @@ beforeAll(() => {
   }
 });
 
+/** What a function does, wherever it lies and however its instructions are encoded. */
+function withoutPlaces(body: Instruction[]): string[] {
+  return body
+    .map(({ text }) => text.replace(/^\{vex\} /, ''))
+    .filter((text) => !/^(data16 |cs )*(nop|xchg +%ax,%ax)/.test(text))
+    .map((text) => text.replace(/ +#.*$|<.*$/, '').replace(/[0-9a-f]+ +$|-?0x[0-9a-f]+\(%rip\)/, ''));
+}
+
+// A processor without AVX-VNNI runs the tests of this table in AVX-512's encoding (native/testing/kernels_as_evex.cc).
+it.skipIf(!readable)('avxvnni: the tests run the instructions that ship', () => {
+  const bodies = (table: string) =>
+    new Map(
+      [...functions]
+        .filter(([name]) => name.includes(`isa_${table}::`))
+        .map(([name, body]) => [name.replaceAll(`isa_${table}::`, ''), withoutPlaces(body)]),
+    );
+  const shipped = bodies('avxvnni');
+  expect(shipped.size).toBeGreaterThan(20);
+  expect(
+    [...shipped.values()].flat().filter((text) => /^vpdp(busd|wssd) /.test(text)).length,
+  ).toBeGreaterThan(100);
+  expect(shipped).toEqual(bodies('avxvnni_as_evex'));
+  for (const text of [...shipped.values()].flat())
+    expect(text).not.toMatch(/%zmm|%[xy]mm(1[6-9]|[23]\d)|%k[0-7]/);
+});
+
 describe.skipIf(!readable)(`loops${readable ? '' : ' [skipped: x86 Linux with objdump only]'}`, () => {
   it.each([
     ['avx512vnni', 'TileS8<6, 2>', 'vpdpbusd', 12, 24],
@@ -68,6 +94,8 @@ describe.skipIf(!readable)(`loops${readable ? '' : ' [skipped: x86 Linux with ob
     ['avx512vnni', 'AddPairsOfPage<6, 4>', 'vpdpwssd', 24, 38],
     ['avx512', 'TileF32<12>', 'vfmadd', 24, 44],
     ['avx512', 'DotBlock<12, 1>', 'vpmaddwd', 24, 80],
+    ['avxvnni', 'TileS8<6, 1>', '{vex} vpdpbusd', 12, 24],
+    ['avxvnni', 'AddPairsOfPage<6, 1>', '{vex} vpdpwssd', 12, 26],
     ['avx2', 'TileF32<3>', 'vfmadd', 12, 26],
     ['avx2', 'BlockOfSums', 'vpmaddwd', 8, 48],
     ['avx2', 'TileS8<6, 1>', 'vpmaddwd', 12, 40],
@@ -78,7 +106,7 @@ describe.skipIf(!readable)(`loops${readable ? '' : ' [skipped: x86 Linux with ob
     expect(loop.filter((text) => text.startsWith(multiply))).toHaveLength(times);
     expect(loop.filter((text) => /\(%r[sb]p/.test(text) && /%[xyz]mm/.test(text))).toEqual([]);
     expect(loop.length).toBeLessThanOrEqual(most);
-    const width = table === 'avx2' ? '%ymm' : '%zmm';
+    const width = table.startsWith('avx512') ? '%zmm' : '%ymm';
     for (const text of loop.filter((text) => text.startsWith(multiply))) expect(text).toContain(width);
   });
 });

@@ -53,11 +53,15 @@ constexpr int64_t kIterations = 2'000'000;
   }
 #define KVASIR_CLEAR(r) "vpxor %%xmm" #r ", %%xmm" #r ", %%xmm" #r "\n\t"
 #define KVASIR_DPBUSD(r) "vpdpbusd %%zmm12, %%zmm13, %%zmm" #r "\n\t"
+#define KVASIR_DPBUSD256(r) "%{vex%} vpdpbusd %%ymm12, %%ymm13, %%ymm" #r "\n\t"
 #define KVASIR_FMA512(r) "vfmadd231ps %%zmm12, %%zmm13, %%zmm" #r "\n\t"
 #define KVASIR_FMA256(r) "vfmadd231ps %%ymm12, %%ymm13, %%ymm" #r "\n\t"
 #define KVASIR_MADD512(r) "vpmaddwd %%zmm12, %%zmm13, %%zmm14\n\tvpaddd %%zmm14, %%zmm" #r ", %%zmm" #r "\n\t"
 #define KVASIR_MADD256(r) "vpmaddwd %%ymm12, %%ymm13, %%ymm14\n\tvpaddd %%ymm14, %%ymm" #r ", %%ymm" #r "\n\t"
 KVASIR_LOOP(LoopDpBusd, KVASIR_CLEAR, KVASIR_DPBUSD)
+#ifndef KVASIR_NO_AVXVNNI
+KVASIR_LOOP(LoopDpBusd256, KVASIR_CLEAR, KVASIR_DPBUSD256)
+#endif
 KVASIR_LOOP(LoopFma512, KVASIR_CLEAR, KVASIR_FMA512)
 KVASIR_LOOP(LoopFma256, KVASIR_CLEAR, KVASIR_FMA256)
 KVASIR_LOOP(LoopMadd512, KVASIR_CLEAR, KVASIR_MADD512)
@@ -87,6 +91,10 @@ PeakRates MeasurePeaks(const std::string& isa, int threads, int rounds) {
 #if defined(__x86_64__)
   if (isa == "avx512vnni")
     return {Rate(LoopDpBusd, 128, threads, rounds), Rate(LoopFma512, 32, threads, rounds)};
+#ifndef KVASIR_NO_AVXVNNI
+  if (isa == "avxvnni")
+    return {Rate(LoopDpBusd256, 64, threads, rounds), Rate(LoopFma256, 16, threads, rounds)};
+#endif
   if (isa == "avx512") return {Rate(LoopMadd512, 64, threads, rounds), Rate(LoopFma512, 32, threads, rounds)};
   if (isa == "avx2") return {Rate(LoopMadd256, 32, threads, rounds), Rate(LoopFma256, 16, threads, rounds)};
 #endif

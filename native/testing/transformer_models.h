@@ -56,7 +56,7 @@ class RandomContainer final : public Container {
 struct Setup {
   Dtype dtype = Dtype::kF32;
   Dtype kv_dtype = Dtype::kF32;
-  std::string isa;
+  std::string isa = {};
   int threads = 1;
   int64_t context_length = 704;
   int64_t kv_capacity = 0;

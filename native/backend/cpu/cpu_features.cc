@@ -42,6 +42,7 @@ CpuFeatures DetectCpu() {
   const bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6;
   const Registers extended = Cpuid(7);
   f.avx2 = ymm && Bit(base.ecx, 12) && Bit(base.ecx, 29) && Bit(extended.ebx, 5);
+  f.avxvnni = f.avx2 && extended.eax >= 1 && Bit(Cpuid(7, 1).eax, 4);
   f.avx512 = f.avx2 && zmm && Bit(extended.ebx, 16) && Bit(extended.ebx, 17) && Bit(extended.ebx, 30) &&
              Bit(extended.ebx, 31);
   f.avx512vnni = f.avx512 && Bit(extended.ecx, 11);

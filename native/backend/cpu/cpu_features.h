@@ -7,6 +7,7 @@ namespace kvasir::cpu {
 
 struct CpuFeatures {
   bool avx2 = false;        // with FMA and F16C, and ymm state saved by the system
+  bool avxvnni = false;     // avx2 and VNNI in VEX encoding
   bool avx512 = false;      // F, BW, DQ, VL, and zmm state saved by the system
   bool avx512vnni = false;  // avx512 and VNNI
 };

@@ -5,10 +5,30 @@
 
 namespace kvasir::cpu {
 
+namespace {
+
+std::vector<const KernelTable*>& AddedKernels() {
+  static std::vector<const KernelTable*> added;
+  return added;
+}
+
+bool Runs(const CpuFeatures& cpu, const std::string& name) {
+  if (name == "avx2") return cpu.avx2;
+  if (name == "avxvnni") return cpu.avxvnni;
+  if (name == "avx512") return cpu.avx512;
+  if (name == "avx512vnni") return cpu.avx512vnni;
+  return name == "scalar";
+}
+
+}  // namespace
+
 std::vector<const KernelTable*> CompiledKernels() {
   std::vector<const KernelTable*> tables = {&ScalarKernels()};
 #if defined(__x86_64__)
   tables.push_back(&Avx2Kernels());
+#ifndef KVASIR_NO_AVXVNNI
+  tables.push_back(&AvxVnniKernels());
+#endif
 #ifndef KVASIR_NO_AVX512
   tables.push_back(&Avx512Kernels());
   tables.push_back(&Avx512VnniKernels());
@@ -21,13 +41,13 @@ std::vector<const KernelTable*> AvailableKernels() {
   const CpuFeatures cpu = DetectCpu();
   std::vector<const KernelTable*> tables;
   for (const KernelTable* table : CompiledKernels()) {
-    const std::string name = table->name;
-    const bool runs = name == "scalar" || (name == "avx2" && cpu.avx2) || (name == "avx512" && cpu.avx512) ||
-                      (name == "avx512vnni" && cpu.avx512vnni);
-    if (runs) tables.push_back(table);
+    if (Runs(cpu, table->name)) tables.push_back(table);
   }
+  tables.insert(tables.begin() + 1, AddedKernels().begin(), AddedKernels().end());  // behind scalar
   return tables;
 }
+
+void AddKernels(const KernelTable& table) { AddedKernels().push_back(&table); }
 
 const KernelTable& SelectKernels(const std::string& isa) {
   const std::vector<const KernelTable*> available = AvailableKernels();

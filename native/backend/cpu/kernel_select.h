@@ -10,6 +10,8 @@ namespace kvasir::cpu {
 
 // Tables in this build, worst first.
 std::vector<const KernelTable*> CompiledKernels();
+// For tests: a table of a name that this CPU lacks, in instructions that it has. Never the one that is chosen by itself.
+void AddKernels(const KernelTable& table);
 // Those that this CPU can run.
 std::vector<const KernelTable*> AvailableKernels();
 // `isa` empty: the best available. Throws Error(kInvalidOption) for a name this build or this CPU lacks.

@@ -1,5 +1,6 @@
-// Sixteen float lanes in two ymm registers (AVX2, FMA, F16C). Included inside a namespace of its own by
-// kernels_avx2.cc. Sixteen registers: tiles are small.
+// Sixteen float lanes in two ymm registers (AVX2, FMA, F16C). Included inside a namespace of its own by kernels_avx2.cc
+// and kernels_avxvnni.cc; KVASIR_SIMD_VNNI says which. What differs is the dot products of integers alone. Sixteen
+// registers: tiles are small.
 
 constexpr int kGemmRows = 3;  // 3 x 4 ymm accumulators, 3 broadcasts, 1 weight: all 16 registers
 constexpr int kAttentionRows = 3;
@@ -123,6 +124,74 @@ inline int32_t SumInt(I32 a) {
   return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
 }
 
+// Sixteen pairs of int16: products are summed within a pair, exactly.
+struct Pairs {
+  __m256i lo, hi;
+};
+inline Pairs LoadPairs(const int8_t* p) {
+  const __m128i* bytes = reinterpret_cast<const __m128i*>(p);
+  return {_mm256_cvtepi8_epi16(_mm_loadu_si128(bytes)), _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes + 1))};
+}
+inline Pairs SetPair(const int16_t* p) {
+  int32_t pair;
+  __builtin_memcpy(&pair, p, 4);
+  return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+}
+inline void StoreS16(int16_t* p, I32 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), PackS16(a)); }
+constexpr int kPairRows =
+    6;  // 6 x 2 ymm sums, 2 of V, 1 broadcast, without VNNI 1 product: 15 or 16 registers
+constexpr int kPairVectors = 1;
+constexpr int kStreamRows = 0;  // too few registers
+constexpr int kStreamVectors = 0;
+
+#ifdef KVASIR_SIMD_VNNI
+using Quantized = int8_t;
+inline void StoreQuantized(Quantized* p, I32 a) { StoreS8(p, a); }
+inline void StoreStartOfSums(int32_t /*start*/, const I32 (&/*q*/)[4], int32_t* /*out*/) {}
+// KVASIR_VNNI_ENCODING is {vex}, which processors without AVX-512 have. Inline asm, as in simd_avx512.h.
+inline void DpBusd(__m256i& acc, __m256i w, __m256i x) {
+  asm(KVASIR_VNNI_ENCODING "vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(w), "x"(x));
+}
+inline void DpWssd(__m256i& acc, __m256i a, __m256i b) {
+  asm(KVASIR_VNNI_ENCODING "vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
+}
+// dots[r][v] = start[r] + w[v] x x[r], exact; see DotOperands. 6 x 2 sums, 2 weights and an input are 15 of 16 registers.
+template <int kRows, int kVectors>
+inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
+  __m256i acc[kRows][2 * kVectors];  // not `dots`: as far as GCC knows, x could lie there
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < 2 * kVectors; ++v) acc[r][v] = _mm256_set1_epi32(in.start[r * in.ld_start]);
+  }
+  const uint8_t* w = in.w;
+  const Quantized* x = static_cast<const Quantized*>(in.x);
+  for (int64_t quad = 0; quad < in.quads; ++quad, w += in.ld_w, x += 4) {
+    __m256i weights[2 * kVectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < 2 * kVectors; ++v) {
+      weights[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32 * v));
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      int32_t bytes;
+      __builtin_memcpy(&bytes, x + r * in.ld_x, 4);
+      const __m256i input = _mm256_set1_epi32(bytes);
+#pragma GCC unroll 16
+      for (int v = 0; v < 2 * kVectors; ++v) DpBusd(acc[r][v], weights[v], input);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) dots[r][v] = {acc[r][2 * v], acc[r][2 * v + 1]};
+  }
+}
+inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
+  DpWssd(acc.lo, a.lo, b.lo);
+  DpWssd(acc.hi, a.hi, b.hi);
+}
+#else
 // Both sides are widened to int16: vpmaddwd is exact, where vpmaddubsw would saturate at offset weights
 // (255 * 127 * 2 > 32,767).
 using Quantized = int16_t;
@@ -212,26 +281,8 @@ inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
     for (int r = 0; r < kRows; ++r) dots[r][v] = {lo[r], hi[r]};
   }
 }
-
-// Sixteen pairs of int16: products are summed within a pair, exactly.
-struct Pairs {
-  __m256i lo, hi;
-};
-inline Pairs LoadPairs(const int8_t* p) {
-  const __m128i* bytes = reinterpret_cast<const __m128i*>(p);
-  return {_mm256_cvtepi8_epi16(_mm_loadu_si128(bytes)), _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes + 1))};
-}
-inline Pairs SetPair(const int16_t* p) {
-  int32_t pair;
-  __builtin_memcpy(&pair, p, 4);
-  return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
-}
 inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
   acc.lo = _mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.lo, b.lo));
   acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, b.hi));
 }
-inline void StoreS16(int16_t* p, I32 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), PackS16(a)); }
-constexpr int kPairRows = 6;  // 6 x 2 ymm sums, 2 of V, 1 broadcast, 1 product: all 16 registers
-constexpr int kPairVectors = 1;
-constexpr int kStreamRows = 0;  // too few registers
-constexpr int kStreamVectors = 0;
+#endif
