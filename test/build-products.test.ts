@@ -225,7 +225,14 @@ describe('the npm package', () => {
     ];
     expect(names).toEqual(expect.arrayContaining([...wanted, 'native/sources.txt', 'scripts/setup.mjs']));
     for (const { kind, path } of readSources(checkout)) {
-      const shipped = !['testing', 'tests', 'cuda_tests', 'emulation_tests', 'sm75_tests'].includes(kind);
+      const shipped = ![
+        'testing',
+        'tests',
+        'cuda_tests',
+        'emulation_tests',
+        'evex_tests',
+        'sm75_tests',
+      ].includes(kind);
       expect(names.includes(`native/${path}`), path).toBe(shipped);
     }
     expect(names.filter((name) => /^(test|docs|\.ci|build|node_modules)\//.test(name))).toEqual([]);

@@ -179,10 +179,11 @@ KV_TEST(kernel_attention_merge_is_that_of_float64) {
           other.max[0] += shift;
           AttentionState reference = merged, reference_other = other;
           table->attention_merge({merged.max.data(), merged.sum.data(), merged.acc.data()},
-                                 {other.max.data(), other.sum.data(), other.acc.data()}, head_dim);
+                                 {other.max.data(), other.sum.data(), other.acc.data()}, 1, head_dim);
           cpu::ScalarKernels().attention_merge(
               {reference.max.data(), reference.sum.data(), reference.acc.data()},
-              {reference_other.max.data(), reference_other.sum.data(), reference_other.acc.data()}, head_dim);
+              {reference_other.max.data(), reference_other.sum.data(), reference_other.acc.data()}, 1,
+              head_dim);
           KV_EXPECT_EQ(Difference(merged, reference), "");
           KV_EXPECT_EQ(merged.max[0], std::max(state.max[0], other.max[0]));
           if (shift == 0) KV_EXPECT_EQ(FarFromOracle(both, merged, 0), "");
@@ -191,6 +192,31 @@ KV_TEST(kernel_attention_merge_is_that_of_float64) {
           KV_EXPECT_EQ(Difference(merged, survivor), "");
         }
       }
+    }
+  }
+}
+
+// A tile's rows are merged together: each as if it were alone, and those behind them stay as they are.
+KV_TEST(kernel_attention_merge_of_rows_is_that_of_each) {
+  constexpr int kDim = 32;
+  for (const KernelTable* table : cpu::AvailableKernels()) {
+    Random random(59);
+    for (int rows = 1; rows <= cpu::kMaxTileRows; ++rows) {
+      const auto state = [&] {
+        AttentionState s = {
+            random.Bells(rows + 1), random.Bells(rows + 1), random.Bells((rows + 1) * kDim), {}};
+        for (float& max : s.max) max *= 30;
+        return s;
+      };
+      AttentionState merged = state(), alone = merged, later = state();
+      table->attention_merge({merged.max.data(), merged.sum.data(), merged.acc.data()},
+                             {later.max.data(), later.sum.data(), later.acc.data()}, rows, kDim);
+      for (int r = 0; r < rows; ++r) {
+        cpu::ScalarKernels().attention_merge(
+            {alone.max.data() + r, alone.sum.data() + r, alone.acc.data() + r * kDim},
+            {later.max.data() + r, later.sum.data() + r, later.acc.data() + r * kDim}, 1, kDim);
+      }
+      KV_EXPECT_EQ(Difference(merged, alone), "");
     }
   }
 }

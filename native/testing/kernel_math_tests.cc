@@ -34,7 +34,7 @@ std::vector<float> Range(Random& random, float low, float high, int64_t n) {
 float ExpOfNonPositive(const KernelTable& table, float x) {
   float max = x, sum = 1, later_max = 0, later_sum = 0;
   float acc[16] = {1}, later_acc[16] = {};
-  table.attention_merge({&max, &sum, acc}, {&later_max, &later_sum, later_acc}, 16);
+  table.attention_merge({&max, &sum, acc}, {&later_max, &later_sum, later_acc}, 1, 16);
   KV_EXPECT_EQ(acc[0], sum);
   return sum;
 }

@@ -247,16 +247,17 @@ void CpuBackend::FinishTile(const AttentionArgs& args, const Tile& tile, const f
   }
 }
 
-// Of all rows of a tile.
+// Of all rows of a tile that attend to the chunk: the last ones.
 void CpuBackend::MergeChunk(const AttentionArgs& args, const Tile& tile, int64_t chunk,
                             const SoftmaxState& state, const SoftmaxState& later) const {
   const int width = static_cast<int>(args.shape->padded_head_dim);
   const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
-  for (int r = 0; r < tile.rows; ++r) {
-    if (tile.Length(r, group) <= chunk * kChunkPositions) continue;
-    kernels_.attention_merge({state.max + r, state.sum + r, state.acc + r * width},
-                             {later.max + r, later.sum + r, later.acc + r * width}, width);
-  }
+  int first = 0;
+  while (tile.Length(first, group) <= chunk * kChunkPositions) ++first;
+  const auto from = [&](const SoftmaxState& s) {
+    return SoftmaxState{s.max + first, s.sum + first, s.acc + first * width};
+  };
+  kernels_.attention_merge(from(state), from(later), tile.rows - first, width);
 }
 
 void CpuBackend::AttentionByTile(const AttentionArgs& args, const Queries& queries, float* out) {

@@ -89,11 +89,11 @@ struct AttentionChunk {
   bool fetched = false;
 };
 
-// One row of an online softmax.
+// Rows of an online softmax.
 struct SoftmaxState {
-  float* max;
-  float* sum;
-  float* acc;  // [head_dim]
+  float* max;  // [rows]
+  float* sum;  // [rows]
+  float* acc;  // [rows, head_dim]
 };
 
 struct KernelTable {
@@ -126,8 +126,8 @@ struct KernelTable {
   void (*attention_chunk_f32)(const AttentionChunk&);
   void (*attention_chunk_f16)(const AttentionChunk&);  // over a cache of f16, with q_f32
   void (*attention_chunk_s8)(const AttentionChunk&);
-  // state <- state merged with that of a later chunk; acc [head_dim]
-  void (*attention_merge)(SoftmaxState state, SoftmaxState later, int head_dim);
+  // state <- state merged with that of a later chunk, rows <= kMaxTileRows
+  void (*attention_merge)(SoftmaxState state, SoftmaxState later, int rows, int head_dim);
   // out[i] = acc[i] / sum
   void (*attention_finish)(const float* acc, float sum, int head_dim, float* out);
   // out [ceil(n / kLogitBlock)]: the largest of each block of x [n]

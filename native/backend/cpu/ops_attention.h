@@ -118,39 +118,50 @@ inline void PageScoresS8(const AttentionChunk& c, int row, int page, float (*sco
   }
 }
 
-// scores -> probabilities relative to the row's own maximum, in place; what lies past n_valid becomes exactly 0.
-inline void ChunkSoftmax(float* scores, int n_valid, int n_padded, float* max, float* sum) {
+inline float LargestScore(const float* scores, int n_valid) {
+  const int whole = n_valid / 16 * 16, left = n_valid - whole;
   F32 largest = Set1(kNegativeInfinity);
-  for (int i = 0; i < n_valid; i += 16) {
-    largest = Max(SelectFirst(n_valid - i, Load(scores + i), Set1(kNegativeInfinity)), largest);
-  }
-  *max = MaxLane(largest);
-  const F32 shift = Set1(*max);
-  F32 total = Zero();
-  for (int i = 0; i < n_padded; i += 16) {
-    const F32 p = SelectFirst(n_valid - i, Exp(Sub(Load(scores + i), shift)), Zero());
-    total = Add(total, p);
-    Store(scores + i, p);
-  }
-  *sum = Sum(total);
+  for (int i = 0; i < whole; i += 16) largest = Max(Load(scores + i), largest);
+  if (left > 0) largest = Max(SelectFirst(left, Load(scores + whole), Set1(kNegativeInfinity)), largest);
+  return MaxLane(largest);
 }
 
-// p [n] and the scales of V to 15-bit integers, q * scale ~ p * v_scale; returns scale. What lies past n_valid stays 0.
-// 256 products of 32,767 by 127 fit an int32: the sums over a chunk are exact, in any order. The error is at most
-// scale / 2 a position, 1 / 65,534 of the row's largest term.
-inline float QuantizeWeights(const AttentionChunk& c, float* p, int n_valid, int n_padded, int16_t* q) {
-  F32 largest = Zero();
-  for (int i = 0; i < n_padded; i += 16) {
-    const F32 v_scale = Load(c.v_scales[i / kPagePositions] + i % kPagePositions);
-    const F32 weight = SelectFirst(n_valid - i, Mul(Load(p + i), v_scale), Zero());
+// scores -> scaled(i, p) for the vector p at i of the probabilities relative to `max`, in place; what lies past n_valid
+// becomes exactly 0. Returns the largest of them, if all are at least 0; `sum` is that of p. Only the vector in which
+// n_valid lies is masked.
+template <typename ScaledFn>
+inline float ChunkSoftmax(float* scores, int n_valid, int n_padded, float max, float* sum,
+                          const ScaledFn& scaled) {
+  const int whole = n_valid / 16 * 16, left = n_valid - whole;
+  const F32 shift = Set1(max);
+  F32 total = Zero(), largest = Zero();
+  for (int i = 0; i < whole; i += 16) {
+    const F32 p = ExpOfNegative(Sub(Load(scores + i), shift));
+    const F32 weight = scaled(i, p);
+    total = Add(total, p);
     largest = Max(weight, largest);
-    Store(p + i, weight);
+    Store(scores + i, weight);
   }
-  const float max = MaxLane(largest);
-  const float inverse = kWeightSteps / max;
+  if (left > 0) {
+    const F32 p = SelectFirst(left, ExpOfNegative(Sub(Load(scores + whole), shift)), Zero());
+    const F32 weight = SelectFirst(left, scaled(whole, p), Zero());
+    total = Add(total, p);
+    largest = Max(weight, largest);
+    Store(scores + whole, weight);
+  }
+  for (int i = whole + (left > 0 ? 16 : 0); i < n_padded; i += 16) Store(scores + i, Zero());
+  *sum = Sum(total);
+  return MaxLane(largest);
+}
+
+// weights [n], at most `largest`, to 15-bit integers, q * scale ~ weight; returns scale. 256 products of 32,767 by 127 fit
+// an int32: the sums over a chunk are exact, in any order. The error is at most scale / 2 a position, 1 / 65,534 of the
+// row's largest term.
+inline float QuantizeWeights(const float* weights, float largest, int n, int16_t* q) {
+  const float inverse = kWeightSteps / largest;
   const F32 factor = Set1(inverse <= 3.4028234e38f ? inverse : 0.0f);
-  for (int i = 0; i < n_padded; i += 16) StoreS16(q + i, Round(Mul(Load(p + i), factor)));
-  return max / kWeightSteps;
+  for (int i = 0; i < n; i += 16) StoreS16(q + i, Round(Mul(Load(weights + i), factor)));
+  return largest / kWeightSteps;
 }
 
 // sum[r] += q[r][position] * V[position] for n positions of a page (a last odd one pairs with a weight of 0), kRows
@@ -310,18 +321,30 @@ inline void ChunkOfTile(const AttentionChunk& c) {
                  n_pages + c.rows + (kInt8 ? n_pages : 0));
   if constexpr (kInt8) next.FetchScales();
   ScoresOfRows<Element, kQueryRows, kQueryVectors>(c, 0, n_pages, scores, next);
+  // Pass by pass over all rows: one row's maximum is found while another's scores are on their way.
+  float max[kMaxTileRows], sum[kMaxTileRows], largest[kMaxTileRows];
   for (int r = 0; r < c.rows; ++r) {
     if (c.trace != nullptr) {
       for (int i = 0; i < c.n_valid[r]; ++i) c.trace[r * kChunkPositions + i] = scores[r][i];
     }
-    float max = kNegativeInfinity, sum = 0;
-    ChunkSoftmax(scores[r], c.n_valid[r], n_padded, &max, &sum);
+    max[r] = LargestScore(scores[r], c.n_valid[r]);
+  }
+  for (int r = 0; r < c.rows; ++r) {
+    const auto scaled = [&](int i, const F32& p) {
+      if constexpr (kInt8) {
+        return Mul(p, Load(c.v_scales[i / kPagePositions] + i % kPagePositions));
+      } else {
+        return p;
+      }
+    };
+    largest[r] = ChunkSoftmax(scores[r], c.n_valid[r], n_padded, max[r], &sum[r], scaled);
     next.FetchShare();
+  }
+  for (int r = 0; r < c.rows; ++r) {
     if (c.n_valid[r] == 0) continue;
-    c.max[r] = max;
-    c.sum[r] = sum;
-    if constexpr (kInt8)
-      weights.scale[r] = QuantizeWeights(c, scores[r], c.n_valid[r], n_padded, weights.q[r]);
+    c.max[r] = max[r];
+    c.sum[r] = sum[r];
+    if constexpr (kInt8) weights.scale[r] = QuantizeWeights(scores[r], largest[r], n_padded, weights.q[r]);
   }
   if constexpr (kInt8) {
     PairsOfRows<kValueRows, kValueVectors>(c, 0, n, weights, next);
@@ -342,15 +365,22 @@ void AttentionChunkS8(const AttentionChunk& c) {
   ChunkOfTile<int8_t, kScoreRows, kPairRows, kS8TileVectors, kPairVectors>(c);
 }
 
-void AttentionMerge(SoftmaxState state, SoftmaxState later, int head_dim) {
-  const float largest = *state.max > *later.max ? *state.max : *later.max;
-  float factors[16] = {*state.max - largest, *later.max - largest};
-  Store(factors, Exp(Load(factors)));
-  const F32 mine = Set1(factors[0]), theirs = Set1(factors[1]);
-  *state.max = largest;
-  *state.sum = *state.sum * factors[0] + *later.sum * factors[1];
-  for (int d = 0; d < head_dim; d += 16) {
-    Store(state.acc + d, Fma(Load(state.acc + d), mine, Mul(Load(later.acc + d), theirs)));
+void AttentionMerge(SoftmaxState state, SoftmaxState later, int rows, int head_dim) {
+  static_assert(kMaxTileRows <= 16, "a lane a row");
+  const F32 max = LoadFirst(state.max, rows, 0), later_max = LoadFirst(later.max, rows, 0);
+  const F32 largest = Max(max, later_max);
+  const F32 mine = ExpOfNegative(Sub(max, largest)), theirs = ExpOfNegative(Sub(later_max, largest));
+  const F32 sum = Mul(LoadFirst(state.sum, rows, 0), mine);
+  StoreFirst(state.max, rows, largest);
+  StoreFirst(state.sum, rows, Add(sum, Mul(LoadFirst(later.sum, rows, 0), theirs)));
+  float factors[2][16];
+  Store(factors[0], mine);
+  Store(factors[1], theirs);
+  for (int r = 0; r < rows; ++r) {
+    const F32 scale = Set1(factors[0][r]), later_scale = Set1(factors[1][r]);
+    for (int d = r * head_dim; d < (r + 1) * head_dim; d += 16) {
+      Store(state.acc + d, Fma(Load(state.acc + d), scale, Mul(Load(later.acc + d), later_scale)));
+    }
   }
 }
 

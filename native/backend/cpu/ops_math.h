@@ -18,8 +18,7 @@ struct DotOperands {
 
 // exp(x), relative error below 2e-7; 0 below -87, saturates at exp(88). x = n ln2 + r, |r| <= ln2 / 2, and
 // exp(r) = 1 + r + r^2 P(r) with P fitted to a relative error of 3e-9 (Lawson's algorithm).
-inline F32 Exp(F32 x) {
-  const F32 clamped = Max(Set1(-87.0f), Min(Set1(88.0f), x));
+inline F32 ExpOfClamped(F32 x, F32 clamped) {
   const I32 n = Round(Mul(clamped, Set1(1.44269504f)));
   const F32 nf = FromInt(n);
   F32 r =
@@ -33,6 +32,9 @@ inline F32 Exp(F32 x) {
   p = Fma(Mul(r, r), p, Add(Set1(1.0f), r));
   return SelectLess(x, Set1(-87.0f), Zero(), Mul(p, Pow2(n)));
 }
+inline F32 Exp(F32 x) { return ExpOfClamped(x, Max(Set1(-87.0f), Min(Set1(88.0f), x))); }
+// The same for x <= 0.
+inline F32 ExpOfNegative(F32 x) { return ExpOfClamped(x, Max(Set1(-87.0f), x)); }
 
 // erf(z), absolute error below 1e-7: z P(z^2) up to 1, then 1 - exp(-z^2) t Q(t) with t = 1 / (1 + z / 2).
 inline F32 Erf(F32 z) {
