@@ -89,18 +89,18 @@ it.skipIf(!readable)('avxvnni: the tests run the instructions that ship', () => 
 describe.skipIf(!readable)(`loops${readable ? '' : ' [skipped: x86 Linux with objdump only]'}`, () => {
   it.each([
     ['avx512vnni', 'TileS8<6, 2>', 'vpdpbusd', 12, 24],
-    ['avx512vnni', 'AddPairsOfPage<12, 2>', 'vpdpwssd', 24, 44],
-    ['avx512vnni', 'DotBlock<6, 4>', 'vpdpbusd', 24, 39],
-    ['avx512vnni', 'AddPairsOfPage<6, 4>', 'vpdpwssd', 24, 38],
+    ['avx512vnni', 'WeightedPairs<12, 2>', 'vpdpwssd', 24, 44],
+    ['avx512vnni', 'PageScoresS8<6, 4>', 'vpdpbusd', 24, 39],
+    ['avx512vnni', 'WeightedPairs<6, 4>', 'vpdpwssd', 24, 38],
     ['avx512', 'TileF32<12>', 'vfmadd', 24, 44],
-    ['avx512', 'DotBlock<12, 1>', 'vpmaddwd', 24, 80],
+    ['avx512', 'PageScoresS8<12, 1>', 'vpmaddwd', 24, 80],
     ['avxvnni', 'TileS8<6, 1>', '{vex} vpdpbusd', 12, 24],
-    ['avxvnni', 'AddPairsOfPage<6, 1>', '{vex} vpdpwssd', 12, 26],
+    ['avxvnni', 'WeightedPairs<6, 1>', '{vex} vpdpwssd', 12, 26],
     ['avx2', 'TileF32<3>', 'vfmadd', 12, 26],
     ['avx2', 'BlockOfSums', 'vpmaddwd', 8, 48],
     ['avx2', 'TileS8<6, 1>', 'vpmaddwd', 12, 40],
     ['avx2', 'TileS8<1, 2>', 'vpmaddwd', 8, 30],
-    ['avx2', 'AddPairsOfPage<6, 1>', 'vpmaddwd', 12, 40],
+    ['avx2', 'WeightedPairs<6, 1>', 'vpmaddwd', 12, 40],
   ])('%s %s: %s %i times in at most %i instructions', (table, name, multiply, times, most) => {
     const loop = loopWith(table, name, multiply);
     expect(loop.filter((text) => text.startsWith(multiply))).toHaveLength(times);

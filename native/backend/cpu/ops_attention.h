@@ -86,21 +86,15 @@ inline void PageScores(const AttentionChunk& c, int row, int page, float (*score
   }
 }
 
-// The dot products of kRows INT8 queries with 16 * kVectors positions of a page, exact. Not inline: GCC 12 would spill
-// the sums among its callers' values.
+// The same in INT8: float(dot) * (scale_q * scale_k). Not inline: GCC 12 would spill the sums among its callers' values.
 template <int kRows, int kVectors>
-[[gnu::noinline]] void PageDots(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
-  DotBlock(in, dots);
-}
-
-// The same in INT8: float(dot) * (scale_q * scale_k).
-template <int kRows, int kVectors>
-inline void PageScoresS8(const AttentionChunk& c, int row, int page, float (*scores)[kChunkPositions]) {
+[[gnu::noinline]] void PageScoresS8(const AttentionChunk& c, int row, int page,
+                                    float (*scores)[kChunkPositions]) {
   const uint8_t* k = static_cast<const uint8_t*>(c.k_pages[page]);
   const Quantized* q = static_cast<const Quantized*>(c.q_s8) + row * c.head_dim;
   for (int base = 0; base < kPagePositions; base += 16 * kVectors) {
     I32 dots[kRows][kVectors];
-    PageDots({.w = k + base * 4,
+    DotBlock({.w = k + base * 4,
               .ld_w = 4 * kPagePositions,
               .quads = c.head_dim / 4,
               .x = q,
@@ -164,45 +158,32 @@ inline float QuantizeWeights(const float* weights, float largest, int n, int16_t
   return largest / kWeightSteps;
 }
 
-// sum[r] += q[r][position] * V[position] for n positions of a page (a last odd one pairs with a weight of 0), kRows
-// rows of weights and kVectors * 16 dimensions. Not inline: GCC 12 would spill the sums among its callers' values.
+// acc[row + r] = scale[r] * the sum of q[r][position] * V[position] over n positions (a last odd one pairs with a weight of
+// 0), for kRows rows and kVectors * 16 dimensions from d. Not inline: GCC 12 would spill the sums among its callers' values.
 template <int kRows, int kVectors>
-[[gnu::noinline]] void AddPairsOfPage(const int16_t* q, const int8_t* values, int n, int head_dim,
-                                      I32 (&sum)[kRows][kVectors]) {
-  I32 acc[kRows][kVectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = sum[r][v];
-  }
-  for (int position = 0; position < n; position += 2, q += 2, values += 2 * head_dim) {
-    Pairs value[kVectors];
-    for (int v = 0; v < kVectors; ++v) value[v] = LoadPairs(values + 32 * v);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const Pairs weight = SetPair(q + r * kChunkPositions);
-      for (int v = 0; v < kVectors; ++v) AddDotPairs(acc[r][v], weight, value[v]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = acc[r][v];
-  }
-}
-
-// acc[row + r] = scale[r] * sum over positions, for kRows rows and kVectors * 16 dimensions from d.
-template <int kRows, int kVectors>
-inline void WeightedPairs(const AttentionChunk& c, int row, int d, int n, const ChunkWeights& w,
-                          NextChunk& next) {
+[[gnu::noinline]] void WeightedPairs(const AttentionChunk& c, int row, int d, int n, const ChunkWeights& w,
+                                     NextChunk& next) {
   I32 sum[kRows][kVectors];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) sum[r][v] = SetInt(0);
   }
   for (int first = 0; first < n; first += kPagePositions) {
     const int8_t* values = static_cast<const int8_t*>(c.v_pages[first / kPagePositions]) + 2 * d;
-    AddPairsOfPage(w.q[row] + first, values, n - first < kPagePositions ? n - first : kPagePositions,
-                   c.head_dim, sum);
+    const int16_t* q = w.q[row] + first;
+    const int16_t* end = q + (n - first < kPagePositions ? n - first : kPagePositions);
+    for (; q < end; q += 2, values += 2 * c.head_dim) {
+      Pairs value[kVectors];
+      for (int v = 0; v < kVectors; ++v) value[v] = LoadPairs(values + 32 * v);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        const Pairs weight = SetPair(q + r * kChunkPositions);
+        for (int v = 0; v < kVectors; ++v) AddDotPairs(sum[r][v], weight, value[v]);
+      }
+    }
     next.FetchShare();
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     if (c.n_valid[row + r] == 0) continue;
     for (int v = 0; v < kVectors; ++v) {
