@@ -14,8 +14,8 @@ constexpr int64_t kPanelRunBytes = 384 * 1024;
 // Multiply-adds below which handing work to another core costs more (about 1 us) than it saves.
 constexpr int64_t kSmallF32 = 1 << 16;
 constexpr int64_t kSmallInt8 = 1 << 18;
-// With fewer rows a panel is done before the next one can have come.
-constexpr int64_t kPrefetchRows = 12;
+// Fewer rows are computed as fast as their weights come, or nearly so.
+constexpr int64_t kManyRows = 12;
 
 int64_t PanelBytes(Dtype dtype, int64_t k) {
   if (dtype == Dtype::kF32) return k * kPanelColumns * static_cast<int64_t>(sizeof(float));
@@ -67,9 +67,9 @@ void CpuBackend::PackRows(const LinearWeight& weight, int64_t first, int64_t n_r
   });
 }
 
-// Few rows are computed as fast as their weights come, and between two jobs nothing comes.
+// Between two jobs nothing comes.
 void CpuBackend::Expect(const LinearWeight& weight, int64_t rows) {
-  if (rows >= kPrefetchRows) return;
+  if (rows >= kManyRows) return;
   pool_.Expect(weight.panels, PackedBytes(weight.dtype, weight.n, weight.k));
 }
 
@@ -85,11 +85,14 @@ struct CpuBackend::PanelRun {
 
 void CpuBackend::LinearPanels(const LinearWeight& weight, const Activations& x, const PanelRun& run) const {
   const int64_t panel_bytes = PanelBytes(weight.dtype, weight.k);
+  // A panel that is read once comes at the speed of memory: the hardware runs ahead. While one is read again, nothing comes.
+  const int prefetch_rows =
+      weight.dtype == Dtype::kF32 ? kernels_.prefetch_rows_f32 : kernels_.prefetch_rows_s8;
   for (int64_t panel = run.first; panel < run.end; ++panel) {
     const int64_t column = panel * kPanelColumns;
     const int64_t next = panel + 1 < run.end ? panel + 1 : run.next;
     const uint8_t* packed = static_cast<const uint8_t*>(weight.panels) + panel * panel_bytes;
-    const void* next_panel = run.rows < kPrefetchRows || next * kPanelColumns >= weight.n
+    const void* next_panel = run.rows < prefetch_rows || next * kPanelColumns >= weight.n
                                  ? nullptr
                                  : static_cast<const uint8_t*>(weight.panels) + next * panel_bytes;
     const Epilogue epilogue = {

@@ -99,6 +99,8 @@ struct SoftmaxState {
 struct KernelTable {
   const char* name;
   int quantized_bytes;  // size of a quantized activation
+  // From so many rows on a panel is read more than once, and it pays to fetch the next one meanwhile.
+  int prefetch_rows_f32, prefetch_rows_s8;
 
   void (*linear_f32)(const LinearF32Args&);
   void (*linear_s8)(const LinearS8Args&);

@@ -10,6 +10,8 @@ constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s
   return {
       .name = name,
       .quantized_bytes = sizeof(Quantized),
+      .prefetch_rows_f32 = kPrefetchRowsF32,
+      .prefetch_rows_s8 = kPrefetchRowsS8,
       .linear_f32 = LinearF32,
       .linear_s8 = linear_s8,
       .rms_norm = RmsNorm,

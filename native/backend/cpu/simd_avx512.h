@@ -87,7 +87,8 @@ inline float MaxLane(F32 a) {
 inline I32 AddInt(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline int32_t SumInt(I32 a) { return _mm512_reduce_add_epi32(a.v); }
 
-constexpr int kGemmRows = 12;       // 12 x 2 accumulators, 2 weights, 1 broadcast of 32 registers
+constexpr int kGemmRows = 12;  // 12 x 2 accumulators, 2 weights, 1 broadcast of 32 registers
+constexpr int kPrefetchRowsF32 = 12;
 constexpr int kAttentionRows = 12;  // in float32: 12 x 2 sums, 2 of K or V, 1 broadcast
 
 // Sixteen pairs of int16: products are summed within a pair, exactly.
@@ -117,6 +118,7 @@ constexpr int kS8TileVectors = 2;
 constexpr int kS8Rows =
     6;  // 6 x 2 int32 sums and as many float sums, 2 weights, 1 broadcast: 27 of 32 registers
 constexpr int kScoreRows = 12;  // 12 x 2 sums, 2 of K, 1 broadcast
+constexpr int kPrefetchRowsS8 = kS8Rows + 1;
 inline void StoreQuantized(Quantized* p, I32 a) { StoreS8(p, a); }
 // Inline asm: GCC 12 spills the accumulators of _mm512_dpbusd_epi32 inside the loop.
 inline void DpBusd(__m512i& acc, __m512i w, __m512i x) {
@@ -160,6 +162,7 @@ inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
 constexpr int kS8TileVectors = 1;
 constexpr int kS8Rows = 8;      // 8 x 2 int32 sums, 8 float sums, 2 weights, 1 broadcast: 27 of 32 registers
 constexpr int kScoreRows = 12;  // 12 x 2 sums of one vector
+constexpr int kPrefetchRowsS8 = 2;  // tiles of half a panel's columns
 inline void StoreQuantized(Quantized* p, I32 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
 }
