@@ -138,18 +138,20 @@ void CpuBackend::StoreKv(const AttentionArgs& args, const RowBlock& block, const
                          Queries* queries) {
   const AttentionShape& s = *args.shape;
   const int64_t width = (s.n_heads + 2 * s.n_kv_heads) * s.head_dim;
-  constexpr int64_t kTokensPerTask = 8;
-  for (int64_t i = 0; i < args.n_sequences; ++i) {
-    const SequenceSpan& sequence = args.sequences[i];
-    const int64_t first = std::max(sequence.row, block.first);
-    const int64_t end = std::min(sequence.row + sequence.n_tokens, block.first + block.count);
-    pool_.ParallelFor(CeilDiv(std::max<int64_t>(end - first, 0), kTokensPerTask), [&](int64_t task, int) {
-      const int64_t task_end = std::min(end, first + (task + 1) * kTokensPerTask);
-      for (int64_t row = first + task * kTokensPerTask; row < task_end; ++row) {
-        StoreToken(args, sequence, row - sequence.row, qkv + (row - block.first) * width, queries);
-      }
-    });
-  }
+  // Some 1.5 us a token: three are done before another thread has helped.
+  constexpr int64_t kFewTokens = 3, kTokensPerTask = 8;
+  const int64_t parts = block.count <= kFewTokens ? 1 : threads();
+  const int64_t n_tasks = std::max(parts, CeilDiv(block.count, kTokensPerTask));
+  pool_.ParallelFor(n_tasks, [&](int64_t task, int) {
+    const int64_t end = block.first + block.count * (task + 1) / n_tasks;
+    int64_t row = block.first + block.count * task / n_tasks;
+    // Rows follow sequence after sequence.
+    const SequenceSpan* sequence = args.sequences;
+    for (; row < end; ++row) {
+      while (row >= sequence->row + sequence->n_tokens) ++sequence;
+      StoreToken(args, *sequence, row - sequence->row, qkv + (row - block.first) * width, queries);
+    }
+  });
 }
 
 CpuBackend::Tile CpuBackend::TileAt(const AttentionArgs& args, int64_t index) const {
