@@ -1,7 +1,13 @@
 /** The worker thread that a tokenizer lives on, as a channel. It may serve several tokenizers, one after the other. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import {
+  MessageChannel,
+  type MessagePort,
+  receiveMessageOnPort,
+  Worker,
+  type WorkerOptions,
+} from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
 import type {
   EncodeReply,
@@ -23,6 +29,16 @@ function workerFile(): URL {
     'INTERNAL',
     `${fileURLToPath(file)} is missing: build the package first (npm run build).`,
   );
+}
+
+function startWorker(options: WorkerOptions): Worker {
+  try {
+    return new Worker(workerFile(), options);
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_WORKER_INIT_FAILED')) throw cause;
+    const advice = 'raise the limit on processes (ulimit -u, the pids limit of a container) or on memory';
+    throw new KvasirError('INSUFFICIENT_MEMORY', `The system starts no more threads: ${advice}`, { cause });
+  }
 }
 
 /** Who hears of the thread. */
@@ -51,7 +67,7 @@ export class TokenizerThread {
     const workerData: WorkerStart = { wake: this.#wake };
     // Nothing is printed there, and errors are events. Without pipes this thread's own stdout and stderr need not be opened
     // for it, which takes 1.7 of the constructor's 3.5 ms.
-    this.#worker = new Worker(workerFile(), { workerData, execArgv: [], stdout: true, stderr: true });
+    this.#worker = startWorker({ workerData, execArgv: [], stdout: true, stderr: true });
     this.#worker.on('message', (message: WorkerMessage) => this.#receive(message));
     this.#worker.on('error', (cause) => {
       this.#end(new KvasirError('INTERNAL', `The tokenizer thread failed: ${cause.message}`, { cause }));

@@ -58,11 +58,12 @@ constexpr int64_t kFetchAhead = 48 * 1024;
 }  // namespace
 
 ThreadPool::ThreadPool(int n_threads) : parts_(new Part[static_cast<size_t>(n_threads)]) {
+  helpers_.reserve(static_cast<size_t>(n_threads));
   try {
     for (int thread = 1; thread < n_threads; ++thread) {
       helpers_.emplace_back([this, thread] { Helper(thread); });
     }
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {  // the system's refusal, or no memory
     // The destructor of a half-built pool does not run: helpers that started would wait for ever.
     const size_t started = helpers_.size();
     Stop();

@@ -7,8 +7,9 @@ namespace kvasir::cpu {
 
 namespace {
 
+// Never freed: a thread may still load while the process exits.
 std::vector<const KernelTable*>& AddedKernels() {
-  static std::vector<const KernelTable*> added;
+  static auto& added = *new std::vector<const KernelTable*>;
   return added;
 }
 

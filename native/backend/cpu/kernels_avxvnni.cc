@@ -1,6 +1,6 @@
 // The avxvnni kernel table (AVX2 and AVX-VNNI: no AVX-512): the shared kernel bodies over the lanes of simd_avx2.h.
 //
-// KVASIR_AVXVNNI_AS_EVEX compiles it a second time, for tests: the same instructions as AVX-512 encodes them, because most
+// KVASIR_AVXVNNI_AS_EVEX compiles it a second time, for tests: the same instructions as AVX-512 encodes them, because many
 // processors have only one of the two encodings.
 #include <immintrin.h>
 

@@ -1,5 +1,5 @@
 // Sixteen float lanes in two ymm registers (AVX2, FMA, F16C). Included inside a namespace of its own by kernels_avx2.cc
-// and kernels_avxvnni.cc; KVASIR_SIMD_VNNI says which. What differs is the dot products of integers alone. Sixteen
+// and kernels_avxvnni.cc; KVASIR_SIMD_VNNI says which. What differs is how integers are multiplied. Sixteen
 // registers: tiles are small.
 
 constexpr int kGemmRows = 3;  // 3 x 4 ymm accumulators, 3 broadcasts, 1 weight: all 16 registers
