@@ -1,6 +1,6 @@
 /** Which device a model runs on, and why. What the machine has is told by native code; nothing is guessed here. */
 import { KvasirError } from './errors.js';
-import { type CudaDeviceInfo, type CudaReport, fromNative, native } from './native.js';
+import { type CudaDeviceInfo, type CudaReport, native, rethrow } from './native.js';
 import { invalidOption, type LoadOptions } from './options.js';
 
 export interface DeviceChoice {
@@ -41,14 +41,6 @@ function findGpu(wanted: string, report: CudaReport): CudaDeviceInfo | string {
   return `CUDA shows ${shown}; CUDA_VISIBLE_DEVICES decides which GPUs those are.`;
 }
 
-async function describeCuda(): Promise<CudaReport> {
-  return native()
-    .cuda(false)
-    .catch((error) => {
-      throw fromNative(error);
-    });
-}
-
 /**
  * @param describe what CUDA has; asked only where a GPU may be used
  * @throws KvasirError DEVICE_UNAVAILABLE where a GPU was asked for, by `device` or by `gpuLayers`, and none can be used;
@@ -56,7 +48,7 @@ async function describeCuda(): Promise<CudaReport> {
  */
 export async function chooseDevice(
   { device = 'auto', gpuLayers = 'auto' }: Pick<LoadOptions, 'device' | 'gpuLayers'>,
-  describe: () => Promise<CudaReport> = describeCuda,
+  describe: () => Promise<CudaReport> = () => native().cuda(false).catch(rethrow),
 ): Promise<DeviceChoice> {
   const wantsLayers = typeof gpuLayers === 'number' && gpuLayers > 0;
   if (device === 'cpu') {

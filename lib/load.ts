@@ -14,6 +14,7 @@ import {
   type NativeLoadOptions,
   type NativeModel,
   native,
+  rethrow,
   type TensorMap,
 } from './native.js';
 import { contextLengthOf, DEFAULT_CONTEXT_LENGTH, invalidOption, type LoadOptions } from './options.js';
@@ -99,11 +100,6 @@ class Tokenizing {
       () => {},
     );
   }
-}
-
-/** Errors of native code as ours. What a caller throws (an abort's reason, a callback's error) goes through as it is. */
-function rethrow(error: unknown): never {
-  throw fromNative(error);
 }
 
 /** Throws INVALID_OPTION for more layers than the model has. */

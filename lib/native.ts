@@ -383,3 +383,8 @@ export function fromNative(error: unknown): unknown {
   if (typeof code !== 'string') return new KvasirError('INTERNAL', error.message, { cause: error });
   return new KvasirError(code as KvasirErrorCode, error.message, { cause: error });
 }
+
+/** For `catch`: throws `fromNative(error)`. What a caller throws (an abort's reason, a callback's error) goes through as it is. */
+export function rethrow(error: unknown): never {
+  throw fromNative(error);
+}

@@ -7,7 +7,7 @@ import { writeInt8Configs } from './formats/int8-folder.js';
 import { describeModel, type ModelDescription } from './formats/index.js';
 import { type ModelFiles, resolveModel } from './hub/index.js';
 import { mebibytes, requireMemory } from './memory.js';
-import { type Container, fromNative, native } from './native.js';
+import { type Container, fromNative, native, rethrow } from './native.js';
 import { invalidOption, type LoadProgress } from './options.js';
 import { writeTokenizerFiles } from './tokenizer/write-files.js';
 
@@ -71,10 +71,6 @@ export async function quantizeModel(
   } finally {
     container.close();
   }
-}
-
-function rethrow(error: unknown): never {
-  throw fromNative(error);
 }
 
 function alreadyInt8({ displayName }: ModelFiles): KvasirError {

@@ -56,7 +56,8 @@ auto Guard(Napi::Env env, const Fn& fn) {
 // What becomes of work for which the system has no thread.
 enum class WithoutThread { kReject, kRunHere };
 
-// `work` runs on a new thread, where there is one, and returns what converts its outcome on the JS thread; what it throws rejects.
+// `work` runs on a new thread, where there is one, and returns what converts its outcome on the JS thread; what it throws
+// rejects.
 Napi::Promise RunAsync(Napi::Env env, const char* name,
                        std::function<std::function<Napi::Value(Napi::Env)>()> work,
                        WithoutThread without = WithoutThread::kReject);

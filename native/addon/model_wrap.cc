@@ -192,7 +192,8 @@ Napi::Value ModelWrap::Step(const Napi::CallbackInfo& info) {
 Napi::Value ModelWrap::Dispose(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!disposed_.IsEmpty()) return disposed_.Value();
-  // The engine dies on another thread, where there is one: its destructor waits for the running step, then gives the memory back.
+  // The engine dies on another thread, where there is one: its destructor waits for the running step, then gives the
+  // memory back.
   const Napi::Promise promise = RunAsync(
       env, "kvasir.dispose",
       [engine = std::move(engine_), lender = std::move(lender_), queue = queue_]() mutable {

@@ -1,8 +1,7 @@
 // std::thread, with an error of ours where the system has no thread to give.
 #pragma once
 
-#include <new>
-#include <system_error>
+#include <exception>
 #include <thread>
 #include <utility>
 
@@ -12,16 +11,13 @@ namespace kvasir {
 
 template <typename Fn>
 std::thread StartThread(Fn&& fn) {
-  constexpr const char* kRefused =
-      "The system starts no more threads: raise the limit on processes (ulimit -u, the pids limit of a "
-      "container) or on "
-      "memory";
   try {
     return std::thread(std::forward<Fn>(fn));
-  } catch (const std::system_error&) {
-    throw Error(ErrorCode::kInsufficientMemory, kRefused);
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::kInsufficientMemory, kRefused);
+  } catch (const std::exception&) {  // the system's refusal, or no memory
+    throw Error(
+        ErrorCode::kInsufficientMemory,
+        "The system starts no more threads: raise the limit on processes (ulimit -u, the pids limit of a "
+        "container) or on memory");
   }
 }
 

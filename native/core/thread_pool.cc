@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
-#include <system_error>
 
 #include "core/error.h"
+#include "core/start_thread.h"
 
 namespace kvasir {
 
@@ -61,9 +61,9 @@ ThreadPool::ThreadPool(int n_threads) : parts_(new Part[static_cast<size_t>(n_th
   helpers_.reserve(static_cast<size_t>(n_threads));
   try {
     for (int thread = 1; thread < n_threads; ++thread) {
-      helpers_.emplace_back([this, thread] { Helper(thread); });
+      helpers_.push_back(StartThread([this, thread] { Helper(thread); }));
     }
-  } catch (const std::exception&) {  // the system's refusal, or no memory
+  } catch (const Error&) {
     // The destructor of a half-built pool does not run: helpers that started would wait for ever.
     const size_t started = helpers_.size();
     Stop();

@@ -2,6 +2,12 @@
 #include "backend/cpu/cpu_features.h"
 #include "backend/cpu/kernel_select.h"
 
+namespace kvasir::cpu {
+
+const KernelTable& AvxVnniKernelsAsEvex();  // of kernels_avxvnni.cc
+
+}  // namespace kvasir::cpu
+
 namespace kvasir::testing {
 
 namespace {

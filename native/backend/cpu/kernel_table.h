@@ -141,7 +141,6 @@ struct KernelTable {
 const KernelTable& ScalarKernels();
 const KernelTable& Avx2Kernels();
 const KernelTable& AvxVnniKernels();
-const KernelTable& AvxVnniKernelsAsEvex();  // in tests only: see kernels_avxvnni.cc
 const KernelTable& Avx512Kernels();
 const KernelTable& Avx512VnniKernels();
 

@@ -143,7 +143,7 @@ inline float ChunkSoftmax(float* scores, int n_valid, int n_padded, float max, f
     largest = Max(weight, largest);
     Store(scores + whole, weight);
   }
-  for (int i = whole + (left > 0 ? 16 : 0); i < n_padded; i += 16) Store(scores + i, Zero());
+  for (int i = (n_valid + 15) / 16 * 16; i < n_padded; i += 16) Store(scores + i, Zero());
   *sum = Sum(total);
   return MaxLane(largest);
 }

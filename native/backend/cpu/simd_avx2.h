@@ -150,45 +150,19 @@ constexpr int kStreamVectors = 0;
 using Quantized = int8_t;
 inline void StoreQuantized(Quantized* p, I32 a) { StoreS8(p, a); }
 inline void StoreStartOfSums(int32_t /*start*/, const I32 (&/*q*/)[4], int32_t* /*out*/) {}
+using Ints = __m256i;
+constexpr int kIntsPerI32 = 2;  // 6 rows x 2 sums, 2 weights and an input are 15 of 16 registers
+inline Ints SetInts(int32_t x) { return _mm256_set1_epi32(x); }
+inline Ints LoadInts(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline I32 JoinInts(const Ints* a) { return {a[0], a[1]}; }
 // KVASIR_VNNI_ENCODING is {vex}, which processors without AVX-512 have. Inline asm, as in simd_avx512.h.
-inline void DpBusd(__m256i& acc, __m256i w, __m256i x) {
+inline void DpBusd(Ints& acc, Ints w, Ints x) {
   asm(KVASIR_VNNI_ENCODING "vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(w), "x"(x));
 }
-inline void DpWssd(__m256i& acc, __m256i a, __m256i b) {
+inline void DpWssd(Ints& acc, Ints a, Ints b) {
   asm(KVASIR_VNNI_ENCODING "vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
 }
-// dots[r][v] = start[r] + w[v] x x[r], exact; see DotOperands. 6 x 2 sums, 2 weights and an input are 15 of 16 registers.
-template <int kRows, int kVectors>
-inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
-  __m256i acc[kRows][2 * kVectors];  // not `dots`: as far as GCC knows, x could lie there
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 16
-    for (int v = 0; v < 2 * kVectors; ++v) acc[r][v] = _mm256_set1_epi32(in.start[r * in.ld_start]);
-  }
-  const uint8_t* w = in.w;
-  const Quantized* x = static_cast<const Quantized*>(in.x);
-  for (int64_t quad = 0; quad < in.quads; ++quad, w += in.ld_w, x += 4) {
-    __m256i weights[2 * kVectors];
-#pragma GCC unroll 16
-    for (int v = 0; v < 2 * kVectors; ++v) {
-      weights[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32 * v));
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      int32_t bytes;
-      __builtin_memcpy(&bytes, x + r * in.ld_x, 4);
-      const __m256i input = _mm256_set1_epi32(bytes);
-#pragma GCC unroll 16
-      for (int v = 0; v < 2 * kVectors; ++v) DpBusd(acc[r][v], weights[v], input);
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kVectors; ++v) dots[r][v] = {acc[r][2 * v], acc[r][2 * v + 1]};
-  }
-}
+#include "backend/cpu/dot_vnni.h"
 inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
   DpWssd(acc.lo, a.lo, b.lo);
   DpWssd(acc.hi, a.hi, b.hi);

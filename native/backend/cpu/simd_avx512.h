@@ -120,36 +120,14 @@ constexpr int kS8Rows =
 constexpr int kScoreRows = 12;  // 12 x 2 sums, 2 of K, 1 broadcast
 constexpr int kPrefetchRowsS8 = kS8Rows + 1;
 inline void StoreQuantized(Quantized* p, I32 a) { StoreS8(p, a); }
+using Ints = __m512i;
+constexpr int kIntsPerI32 = 1;
+inline Ints SetInts(int32_t x) { return _mm512_set1_epi32(x); }
+inline Ints LoadInts(const uint8_t* p) { return _mm512_loadu_si512(p); }
+inline I32 JoinInts(const Ints* a) { return {a[0]}; }
 // Inline asm: GCC 12 spills the accumulators of _mm512_dpbusd_epi32 inside the loop.
-inline void DpBusd(__m512i& acc, __m512i w, __m512i x) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x));
-}
-// dots[r][v] = start[r] + w[v] x x[r], exact; see DotOperands.
-template <int kRows, int kVectors>
-inline void DotBlock(const DotOperands& in, I32 (&dots)[kRows][kVectors]) {
-  __m512i acc[kRows][kVectors];  // not `dots`: as far as GCC knows, x could lie there
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = _mm512_set1_epi32(in.start[r * in.ld_start]);
-  }
-  const uint8_t* w = in.w;
-  const Quantized* x = static_cast<const Quantized*>(in.x);
-  for (int64_t quad = 0; quad < in.quads; ++quad, w += in.ld_w, x += 4) {
-    __m512i weights[kVectors];
-    for (int v = 0; v < kVectors; ++v) weights[v] = _mm512_loadu_si512(w + 64 * v);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      int32_t bytes;
-      __builtin_memcpy(&bytes, x + r * in.ld_x, 4);
-      const __m512i input = _mm512_set1_epi32(bytes);
-      for (int v = 0; v < kVectors; ++v) DpBusd(acc[r][v], weights[v], input);
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) dots[r][v].v = acc[r][v];
-  }
-}
+inline void DpBusd(Ints& acc, Ints w, Ints x) { asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x)); }
+#include "backend/cpu/dot_vnni.h"
 inline void AddDotPairs(I32& acc, const Pairs& a, const Pairs& b) {
   asm("vpdpwssd %2, %1, %0" : "+v"(acc.v) : "v"(a.v), "v"(b.v));
 }
