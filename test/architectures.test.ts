@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { planFromConfig, planFromGguf, supportedArchitectures } from '../lib/architectures/index.js';
 import { ropeFrequencies } from '../lib/architectures/rope.js';
+import { bindTensors } from '../lib/formats/bind-tensors.js';
 import type { ArchitecturePlan } from '../lib/architectures/index.js';
 import type { MetadataValue } from '../lib/native.js';
 
@@ -27,7 +28,7 @@ const llamaKeys = {
 };
 
 const slot = (plan: ArchitecturePlan, canonical: string) =>
-  plan.slots.find((candidate) => candidate.canonical === canonical);
+  [...plan.slots()].find((candidate) => candidate.canonical === canonical);
 
 test('inverse frequencies are those of the reference, bit for bit', () => {
   const path = new URL('fixtures/rope/frequencies.json', import.meta.url);
@@ -88,7 +89,7 @@ describe('llama', () => {
     const { spec, slots } = planFromGguf(llamaKeys, 99);
     expect(spec).toMatchObject({ vocabSize: 99, headDim: 16, nKvHeads: 2 });
     expect(spec.rope).toEqual({ kind: 'interleaved', inverseFrequencies: ropeFrequencies(10000, 16) });
-    expect(slots.find(({ canonical }) => canonical === 'layers.1.o.weight')!.names).toEqual([
+    expect([...slots()].find(({ canonical }) => canonical === 'layers.1.o.weight')!.names).toEqual([
       'blk.1.attn_output.weight',
     ]);
   });
@@ -214,4 +215,24 @@ test('an architecture that is not there is refused with the list of those that a
     expect(work).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_ARCHITECTURE' }));
     for (const name of supportedArchitectures) expect(work).toThrow(name);
   }
+});
+
+test('the tensors of a deep model are bound in turns of the event loop', async () => {
+  const plan = planFromGguf({ ...llamaKeys, 'llama.block_count': 100 }, 50);
+  const stored = [...plan.slots()].filter(({ optional }) => !optional);
+  const entries = stored.map(({ names, shape }) => ({
+    name: names[0]!,
+    dtype: 'F32' as const,
+    shape: [...shape],
+    bytes: 0,
+  }));
+  let turns = 0;
+  let immediate: NodeJS.Immediate = setImmediate(function count() {
+    turns++;
+    immediate = setImmediate(count);
+  });
+  const { tensors } = await bindTensors(plan, entries);
+  clearImmediate(immediate);
+  expect(Object.keys(tensors)).toHaveLength(stored.length);
+  expect(turns).toBeGreaterThan(stored.length / 100);
 });

@@ -97,28 +97,25 @@ function layerSlots(spec: ModelSpec, n: number, naming: Naming): TensorSlot[] {
   ];
 }
 
-function allSlots(spec: ModelSpec, naming: Naming): TensorSlot[] {
+function* allSlots(spec: ModelSpec, naming: Naming): Iterable<TensorSlot> {
   const { vocabSize, hiddenSize, maxPositions } = spec;
   const from = (name: string): string[] => naming.prefixes.map((prefix) => prefix + name);
-  const slots: TensorSlot[] = [
-    { canonical: 'embed.tokens', names: from(`${naming.embed}.weight`), shape: [vocabSize, hiddenSize] },
-    {
-      canonical: 'embed.positions',
-      names: from(`${naming.positions}.weight`),
-      shape: [maxPositions, hiddenSize],
-    },
-  ];
-  for (let n = 0; n < spec.nLayers; ++n) slots.push(...layerSlots(spec, n, naming));
-  slots.push(...normSlots('final_norm', from(naming.finalNorm), hiddenSize, 'layer'));
+  yield { canonical: 'embed.tokens', names: from(`${naming.embed}.weight`), shape: [vocabSize, hiddenSize] };
+  yield {
+    canonical: 'embed.positions',
+    names: from(`${naming.positions}.weight`),
+    shape: [maxPositions, hiddenSize],
+  };
+  for (let n = 0; n < spec.nLayers; ++n) yield* layerSlots(spec, n, naming);
+  yield* normSlots('final_norm', from(naming.finalNorm), hiddenSize, 'layer');
   if (naming.lmHead !== 'tied') {
-    slots.push({
+    yield {
       canonical: 'lm_head.weight',
       names: naming.head.map((name) => `${name}.weight`),
       shape: [vocabSize, hiddenSize],
       optional: naming.lmHead === 'optional',
-    });
+    };
   }
-  return slots;
 }
 
 const base = { norm: 'layer', gated: false } as const;
@@ -145,9 +142,9 @@ export function gpt2FromConfig(raw: unknown): ArchitecturePlan {
     ...(config.scale_attn_weights ? {} : { attentionScale: 1 }),
   });
   const tied = config.tie_word_embeddings;
-  const slots = allSlots(spec, { ...hfNaming, lmHead: tied ? 'tied' : 'required' });
+  const naming: Naming = { ...hfNaming, lmHead: tied ? 'tied' : 'required' };
   const ignored = [/(^|\.)h\.\d+\.attn\.(masked_)?bias$/, ...(tied ? [/^lm_head\.weight$/] : [])];
-  return { architecture: 'gpt2', spec, slots, ignored };
+  return { architecture: 'gpt2', spec, slots: () => allSlots(spec, naming), ignored };
 }
 
 /** From GGUF metadata of the architecture "gpt2", whose linears are stored [out, in]. */
@@ -167,5 +164,5 @@ export function gpt2FromGguf(keys: GgufKeys, embeddingRows: number): Architectur
     maxPositions: keys.count('context_length'),
     normEps: keys.number('attention.layer_norm_epsilon', 1e-5),
   });
-  return { architecture: 'gpt2', spec, slots: allSlots(spec, ggufNaming), ignored: [] };
+  return { architecture: 'gpt2', spec, slots: () => allSlots(spec, ggufNaming), ignored: [] };
 }

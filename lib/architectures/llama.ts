@@ -91,18 +91,15 @@ function layerSlots(spec: ModelSpec, n: number, naming: Naming): TensorSlot[] {
   ];
 }
 
-function allSlots(spec: ModelSpec, naming: Naming): TensorSlot[] {
+function* allSlots(spec: ModelSpec, naming: Naming): Iterable<TensorSlot> {
   const table = [spec.vocabSize, spec.hiddenSize];
-  const slots: TensorSlot[] = [
-    { canonical: 'embed.tokens', names: [`${naming.embed}.weight`], shape: table },
-  ];
-  for (let n = 0; n < spec.nLayers; ++n) slots.push(...layerSlots(spec, n, naming));
-  slots.push(...normSlots('final_norm', [naming.finalNorm], spec.hiddenSize, 'rms'));
+  yield { canonical: 'embed.tokens', names: [`${naming.embed}.weight`], shape: table };
+  for (let n = 0; n < spec.nLayers; ++n) yield* layerSlots(spec, n, naming);
+  yield* normSlots('final_norm', [naming.finalNorm], spec.hiddenSize, 'rms');
   if (naming.lmHead !== 'tied') {
     const optional = naming.lmHead === 'optional';
-    slots.push({ canonical: 'lm_head.weight', names: [`${naming.head}.weight`], shape: table, optional });
+    yield { canonical: 'lm_head.weight', names: [`${naming.head}.weight`], shape: table, optional };
   }
-  return slots;
 }
 
 const base = { norm: 'rms', activation: 'silu', gated: true } as const;
@@ -129,14 +126,14 @@ export function llamaFromConfig(raw: unknown): ArchitecturePlan {
     rope: { kind: 'half', inverseFrequencies: new Float32Array() },
   });
   spec.rope = { kind: 'half', inverseFrequencies: ropeFrequencies(theta, headDim, scaling) };
-  const slots = allSlots(spec, {
+  const naming: Naming = {
     ...hfNaming,
     attentionBias: config.attention_bias ? 'required' : undefined,
     ffnBias: config.mlp_bias ? 'required' : undefined,
     lmHead: config.tie_word_embeddings ? 'tied' : 'required',
-  });
+  };
   const ignored = [/\.rotary_emb\.inv_freq$/, ...(config.tie_word_embeddings ? [/^lm_head\.weight$/] : [])];
-  return { architecture: 'llama', spec, slots, ignored };
+  return { architecture: 'llama', spec, slots: () => allSlots(spec, naming), ignored };
 }
 
 function ggufRope(keys: GgufKeys, headDim: number): Float32Array {
@@ -178,5 +175,5 @@ export function llamaFromGguf(keys: GgufKeys, embeddingRows: number): Architectu
     rope: { kind: 'interleaved', inverseFrequencies: new Float32Array() },
   });
   spec.rope = { kind: 'interleaved', inverseFrequencies: ggufRope(keys, headDim) };
-  return { architecture: 'llama', spec, slots: allSlots(spec, ggufNaming), ignored: [] };
+  return { architecture: 'llama', spec, slots: () => allSlots(spec, ggufNaming), ignored: [] };
 }

@@ -25,7 +25,8 @@ export interface ArchitecturePlan {
   /** Family name: 'llama', 'gpt2'. */
   architecture: string;
   spec: ModelSpec;
-  slots: TensorSlot[];
+  /** Every tensor that the graph may need, each made when it is asked for: a model has hundreds. */
+  slots: () => Iterable<TensorSlot>;
   /** Tensors of a checkpoint that carry nothing the graph needs (masks, precomputed tables). */
   ignored: readonly RegExp[];
 }

@@ -1,4 +1,5 @@
 /** Binds an architecture's plan to the tensors that a file really has; every disagreement is named. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ArchitecturePlan, TensorSlot } from '../architectures/index.js';
 import { KvasirError } from '../errors.js';
 import type { TensorEntry, TensorMap, TensorSource } from '../native.js';
@@ -12,6 +13,9 @@ export interface BoundTensors {
 }
 
 const listed = 6;
+
+/** Slots between two turns of the event loop: half a millisecond, in code that runs for the first time. */
+const slotsPerTurn = 64;
 
 function list(items: readonly string[]): string {
   const more = items.length > listed ? ` and ${items.length - listed} more` : '';
@@ -59,14 +63,19 @@ function checkAll(
   }
 }
 
-/** Throws MODEL_FORMAT for missing tensors and wrong shapes, UNSUPPORTED_ARCHITECTURE for tensors nobody would read. */
-export function bindTensors(plan: ArchitecturePlan, entries: readonly TensorEntry[]): BoundTensors {
+/** Rejects with MODEL_FORMAT for missing tensors and wrong shapes, UNSUPPORTED_ARCHITECTURE for tensors nobody would read. */
+export async function bindTensors(
+  plan: ArchitecturePlan,
+  entries: readonly TensorEntry[],
+): Promise<BoundTensors> {
   const byName = new Map(entries.map((entry) => [entry.name, entry]));
   const tensors: TensorMap = {};
   const used = new Set<TensorEntry>();
   const missing: string[] = [];
   const misshapen: string[] = [];
-  for (const slot of plan.slots) {
+  let inTurn = 0;
+  for (const slot of plan.slots()) {
+    if (++inTurn % slotsPerTurn === 0) await nextTurn();
     const name = slot.names.find((candidate) => byName.has(candidate));
     const entry = name === undefined ? undefined : byName.get(name);
     if (entry === undefined) {
@@ -80,6 +89,7 @@ export function bindTensors(plan: ArchitecturePlan, entries: readonly TensorEntr
     tensors[slot.canonical] = sourceOf(slot, entry);
     used.add(entry);
   }
+  await nextTurn();
   const extra = entries
     .filter((entry) => !used.has(entry) && !plan.ignored.some((pattern) => pattern.test(entry.name)))
     .map((entry) => entry.name);

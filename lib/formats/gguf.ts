@@ -59,9 +59,8 @@ export async function describeGguf(files: GgufFiles, container: Container): Prom
     rope.inverseFrequencies = scaledFrequencies(rope.inverseFrequencies, container.readTensor(ropeFactors));
     plan.ignored = [...plan.ignored, /^rope_freqs\.weight$/];
   }
-  // Hundreds of tensors each time, in code that runs for the first time: the event loop gets a turn.
   await nextTurn();
-  const bound = bindTensors(plan, tensors);
+  const bound = await bindTensors(plan, tensors);
   const tokens = tokenCount(metadata);
   if (tokens > rows) {
     throw new KvasirError(

@@ -71,9 +71,12 @@ async function describeCheckpoint(config: Record<string, unknown>, container: Co
     );
   }
   const plan = planFromConfig(config);
-  // Hundreds of tensors each time, in code that runs for the first time: the event loop gets a turn.
   await nextTurn();
-  return { architecture: plan.architecture, spec: plan.spec, ...bindTensors(plan, container.tensors) };
+  return {
+    architecture: plan.architecture,
+    spec: plan.spec,
+    ...(await bindTensors(plan, container.tensors)),
+  };
 }
 
 /** Weights that describe themselves; config.json is there for people and must not belong to another model. */
