@@ -58,9 +58,12 @@ const KernelTable& SelectKernels(const std::string& isa) {
     if (isa == table->name) return *table;
     names += (names.empty() ? "" : ", ") + std::string(table->name);
   }
-  throw Error(
-      ErrorCode::kInvalidOption,
-      "KVASIR_CPU_ISA is '" + isa + "', which this machine cannot run; unset it or use one of: " + names);
+  bool compiled = false;
+  for (const KernelTable* table : CompiledKernels()) compiled = compiled || isa == table->name;
+  throw Error(ErrorCode::kInvalidOption,
+              "KVASIR_CPU_ISA is '" + isa + "', which " +
+                  (compiled ? "this machine cannot run" : "this build has no kernels for") +
+                  "; unset it or use one of: " + names);
 }
 
 }  // namespace kvasir::cpu
