@@ -9,7 +9,7 @@ import { expect, it } from 'vitest';
 const nativeTests = fileURLToPath(new URL('../build/Release/native_tests', import.meta.url));
 
 /** Instructions of the workload as g++ 12 compiles it; other compilers are not compared. */
-const EXPECTED = 12_088_093;
+const EXPECTED = 11_548_320;
 /** A change within this is of no consequence; more, either way, wants a look and then a new number. */
 const ALLOWANCE = 0.03;
 

@@ -47,43 +47,49 @@ using Pair [[gnu::may_alias]] = int32_t;
 // A row's sums over the groups so far.
 using RowSums = __m256[WideGroup::kVectors];
 
-// Adds a group to kRows rows x two vectors of columns. 4 rows x 2 int32 sums, 4 of weights, 4 of inputs and products: all
-// 16 registers.
+// Adds a group to kRows rows x all columns. 2 rows x 4 int32 sums, 4 of weights, 4 of inputs and products: all 16
+// registers. The other weights are operands in memory; a broadcast, which takes Zen 3 as long as an addition, serves all
+// four vectors.
 template <int kRows>
-inline void AddTile(const WideGroup& w, int vector, const QuantizedRows& x, RowSums* sums) {
+inline void AddTile(const WideGroup& w, const QuantizedRows& x, RowSums* sums) {
+  constexpr int kVectors = WideGroup::kVectors;
+  static_assert(kVectors == 4);
   const Quantized* values = static_cast<const Quantized*>(x.values);
   const int64_t ld = x.groups * kGroup;
-  __m256i acc[kRows][2];
-#pragma GCC unroll 4
+  __m256i acc[kRows][kVectors];
+#pragma GCC unroll 2
   for (int r = 0; r < kRows; ++r) {
     const __m256i start = _mm256_set1_epi32(x.start_of_sums[r * x.groups]);
-    acc[r][0] = _mm256_sub_epi32(start, w.cross[vector]);
-    acc[r][1] = _mm256_sub_epi32(start, w.cross[vector + 1]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = _mm256_sub_epi32(start, w.cross[v]);
   }
 #pragma GCC unroll 1
   for (int quad = 0; quad < WideGroup::kQuads; ++quad, values += 4) {
-    const __m256i *high = &w.high[quad][vector], *low = &w.low[quad][vector];
-    const __m256i high0 = high[0], high1 = high[1], low0 = low[0], low1 = low[1];
-#pragma GCC unroll 4
+    const __m256i *high = w.high[quad], *low = w.low[quad];
+    const __m256i high0 = high[0], high1 = high[1], high2 = high[2], high3 = high[3];
+#pragma GCC unroll 2
     for (int r = 0; r < kRows; ++r) {
       const Pair* pairs = reinterpret_cast<const Pair*>(values + r * ld);
       __m256i x_low, x_high, product, factor;
       // One statement: GCC would copy the sums around and spill.
-      asm("vpbroadcastd %6, %2\n\tvpbroadcastd %7, %3\n\t"
-          "vpaddw %2, %8, %4\n\tvpaddw %3, %10, %5\n\tvpaddw %2, %9, %2\n\tvpaddw %3, %11, %3\n\t"
-          "vpmaddwd %4, %5, %4\n\tvpmaddwd %2, %3, %2\n\tvpaddd %4, %0, %0\n\tvpaddd %2, %1, %1"
-          : "+x"(acc[r][0]), "+x"(acc[r][1]), "=&x"(x_low), "=&x"(x_high), "=&x"(product), "=&x"(factor)
-          : "m"(pairs[0]), "m"(pairs[1]), "x"(high0), "x"(high1), "x"(low0), "x"(low1));
+      asm("vpbroadcastd %8, %4\n\tvpbroadcastd %9, %5\n\t"
+          "vpaddw %4, %10, %6\n\tvpaddw %14, %5, %7\n\tvpmaddwd %6, %7, %6\n\tvpaddd %6, %0, %0\n\t"
+          "vpaddw %4, %11, %6\n\tvpaddw %15, %5, %7\n\tvpmaddwd %6, %7, %6\n\tvpaddd %6, %1, %1\n\t"
+          "vpaddw %4, %12, %6\n\tvpaddw %16, %5, %7\n\tvpmaddwd %6, %7, %6\n\tvpaddd %6, %2, %2\n\t"
+          "vpaddw %4, %13, %4\n\tvpaddw %17, %5, %5\n\tvpmaddwd %4, %5, %4\n\tvpaddd %4, %3, %3"
+          : "+x"(acc[r][0]), "+x"(acc[r][1]), "+x"(acc[r][2]), "+x"(acc[r][3]), "=&x"(x_low), "=&x"(x_high),
+            "=&x"(product), "=&x"(factor)
+          : "m"(pairs[0]), "m"(pairs[1]), "x"(high0), "x"(high1), "x"(high2), "x"(high3), "m"(low[0]),
+            "m"(low[1]), "m"(low[2]), "m"(low[3]));
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 2
   for (int r = 0; r < kRows; ++r) {
     const __m256 x_scale = _mm256_set1_ps(x.scales[r * x.groups]);
-#pragma GCC unroll 2
-    for (int v = 0; v < 2; ++v) {
-      __m256& sum = sums[r][vector + v];
-      const __m256 scale = _mm256_mul_ps(x_scale, w.scales[vector + v]);
-      sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc[r][v]), scale, sum);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const __m256 scale = _mm256_mul_ps(x_scale, w.scales[v]);
+      sums[r][v] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc[r][v]), scale, sums[r][v]);
     }
   }
 }
@@ -107,7 +113,7 @@ template <int kRows>
 inline void AddGroup(const WideGroup& w, QuantizedRows x, int64_t rows, NextGroup& next, RowSums* sums) {
   for (; rows >= kRows; rows -= kRows, sums += kRows) {
     next.FetchSome();
-    for (int vector = 0; vector < WideGroup::kVectors; vector += 2) AddTile<kRows>(w, vector, x, sums);
+    AddTile<kRows>(w, x, sums);
     x.values = static_cast<Quantized*>(x.values) + kRows * x.groups * kGroup;
     x.scales += kRows * x.groups;
     x.start_of_sums += kRows * x.groups;
@@ -117,7 +123,7 @@ inline void AddGroup(const WideGroup& w, QuantizedRows x, int64_t rows, NextGrou
   }
 }
 
-constexpr int64_t kSumsRows = 4;  // of a tile
+constexpr int64_t kSumsRows = 2;  // of a tile
 // Rows whose sums (6 KB) and group (6 KB) lie in L1 with the wide weights (4 KB).
 constexpr int64_t kSumsBlock = 48;
 // Widening a group costs as much as it saves for 8 rows.
