@@ -247,7 +247,8 @@ class Backend {
   // queries.
   virtual void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,
                        Queries* queries) = 0;
-  // out [rows, n_heads * head_dim]. V's rotation is still in it.
+  // out [rows, n_heads * head_dim], where args.sequences say: these may be parts of the step's, and other rows of `out`
+  // are undefined then. V's rotation is still in it.
   virtual void Attention(const AttentionArgs& args, const Queries& queries, float* out) = 0;
   // In place: undoes a head rotation of x [rows, width].
   virtual void RotateBlocks(float* x, int64_t rows, int64_t width, int block) = 0;

@@ -62,6 +62,7 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       kv_pages_(backend_->Allocate(kv_layout_.PoolBytes(), "the KV cache", true)),
       scratch_(spec, options, ShapeOf(options, *backend_, backend_->threads()), backend_.get()),
       attention_(AttentionShapeOf(spec, options)) {
+  wanted_spans_.reserve(kLogitRows);
   BuildRopeTables(context_length_);
 }
 
@@ -132,7 +133,7 @@ void Stage::Begin(const Step& step, bool whole) {
                        .wanted = step.rows,
                        .n_wanted = step.n_rows,
                        .shape = &attention_,
-                       .whole = whole && step.taps == nullptr});
+                       .whole = whole && step.logits_only && step.taps == nullptr});
 }
 
 void Stage::Embed(const Step& step) {
@@ -152,14 +153,52 @@ void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
   }
   for (int64_t layer = first; layer < end; ++layer) {
     if (step.cancellation != nullptr) step.cancellation->ThrowIfCancelled();
+    if (layer + 1 == spec_.n_layers && EndsWithWantedRows(step)) {
+      RunLastLayerOfWanted(step, layer);
+      break;
+    }
     backend_->Attention(ArgsOf(step, layer), scratch_.queries, scratch_.attended);
     if (step.taps != nullptr) TapAttention(step, layer);
     ForRowBlocks(step, [&](const RowBlock& block) {
-      AttentionOutput(step, layer, block);
-      FeedForward(step, layer, block);
+      AttentionOutput(step, layer, AllRows(), block);
+      FeedForward(step, layer, AllRows(), block);
       if (layer + 1 < end) AttentionInput(step, layer + 1, block);
     });
   }
+}
+
+bool Stage::EndsWithWantedRows(const Step& step) const {
+  return step.logits_only && step.taps == nullptr && step.n_rows <= kLogitRows && step.n_rows < step.n_tokens;
+}
+
+// K and V of all rows are in the cache. Nobody reads what the last layer makes of a row whose logits are not wanted, and
+// of a prompt there is one that is.
+void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
+  if (step.n_rows == 0) return;
+  wanted_spans_.clear();
+  const int32_t *row = step.rows, *end = step.rows + step.n_rows;
+  for (const SequenceSpan* s = step.sequences; row < end; ++s) {
+    const int32_t* first = row;
+    while (row < end && *row < s->row + s->n_tokens) ++row;
+    if (row == first) continue;
+    const int32_t last = row[-1];
+    wanted_spans_.push_back({.pages = s->pages,
+                             .start = s->start + *first - s->row,
+                             .n_tokens = last - *first + 1,
+                             .row = *first});
+  }
+  AttentionArgs args = ArgsOf(step, layer);
+  args.sequences = wanted_spans_.data();
+  args.n_sequences = static_cast<int64_t>(wanted_spans_.size());
+  backend_->Attention(args, scratch_.queries, scratch_.attended);
+  const Rows wanted = {scratch_.gathered, scratch_.gathered_attended};
+  backend_->GatherRows(scratch_.x, step.rows, step.n_rows, spec_.hidden_size, wanted.x);
+  backend_->GatherRows(scratch_.attended, step.rows, step.n_rows, spec_.n_heads * spec_.head_dim,
+                       wanted.attended);
+  backend_->ForRowBlocks(step.n_rows, [&](const RowBlock& block) {
+    AttentionOutput(step, layer, wanted, block);
+    FeedForward(step, layer, wanted, block);
+  });
 }
 
 void Stage::ForRowBlocks(const Step& step, const std::function<void(const RowBlock&)>& fn) {
@@ -214,12 +253,12 @@ void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& bloc
 }
 
 // x += o(attention)
-void Stage::AttentionOutput(const Step& step, int64_t layer, const RowBlock& block) {
+void Stage::AttentionOutput(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
   const LayerWeights& w = LayerAt(layer);
   RowScratch& s = LaneOf(block, step);
   const int64_t n = block.count;
-  float* x = scratch_.x + block.first * spec_.hidden_size;
-  float* attended = scratch_.attended + block.first * s.o_input.width;
+  float* x = rows.x + block.first * spec_.hidden_size;
+  float* attended = rows.attended + block.first * s.o_input.width;
   s.o_input.dtype = w.o.dtype;
   // V's head rotation is the input rotation that the output projection wants, where the block is whole.
   const bool rotated = attention_.rotation == 64 && w.o.dtype == Dtype::kInt8;
@@ -236,11 +275,11 @@ void Stage::AttentionOutput(const Step& step, int64_t layer, const RowBlock& blo
 }
 
 // x += down(act(gate(norm(x))) * up(norm(x))), or without a gate
-void Stage::FeedForward(const Step& step, int64_t layer, const RowBlock& block) {
+void Stage::FeedForward(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
   const LayerWeights& w = LayerAt(layer);
   RowScratch& s = LaneOf(block, step);
   const int64_t n = block.count;
-  float* x = scratch_.x + block.first * spec_.hidden_size;
+  float* x = rows.x + block.first * spec_.hidden_size;
   s.normed.dtype = w.gate_up.dtype;
   s.down_input.dtype = w.down.dtype;
   backend_->Norm(w.ffn_norm, x, n, &s.normed);
@@ -264,9 +303,12 @@ void Stage::FeedForward(const Step& step, int64_t layer, const RowBlock& block) 
 }
 
 void Stage::Logits(const Step& step, const LogitsFn& on_logits) {
+  const bool gathered = EndsWithWantedRows(step);
   for (int64_t first = 0; first < step.n_rows; first += kLogitRows) {
     const int64_t count = std::min(kLogitRows, step.n_rows - first);
-    backend_->GatherRows(scratch_.x, step.rows + first, count, spec_.hidden_size, scratch_.gathered);
+    if (!gathered) {
+      backend_->GatherRows(scratch_.x, step.rows + first, count, spec_.hidden_size, scratch_.gathered);
+    }
     scratch_.final_normed.dtype = weights_.lm_head.dtype;
     backend_->Norm(weights_.final_norm, scratch_.gathered, count, &scratch_.final_normed);
     backend_->Linear(weights_.lm_head, scratch_.final_normed, count, scratch_.logits, spec_.vocab_size,

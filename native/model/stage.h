@@ -26,6 +26,7 @@ struct Step {
   const int32_t* rows;  // wanted, relative to this step's first token
   int64_t n_rows;
   int64_t first_row;  // index of rows[0] in the batch
+  bool logits_only;   // nothing else is asked of the step: its last layer may leave other rows out
   TapSink* taps;
   const CancellationToken* cancellation;
 };
@@ -74,11 +75,20 @@ class Stage {
   std::vector<float> WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids);
 
  private:
+  // The residual stream and attention's output, row by row.
+  struct Rows {
+    float* x;         // [rows, hidden]
+    float* attended;  // [rows, n_heads * head_dim]
+  };
+
+  Rows AllRows() const { return {scratch_.x, scratch_.attended}; }
+  bool EndsWithWantedRows(const Step& step) const;
+  void RunLastLayerOfWanted(const Step& step, int64_t layer);
   void ForRowBlocks(const Step& step, const std::function<void(const RowBlock&)>& fn);
   AttentionArgs ArgsOf(const Step& step, int64_t layer);
   void AttentionInput(const Step& step, int64_t layer, const RowBlock& block);
-  void AttentionOutput(const Step& step, int64_t layer, const RowBlock& block);
-  void FeedForward(const Step& step, int64_t layer, const RowBlock& block);
+  void AttentionOutput(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
+  void FeedForward(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
   void Record(const Step& step, int64_t layer, const char* op, const float* values, int64_t rows,
               int64_t columns);
   void TapAttention(const Step& step, int64_t layer);
@@ -97,6 +107,7 @@ class Stage {
   std::unique_ptr<BackendMemory> kv_pages_;
   StepScratch scratch_;
   AttentionShape attention_;
+  std::vector<SequenceSpan> wanted_spans_;
   std::unique_ptr<BackendMemory> rope_tables_;  // cos, then sin, [context, rope_dim / 2] each
   // With taps a step is one block, in memory of its own.
   std::unique_ptr<BackendMemory> traced_memory_;

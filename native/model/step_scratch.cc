@@ -58,6 +58,7 @@ void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& o
   x = TakeValues<float>(arena, shape.tokens * spec.hidden_size);
   attended = TakeValues<float>(arena, shape.tokens * spec.n_heads * spec.head_dim);
   gathered = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
+  gathered_attended = TakeValues<float>(arena, shape.logit_rows * spec.n_heads * spec.head_dim);
   logits = TakeValues<float>(arena, shape.logit_rows * spec.vocab_size);
   final_normed =
       TakeActivations(arena, options.dtype, shape.logit_rows, spec.hidden_size, shape.quantized_bytes);

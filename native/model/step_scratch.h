@@ -43,9 +43,11 @@ class StepScratch {
 
   float* x = nullptr;         // [tokens, hidden]: the residual stream
   float* attended = nullptr;  // [tokens, n_heads * head_dim]
-  float* gathered = nullptr;  // [logit_rows, hidden]
-  float* logits = nullptr;    // [logit_rows, vocab]
-  Activations final_normed;   // [logit_rows], width hidden
+  // Of the rows whose logits are wanted.
+  float* gathered = nullptr;           // [logit_rows, hidden]
+  float* gathered_attended = nullptr;  // [logit_rows, n_heads * head_dim]
+  float* logits = nullptr;             // [logit_rows, vocab]
+  Activations final_normed;            // [logit_rows], width hidden
   Queries queries;
   std::vector<RowScratch> lanes;
 

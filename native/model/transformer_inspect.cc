@@ -29,6 +29,7 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
              .rows = rows.data(),
              .n_rows = static_cast<int64_t>(rows.size()),
              .first_row = 0,
+             .logits_only = false,
              .taps = taps,
              .cancellation = nullptr},
             range, on_logits);

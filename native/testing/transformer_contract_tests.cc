@@ -206,6 +206,36 @@ KV_TEST(transformer_wanted_rows_do_not_change_each_other) {
   }
 }
 
+// The last layer of a step leaves out rows whose logits nobody wants: here of sequences with one, none and several such
+// rows, some apart, after a step of which none was wanted.
+KV_TEST(transformer_last_layer_of_wanted_rows_equals_that_of_all) {
+  for (const Reference& reference : References()) {
+    for (const std::string& isa : FastIsas()) {
+      const std::unique_ptr<Transformer> t = reference.Load(isa.c_str(), 2);
+      const auto part = [&](int32_t id, int64_t first, int64_t n) {
+        return std::pair(
+            id, std::vector<int32_t>(reference.tokens.begin() + first, reference.tokens.begin() + first + n));
+      };
+      const int32_t ids[] = {t->cache().Create(), t->cache().Create(), t->cache().Create()};
+      Batch before = BatchOf({part(ids[0], 0, 30), part(ids[1], 0, 70), part(ids[2], 0, 1)});
+      before.rows.clear();
+      KV_EXPECT_EQ(Forward(*t, before).size(), size_t{0});
+      Batch batch = BatchOf({part(ids[0], 30, 40), part(ids[1], 70, 5), part(ids[2], 1, 60)});
+      // Rows of the step, and the positions of those tokens.
+      batch.rows = {3, 4, 39, 45, 70, 104};
+      const int64_t positions[] = {33, 34, 69, 1, 26, 60};
+      const Rows rows = Forward(*t, batch);
+      KV_EXPECT_EQ(rows.size(), batch.rows.size());
+      for (size_t i = 0; i < rows.size(); ++i) {
+        ExpectRows(reference, isa + " last layer of wanted rows", {rows[i]}, positions[i]);
+      }
+      for (const auto& [id, first] : {std::pair(ids[0], 70), std::pair(ids[1], 75), std::pair(ids[2], 61)}) {
+        ExpectRows(reference, isa + " after it", Append(*t, id, reference.tokens, first, 1), first);
+      }
+    }
+  }
+}
+
 // The models above are so small that a decode step's products may stay on one thread; these are not.
 KV_TEST(transformer_wide_products_split_among_threads) {
   ModelKind kind = LlamaLike();

@@ -1,6 +1,9 @@
-// How late a 1 ms timer comes while Kvasir works: node scripts/measure/event-loop.mjs <model> [--busy]
+// How late a 1 ms timer comes while Kvasir works: node scripts/measure/event-loop.mjs <model> [--busy | --control]
 // Lateness is weighted by time: a gap of d ms counts d times, because that is how long an event had to wait.
-// --busy blocks the loop for 50 ms in each phase, to prove that the meter sees it.
+// --busy blocks the loop for 50 ms in each phase, to prove that the meter sees it. --control measures 5 s of node alone
+// instead, two of its own threads computing key derivations: what is late there is the machine's.
+import { pbkdf2 } from 'node:crypto';
+import { promisify } from 'node:util';
 import { Model } from '../../dist/index.js';
 
 /** Gaps of all phases, for the report of the whole. */
@@ -48,6 +51,17 @@ async function phase(work) {
   await work();
   await new Promise((resolve) => setTimeout(resolve, flag === '--busy' ? 100 : 5));
   return meter.stop();
+}
+
+async function deriveKeys(until) {
+  while (performance.now() < until) await promisify(pbkdf2)('password', 'salt', 400_000, 64, 'sha512');
+}
+
+if (flag === '--control') {
+  const until = performance.now() + 5000;
+  const control = await phase(() => Promise.all([deriveKeys(until), deriveKeys(until)]));
+  console.log(JSON.stringify({ control }));
+  process.exit();
 }
 
 function randomIds(count, vocabSize) {
