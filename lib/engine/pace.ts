@@ -4,8 +4,11 @@
  * and what a step takes beyond that is the price of its prompt tokens.
  */
 
-/** Time that prompt tokens may add while others wait for tokens: well under the 100 ms that nobody's may be late. */
-const SHARED_MS = 50;
+/**
+ * Time that prompt tokens may add while others wait for tokens. Nobody's may be 100 ms late, and a machine that others use
+ * too takes up to three times as long for a step as for the one before.
+ */
+const SHARED_MS = 35;
 /** And while only one request runs: long enough to read the weights seldom, short enough for a newcomer. */
 const LONE_MS = 250;
 /** More brings nothing: the weights are read once per step, and 512 rows fill every kernel. */
