@@ -5,8 +5,8 @@
  */
 
 /**
- * Time that prompt tokens may add while others wait for tokens. Nobody's may be 100 ms late, and a machine that others use
- * too takes up to three times as long for a step as for the one before.
+ * Time that prompt tokens may add while others wait for tokens. Nobody's may be 100 ms late, and on a machine that others use
+ * too a step takes up to twice as long as the one before foretold.
  */
 const SHARED_MS = 35;
 /** And while only one request runs: long enough to read the weights seldom, short enough for a newcomer. */

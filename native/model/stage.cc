@@ -133,7 +133,7 @@ void Stage::Begin(const Step& step, bool whole) {
                        .wanted = step.rows,
                        .n_wanted = step.n_rows,
                        .shape = &attention_,
-                       .whole = whole && step.logits_only && step.taps == nullptr});
+                       .whole = whole && step.logits_only});
 }
 
 void Stage::Embed(const Step& step) {
@@ -168,13 +168,11 @@ void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
 }
 
 bool Stage::EndsWithWantedRows(const Step& step) const {
-  return step.logits_only && step.taps == nullptr && step.n_rows <= kLogitRows && step.n_rows < step.n_tokens;
+  return step.logits_only && step.n_rows <= kLogitRows && step.n_rows < step.n_tokens;
 }
 
-// K and V of all rows are in the cache. Nobody reads what the last layer makes of a row whose logits are not wanted, and
-// of a prompt there is one that is.
-void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
-  if (step.n_rows == 0) return;
+// Each sequence from its first wanted row to its last.
+const std::vector<SequenceSpan>& Stage::WantedSpans(const Step& step) {
   wanted_spans_.clear();
   const int32_t *row = step.rows, *end = step.rows + step.n_rows;
   for (const SequenceSpan* s = step.sequences; row < end; ++s) {
@@ -187,9 +185,17 @@ void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
                              .n_tokens = last - *first + 1,
                              .row = *first});
   }
+  return wanted_spans_;
+}
+
+// K and V of all rows are in the cache. Nobody reads what the last layer makes of a row whose logits are not wanted, and
+// of a prompt there is one that is.
+void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
+  if (step.n_rows == 0) return;
+  const std::vector<SequenceSpan>& spans = WantedSpans(step);
   AttentionArgs args = ArgsOf(step, layer);
-  args.sequences = wanted_spans_.data();
-  args.n_sequences = static_cast<int64_t>(wanted_spans_.size());
+  args.sequences = spans.data();
+  args.n_sequences = static_cast<int64_t>(spans.size());
   backend_->Attention(args, scratch_.queries, scratch_.attended);
   const Rows wanted = {scratch_.gathered, scratch_.gathered_attended};
   backend_->GatherRows(scratch_.x, step.rows, step.n_rows, spec_.hidden_size, wanted.x);

@@ -83,6 +83,7 @@ class Stage {
 
   Rows AllRows() const { return {scratch_.x, scratch_.attended}; }
   bool EndsWithWantedRows(const Step& step) const;
+  const std::vector<SequenceSpan>& WantedSpans(const Step& step);
   void RunLastLayerOfWanted(const Step& step, int64_t layer);
   void ForRowBlocks(const Step& step, const std::function<void(const RowBlock&)>& fn);
   AttentionArgs ArgsOf(const Step& step, int64_t layer);
@@ -107,7 +108,7 @@ class Stage {
   std::unique_ptr<BackendMemory> kv_pages_;
   StepScratch scratch_;
   AttentionShape attention_;
-  std::vector<SequenceSpan> wanted_spans_;
+  std::vector<SequenceSpan> wanted_spans_;      // see WantedSpans
   std::unique_ptr<BackendMemory> rope_tables_;  // cos, then sin, [context, rope_dim / 2] each
   // With taps a step is one block, in memory of its own.
   std::unique_ptr<BackendMemory> traced_memory_;

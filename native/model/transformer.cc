@@ -127,7 +127,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
                .rows = rows.data(),
                .n_rows = static_cast<int64_t>(rows.size()),
                .first_row = static_cast<int64_t>(first_row),
-               .logits_only = true,
+               .logits_only = taps == nullptr,
                .taps = taps,
                .cancellation = cancellation},
               {.first = 0, .end = spec_.n_layers}, on_logits);
