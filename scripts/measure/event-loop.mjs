@@ -2,7 +2,9 @@
 // Lateness is weighted by time: a gap of d ms counts d times, because that is how long an event had to wait.
 // --busy blocks the loop for 50 ms in each phase, to prove that the meter sees it. --control measures 5 s of node alone
 // instead, two of its own threads computing key derivations: what is late there is the machine's.
+// `stolenMs`: how long processors of a virtual machine were kept from work that they had, all together (Linux tells).
 import { pbkdf2 } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { Model } from '../../dist/index.js';
 
@@ -39,7 +41,14 @@ function summarize(unsorted) {
 /** A gap of 1 ms is on time. */
 const lateness = (gap) => Number(Math.max(0, (gap ?? 0) - 1).toFixed(2));
 
+/** In ticks of 10 ms; NaN, which JSON writes as null, where nobody counts. */
+function stolenMs() {
+  if (process.platform !== 'linux') return NaN;
+  return Number(readFileSync('/proc/stat', 'utf8').split(/\s+/)[8]) * 10;
+}
+
 const [reference = 'smollm2-135m', flag] = process.argv.slice(2);
+const stolenBefore = stolenMs();
 
 async function phase(work) {
   const meter = new LoopMeter();
@@ -60,7 +69,7 @@ async function deriveKeys(until) {
 if (flag === '--control') {
   const until = performance.now() + 5000;
   const control = await phase(() => Promise.all([deriveKeys(until), deriveKeys(until)]));
-  console.log(JSON.stringify({ control }));
+  console.log(JSON.stringify({ control, stolenMs: stolenMs() - stolenBefore }));
   process.exit();
 }
 
@@ -94,5 +103,6 @@ report.tokenize = await phase(async () => {
 });
 report.tokenize.tokens = tokens;
 report.overall = summarize(allGaps);
+report.stolenMs = stolenMs() - stolenBefore;
 await model.dispose();
 console.log(JSON.stringify(report));
