@@ -26,8 +26,8 @@
       "conditions": [
         ["target_arch=='x64'", {
           "sources": ["<!@(node scripts/sources.mjs isa:avx2)"],
-          "cflags_cc": ["-mavx2", "-mfma", "-mf16c"],
-          "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-mavx2", "-mfma", "-mf16c"] }
+          "cflags_cc": ["-falign-functions=64", "-falign-loops=64", "-mavx2", "-mfma", "-mf16c"],
+          "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-falign-functions=64", "-falign-loops=64", "-mavx2", "-mfma", "-mf16c"] }
         }]
       ]
     },

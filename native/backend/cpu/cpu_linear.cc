@@ -1,5 +1,6 @@
 // Blocking of the matrix products: which thread does which panels, and how many rows at a time.
 #include <algorithm>
+#include <bit>
 
 #include "backend/cpu/cpu_backend.h"
 #include "core/error.h"
@@ -22,18 +23,23 @@ int64_t PanelBytes(Dtype dtype, int64_t k) {
   return CeilDiv(k, kGroup) * static_cast<int64_t>(sizeof(Int8Block));
 }
 
-// Items cut into tasks whose sizes differ by one at most.
+// Items cut into tasks: each thread's part of them into halves of what is left of it, down to one. The long tasks first
+// keep what a thread reads in one stretch; the short ones at the end let all threads finish together, whichever of them
+// was interrupted (guided self-scheduling, Polychronopoulos and Kuck, IEEE Transactions on Computers C-36, 1987).
 struct Cut {
-  int64_t items, tasks;
-  int64_t First(int64_t task) const { return items * task / tasks; }
-};
+  int64_t items, parts;
+  int64_t of_part;  // tasks
 
-// At least two tasks a thread, so that an interrupted core does not hold up the other, none above `largest`, and as many
-// for each thread: its part of a job is that of the others then.
-Cut CutEvenly(int64_t items, int64_t largest, int threads) {
-  const int64_t tasks = CeilDiv(std::max<int64_t>(2 * threads, CeilDiv(items, largest)), threads) * threads;
-  return {items, std::min(items, tasks)};
-}
+  Cut(int64_t n_items, int64_t n_parts) : items(n_items), parts(std::min(n_items, n_parts)) {
+    of_part = std::bit_width(static_cast<uint64_t>(items / parts));
+  }
+  int64_t tasks() const { return parts * of_part; }
+  int64_t First(int64_t task) const {
+    const int64_t part = task / of_part, halvings = task % of_part;
+    const int64_t end = items * (part + 1) / parts;
+    return end - ((end - items * part / parts) >> halvings);
+  }
+};
 
 }  // namespace
 
@@ -127,14 +133,13 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
   const int64_t row_bytes = weight.dtype == Dtype::kF32
                                 ? weight.k * 4
                                 : CeilDiv(weight.k, kGroup) * kGroup * kernels_.quantized_bytes;
-  const int64_t largest = rows > 1 ? std::max<int64_t>(1, kPanelRunBytes / panel_bytes) : n_panels;
+  const int64_t run = rows > 1 ? std::max<int64_t>(1, kPanelRunBytes / panel_bytes) : n_panels;
   const bool small = rows * weight.n * weight.k < (weight.dtype == Dtype::kF32 ? kSmallF32 : kSmallInt8);
-  const Cut cut = small ? Cut{n_panels, 1} : CutEvenly(n_panels, largest, threads());
+  const Cut cut(n_panels, threads());
   const int64_t block =
       std::max<int64_t>(12, kRowBlockBytes / row_bytes / 12 * 12);  // 12: a multiple of every tile
 
-  pool_.ParallelFor(cut.tasks, [&](int64_t task, int) {
-    const int64_t first = cut.First(task), end = cut.First(task + 1);
+  const auto panels = [&](int64_t first, int64_t end) {
     for (int64_t row = 0; row < rows; row += block) {
       LinearPanels(weight, x,
                    {.first = first,
@@ -145,6 +150,12 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
                     .out = out + row * ld_out + first * kPanelColumns,
                     .ld_out = ld_out,
                     .accumulate = accumulate});
+    }
+  };
+  pool_.ParallelFor(small ? 1 : cut.tasks(), [&](int64_t task, int) {
+    const int64_t last = small ? n_panels : cut.First(task + 1);
+    for (int64_t first = small ? 0 : cut.First(task); first < last; first += run) {
+      panels(first, std::min(last, first + run));
     }
   });
 }
@@ -187,10 +198,10 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
   if (out->dtype == Dtype::kF32) out->f32 = scratch;
   constexpr int64_t kGroupPanels = kGroup / kPanelColumns;
   const int64_t groups = width / kGroup;
-  const Cut cut = CutEvenly(groups, groups, threads());
+  const Cut cut(groups, threads());
   const int64_t span = std::max<int64_t>(1, kBlockRows / rows);
   const int64_t halves = gated ? 2 : 1;
-  pool_.ParallelFor(cut.tasks, [&](int64_t task, int) {
+  pool_.ParallelFor(cut.tasks(), [&](int64_t task, int) {
     alignas(64) float part[kBlockRows * 2 * kGroup];
     const int64_t end = cut.First(task + 1);
     for (int64_t group = cut.First(task); group < end; group += span) {
