@@ -36,12 +36,13 @@ struct NormWeight {
   const float* bias = nullptr;    // [width] or nullptr
 };
 
-// Rows as the linears of one dtype read them. `f32` is used when dtype is kF32, the others when it is kInt8.
+// Rows as the linears of one dtype read them. `f32` is used when dtype is kF32, the others when it is kInt8: they hold rows
+// and groups in the backend's order, rows padded to a multiple of Backend::row_tile().
 struct Activations {
   Dtype dtype = Dtype::kF32;
   int64_t width = 0;
   float* f32 = nullptr;              // [rows, width]
-  void* values = nullptr;            // [rows, groups * 64] quantized, rotated
+  void* values = nullptr;            // [rows, groups, 64] quantized, rotated
   float* scales = nullptr;           // [rows, groups]
   int32_t* start = nullptr;          // [rows, groups]
   int32_t* start_of_sums = nullptr;  // [rows, groups], of the avx2 kernels
@@ -183,6 +184,7 @@ class Backend {
   virtual std::string kernels() const = 0;
   virtual int threads() const = 0;
   virtual int64_t quantized_bytes() const = 0;  // size of a quantized activation value
+  virtual int64_t row_tile() const { return 1; }
   // "cpu" or "cuda:N".
   virtual std::string device() const = 0;
 

@@ -28,7 +28,8 @@ ScratchShape ShapeOf(const LoadOptions& options, const Backend& backend, int thr
           .logit_rows = Stage::kLogitRows,
           .lanes = threads,
           .block_rows = backend.block_rows(),
-          .quantized_bytes = backend.quantized_bytes()};
+          .quantized_bytes = backend.quantized_bytes(),
+          .row_tile = backend.row_tile()};
 }
 
 AttentionShape AttentionShapeOf(const ModelSpec& spec, const LoadOptions& options) {
@@ -216,12 +217,13 @@ void Stage::ForRowBlocks(const Step& step, const std::function<void(const RowBlo
 }
 
 void Stage::TakeTraceMemory(int64_t tokens, bool scores) {
-  const int64_t quantized_bytes = backend_->quantized_bytes();
+  const ScratchShape shape = {.quantized_bytes = backend_->quantized_bytes(),
+                              .row_tile = backend_->row_tile()};
   Arena counting;
-  StepScratch::TakeRows(counting, spec_, dtype_, tokens, quantized_bytes);
+  StepScratch::TakeRows(counting, spec_, dtype_, tokens, shape);
   traced_memory_ = backend_->Allocate(static_cast<int64_t>(counting.used()), "the trace", false);
   Arena arena(traced_memory_->data(), traced_memory_->size());
-  traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, quantized_bytes);
+  traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, shape);
   if (!scores) return;
   traced_scores_ =
       backend_->Allocate(tokens * spec_.n_heads * context_length_ * static_cast<int64_t>(sizeof(float)),

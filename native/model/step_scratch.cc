@@ -13,16 +13,18 @@ T* TakeValues(Arena& arena, int64_t count) {
   return arena.TakeArray<T>(static_cast<size_t>(count));
 }
 
-Activations TakeActivations(Arena& arena, Dtype dtype, int64_t rows, int64_t width, int64_t quantized_bytes) {
+Activations TakeActivations(Arena& arena, Dtype dtype, int64_t rows, int64_t width,
+                            const ScratchShape& shape) {
   Activations out;
   out.dtype = dtype;
   out.width = width;
   if (dtype != Dtype::kInt8) return out;
-  const int64_t groups = (width + kGroupValues - 1) / kGroupValues;
-  out.values = TakeValues<uint8_t>(arena, rows * groups * kGroupValues * quantized_bytes);
-  out.scales = TakeValues<float>(arena, rows * groups);
-  out.start = TakeValues<int32_t>(arena, rows * groups);
-  out.start_of_sums = TakeValues<int32_t>(arena, rows * groups);
+  const int64_t tiles = (rows + shape.row_tile - 1) / shape.row_tile;
+  const int64_t groups = (width + kGroupValues - 1) / kGroupValues * tiles * shape.row_tile;
+  out.values = TakeValues<uint8_t>(arena, groups * kGroupValues * shape.quantized_bytes);
+  out.scales = TakeValues<float>(arena, groups);
+  out.start = TakeValues<int32_t>(arena, groups);
+  out.start_of_sums = TakeValues<int32_t>(arena, groups);
   return out;
 }
 
@@ -42,14 +44,14 @@ int64_t StepScratch::Bytes(const ModelSpec& spec, const LoadOptions& options, co
 }
 
 RowScratch StepScratch::TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows,
-                                 int64_t quantized_bytes) {
+                                 const ScratchShape& shape) {
   RowScratch out;
   out.wide = TakeValues<float>(arena, rows * std::max(spec.qkv_size(), (spec.gated ? 2 : 1) * spec.ffn_size));
   out.work = TakeValues<float>(arena, rows * spec.ffn_size);
-  out.normed = TakeActivations(arena, dtype, rows, spec.hidden_size, quantized_bytes);
+  out.normed = TakeActivations(arena, dtype, rows, spec.hidden_size, shape);
   out.normed.f32 = TakeValues<float>(arena, rows * spec.hidden_size);
-  out.o_input = TakeActivations(arena, dtype, rows, spec.n_heads * spec.head_dim, quantized_bytes);
-  out.down_input = TakeActivations(arena, dtype, rows, spec.ffn_size, quantized_bytes);
+  out.o_input = TakeActivations(arena, dtype, rows, spec.n_heads * spec.head_dim, shape);
+  out.down_input = TakeActivations(arena, dtype, rows, spec.ffn_size, shape);
   return out;
 }
 
@@ -60,8 +62,7 @@ void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& o
   gathered = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
   gathered_attended = TakeValues<float>(arena, shape.logit_rows * spec.n_heads * spec.head_dim);
   logits = TakeValues<float>(arena, shape.logit_rows * spec.vocab_size);
-  final_normed =
-      TakeActivations(arena, options.dtype, shape.logit_rows, spec.hidden_size, shape.quantized_bytes);
+  final_normed = TakeActivations(arena, options.dtype, shape.logit_rows, spec.hidden_size, shape);
   final_normed.f32 = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
   const int64_t query_rows = shape.tokens * spec.n_heads;
   const int64_t query_values = query_rows * spec.padded_head_dim();
@@ -75,7 +76,7 @@ void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& o
   }
   lanes.clear();
   for (int64_t lane = 0; lane < shape.lanes; ++lane) {
-    lanes.push_back(TakeRows(arena, spec, options.dtype, shape.block_rows, shape.quantized_bytes));
+    lanes.push_back(TakeRows(arena, spec, options.dtype, shape.block_rows, shape));
   }
 }
 

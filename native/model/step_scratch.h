@@ -27,6 +27,7 @@ struct ScratchShape {
   int64_t lanes = 0;
   int64_t block_rows = 0;
   int64_t quantized_bytes = 0;  // size of a quantized activation value
+  int64_t row_tile = 1;         // Backend::row_tile()
 };
 
 class StepScratch {
@@ -35,9 +36,9 @@ class StepScratch {
   StepScratch(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape, Backend* backend);
 
   static int64_t Bytes(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape);
-  // One block's rows from `arena`.
+  // `rows` rows of a block from `arena`; of `shape` the last two count.
   static RowScratch TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows,
-                             int64_t quantized_bytes);
+                             const ScratchShape& shape);
 
   int64_t bytes() const { return static_cast<int64_t>(memory_->size()); }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kernel_select.h"
 #include "core/half.h"
 #include "testing/kernel_inputs.h"
@@ -33,8 +34,15 @@ std::vector<Shape> Shapes() {
       shapes.push_back({rows, k, widths[i % 6], i % 2 == 0, i % 3 == 0});
     }
   }
-  // Around the blocks of 48 rows.
-  for (const int64_t rows : {47, 48, 49, 98}) shapes.push_back({rows, 129, 32, true, true});
+  // Around tiles of 16 rows, and wider than the groups of which half a panel is made signed at a time.
+  for (const int64_t rows : {15, 16, 17, 31, 32, 33}) {
+    for (const int64_t k : {64, 65, 200, 24 * 64, 25 * 64, 50 * 64 - 1}) {
+      const size_t i = shapes.size();
+      shapes.push_back({rows, k, widths[i % 6], i % 2 == 0, i % 3 == 0});
+    }
+  }
+  // Around the blocks of 48 rows, and of 256.
+  for (const int64_t rows : {47, 48, 49, 98, 255, 273}) shapes.push_back({rows, 129, 32, true, true});
   return shapes;
 }
 
@@ -154,14 +162,34 @@ S8Case MakeS8(Random& random, const Shape& shape) {
   return c;
 }
 
+// [rows][groups][n] to the table's order (QuantizedRows). What pads the last tile is garbage.
+template <typename T>
+std::vector<T> InTiles(const std::vector<T>& x, const S8Case& c, int64_t tile, int64_t n, T garbage) {
+  const int64_t tiles = (c.shape.rows + tile - 1) / tile;
+  std::vector<T> out(static_cast<size_t>(tiles * tile * c.groups * n), garbage);
+  for (int64_t row = 0; row < c.shape.rows; ++row) {
+    for (int64_t g = 0; g < c.groups; ++g) {
+      const int64_t to = (row / tile * c.groups + g) * tile + row % tile;
+      std::copy_n(x.begin() + (row * c.groups + g) * n, n, out.begin() + to * n);
+    }
+  }
+  return out;
+}
+
 std::vector<float> Run(const KernelTable& table, const S8Case& c) {
-  std::vector<uint8_t> values = StoreQuantized(c.x, table.quantized_bytes);
-  std::vector<float> scales = c.scales, out = c.before;
-  std::vector<int32_t> start = c.start, start_of_sums = c.start;
+  std::vector<int32_t> start_of_sums = c.start;
   for (size_t k = 0; k < c.x.size(); ++k) {
     if (k % 4 < 2) start_of_sums[k / kGroup] -= c.x[k] * c.x[k + 2];
   }
-  table.linear_s8({{values.data(), scales.data(), start.data(), start_of_sums.data(), c.groups},
+  const int64_t tile = table.row_tile, group_bytes = kGroup * table.quantized_bytes;
+  std::vector<uint8_t> values =
+      InTiles<uint8_t>(StoreQuantized(c.x, table.quantized_bytes), c, tile, group_bytes, 0x5a);
+  std::vector<float> scales = InTiles<float>(c.scales, c, tile, 1, NAN);
+  std::vector<int32_t> start = InTiles<int32_t>(c.start, c, tile, 1, 1 << 30);
+  std::vector<int32_t> sums = InTiles<int32_t>(start_of_sums, c, tile, 1, 1 << 30);
+  std::vector<float> out = c.before;
+  const cpu::KernelScope scope(table, c.shape.rows);
+  table.linear_s8({{values.data(), scales.data(), start.data(), sums.data(), c.groups},
                    c.shape.rows,
                    c.panel.data(),
                    c.Into(out.data()),
@@ -231,12 +259,13 @@ KV_TEST(kernel_linear_s8_comparison_sees_each_part) {
 
 // A row's result must not depend on the rows beside it.
 KV_TEST(kernel_linear_rows_are_independent) {
+  constexpr int64_t kRows = 21;
   for (const KernelTable* table : cpu::AvailableKernels()) {
     Random random(5);
-    const F32Case f = MakeF32(random, {13, 65, 32, true, false});
-    const S8Case s = MakeS8(random, {13, 191, 32, true, false});
+    const F32Case f = MakeF32(random, {kRows, 65, 32, true, false});
+    const S8Case s = MakeS8(random, {kRows, 191, 32, true, false});
     const std::vector<float> all_f = Run(*table, f), all_s = Run(*table, s);
-    for (int64_t row = 0; row < 13; ++row) {
+    for (int64_t row = 0; row < kRows; ++row) {
       const int64_t begin = row * f.ld_out, end = begin + f.ld_out;
       F32Case f1 = f;
       f1.shape.rows = 1;

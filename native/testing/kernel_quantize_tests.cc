@@ -41,16 +41,35 @@ void ExpectStartOfSums(const KernelTable& table, const Groups& row, const std::v
   KV_EXPECT(actual == expected);
 }
 
+// One row of x [n][row_tile][of_group] as the table orders it; nothing else may have been written.
+template <typename T>
+std::vector<T> RowOfTile(const std::vector<T>& x, size_t row, size_t tile, size_t of_group, T garbage) {
+  std::vector<T> out;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (i / of_group % tile == row) {
+      out.push_back(x[i]);
+    } else {
+      KV_EXPECT(x[i] == garbage);
+    }
+  }
+  return out;
+}
+
+// As row 0 of its tile, or as a later one.
 Groups QuantizeRow(const KernelTable& table, const std::vector<float>& x, bool rotate) {
-  const size_t groups = (x.size() + kGroup - 1) / kGroup;
-  std::vector<uint8_t> values(groups * kGroup * static_cast<size_t>(table.quantized_bytes));
-  Groups out{{}, std::vector<float>(groups, kGarbage), std::vector<int32_t>(groups, kGarbage)};
-  std::vector<int32_t> start_of_sums(groups, kGarbage);
+  const size_t groups = (x.size() + kGroup - 1) / kGroup, tile = static_cast<size_t>(table.row_tile);
+  const size_t row = x.size() % tile, bytes = static_cast<size_t>(table.quantized_bytes);
+  constexpr uint8_t kByte = 0x5a;
+  std::vector<uint8_t> values(groups * tile * kGroup * bytes, kByte);
+  std::vector<float> scales(groups * tile, kGarbage);
+  std::vector<int32_t> start(groups * tile, kGarbage), start_of_sums = start;
   table.quantize_row(x.data(), static_cast<int64_t>(x.size()), rotate,
-                     {values.data(), out.scales.data(), out.start.data(), start_of_sums.data(),
-                      static_cast<int64_t>(groups)});
-  out.values = LoadQuantized(values, table.quantized_bytes);
-  ExpectStartOfSums(table, out, start_of_sums);
+                     {values.data() + row * kGroup * bytes, scales.data() + row, start.data() + row,
+                      start_of_sums.data() + row, static_cast<int64_t>(groups)});
+  const Groups out = {
+      LoadQuantized(RowOfTile(values, row, tile, kGroup * bytes, kByte), table.quantized_bytes),
+      RowOfTile<float>(scales, row, tile, 1, kGarbage), RowOfTile<int32_t>(start, row, tile, 1, kGarbage)};
+  ExpectStartOfSums(table, out, RowOfTile<int32_t>(start_of_sums, row, tile, 1, kGarbage));
   return out;
 }
 

@@ -59,9 +59,7 @@ void ForRows(ThreadPool& pool, int64_t rows, const Fn& fn) {
   });
 }
 
-// Fewer rows a thread do not pay for reading all weights by each of them.
-constexpr int64_t kMinThreadRows = 24;
-// Blocks are cut at multiples of this, the tile of INT8 rows.
+// Blocks are cut at multiples of a table's tile of rows, or of this, what INT8 kernels without one compute side by side.
 constexpr int64_t kRowUnit = 6;
 
 int64_t GroupsOf(int64_t width) { return CeilDiv(width, kGroup); }
@@ -96,17 +94,18 @@ CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_posi
 // With many rows each thread takes blocks through all ops of a run, so that what they hand on stays in its L2 and the
 // threads meet once, at the end. With few, a block's ops share their columns among the threads.
 void CpuBackend::ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) {
-  if (rows < kMinThreadRows * threads()) {
-    for (int64_t first = 0; first < rows; first += kBlockRows)
-      fn({first, std::min(kBlockRows, rows - first), 0});
+  const int64_t most = kernels_.block_rows;
+  if (rows < kernels_.thread_rows * threads()) {
+    for (int64_t first = 0; first < rows; first += most) fn({first, std::min(most, rows - first), 0});
     return;
   }
   // As many blocks for each thread, of sizes that differ by one unit.
-  const int64_t units = CeilDiv(rows, kRowUnit);
-  const int64_t blocks = CeilDiv(CeilDiv(units, kBlockRows / kRowUnit), threads()) * threads();
+  const int64_t unit = kernels_.row_tile > 1 ? kernels_.row_tile : kRowUnit;
+  const int64_t units = CeilDiv(rows, unit);
+  const int64_t blocks = CeilDiv(CeilDiv(units, most / unit), threads()) * threads();
   pool_.ParallelFor(blocks, [&](int64_t block, int thread) {
-    const int64_t first = units * block / blocks * kRowUnit;
-    const int64_t end = std::min(rows, units * (block + 1) / blocks * kRowUnit);
+    const int64_t first = units * block / blocks * unit;
+    const int64_t end = std::min(rows, units * (block + 1) / blocks * unit);
     if (first < end) fn({first, end - first, thread});
   });
 }
@@ -161,13 +160,14 @@ void CpuBackend::GatherRows(const float* x, const int32_t* indices, int64_t n, i
 }
 
 QuantizedRows CpuBackend::GroupAt(const Activations& x, int64_t row, int64_t group) const {
-  const int64_t groups = GroupsOf(x.width), index = row * groups + group;
+  const int64_t tile = kernels_.row_tile;
+  const int64_t index = (row / tile * GroupsOf(x.width) + group) * tile + row % tile;
   return {
       .values = static_cast<uint8_t*>(x.values) + index * kGroup * kernels_.quantized_bytes,
       .scales = x.scales + index,
       .start = x.start + index,
       .start_of_sums = x.start_of_sums + index,
-      .groups = groups,
+      .groups = GroupsOf(x.width),
   };
 }
 

@@ -11,14 +11,27 @@
 
 namespace kvasir::cpu {
 
-// Rows of a block: enough to use a weight panel well while it is in L1, few enough that a block of 3,072 columns, its
-// inputs and a panel stay in an L2 of 1 MiB.
-constexpr int64_t kBlockRows = 48;
-
 // With fewer tiles a thread, attention is split by chunks too.
 constexpr int64_t kSplitTiles = 4;
 
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The registers of a table's kernels, for as long as a thread calls them for so many rows.
+class KernelScope {
+ public:
+  KernelScope(const KernelTable& kernels, int64_t rows)
+      : leave_(rows < kernels.row_tile ? nullptr : kernels.leave) {
+    if (leave_ != nullptr) kernels.enter();
+  }
+  ~KernelScope() {
+    if (leave_ != nullptr) leave_();
+  }
+  KernelScope(const KernelScope&) = delete;
+  KernelScope& operator=(const KernelScope&) = delete;
+
+ private:
+  void (*leave_)();
+};
 
 class CpuBackend final : public Backend {
  public:
@@ -28,9 +41,10 @@ class CpuBackend final : public Backend {
   std::string device() const override { return "cpu"; }
   int threads() const override { return pool_.size(); }
   int64_t quantized_bytes() const override { return kernels_.quantized_bytes; }
+  int64_t row_tile() const override { return kernels_.row_tile; }
   // A chunk of attention.
   int64_t kv_run() const override { return kChunkPositions / kKvPagePositions; }
-  int64_t block_rows() const override { return kBlockRows; }
+  int64_t block_rows() const override { return kernels_.block_rows; }
   void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override;
 
   std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override;

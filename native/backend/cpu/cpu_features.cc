@@ -5,6 +5,10 @@
 
 #include <cstdint>
 #include <cstring>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace kvasir::cpu {
@@ -32,6 +36,17 @@ uint64_t SavedState() {
   return static_cast<uint64_t>(high) << 32 | low;
 }
 
+// A thread's 8 KB of tile state are saved only in processes that asked (Linux, Documentation/arch/x86/xstate.rst).
+bool AskForTileState() {
+#if defined(__linux__)
+  constexpr int64_t kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 CpuFeatures DetectCpu() {
@@ -46,6 +61,8 @@ CpuFeatures DetectCpu() {
   f.avx512 = f.avx2 && zmm && Bit(extended.ebx, 16) && Bit(extended.ebx, 17) && Bit(extended.ebx, 30) &&
              Bit(extended.ebx, 31);
   f.avx512vnni = f.avx512 && Bit(extended.ecx, 11);
+  const bool tiles = (saved & 0x60000) == 0x60000 && Bit(extended.edx, 24) && Bit(extended.edx, 25);
+  f.amx = f.avx512vnni && tiles && AskForTileState();
   return f;
 }
 

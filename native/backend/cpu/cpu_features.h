@@ -10,8 +10,10 @@ struct CpuFeatures {
   bool avxvnni = false;     // avx2 and VNNI in VEX encoding
   bool avx512 = false;      // F, BW, DQ, VL, and zmm state saved by the system
   bool avx512vnni = false;  // avx512 and VNNI
+  bool amx = false;  // avx512vnni, AMX-TILE and AMX-INT8, and tile state that the system granted this process
 };
 
+// Where there are tiles, Linux wants to be asked for their state: the first call does, for all threads of the process.
 CpuFeatures DetectCpu();
 // The processor's own name, or "unknown".
 std::string CpuBrand();

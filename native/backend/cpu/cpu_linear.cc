@@ -15,6 +15,9 @@ constexpr int64_t kPanelRunBytes = 384 * 1024;
 // Multiply-adds below which handing work to another core costs more (about 1 us) than it saves.
 constexpr int64_t kSmallF32 = 1 << 16;
 constexpr int64_t kSmallInt8 = 1 << 18;
+constexpr int64_t kTileMultiple = 48;  // rows; of what is computed side by side and of KernelTable::row_tile
+// Rows of gate and up, 64 columns of each (24 KB), that are activated before they leave L1.
+constexpr int64_t kPartRows = 48;
 // Fewer rows are computed as fast as their weights come, or nearly so.
 constexpr int64_t kManyRows = 12;
 
@@ -136,8 +139,8 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
   const int64_t run = rows > 1 ? std::max<int64_t>(1, kPanelRunBytes / panel_bytes) : n_panels;
   const bool small = rows * weight.n * weight.k < (weight.dtype == Dtype::kF32 ? kSmallF32 : kSmallInt8);
   const Cut cut(n_panels, threads());
-  const int64_t block =
-      std::max<int64_t>(12, kRowBlockBytes / row_bytes / 12 * 12);  // 12: a multiple of every tile
+  // Whole tiles of every table.
+  const int64_t block = std::max(kTileMultiple, kRowBlockBytes / row_bytes / kTileMultiple * kTileMultiple);
 
   const auto panels = [&](int64_t first, int64_t end) {
     for (int64_t row = 0; row < rows; row += block) {
@@ -153,6 +156,7 @@ void CpuBackend::Linear(const LinearWeight& weight, const Activations& x, int64_
     }
   };
   pool_.ParallelFor(small ? 1 : cut.tasks(), [&](int64_t task, int) {
+    const KernelScope scope(kernels_, rows);
     const int64_t last = small ? n_panels : cut.First(task + 1);
     for (int64_t first = small ? 0 : cut.First(task); first < last; first += run) {
       panels(first, std::min(last, first + run));
@@ -199,15 +203,16 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
   constexpr int64_t kGroupPanels = kGroup / kPanelColumns;
   const int64_t groups = width / kGroup;
   const Cut cut(groups, threads());
-  const int64_t span = std::max<int64_t>(1, kBlockRows / rows);
+  const int64_t span = std::max<int64_t>(1, kPartRows / rows);
   const int64_t halves = gated ? 2 : 1;
   pool_.ParallelFor(cut.tasks(), [&](int64_t task, int) {
-    alignas(64) float part[kBlockRows * 2 * kGroup];
+    const KernelScope scope(kernels_, rows);
+    alignas(64) float part[kPartRows * 2 * kGroup];
     const int64_t end = cut.First(task + 1);
     for (int64_t group = cut.First(task); group < end; group += span) {
       const int64_t n_groups = std::min(span, end - group), ld = halves * n_groups * kGroup;
-      for (int64_t row = 0; row < rows; row += kBlockRows) {
-        const int64_t count = std::min(kBlockRows, rows - row);
+      for (int64_t row = 0; row < rows; row += kPartRows) {
+        const int64_t count = std::min(kPartRows, rows - row);
         for (int64_t half = 0; half < halves; ++half) {
           const int64_t up = width / kPanelColumns, of_group = group * kGroupPanels;
           const int64_t first = half * up + of_group;

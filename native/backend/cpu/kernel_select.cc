@@ -18,6 +18,7 @@ bool Runs(const CpuFeatures& cpu, const std::string& name) {
   if (name == "avxvnni") return cpu.avxvnni;
   if (name == "avx512") return cpu.avx512;
   if (name == "avx512vnni") return cpu.avx512vnni;
+  if (name == "amx") return cpu.amx;
   return name == "scalar";
 }
 
@@ -33,6 +34,9 @@ std::vector<const KernelTable*> CompiledKernels() {
 #ifndef KVASIR_NO_AVX512
   tables.push_back(&Avx512Kernels());
   tables.push_back(&Avx512VnniKernels());
+#ifndef KVASIR_NO_AMX
+  tables.push_back(&AmxKernels());
+#endif
 #endif
 #endif
   return tables;

@@ -17,12 +17,13 @@ constexpr int kMaxHeadDim = 256;
 constexpr int64_t kLogitBlock = 32;    // logits of which only the largest is looked at first
 constexpr int64_t kExpSumBlock = 256;  // logits that one float sum of the log-sum-exp takes
 
-// Rows of float32 or of quantized groups, the input of a linear.
+// Quantized rows, the input of a linear. A table's row_tile rows lie together, group by group: in order
+// [rows / row_tile][groups][row_tile], which is [rows][groups] where row_tile is 1.
 struct QuantizedRows {
-  void* values;    // [rows, groups * 64], int8 or int16 as KernelTable::quantized_bytes says
-  float* scales;   // [rows, groups]
-  int32_t* start;  // [rows, groups]: -128 * sum of the group, where the u8 x s8 sums begin
-  // [rows, groups], only of the avx2 table: start - sum of x[k] x[k + 2] over k % 4 < 2
+  void* values;    // 64 of each row and group, int8 or int16 as KernelTable::quantized_bytes says
+  float* scales;   // one of each row and group, and
+  int32_t* start;  // -128 * sum of the group, where the u8 x s8 sums begin
+  // Only of the avx2 table: start - sum of x[k] x[k + 2] over k % 4 < 2
   int32_t* start_of_sums;
   int64_t groups;
 };
@@ -47,7 +48,7 @@ struct LinearF32Args {
 };
 
 struct LinearS8Args {
-  QuantizedRows x;  // its pointers stand at the first row
+  QuantizedRows x;  // its pointers stand at the first row, which is the first of a tile
   int64_t rows;
   const Int8Block* panel;  // [groups]
   Epilogue epilogue;
@@ -99,6 +100,14 @@ struct SoftmaxState {
 struct KernelTable {
   const char* name;
   int quantized_bytes;  // size of a quantized activation
+  int row_tile;         // of QuantizedRows
+  // With many rows each thread takes blocks of its own, at most `block_rows` long, if that makes at least `thread_rows` for
+  // each. Both are multiples of row_tile.
+  int block_rows, thread_rows;
+  // Registers that a thread sets up before it calls linear_s8 or attention_chunk_s8 with at least row_tile rows, and gives
+  // back afterwards; nullptr where there are none.
+  void (*enter)();
+  void (*leave)();
   // From so many rows on a panel is read more than once, and it pays to fetch the next one meanwhile.
   int prefetch_rows_f32, prefetch_rows_s8;
 
@@ -109,7 +118,8 @@ struct KernelTable {
   // out[i] = (x[i] - mean) / sqrt(var + eps) * weight[i] + bias[i]; bias may be nullptr
   void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n, float eps,
                      float* out);
-  // One row: [n] f32 to groups of 64 (the last one padded with zeros), rotated first unless it already is.
+  // One row of a tile, to whose place `out` points: [n] f32 to groups of 64 (the last one padded with zeros), rotated first
+  // unless it already is.
   void (*quantize_row)(const float* x, int64_t n, bool rotate, const QuantizedRows& out);
   // In place, orthonormal Hadamard of order `block` (a power of two, 1..64) on each block of x [n].
   void (*rotate_blocks)(float* x, int64_t n, int block);
@@ -143,5 +153,6 @@ const KernelTable& Avx2Kernels();
 const KernelTable& AvxVnniKernels();
 const KernelTable& Avx512Kernels();
 const KernelTable& Avx512VnniKernels();
+const KernelTable& AmxKernels();
 
 }  // namespace kvasir::cpu

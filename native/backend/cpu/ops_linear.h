@@ -72,14 +72,22 @@ inline void TileF32(const LinearF32Args& a, int64_t row) {
   }
 }
 
-// kVectors * 16 columns from `column`, kRows rows: int32 sums of a group start at -128 * sum(x), because the stored
-// weights are w + 128.
+// Where a row's first group lies among QuantizedRows; its next one is kRowTile further, the same group of the next row of its
+// tile RowStep.
+inline int64_t RowIndex(int64_t row, int64_t groups) {
+  return row / kRowTile * groups * kRowTile + row % kRowTile;
+}
+inline int64_t RowStep(int64_t groups) { return kRowTile == 1 ? groups : 1; }
+
+// kVectors * 16 columns from `column`, kRows rows (of one tile of QuantizedRows): int32 sums of a group start at
+// -128 * sum(x), because the stored weights are w + 128.
 template <int kRows, int kVectors>
 inline void TileS8(const LinearS8Args& a, int64_t row, int column) {
   const int64_t groups = a.x.groups;
-  const Quantized* x = static_cast<const Quantized*>(a.x.values) + row * groups * kGroup;
-  const float* scales = a.x.scales + row * groups;
-  const int32_t* start = a.x.start + row * groups;
+  const int64_t index = RowIndex(row, groups), step = RowStep(groups);
+  const Quantized* x = static_cast<const Quantized*>(a.x.values) + index * kGroup;
+  const float* scales = a.x.scales + index;
+  const int32_t* start = a.x.start + index;
   const Prefetch next(a.next, sizeof(Int8Block) / 64, column / (16 * kVectors) * a.rows + row, kRows,
                       kPanelColumns / (16 * kVectors) * a.rows);
   F32 sum[kRows][kVectors];
@@ -93,16 +101,16 @@ inline void TileS8(const LinearS8Args& a, int64_t row, int column) {
     DotBlock({.w = block.weights[0][column],
               .ld_w = sizeof(block.weights[0]),
               .quads = kGroup / 4,
-              .x = x + g * kGroup,
-              .ld_x = groups * kGroup,
-              .start = start + g,
-              .ld_start = groups},
+              .x = x + g * kRowTile * kGroup,
+              .ld_x = step * kGroup,
+              .start = start + g * kRowTile,
+              .ld_start = step},
              dots);
     for (int v = 0; v < kVectors; ++v) {
       const F32 w_scale = LoadHalf(block.scales + column + 16 * v);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
-        const F32 scale = Mul(Set1(scales[r * groups + g]), w_scale);
+        const F32 scale = Mul(Set1(scales[r * step + g * kRowTile]), w_scale);
         sum[r][v] = Fma(FromInt(dots[r][v]), scale, sum[r][v]);
       }
     }

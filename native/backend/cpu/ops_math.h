@@ -14,6 +14,13 @@ struct DotOperands {
   int64_t ld_start;
 };
 
+// Rows of QuantizedRows that lie together.
+#ifdef KVASIR_ROW_TILE
+constexpr int kRowTile = KVASIR_ROW_TILE;
+#else
+constexpr int kRowTile = 1;
+#endif
+
 #include KVASIR_SIMD  // the lanes of the kernels_<isa>.cc that includes this
 
 // exp(x), relative error below 2e-7; 0 below -87, saturates at exp(88). x = n ln2 + r, |r| <= ln2 / 2, and

@@ -104,7 +104,7 @@ inline I32 Quantize(F32 x, F32 inverse) { return MaxInt(Round(Mul(x, inverse)), 
 
 void QuantizeRow(const float* x, int64_t n, bool rotate, const QuantizedRows& row) {
   Quantized* out = static_cast<Quantized*>(row.values);
-  for (int64_t base = 0, group = 0; base < n; base += kGroup, ++group, out += kGroup) {
+  for (int64_t base = 0, group = 0; base < n; base += kGroup, group += kRowTile, out += kGroup * kRowTile) {
     F32 v[4];
     for (int i = 0; i < 4; ++i) {
       const int64_t left = n - base - 16 * i;

@@ -6,10 +6,21 @@
 #include "backend/cpu/ops_math.h"
 #include "backend/cpu/ops_rows.h"
 
+// Enough rows to use a weight panel well while it is in L1, few enough that a block of 3,072 columns, its inputs and a
+// panel stay in an L2 of 1 MiB.
+constexpr int kBlockRows = 48;
+// Fewer rows a thread do not pay for reading all weights by each of them.
+constexpr int kThreadRows = 24;
+
 constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s8) linear_s8 = LinearS8) {
   return {
       .name = name,
       .quantized_bytes = sizeof(Quantized),
+      .row_tile = kRowTile,
+      .block_rows = kBlockRows,
+      .thread_rows = kThreadRows,
+      .enter = nullptr,
+      .leave = nullptr,
       .prefetch_rows_f32 = kPrefetchRowsF32,
       .prefetch_rows_s8 = kPrefetchRowsS8,
       .linear_f32 = LinearF32,

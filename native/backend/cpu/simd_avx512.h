@@ -67,6 +67,7 @@ inline F32 Butterfly(F32 a) {
 inline I32 MaxInt(I32 a, I32 b) { return {_mm512_max_epi32(a.v, b.v)}; }
 inline I32 MinInt(I32 a, I32 b) { return {_mm512_min_epi32(a.v, b.v)}; }
 inline I32 SetInt(int32_t x) { return {_mm512_set1_epi32(x)}; }
+inline I32 LoadInt(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
 inline void StoreS8(int8_t* p, I32 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }

@@ -112,6 +112,11 @@ inline void StoreQuantized(Quantized* p, I32 a) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(a.v[i]);
 }
 inline void StoreS8(int8_t* p, I32 a) { StoreQuantized(p, a); }
+inline I32 LoadInt(const int32_t* p) {
+  I32 out;
+  for (int i = 0; i < 16; ++i) out.v[i] = p[i];
+  return out;
+}
 inline void StoreStartOfSums(int32_t /*start*/, const I32 (&/*q*/)[4], int32_t* /*out*/) {}
 // Lanes i and i + 8, then i and i + 4, 2, 1: the same tree on every ISA.
 inline float Sum(F32 a) {
