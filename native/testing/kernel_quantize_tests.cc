@@ -63,9 +63,10 @@ Groups QuantizeRow(const KernelTable& table, const std::vector<float>& x, bool r
   std::vector<uint8_t> values(groups * tile * kGroup * bytes, kByte);
   std::vector<float> scales(groups * tile, kGarbage);
   std::vector<int32_t> start(groups * tile, kGarbage), start_of_sums = start;
-  table.quantize_row(x.data(), static_cast<int64_t>(x.size()), rotate,
-                     {values.data() + row * kGroup * bytes, scales.data() + row, start.data() + row,
-                      start_of_sums.data() + row, static_cast<int64_t>(groups)});
+  const int64_t n = static_cast<int64_t>(x.size());
+  table.quantize_rows(x.data(), n, 1, n, rotate,
+                      {values.data() + row * kGroup * bytes, scales.data() + row, start.data() + row,
+                       start_of_sums.data() + row, static_cast<int64_t>(groups)});
   const Groups out = {
       LoadQuantized(RowOfTile(values, row, tile, kGroup * bytes, kByte), table.quantized_bytes),
       RowOfTile<float>(scales, row, tile, 1, kGarbage), RowOfTile<int32_t>(start, row, tile, 1, kGarbage)};
@@ -148,6 +149,48 @@ KV_TEST(kernel_quantize_row_equals_scalar) {
         const float special[] = {NAN, INFINITY, -INFINITY, -0.0f};
         x[static_cast<size_t>(random.Integer(0, n - 1))] = special[pattern % 4];
         KV_EXPECT(Same(QuantizeRow(*table, x, false), QuantizeRow(cpu::ScalarKernels(), x, false)));
+      }
+    }
+  }
+}
+
+// Rows that are quantized together are what each is alone, and nothing else is written.
+KV_TEST(kernel_quantize_rows_together_equal_one_by_one) {
+  Random random(29);
+  for (const KernelTable* table : cpu::AvailableKernels()) {
+    const size_t tile = static_cast<size_t>(table->row_tile), bytes = static_cast<size_t>(table->quantized_bytes);
+    for (const int64_t n : kWidths) {
+      for (int rows = 2; rows <= cpu::kQuantizedRows; ++rows) {
+        const size_t groups = static_cast<size_t>((n + kGroup - 1) / kGroup), ld = static_cast<size_t>(n) + 3;
+        const size_t first = tile == 1 ? 0 : 4, places = groups * (tile == 1 ? static_cast<size_t>(rows) : tile);
+        std::vector<float> x = Matrix(random, rows, static_cast<int64_t>(ld));
+        x[static_cast<size_t>(random.Integer(0, n - 1))] = NAN;
+        constexpr uint8_t kByte = 0x5a;
+        std::vector<uint8_t> values(places * kGroup * bytes, kByte);
+        std::vector<float> scales(places, kGarbage);
+        std::vector<int32_t> start(places, kGarbage), start_of_sums = start;
+        table->quantize_rows(x.data(), static_cast<int64_t>(ld), rows, n, true,
+                             {values.data() + first * kGroup * bytes, scales.data() + first,
+                              start.data() + first, start_of_sums.data() + first,
+                              static_cast<int64_t>(groups)});
+        size_t written = 0;
+        for (int row = 0; row < rows; ++row) {
+          const auto begin = x.begin() + static_cast<int64_t>(ld) * row;
+          const Groups alone = QuantizeRow(*table, {begin, begin + n}, true);
+          for (size_t g = 0; g < groups; ++g) {
+            const size_t r = static_cast<size_t>(row);
+            const size_t at = tile == 1 ? r * groups + g : g * tile + first + r;
+            const auto from = values.begin() + static_cast<int64_t>(at * kGroup * bytes);
+            const std::vector<int> group = LoadQuantized(
+                {from, from + static_cast<int64_t>(kGroup * bytes)}, table->quantized_bytes);
+            KV_EXPECT(std::equal(group.begin(), group.end(),
+                                 alone.values.begin() + static_cast<int64_t>(g * kGroup)));
+            KV_EXPECT(scales[at] == alone.scales[g] && start[at] == alone.start[g]);
+            ++written;
+          }
+        }
+        KV_EXPECT_EQ(std::count(scales.begin(), scales.end(), kGarbage),
+                     static_cast<int64_t>(places - written));
       }
     }
   }

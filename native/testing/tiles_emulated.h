@@ -28,6 +28,10 @@ inline void LoadTile(const void* from, int64_t stride) {
   }
 }
 template <int kTile>
+inline void LoadTileOnce(const void* from, int64_t stride) {
+  LoadTile<kTile>(from, stride);
+}
+template <int kTile>
 inline void StoreTileTo(void* to, int64_t stride) {
   for (int row = 0; row < 16; ++row) {
     __builtin_memcpy(static_cast<uint8_t*>(to) + row * stride, Tiles().bytes[kTile][row], 64);

@@ -43,6 +43,11 @@ const llamaOptions = [
   ],
   ...['-DLLAMA_BUILD_SERVER=OFF', '-DLLAMA_BUILD_APP=OFF', '-DLLAMA_USE_PREBUILT_UI=OFF'],
 ];
+// GCC 12's _tile_loadconfig does not say that it reads all 64 bytes, so what fills them is dropped and llama-bench ends with
+// SIGILL on processors with AMX. Every file is compiled with this one that says it.
+const tileConfigHeader = `#include <immintrin.h>
+#define _tile_loadconfig(config) __asm__ volatile("ldtilecfg %0" : : "m"(*(const char(*)[64])(config)))
+`;
 const avx2Options = [
   ...['-DGGML_NATIVE=OFF', '-DGGML_AVX=ON', '-DGGML_AVX2=ON', '-DGGML_FMA=ON', '-DGGML_F16C=ON'],
   ...['-DGGML_BMI2=ON', '-DGGML_AVX512=OFF'],
@@ -77,8 +82,8 @@ function stepsFor(model) {
     },
     {
       ...{ name: 'llama-native', title: 'llama-bench', products: ['llama-native/bin/llama-bench'] },
-      ...{ facts: [versions, llamaOptions], needs: ['llama'] },
-      work: (context) => buildLlama(context, 'llama-native', ['-DGGML_NATIVE=ON'], 'llama-bench'),
+      ...{ facts: [versions, llamaOptions, tileConfigHeader], needs: ['llama'] },
+      work: buildNativeLlama,
     },
     {
       // Only ggml's CPU library is compiled for the machine; the program and the rest of llama.cpp are the same.
@@ -205,6 +210,13 @@ async function unpackLlama(context) {
   }
   const only = ['--strip-components=3', '--wildcards', '*/vendor/llama.cpp/*'];
   await call(context, 'tar', ['xzf', join(downloads, archive), '-C', source, ...only]);
+}
+
+function buildNativeLlama(context) {
+  const header = join(context.scratch, 'tile_config.h');
+  writeFileSync(header, tileConfigHeader);
+  const options = ['-DGGML_NATIVE=ON', `-DCMAKE_CXX_FLAGS=-include ${header}`];
+  return buildLlama(context, 'llama-native', process.arch === 'x64' ? options : options.slice(0, 1), 'llama-bench');
 }
 
 async function buildLlama(context, folder, options, target) {

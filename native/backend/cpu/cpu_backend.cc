@@ -48,15 +48,12 @@ namespace kvasir::cpu {
 
 namespace {
 
-// Rows of element-wise work that are worth handing to another thread.
-constexpr int64_t kRowsPerTask = 4;
-
+// fn(first, count) for a few rows at a time: element-wise work that is worth handing to another thread.
 template <typename Fn>
-void ForRows(ThreadPool& pool, int64_t rows, const Fn& fn) {
-  pool.ParallelFor(CeilDiv(rows, kRowsPerTask), [&](int64_t task, int) {
-    const int64_t end = std::min(rows, (task + 1) * kRowsPerTask);
-    for (int64_t row = task * kRowsPerTask; row < end; ++row) fn(row);
-  });
+void ForFewRows(ThreadPool& pool, int64_t rows, const Fn& fn) {
+  constexpr int64_t kFew = kQuantizedRows;
+  pool.ParallelFor(CeilDiv(rows, kFew),
+                   [&](int64_t task, int) { fn(task * kFew, std::min(kFew, rows - task * kFew)); });
 }
 
 // Blocks are cut at multiples of a table's tile of rows, or of this, what INT8 kernels without one compute side by side.
@@ -171,20 +168,24 @@ QuantizedRows CpuBackend::GroupAt(const Activations& x, int64_t row, int64_t gro
   };
 }
 
-void CpuBackend::QuantizeRow(const float* x, int64_t row, bool rotate, Activations* out) const {
-  kernels_.quantize_row(x, out->width, rotate, GroupAt(*out, row, 0));
+// At most kQuantizedRows of them.
+void CpuBackend::QuantizeRows(const float* x, int64_t row, int64_t count, bool rotate,
+                              Activations* out) const {
+  kernels_.quantize_rows(x, out->width, static_cast<int>(count), out->width, rotate, GroupAt(*out, row, 0));
 }
 
 void CpuBackend::Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) {
   const int64_t width = out->width;
-  ForRows(pool_, rows, [&](int64_t row) {
-    float* normed = out->f32 + row * width;
-    if (weight.kind == NormKind::kRms) {
-      kernels_.rms_norm(x + row * width, weight.weight, width, weight.eps, normed);
-    } else {
-      kernels_.layer_norm(x + row * width, weight.weight, weight.bias, width, weight.eps, normed);
+  ForFewRows(pool_, rows, [&](int64_t first, int64_t count) {
+    for (int64_t row = first; row < first + count; ++row) {
+      float* normed = out->f32 + row * width;
+      if (weight.kind == NormKind::kRms) {
+        kernels_.rms_norm(x + row * width, weight.weight, width, weight.eps, normed);
+      } else {
+        kernels_.layer_norm(x + row * width, weight.weight, weight.bias, width, weight.eps, normed);
+      }
     }
-    if (out->dtype == Dtype::kInt8) QuantizeRow(normed, row, true, out);
+    if (out->dtype == Dtype::kInt8) QuantizeRows(out->f32 + first * width, first, count, true, out);
   });
 }
 
@@ -193,7 +194,9 @@ void CpuBackend::Prepare(float* x, int64_t rows, bool rotated, Activations* out)
     out->f32 = x;
     return;
   }
-  ForRows(pool_, rows, [&](int64_t row) { QuantizeRow(x + row * out->width, row, !rotated, out); });
+  ForFewRows(pool_, rows, [&](int64_t first, int64_t count) {
+    QuantizeRows(x + first * out->width, first, count, !rotated, out);
+  });
 }
 
 CpuBackend::ActivateFn CpuBackend::Activate(ActivationKind kind) const {
@@ -210,16 +213,20 @@ void CpuBackend::Activation(ActivationKind kind, bool gated, const float* x, int
   const auto activate = Activate(kind);
   const int64_t width = out->width;
   if (out->dtype == Dtype::kF32) out->f32 = scratch;
-  ForRows(pool_, rows, [&](int64_t row) {
-    const float* gate = gated ? x + row * 2 * width : nullptr;
-    const float* up = gated ? gate + width : x + row * width;
-    activate(gate, up, width, scratch + row * width);
-    if (out->dtype == Dtype::kInt8) QuantizeRow(scratch + row * width, row, true, out);
+  ForFewRows(pool_, rows, [&](int64_t first, int64_t count) {
+    for (int64_t row = first; row < first + count; ++row) {
+      const float* gate = gated ? x + row * 2 * width : nullptr;
+      const float* up = gated ? gate + width : x + row * width;
+      activate(gate, up, width, scratch + row * width);
+    }
+    if (out->dtype == Dtype::kInt8) QuantizeRows(scratch + first * width, first, count, true, out);
   });
 }
 
 void CpuBackend::RotateBlocks(float* x, int64_t rows, int64_t width, int block) {
-  ForRows(pool_, rows, [&](int64_t row) { kernels_.rotate_blocks(x + row * width, width, block); });
+  ForFewRows(pool_, rows, [&](int64_t first, int64_t count) {
+    kernels_.rotate_blocks(x + first * width, count * width, block);
+  });
 }
 
 }  // namespace kvasir::cpu

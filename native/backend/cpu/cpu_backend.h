@@ -90,7 +90,7 @@ class CpuBackend final : public Backend {
   struct Tile;  // query rows that share a kv head and a pass over its cache; see cpu_attention.cc
   // From a group of a row on.
   QuantizedRows GroupAt(const Activations& x, int64_t row, int64_t group) const;
-  void QuantizeRow(const float* x, int64_t row, bool rotate, Activations* out) const;
+  void QuantizeRows(const float* x, int64_t row, int64_t count, bool rotate, Activations* out) const;
   void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,
                   const float* qkv_row, Queries* queries) const;
   Tile TileAt(const AttentionArgs& args, int64_t index) const;

@@ -174,17 +174,21 @@ struct CpuBackend::GatedPart {
 void CpuBackend::ActivateGroup(ActivationKind kind, const GatedPart& part, int64_t first_row, int64_t group,
                                Activations* out) const {
   const auto activate = Activate(kind);
-  for (int64_t r = 0; r < part.rows; ++r) {
-    const float* gate = part.gate == nullptr ? nullptr : part.gate + r * part.ld;
-    const float* up = part.up + r * part.ld;
-    const int64_t row = first_row + r;
-    if (out->dtype == Dtype::kF32) {
-      activate(gate, up, kGroup, out->f32 + row * out->width + group * kGroup);
-      continue;
+  const auto activate_row = [&](int64_t r, float* to) {
+    activate(part.gate == nullptr ? nullptr : part.gate + r * part.ld, part.up + r * part.ld, kGroup, to);
+  };
+  if (out->dtype == Dtype::kF32) {
+    for (int64_t r = 0; r < part.rows; ++r) {
+      activate_row(r, out->f32 + (first_row + r) * out->width + group * kGroup);
     }
-    float activated[kGroup];
-    activate(gate, up, kGroup, activated);
-    kernels_.quantize_row(activated, kGroup, true, GroupAt(*out, row, group));
+    return;
+  }
+  for (int64_t first = 0; first < part.rows; first += kQuantizedRows) {
+    const int count = static_cast<int>(std::min<int64_t>(kQuantizedRows, part.rows - first));
+    alignas(64) float activated[kQuantizedRows][kGroup];
+    for (int i = 0; i < count; ++i) activate_row(first + i, activated[i]);
+    kernels_.quantize_rows(activated[0], kGroup, count, kGroup, true,
+                           GroupAt(*out, first_row + first, group));
   }
 }
 

@@ -14,6 +14,7 @@ constexpr int kChunkPositions =
     256;                          // positions that attention reduces from a fresh state, then merges in order
 constexpr int kMaxTileRows = 12;  // query rows of one attention tile
 constexpr int kMaxHeadDim = 256;
+constexpr int kQuantizedRows = 4;      // that are quantized at a time; divides every table's row_tile, or that is 1
 constexpr int64_t kLogitBlock = 32;    // logits of which only the largest is looked at first
 constexpr int64_t kExpSumBlock = 256;  // logits that one float sum of the log-sum-exp takes
 
@@ -118,9 +119,10 @@ struct KernelTable {
   // out[i] = (x[i] - mean) / sqrt(var + eps) * weight[i] + bias[i]; bias may be nullptr
   void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n, float eps,
                      float* out);
-  // One row of a tile, to whose place `out` points: [n] f32 to groups of 64 (the last one padded with zeros), rotated first
-  // unless it already is.
-  void (*quantize_row)(const float* x, int64_t n, bool rotate, const QuantizedRows& out);
+  // x [rows, ld_x] f32, n of each row, to groups of 64 (the last one padded with zeros), rotated first unless they already
+  // are. At most kQuantizedRows rows, all of one tile; `out` points to the first one's place.
+  void (*quantize_rows)(const float* x, int64_t ld_x, int rows, int64_t n, bool rotate,
+                        const QuantizedRows& out);
   // In place, orthonormal Hadamard of order `block` (a power of two, 1..64) on each block of x [n].
   void (*rotate_blocks)(float* x, int64_t n, int block);
   // [n_rows, k] f32 weights, n_rows <= kPanelColumns, to one panel of ceil(k / 64) blocks; missing rows become zeros.

@@ -34,7 +34,7 @@ namespace KVASIR_AMX {
 #include "backend/cpu/linear_s8_amx.h"
 
 // A block of rows reads all weights, and is done with them twice as soon as without tiles.
-constexpr int kTileBlockRows = 256, kTileThreadRows = 64;
+constexpr int kTileBlockRows = 128, kTileThreadRows = 64;
 
 constexpr KernelTable MakeTileTable() {
   KernelTable table = MakeTable("amx", LinearS8Tiles);

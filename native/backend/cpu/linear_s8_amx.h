@@ -23,26 +23,34 @@ struct TileRun {
   int64_t offset;  // of the group in a panel, bytes
 };
 
-// Multiplies a group into tile kSums.
-template <int kSums>
-inline void MultiplyGroup(TileRun& run) {
-  ZeroTile<kSums>();
-  LoadTile<4 + kSums>(run.x, kGroup);
-  LoadTile<6 + kSums>(run.w, kGroup);
-  DotTiles<kSums, 4 + kSums, 6 + kSums>();
-  run.x += kRowTile * kGroup;
-  run.w += kRowTile * kGroup;
-  run.next.Chunk(run.offset);
-  run.offset += static_cast<int64_t>(sizeof(Int8Block));
-}
-
-// sum[row] += float(dots[row]) * (scale of the row x scales of the columns)
-inline void AddGroup(TileRun& run, const int32_t (&dots)[kRowTile][kTileColumns], F32 (&sum)[kRowTile]) {
-  const F32 w_scale = LoadHalf(run.w_scales);
-#pragma GCC unroll 16
-  for (int r = 0; r < kRowTile; ++r) {
+// sum[row] += float(dots[row]) * (scale of the row x w_scale), for four rows.
+inline void AddFourRows(const TileRun& run, const int32_t (&dots)[kRowTile][kTileColumns], F32 w_scale, int first,
+                        F32 (&sum)[kRowTile]) {
+#pragma GCC unroll 4
+  for (int r = first; r < first + 4; ++r) {
     sum[r] = Fma(FromInt(LoadInt(dots[r])), Mul(Set1(run.x_scales[r]), w_scale), sum[r]);
   }
+}
+
+// Multiplies a group into tile kSums and `dots`, and meanwhile adds the group before it, whose dots are in `before`, to the
+// sums. Tiles of x are read past L1: it holds w, which all rows share.
+template <int kSums>
+inline void MultiplyAndAdd(TileRun& run, const int32_t (&before)[kRowTile][kTileColumns],
+                           int32_t (&dots)[kRowTile][kTileColumns], F32 (&sum)[kRowTile]) {
+  const F32 w_scale = LoadHalf(run.w_scales);
+  ZeroTile<kSums>();
+  LoadTileOnce<4 + kSums>(run.x, kGroup);
+  AddFourRows(run, before, w_scale, 0, sum);
+  LoadTile<6 + kSums>(run.w, kGroup);
+  AddFourRows(run, before, w_scale, 4, sum);
+  DotTiles<kSums, 4 + kSums, 6 + kSums>();
+  AddFourRows(run, before, w_scale, 8, sum);
+  AddFourRows(run, before, w_scale, 12, sum);
+  StoreTileTo<kSums>(dots, sizeof(dots[0]));
+  run.next.Chunk(run.offset);
+  run.x += kRowTile * kGroup;
+  run.w += kRowTile * kGroup;
+  run.offset += static_cast<int64_t>(sizeof(Int8Block));
   run.x_scales += kRowTile;
   run.w_scales += sizeof(Int8Block) / sizeof(uint16_t);
 }
@@ -53,23 +61,24 @@ inline void MultiplyTile(TileRun run, int64_t groups, const float* from, float* 
   F32 sum[kRowTile];
 #pragma GCC unroll 16
   for (int r = 0; r < kRowTile; ++r) sum[r] = from == nullptr ? Zero() : Load(from + r * kTileColumns);
-  MultiplyGroup<0>(run);
-  int64_t left = groups;
-  for (; left > 2; left -= 2) {
-    MultiplyGroup<1>(run);
-    StoreTileTo<0>(dots[0], sizeof(dots[0][0]));
-    AddGroup(run, dots[0], sum);
-    MultiplyGroup<0>(run);
-    StoreTileTo<1>(dots[1], sizeof(dots[1][0]));
-    AddGroup(run, dots[1], sum);
-  }
-  if (left == 2) MultiplyGroup<1>(run);
+  ZeroTile<0>();
+  LoadTileOnce<4>(run.x, kGroup);
+  LoadTile<6>(run.w, kGroup);
+  DotTiles<0, 4, 6>();
   StoreTileTo<0>(dots[0], sizeof(dots[0][0]));
-  AddGroup(run, dots[0], sum);
-  if (left == 2) {
-    StoreTileTo<1>(dots[1], sizeof(dots[1][0]));
-    AddGroup(run, dots[1], sum);
+  run.next.Chunk(run.offset);
+  run.x += kRowTile * kGroup;
+  run.w += kRowTile * kGroup;
+  run.offset += static_cast<int64_t>(sizeof(Int8Block));
+  int64_t left = groups - 1;
+  for (; left > 1; left -= 2) {
+    MultiplyAndAdd<1>(run, dots[0], dots[1], sum);
+    MultiplyAndAdd<0>(run, dots[1], dots[0], sum);
   }
+  if (left == 1) MultiplyAndAdd<1>(run, dots[0], dots[1], sum);
+  const F32 w_scale = LoadHalf(run.w_scales);
+#pragma GCC unroll 4
+  for (int r = 0; r < kRowTile; r += 4) AddFourRows(run, dots[left], w_scale, r, sum);
 #pragma GCC unroll 16
   for (int r = 0; r < kRowTile; ++r) Store(out + r * kTileColumns, sum[r]);
 }

@@ -27,7 +27,7 @@ constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s
       .linear_s8 = linear_s8,
       .rms_norm = RmsNorm,
       .layer_norm = LayerNorm,
-      .quantize_row = QuantizeRow,
+      .quantize_rows = QuantizeRows,
       .rotate_blocks = RotateBlocks,
       .pack_panel_s8 = PackPanelS8,
       .quantize_head = QuantizeHead,

@@ -87,6 +87,33 @@ inline float MaxLane(F32 a) {
 }
 inline I32 AddInt(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline int32_t SumInt(I32 a) { return _mm512_reduce_add_epi32(a.v); }
+inline void StoreInt(int32_t* p, I32 a) { _mm512_storeu_si512(p, a.v); }
+inline F32 Lane(F32 a, int lane) { return {_mm512_permutexvar_ps(_mm512_set1_epi32(lane), a.v)}; }
+// In lane 4 i what MaxLane gives of a[i], by the same tree: registers that are halved fill up with the next one's.
+#define KVASIR_FOUR_GROUPS
+inline F32 MaxLanes(const F32 (&a)[4]) {
+  __m512 eight[2];
+  for (int i = 0; i < 2; ++i) {
+    const __m512 low = _mm512_shuffle_f32x4(a[2 * i].v, a[2 * i + 1].v, 0x44);
+    eight[i] = _mm512_max_ps(low, _mm512_shuffle_f32x4(a[2 * i].v, a[2 * i + 1].v, 0xee));
+  }
+  const __m512 low = _mm512_shuffle_f32x4(eight[0], eight[1], 0x88);
+  const __m512 four = _mm512_max_ps(low, _mm512_shuffle_f32x4(eight[0], eight[1], 0xdd));
+  const __m512 two = _mm512_max_ps(four, _mm512_permute_ps(four, 0x4e));
+  return {_mm512_max_ps(two, _mm512_permute_ps(two, 0xb1))};
+}
+// In lane 4 i the sum of a[i].
+inline I32 SumLanes(const I32 (&a)[4]) {
+  __m512i eight[2];
+  for (int i = 0; i < 2; ++i) {
+    const __m512i low = _mm512_shuffle_i32x4(a[2 * i].v, a[2 * i + 1].v, 0x44);
+    eight[i] = _mm512_add_epi32(low, _mm512_shuffle_i32x4(a[2 * i].v, a[2 * i + 1].v, 0xee));
+  }
+  const __m512i low = _mm512_shuffle_i32x4(eight[0], eight[1], 0x88);
+  const __m512i four = _mm512_add_epi32(low, _mm512_shuffle_i32x4(eight[0], eight[1], 0xdd));
+  const __m512i two = _mm512_add_epi32(four, _mm512_shuffle_epi32(four, _MM_PERM_BADC));
+  return {_mm512_add_epi32(two, _mm512_shuffle_epi32(two, _MM_PERM_CDAB))};
+}
 
 constexpr int kGemmRows = 12;  // 12 x 2 accumulators, 2 weights, 1 broadcast of 32 registers
 constexpr int kPrefetchRowsF32 = 12;
