@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/cpu/cpu_backend.h"
 #include "core/half.h"
 
 namespace kvasir::testing {
@@ -143,6 +144,7 @@ AttentionState Run(const cpu::KernelTable& table, const AttentionCase& c, bool w
                                      with_trace ? state.trace.data() : nullptr,
                                      // What it fetches and what it does not touch changes no result.
                                      &chunk_pages, with_trace};
+  const cpu::KernelScope scope(table, c.rows);
   switch (c.cache) {
     case Dtype::kInt8: table.attention_chunk_s8(chunk); break;
     case Dtype::kF16: table.attention_chunk_f16(chunk); break;

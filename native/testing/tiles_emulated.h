@@ -37,7 +37,7 @@ inline void StoreTileTo(void* to, int64_t stride) {
     __builtin_memcpy(static_cast<uint8_t*>(to) + row * stride, Tiles().bytes[kTile][row], 64);
   }
 }
-template <int kSums, int kA, int kB, typename Right>
+template <int kSums, int kA, int kB, typename Left, typename Right>
 inline void DotEmulated() {
   EmulatedTiles& tiles = Tiles();
   int16_t right[64][16];  // [k][column]
@@ -50,7 +50,7 @@ inline void DotEmulated() {
     int32_t sums[16];
     __builtin_memcpy(sums, tiles.bytes[kSums][row], sizeof(sums));
     for (int k = 0; k < 64; ++k) {
-      const int16_t left = static_cast<int8_t>(tiles.bytes[kA][row][k]);
+      const int16_t left = static_cast<Left>(tiles.bytes[kA][row][k]);
       for (int column = 0; column < 16; ++column) sums[column] += int32_t{left} * int32_t{right[k][column]};
     }
     __builtin_memcpy(tiles.bytes[kSums][row], sums, sizeof(sums));
@@ -58,9 +58,13 @@ inline void DotEmulated() {
 }
 template <int kSums, int kA, int kB>
 inline void DotTiles() {
-  DotEmulated<kSums, kA, kB, int8_t>();
+  DotEmulated<kSums, kA, kB, int8_t, int8_t>();
 }
 template <int kSums, int kA, int kB>
 inline void DotTilesUnsigned() {
-  DotEmulated<kSums, kA, kB, uint8_t>();
+  DotEmulated<kSums, kA, kB, int8_t, uint8_t>();
+}
+template <int kSums, int kA, int kB>
+inline void DotUnsignedTiles() {
+  DotEmulated<kSums, kA, kB, uint8_t, int8_t>();
 }

@@ -1,7 +1,7 @@
 // Rotary embedding, the KV cache's writes, and how attention is split among threads.
 //
 // Query rows of a sequence that share a kv head are numbered token * group + head in group, and cut into tiles of at
-// most 12. A tile walks its chunks of 256 positions in order, or, when a step has few tiles (decode), the chunks are
+// most KernelTable::attention_rows. A tile walks its chunks of 256 positions in order, or, when a step has few tiles (decode), the chunks are
 // tasks of their own and are merged in the same order afterwards: the same arithmetic either way.
 #include <algorithm>
 #include <cstring>
@@ -158,10 +158,11 @@ CpuBackend::Tile CpuBackend::TileAt(const AttentionArgs& args, int64_t index) co
   const int64_t i = std::upper_bound(first_tile_.begin(), first_tile_.end(), index) - first_tile_.begin() - 1;
   const SequenceSpan& sequence = args.sequences[i];
   const int64_t group = args.shape->n_heads / args.shape->n_kv_heads;
-  const int64_t tiles_per_head = CeilDiv(sequence.n_tokens * group, kMaxTileRows);
+  const int64_t tiles_per_head = CeilDiv(sequence.n_tokens * group, kernels_.attention_rows);
   const int64_t local = index - first_tile_[static_cast<size_t>(i)];
-  const int64_t first = local % tiles_per_head * kMaxTileRows;
-  const int rows = static_cast<int>(std::min<int64_t>(kMaxTileRows, sequence.n_tokens * group - first));
+  const int64_t first = local % tiles_per_head * kernels_.attention_rows;
+  const int rows =
+      static_cast<int>(std::min<int64_t>(kernels_.attention_rows, sequence.n_tokens * group - first));
   Tile tile = {&sequence, local / tiles_per_head, first, rows, 0};
   tile.n_chunks = CeilDiv(tile.Length(rows - 1, group), kChunkPositions);
   return tile;
@@ -265,10 +266,11 @@ void CpuBackend::MergeChunk(const AttentionArgs& args, const Tile& tile, int64_t
 void CpuBackend::AttentionByTile(const AttentionArgs& args, const Queries& queries, float* out) {
   pool_.ParallelFor(first_tile_.back(), [&](int64_t index, int) {
     const Tile tile = TileAt(args, index);
+    const KernelScope scope(kernels_, tile.rows);
     float max[kMaxTileRows], sum[kMaxTileRows], acc[kMaxTileRows * kMaxHeadDim];
     float next_max[kMaxTileRows], next_sum[kMaxTileRows], next_acc[kMaxTileRows * kMaxHeadDim];
     // A full tile's chunks are read by its neighbours too, and computed longer than they take to come.
-    const bool fetch = tile.rows < kMaxTileRows;
+    const bool fetch = tile.rows < kernels_.attention_rows;
     for (int64_t chunk = 0; chunk < tile.n_chunks; ++chunk) {
       ChunkPages next;
       const bool ahead = fetch && chunk + 1 < tile.n_chunks;
@@ -299,6 +301,7 @@ void CpuBackend::AttentionByChunk(const AttentionArgs& args, const Queries& quer
     const int64_t index = task / n_chunks, chunk = task % n_chunks;
     const Tile tile = TileAt(args, index);
     if (chunk >= tile.n_chunks) return;
+    const KernelScope scope(kernels_, tile.rows);
     int64_t& fetched = fetched_[static_cast<size_t>(thread)].task;
     const bool here = fetched == task;
     // The thread's next task, if it has one and this is its own part.
@@ -328,7 +331,7 @@ void CpuBackend::Attention(const AttentionArgs& args, const Queries& queries, fl
   for (int64_t i = 0; i < args.n_sequences; ++i) {
     const SequenceSpan& sequence = args.sequences[i];
     first_tile_.push_back(tiles);
-    tiles += args.shape->n_kv_heads * CeilDiv(sequence.n_tokens * group, kMaxTileRows);
+    tiles += args.shape->n_kv_heads * CeilDiv(sequence.n_tokens * group, kernels_.attention_rows);
     n_chunks = std::max(n_chunks, CeilDiv(sequence.start + sequence.n_tokens, kChunkPositions));
   }
   first_tile_.push_back(tiles);

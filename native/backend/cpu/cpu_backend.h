@@ -20,7 +20,7 @@ inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 class KernelScope {
  public:
   KernelScope(const KernelTable& kernels, int64_t rows)
-      : leave_(rows < kernels.row_tile ? nullptr : kernels.leave) {
+      : leave_(rows < kernels.enter_rows ? nullptr : kernels.leave) {
     if (leave_ != nullptr) kernels.enter();
   }
   ~KernelScope() {

@@ -12,7 +12,7 @@ namespace kvasir::cpu {
 constexpr int kPagePositions = 64;  // positions of a KV cache page
 constexpr int kChunkPositions =
     256;                          // positions that attention reduces from a fresh state, then merges in order
-constexpr int kMaxTileRows = 12;  // query rows of one attention tile
+constexpr int kMaxTileRows = 16;  // query rows of one attention tile, in any table
 constexpr int kMaxHeadDim = 256;
 constexpr int kQuantizedRows = 4;      // that are quantized at a time; divides every table's row_tile, or that is 1
 constexpr int64_t kLogitBlock = 32;    // logits of which only the largest is looked at first
@@ -68,7 +68,7 @@ struct ChunkPages {
 
 // One kv head of one sequence over at most kChunkPositions cache positions.
 struct AttentionChunk {
-  int rows;                // 1..kMaxTileRows
+  int rows;                // 1..KernelTable::attention_rows
   int head_dim;            // padded to 16
   float scale;             // multiplies q.k
   const float* q_f32;      // [rows, head_dim], or
@@ -105,8 +105,10 @@ struct KernelTable {
   // With many rows each thread takes blocks of its own, at most `block_rows` long, if that makes at least `thread_rows` for
   // each. Both are multiples of row_tile.
   int block_rows, thread_rows;
-  // Registers that a thread sets up before it calls linear_s8 or attention_chunk_s8 with at least row_tile rows, and gives
+  int attention_rows;  // query rows of a full attention tile
+  // Registers that a thread sets up before it calls linear_s8 or attention_chunk_s8 with at least enter_rows rows, and gives
   // back afterwards; nullptr where there are none.
+  int enter_rows;
   void (*enter)();
   void (*leave)();
   // From so many rows on a panel is read more than once, and it pays to fetch the next one meanwhile.

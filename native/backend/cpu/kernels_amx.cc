@@ -32,14 +32,18 @@ namespace KVASIR_AMX {
 #include "backend/cpu/ops_table.h"
 #include KVASIR_TILES
 #include "backend/cpu/linear_s8_amx.h"
+//
+#include "backend/cpu/attention_s8_amx.h"
 
 // A block of rows reads all weights, and is done with them twice as soon as without tiles.
-constexpr int kTileBlockRows = 128, kTileThreadRows = 64;
+constexpr int kTileBlockRows = 256, kTileThreadRows = 64;
 
 constexpr KernelTable MakeTileTable() {
   KernelTable table = MakeTable("amx", LinearS8Tiles);
   table.block_rows = kTileBlockRows;
   table.thread_rows = kTileThreadRows;
+  table.attention_chunk_s8 = AttentionChunkS8Tiles;
+  table.enter_rows = kLeastTileRows;
   table.enter = EnterTiles;
   table.leave = LeaveTiles;
   return table;

@@ -5,6 +5,8 @@
 
 #include "backend/cpu/ops_math.h"
 
+// Query rows of a full tile.
+constexpr int kFullTileRows = kRowTile > 1 ? kRowTile : 12;
 constexpr float kNegativeInfinity = -__builtin_inff();
 constexpr float kWeightSteps = 32767;  // of a quantized attention weight
 
@@ -286,6 +288,29 @@ inline void TouchPages(const AttentionChunk& c, int n_pages) {
   }
 }
 
+// The largest score of each row; and raw scores to whoever traces them.
+inline void KeepMaxima(const AttentionChunk& c, const float (*scores)[kChunkPositions], float* max) {
+  for (int r = 0; r < c.rows; ++r) {
+    if (c.trace != nullptr) {
+      for (int i = 0; i < c.n_valid[r]; ++i) c.trace[r * kChunkPositions + i] = scores[r][i];
+    }
+    max[r] = LargestScore(scores[r], c.n_valid[r]);
+  }
+}
+
+// Probabilities of positions from i on, times the scales of V where it has scales.
+template <typename Element>
+struct ScaledByValues {
+  const AttentionChunk& c;
+  inline F32 operator()(int i, const F32& p) const {
+    if constexpr (kIsQuantized<Element>) {
+      return Mul(p, Load(c.v_scales[i / kPagePositions] + i % kPagePositions));
+    } else {
+      return p;
+    }
+  }
+};
+
 // Rows that are computed side by side, of queries with K and then of weights with V, and in INT8 vectors of each.
 template <typename Element, int kQueryRows, int kValueRows, int kQueryVectors = 0, int kValueVectors = 0>
 inline void ChunkOfTile(const AttentionChunk& c) {
@@ -296,7 +321,7 @@ inline void ChunkOfTile(const AttentionChunk& c) {
   if (n == 0) return;
   const int n_pages = (n + kPagePositions - 1) / kPagePositions;
   const int n_padded = (n + 15) / 16 * 16;
-  if (kInt8 && c.rows < kMaxTileRows && !c.fetched) TouchPages(c, n_pages);
+  if (kInt8 && c.rows < kFullTileRows && !c.fetched) TouchPages(c, n_pages);
   // After each page's scores, each row's weights, and (INT8) each page's values: about the shares of one block of rows.
   NextChunk next(c.next, c.head_dim * kPagePositions * static_cast<int64_t>(sizeof(Element)),
                  n_pages + c.rows + (kInt8 ? n_pages : 0));
@@ -304,21 +329,10 @@ inline void ChunkOfTile(const AttentionChunk& c) {
   ScoresOfRows<Element, kQueryRows, kQueryVectors>(c, 0, n_pages, scores, next);
   // Pass by pass over all rows: one row's maximum is found while another's scores are on their way.
   float max[kMaxTileRows], sum[kMaxTileRows], largest[kMaxTileRows];
+  KeepMaxima(c, scores, max);
   for (int r = 0; r < c.rows; ++r) {
-    if (c.trace != nullptr) {
-      for (int i = 0; i < c.n_valid[r]; ++i) c.trace[r * kChunkPositions + i] = scores[r][i];
-    }
-    max[r] = LargestScore(scores[r], c.n_valid[r]);
-  }
-  for (int r = 0; r < c.rows; ++r) {
-    const auto scaled = [&](int i, const F32& p) {
-      if constexpr (kInt8) {
-        return Mul(p, Load(c.v_scales[i / kPagePositions] + i % kPagePositions));
-      } else {
-        return p;
-      }
-    };
-    largest[r] = ChunkSoftmax(scores[r], c.n_valid[r], n_padded, max[r], &sum[r], scaled);
+    largest[r] =
+        ChunkSoftmax(scores[r], c.n_valid[r], n_padded, max[r], &sum[r], ScaledByValues<Element>{c});
     next.FetchShare();
   }
   for (int r = 0; r < c.rows; ++r) {

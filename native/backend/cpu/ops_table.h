@@ -19,6 +19,8 @@ constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s
       .row_tile = kRowTile,
       .block_rows = kBlockRows,
       .thread_rows = kThreadRows,
+      .attention_rows = kFullTileRows,
+      .enter_rows = 1,
       .enter = nullptr,
       .leave = nullptr,
       .prefetch_rows_f32 = kPrefetchRowsF32,

@@ -131,6 +131,28 @@ inline float MaxLane(F32 a) {
   }
   return a.v[0];
 }
+inline void StoreInt(int32_t* p, I32 a) {
+  for (int i = 0; i < 16; ++i) p[i] = a.v[i];
+}
+// For tiles (attention_s8_amx.h): times 256; the low and the high bytes of 64 values, in the order that simd_avx512.h tells;
+// sixteen pairs of bytes from each of two places, in turn.
+inline I32 TimesByte(I32 a) {
+  for (int i = 0; i < 16; ++i) a.v[i] *= 256;
+  return a;
+}
+inline void StoreWeightBytes(const I32 (&q)[4], uint8_t* low, uint8_t* high) {
+  for (int value = 0; value < 64; ++value) {
+    const int quad = value / 4, at = 4 * (quad % 4 * 4 + quad / 4) + value % 4;
+    low[at] = static_cast<uint8_t>(q[value / 16].v[value % 16] & 0xff);
+    high[at] = static_cast<uint8_t>(q[value / 16].v[value % 16] >> 8);
+  }
+}
+inline void JoinPairs(const int8_t* first, const int8_t* second, int8_t* out) {
+  for (int i = 0; i < 32; ++i) {
+    out[i / 2 * 4 + i % 2] = first[i];
+    out[i / 2 * 4 + 2 + i % 2] = second[i];
+  }
+}
 inline I32 AddInt(I32 a, I32 b) {
   for (int i = 0; i < 16; ++i) a.v[i] += b.v[i];
   return a;

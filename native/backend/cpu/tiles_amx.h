@@ -42,8 +42,12 @@ template <int kSums, int kA, int kB>
 inline void DotTiles() {
   asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kA), "i"(kB));
 }
-// The same of unsigned b.
+// The same of unsigned b, and of unsigned a.
 template <int kSums, int kA, int kB>
 inline void DotTilesUnsigned() {
   asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kA), "i"(kB));
+}
+template <int kSums, int kA, int kB>
+inline void DotUnsignedTiles() {
+  asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kA), "i"(kB));
 }
