@@ -17,52 +17,83 @@ struct WeightTiles {
   float scale[kRowTile];
 };
 
-// Tile 0 or 1 = the start of each row + its products with 16 positions of K.
-template <int kSums>
-inline void MultiplyKeys(const int8_t (*q)[kRowTile][kTileDims], const int32_t (&start)[kRowTile][kTileColumns],
-                         const uint8_t* k, int n_dims) {
-  LoadTile<kSums>(start, sizeof(start[0]));
-  for (int d = 0; d < n_dims; d += kTileDims) {
-    LoadTile<4 + kSums>(q[d / kTileDims], kTileDims);
-    LoadTile<6 + kSums>(k + d * kPagePositions, 4 * kPagePositions);
-    DotTilesUnsigned<kSums, 4 + kSums, 6 + kSums>();
-  }
-}
+// Of a page, what 16 rows and all of its positions make, 16 by 16: tiles 0 to 3.
+using PageDots = int32_t[kPagePositions / kTileColumns][kRowTile][kTileColumns];
 
-inline void StoreScores(const AttentionChunk& c, int position, const int32_t (&dots)[kRowTile][kTileColumns],
-                        float (*scores)[kChunkPositions]) {
-  const float* k_scales = c.k_scales[position / kPagePositions] + position % kPagePositions;
-  const F32 k_scale = Mul(Load(k_scales), Set1(c.scale));
-  for (int r = 0; r < c.rows; ++r) {
-    Store(scores[r] + position, Mul(FromInt(LoadInt(dots[r])), Mul(Set1(c.q_scales[r]), k_scale)));
-  }
-}
+// The queries of a tile. Rows that it lacks are zeros.
+struct QueryTile {
+  alignas(64) int8_t q[kMaxHeadDim / kTileDims][kRowTile][kTileDims];
+  alignas(64) int32_t start[kRowTile][kTileColumns];  // of each row, where its sums begin
+  float scales[kRowTile];
 
-// Scores of all rows at all positions of n_pages. Not inline: its tiles and registers are its own.
-[[gnu::noinline]] void ScoresOfTile(const AttentionChunk& c, int n_pages, float (*scores)[kChunkPositions]) {
-  alignas(64) int8_t q[kMaxHeadDim / kTileDims][kRowTile][kTileDims] = {};
-  alignas(64) int32_t start[kRowTile][kTileColumns] = {};
-  alignas(64) int32_t dots[2][kRowTile][kTileColumns];
-  for (int r = 0; r < c.rows; ++r) {
-    for (int d = 0; d < c.head_dim; d += kTileDims) {
-      __builtin_memcpy(q[d / kTileDims][r], static_cast<const int8_t*>(c.q_s8) + r * c.head_dim + d, kTileDims);
+  explicit QueryTile(const AttentionChunk& c) {
+    for (int r = 0; r < kRowTile; ++r) {
+      const bool here = r < c.rows;
+      for (int d = 0; d < c.head_dim; d += kTileDims) {
+        int8_t* to = q[d / kTileDims][r];
+        if (here) {
+          __builtin_memcpy(to, static_cast<const int8_t*>(c.q_s8) + r * c.head_dim + d, kTileDims);
+        } else {
+          __builtin_memset(to, 0, kTileDims);
+        }
+      }
+      StoreInt(start[r], SetInt(here ? c.q_start[r] : 0));
+      scales[r] = here ? c.q_scales[r] : 0.0f;
     }
-    StoreInt(start[r], SetInt(c.q_start[r]));
   }
-  const auto keys = [&](int position) {
-    return static_cast<const uint8_t*>(c.k_pages[position / kPagePositions]) + position % kPagePositions * 4;
+};
+
+template <int kSums>
+inline void MultiplyKeys(const uint8_t* k) {
+  LoadTile<6 + kSums % 2>(k + 4 * kTileColumns * kSums, 4 * kPagePositions);
+  DotTilesUnsigned<kSums, 4, 6 + kSums % 2>();
+}
+
+inline void MultiplyPage(const QueryTile& tile, const uint8_t* k, int head_dim, PageDots& dots) {
+  constexpr int64_t kStride = sizeof(dots[0][0]);
+  LoadTile<0>(tile.start, kStride);
+  LoadTile<1>(tile.start, kStride);
+  LoadTile<2>(tile.start, kStride);
+  LoadTile<3>(tile.start, kStride);
+  for (int d = 0; d < head_dim; d += kTileDims) {
+    LoadTile<4>(tile.q[d / kTileDims], kTileDims);
+    const uint8_t* dims = k + d * kPagePositions;
+    MultiplyKeys<0>(dims);
+    MultiplyKeys<1>(dims);
+    MultiplyKeys<2>(dims);
+    MultiplyKeys<3>(dims);
+  }
+  StoreTileTo<0>(dots[0], kStride);
+  StoreTileTo<1>(dots[1], kStride);
+  StoreTileTo<2>(dots[2], kStride);
+  StoreTileTo<3>(dots[3], kStride);
+}
+
+inline void StoreScores(const AttentionChunk& c, const QueryTile& tile, int page, const PageDots& dots,
+                        float (*scores)[kChunkPositions]) {
+  for (int i = 0; i < kPagePositions / kTileColumns; ++i) {
+    const F32 k_scale = Mul(Load(c.k_scales[page] + kTileColumns * i), Set1(c.scale));
+    float* out = scores[0] + page * kPagePositions + kTileColumns * i;
+#pragma GCC unroll 16
+    for (int r = 0; r < kRowTile; ++r) {
+      const F32 scale = Mul(Set1(tile.scales[r]), k_scale);
+      Store(out + r * kChunkPositions, Mul(FromInt(LoadInt(dots[i][r])), scale));
+    }
+  }
+}
+
+// Scores of 16 rows at all positions of n_pages: a page is multiplied while the one before is scaled. Not inline: its
+// registers are its own.
+[[gnu::noinline]] void ScoresOfTile(const AttentionChunk& c, int n_pages, float (*scores)[kChunkPositions]) {
+  const QueryTile tile(c);
+  alignas(64) PageDots dots[2];
+  const auto multiply = [&](int page) {
+    MultiplyPage(tile, static_cast<const uint8_t*>(c.k_pages[page]), c.head_dim, dots[page % 2]);
   };
-  const int n = n_pages * kPagePositions;
-  static_assert(kPagePositions % (2 * kTileColumns) == 0);
-  MultiplyKeys<0>(q, start, keys(0), c.head_dim);
-  for (int position = 0; position < n; position += 2 * kTileColumns) {
-    MultiplyKeys<1>(q, start, keys(position + kTileColumns), c.head_dim);
-    StoreTileTo<0>(dots[0], sizeof(dots[0][0]));
-    StoreScores(c, position, dots[0], scores);
-    const int next = position + 2 * kTileColumns;
-    if (next < n) MultiplyKeys<0>(q, start, keys(next), c.head_dim);
-    StoreTileTo<1>(dots[1], sizeof(dots[1][0]));
-    StoreScores(c, position + kTileColumns, dots[1], scores);
+  multiply(0);
+  for (int page = 0; page < n_pages; ++page) {
+    if (page + 1 < n_pages) multiply(page + 1);
+    StoreScores(c, tile, page, dots[page % 2], scores);
   }
 }
 
@@ -86,30 +117,45 @@ inline void QuadsOfValues(const int8_t* v, int head_dim, int d, int8_t (*out)[4 
   }
 }
 
-// acc[r] [head_dim] = the scale of row r * the sum of its weights times V over n_pages.
+// Sums of low and high bytes in tiles kLow and kLow + 1.
+template <int kLow>
+inline void MultiplyValues(const int8_t (*values)[4 * kTileColumns]) {
+  LoadTile<6 + kLow / 2>(values, sizeof(values[0]));
+  DotUnsignedTiles<kLow, 4, 6 + kLow / 2>();
+  DotUnsignedTiles<kLow + 1, 5, 6 + kLow / 2>();
+}
+
+template <int kLow>
+inline void StoreValues(const AttentionChunk& c, const WeightTiles& weights, int d) {
+  alignas(64) int32_t low[kRowTile][kTileColumns], high[kRowTile][kTileColumns];
+  StoreTileTo<kLow>(low, sizeof(low[0]));
+  StoreTileTo<kLow + 1>(high, sizeof(high[0]));
+  for (int r = 0; r < c.rows; ++r) {
+    if (c.n_valid[r] == 0) continue;
+    const I32 sum = AddInt(TimesByte(LoadInt(high[r])), LoadInt(low[r]));
+    Store(c.acc + r * c.head_dim + d, Mul(FromInt(sum), Set1(weights.scale[r])));
+  }
+}
+
+// acc[r] [head_dim] = the scale of row r * the sum of its weights times V over n_pages, 32 dimensions at a time.
 [[gnu::noinline]] void ValuesOfTile(const AttentionChunk& c, int n_pages, const WeightTiles& weights) {
-  alignas(64) int8_t values[ChunkPages::kMost][kPagePositions / 4][4 * kTileColumns];
-  alignas(64) int32_t sums[2][kRowTile][kTileColumns];
-  for (int d = 0; d < c.head_dim; d += kTileColumns) {
-    for (int page = 0; page < n_pages; ++page) {
-      QuadsOfValues(static_cast<const int8_t*>(c.v_pages[page]), c.head_dim, d, values[page]);
-    }
+  alignas(64) int8_t values[2][kPagePositions / 4][4 * kTileColumns];
+  for (int d = 0; d < c.head_dim; d += 2 * kTileColumns) {
     ZeroTile<0>();
     ZeroTile<1>();
+    ZeroTile<2>();
+    ZeroTile<3>();
     for (int page = 0; page < n_pages; ++page) {
-      LoadTile<6>(values[page], sizeof(values[page][0]));
+      const int8_t* v = static_cast<const int8_t*>(c.v_pages[page]);
+      QuadsOfValues(v, c.head_dim, d, values[0]);
+      QuadsOfValues(v, c.head_dim, d + kTileColumns, values[1]);
       LoadTile<4>(weights.low[page], kPagePositions);
-      DotUnsignedTiles<0, 4, 6>();
       LoadTile<5>(weights.high[page], kPagePositions);
-      DotUnsignedTiles<1, 5, 6>();
+      MultiplyValues<0>(values[0]);
+      MultiplyValues<2>(values[1]);
     }
-    StoreTileTo<0>(sums[0], sizeof(sums[0][0]));
-    StoreTileTo<1>(sums[1], sizeof(sums[1][0]));
-    for (int r = 0; r < c.rows; ++r) {
-      if (c.n_valid[r] == 0) continue;
-      const I32 sum = AddInt(TimesByte(LoadInt(sums[1][r])), LoadInt(sums[0][r]));
-      Store(c.acc + r * c.head_dim + d, Mul(FromInt(sum), Set1(weights.scale[r])));
-    }
+    StoreValues<0>(c, weights, d);
+    StoreValues<2>(c, weights, d + kTileColumns);
   }
 }
 

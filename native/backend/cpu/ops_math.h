@@ -37,7 +37,7 @@ inline F32 ExpOfClamped(F32 x, F32 clamped) {
   p = Fma(p, r, Set1(1.666652063e-01f));
   p = Fma(p, r, Set1(4.999999345e-01f));
   p = Fma(Mul(r, r), p, Add(Set1(1.0f), r));
-  return SelectLess(x, Set1(-87.0f), Zero(), Mul(p, Pow2(n)));
+  return TimesPow2(p, n, x, -87.0f);
 }
 inline F32 Exp(F32 x) { return ExpOfClamped(x, Max(Set1(-87.0f), Min(Set1(88.0f), x))); }
 // The same for x <= 0.

@@ -66,10 +66,14 @@ inline F32 SelectFirst(int n, F32 inside, F32 outside) {
 }
 inline I32 Round(F32 a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
 inline F32 FromInt(I32 a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
-inline F32 Pow2(I32 n) {
-  const __m256i bias = _mm256_set1_epi32(127);
-  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.lo, bias), 23)),
-          _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.hi, bias), 23))};
+// p * 2^n where x is not below `least`, else 0. n is added to the exponent, which p and the product have room for.
+inline __m256 TimesPow2(__m256 p, __m256i n, __m256 x, float least) {
+  const __m256 counts = _mm256_cmp_ps(x, _mm256_set1_ps(least), _CMP_NLT_UQ);
+  const __m256i product = _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(n, 23));
+  return _mm256_and_ps(counts, _mm256_castsi256_ps(product));
+}
+inline F32 TimesPow2(F32 p, I32 n, F32 x, float least) {
+  return {TimesPow2(p.lo, n.lo, x.lo, least), TimesPow2(p.hi, n.hi, x.hi, least)};
 }
 // Lanes that differ by kStride: their sum in the lower one, lower - upper in the upper one. A fused multiply by 1 or -1
 // rounds as the addition or subtraction alone would.

@@ -41,8 +41,11 @@ inline F32 SelectFirst(int n, F32 inside, F32 outside) {
 }
 inline I32 Round(F32 a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline F32 FromInt(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
-inline F32 Pow2(I32 n) {
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))};
+// p * 2^n where x is not below `least`, else 0. n is added to the exponent, which p and the product have room for.
+inline F32 TimesPow2(F32 p, I32 n, F32 x, float least) {
+  const __mmask16 counts = _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(least), _CMP_NLT_UQ);
+  return {_mm512_castsi512_ps(
+      _mm512_maskz_add_epi32(counts, _mm512_castps_si512(p.v), _mm512_slli_epi32(n.v, 23)))};
 }
 // Lanes that differ by kStride: their sum in the lower one, lower - upper in the upper one. A fused multiply by 1 or -1
 // rounds as the addition or subtraction alone would.

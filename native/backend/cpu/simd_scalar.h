@@ -96,9 +96,12 @@ inline I32 Round(F32 a) {
 inline F32 FromInt(I32 a) {
   return Map([&](int i) { return static_cast<float>(a.v[i]); });
 }
-// 2^n for n in [-126, 127].
-inline F32 Pow2(I32 n) {
-  return Map([&](int i) { return FloatFromBits(static_cast<uint32_t>(n.v[i] + 127) << 23); });
+// p * 2^n where x is not below `least`, else 0. n is added to the exponent, which p and the product have room for.
+inline F32 TimesPow2(F32 p, I32 n, F32 x, float least) {
+  return Map([&](int i) {
+    const uint32_t product = BitsFromFloat(p.v[i]) + (static_cast<uint32_t>(n.v[i]) << 23);
+    return x.v[i] < least ? 0.0f : FloatFromBits(product);
+  });
 }
 // x[i] + x[i ^ kStride] in lanes with bit kStride clear, x[i ^ kStride] - x[i] in the others.
 template <int kStride>
