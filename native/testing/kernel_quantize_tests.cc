@@ -158,21 +158,23 @@ KV_TEST(kernel_quantize_row_equals_scalar) {
 KV_TEST(kernel_quantize_rows_together_equal_one_by_one) {
   Random random(29);
   for (const KernelTable* table : cpu::AvailableKernels()) {
-    const size_t tile = static_cast<size_t>(table->row_tile), bytes = static_cast<size_t>(table->quantized_bytes);
+    const size_t tile = static_cast<size_t>(table->row_tile),
+                 bytes = static_cast<size_t>(table->quantized_bytes);
     for (const int64_t n : kWidths) {
       for (int rows = 2; rows <= cpu::kQuantizedRows; ++rows) {
         const size_t groups = static_cast<size_t>((n + kGroup - 1) / kGroup), ld = static_cast<size_t>(n) + 3;
-        const size_t first = tile == 1 ? 0 : 4, places = groups * (tile == 1 ? static_cast<size_t>(rows) : tile);
+        const size_t first = tile == 1 ? 0 : 4,
+                     places = groups * (tile == 1 ? static_cast<size_t>(rows) : tile);
         std::vector<float> x = Matrix(random, rows, static_cast<int64_t>(ld));
         x[static_cast<size_t>(random.Integer(0, n - 1))] = NAN;
         constexpr uint8_t kByte = 0x5a;
         std::vector<uint8_t> values(places * kGroup * bytes, kByte);
         std::vector<float> scales(places, kGarbage);
         std::vector<int32_t> start(places, kGarbage), start_of_sums = start;
-        table->quantize_rows(x.data(), static_cast<int64_t>(ld), rows, n, true,
-                             {values.data() + first * kGroup * bytes, scales.data() + first,
-                              start.data() + first, start_of_sums.data() + first,
-                              static_cast<int64_t>(groups)});
+        table->quantize_rows(
+            x.data(), static_cast<int64_t>(ld), rows, n, true,
+            {values.data() + first * kGroup * bytes, scales.data() + first, start.data() + first,
+             start_of_sums.data() + first, static_cast<int64_t>(groups)});
         size_t written = 0;
         for (int row = 0; row < rows; ++row) {
           const auto begin = x.begin() + static_cast<int64_t>(ld) * row;
@@ -181,8 +183,8 @@ KV_TEST(kernel_quantize_rows_together_equal_one_by_one) {
             const size_t r = static_cast<size_t>(row);
             const size_t at = tile == 1 ? r * groups + g : g * tile + first + r;
             const auto from = values.begin() + static_cast<int64_t>(at * kGroup * bytes);
-            const std::vector<int> group = LoadQuantized(
-                {from, from + static_cast<int64_t>(kGroup * bytes)}, table->quantized_bytes);
+            const std::vector<int> group =
+                LoadQuantized({from, from + static_cast<int64_t>(kGroup * bytes)}, table->quantized_bytes);
             KV_EXPECT(std::equal(group.begin(), group.end(),
                                  alone.values.begin() + static_cast<int64_t>(g * kGroup)));
             KV_EXPECT(scales[at] == alone.scales[g] && start[at] == alone.start[g]);

@@ -216,7 +216,12 @@ function buildNativeLlama(context) {
   const header = join(context.scratch, 'tile_config.h');
   writeFileSync(header, tileConfigHeader);
   const options = ['-DGGML_NATIVE=ON', `-DCMAKE_CXX_FLAGS=-include ${header}`];
-  return buildLlama(context, 'llama-native', process.arch === 'x64' ? options : options.slice(0, 1), 'llama-bench');
+  return buildLlama(
+    context,
+    'llama-native',
+    process.arch === 'x64' ? options : options.slice(0, 1),
+    'llama-bench',
+  );
 }
 
 async function buildLlama(context, folder, options, target) {

@@ -17,14 +17,10 @@ struct WeightTiles {
   float scale[kRowTile];
 };
 
-// Of a page, what 16 rows and all of its positions make, 16 by 16: tiles 0 to 3.
-using PageDots = int32_t[kPagePositions / kTileColumns][kRowTile][kTileColumns];
-
 // The queries of a tile. Rows that it lacks are zeros.
 struct QueryTile {
   alignas(64) int8_t q[kMaxHeadDim / kTileDims][kRowTile][kTileDims];
   alignas(64) int32_t start[kRowTile][kTileColumns];  // of each row, where its sums begin
-  float scales[kRowTile];
 
   explicit QueryTile(const AttentionChunk& c) {
     for (int r = 0; r < kRowTile; ++r) {
@@ -38,7 +34,6 @@ struct QueryTile {
         }
       }
       StoreInt(start[r], SetInt(here ? c.q_start[r] : 0));
-      scales[r] = here ? c.q_scales[r] : 0.0f;
     }
   }
 };
@@ -49,8 +44,9 @@ inline void MultiplyKeys(const uint8_t* k) {
   DotTilesUnsigned<kSums, 4, 6 + kSums % 2>();
 }
 
-inline void MultiplyPage(const QueryTile& tile, const uint8_t* k, int head_dim, PageDots& dots) {
-  constexpr int64_t kStride = sizeof(dots[0][0]);
+// dots [16 rows][chunk] = the products of 16 rows with a page's positions.
+inline void MultiplyPage(const QueryTile& tile, const uint8_t* k, int head_dim, int32_t* dots) {
+  constexpr int64_t kStride = sizeof(tile.start[0]), kRowBytes = kChunkPositions * sizeof(int32_t);
   LoadTile<0>(tile.start, kStride);
   LoadTile<1>(tile.start, kStride);
   LoadTile<2>(tile.start, kStride);
@@ -63,38 +59,39 @@ inline void MultiplyPage(const QueryTile& tile, const uint8_t* k, int head_dim, 
     MultiplyKeys<2>(dims);
     MultiplyKeys<3>(dims);
   }
-  StoreTileTo<0>(dots[0], kStride);
-  StoreTileTo<1>(dots[1], kStride);
-  StoreTileTo<2>(dots[2], kStride);
-  StoreTileTo<3>(dots[3], kStride);
+  StoreTileTo<0>(dots, kRowBytes);
+  StoreTileTo<1>(dots + kTileColumns, kRowBytes);
+  StoreTileTo<2>(dots + 2 * kTileColumns, kRowBytes);
+  StoreTileTo<3>(dots + 3 * kTileColumns, kRowBytes);
 }
 
-inline void StoreScores(const AttentionChunk& c, const QueryTile& tile, int page, const PageDots& dots,
-                        float (*scores)[kChunkPositions]) {
-  for (int i = 0; i < kPagePositions / kTileColumns; ++i) {
-    const F32 k_scale = Mul(Load(c.k_scales[page] + kTileColumns * i), Set1(c.scale));
-    float* out = scores[0] + page * kPagePositions + kTileColumns * i;
-#pragma GCC unroll 16
-    for (int r = 0; r < kRowTile; ++r) {
-      const F32 scale = Mul(Set1(tile.scales[r]), k_scale);
-      Store(out + r * kChunkPositions, Mul(FromInt(LoadInt(dots[i][r])), scale));
-    }
-  }
-}
-
-// Scores of 16 rows at all positions of n_pages: a page is multiplied while the one before is scaled. Not inline: its
-// registers are its own.
-[[gnu::noinline]] void ScoresOfTile(const AttentionChunk& c, int n_pages, float (*scores)[kChunkPositions]) {
+// Of 16 rows and all positions of n_pages. Not inline: its registers are its own.
+[[gnu::noinline]] void DotsOfTile(const AttentionChunk& c, int n_pages, int32_t (*dots)[kChunkPositions]) {
   const QueryTile tile(c);
-  alignas(64) PageDots dots[2];
-  const auto multiply = [&](int page) {
-    MultiplyPage(tile, static_cast<const uint8_t*>(c.k_pages[page]), c.head_dim, dots[page % 2]);
-  };
-  multiply(0);
   for (int page = 0; page < n_pages; ++page) {
-    if (page + 1 < n_pages) multiply(page + 1);
-    StoreScores(c, tile, page, dots[page % 2], scores);
+    MultiplyPage(tile, static_cast<const uint8_t*>(c.k_pages[page]), c.head_dim,
+                 dots[0] + page * kPagePositions);
   }
+}
+
+// Of some rows at a time, so that what one pass leaves for the next is still in L1.
+constexpr int kSoftmaxRows = 4;
+
+// Products to scores, float(dot) * (scale_q * k_scale), of one row. Returns the largest of those that count.
+inline float ScaleDots(const int32_t* dots, const float* k_scales, float q_scale, int n_valid,
+                       float* scores) {
+  F32 largest = Set1(kNegativeInfinity);
+  const auto scaled = [&](int i) {
+    const F32 score = Mul(FromInt(LoadInt(dots + i)), Mul(Set1(q_scale), Load(k_scales + i)));
+    Store(scores + i, score);
+    return score;
+  };
+  const int whole = n_valid / 16 * 16;
+  for (int i = 0; i < whole; i += 16) largest = Max(scaled(i), largest);
+  if (whole < n_valid) {
+    largest = Max(SelectFirst(n_valid - whole, scaled(whole), Set1(kNegativeInfinity)), largest);
+  }
+  return MaxLane(largest);
 }
 
 // weights [n], at most `largest`, as QuantizeWeights has them, into row `row` of the tiles; n is a multiple of 64.
@@ -139,21 +136,27 @@ inline void StoreValues(const AttentionChunk& c, const WeightTiles& weights, int
 
 // acc[r] [head_dim] = the scale of row r * the sum of its weights times V over n_pages, 32 dimensions at a time.
 [[gnu::noinline]] void ValuesOfTile(const AttentionChunk& c, int n_pages, const WeightTiles& weights) {
-  alignas(64) int8_t values[2][kPagePositions / 4][4 * kTileColumns];
+  alignas(64) int8_t values[ChunkPages::kMost][2][kPagePositions / 4][4 * kTileColumns];
+  const auto arrange = [&](int d) {
+    for (int page = 0; page < n_pages; ++page) {
+      const int8_t* v = static_cast<const int8_t*>(c.v_pages[page]);
+      QuadsOfValues(v, c.head_dim, d, values[page][0]);
+      QuadsOfValues(v, c.head_dim, d + kTileColumns, values[page][1]);
+    }
+  };
+  arrange(0);
   for (int d = 0; d < c.head_dim; d += 2 * kTileColumns) {
     ZeroTile<0>();
     ZeroTile<1>();
     ZeroTile<2>();
     ZeroTile<3>();
     for (int page = 0; page < n_pages; ++page) {
-      const int8_t* v = static_cast<const int8_t*>(c.v_pages[page]);
-      QuadsOfValues(v, c.head_dim, d, values[0]);
-      QuadsOfValues(v, c.head_dim, d + kTileColumns, values[1]);
       LoadTile<4>(weights.low[page], kPagePositions);
       LoadTile<5>(weights.high[page], kPagePositions);
-      MultiplyValues<0>(values[0]);
-      MultiplyValues<2>(values[1]);
+      MultiplyValues<0>(values[page][0]);
+      MultiplyValues<2>(values[page][1]);
     }
+    if (d + 2 * kTileColumns < c.head_dim) arrange(d + 2 * kTileColumns);  // while the tiles are multiplied
     StoreValues<0>(c, weights, d);
     StoreValues<2>(c, weights, d + kTileColumns);
   }
@@ -164,24 +167,34 @@ inline void AttentionChunkS8Tiles(const AttentionChunk& c) {
     AttentionChunkS8(c);
     return;
   }
-  alignas(64) float scores[kRowTile][kChunkPositions];
-  WeightTiles weights;
   const int n = LargestValid(c);
   if (n == 0) return;
-  const int n_pages = (n + kPagePositions - 1) / kPagePositions;
-  ScoresOfTile(c, n_pages, scores);
-  float max[kRowTile], largest[kRowTile];
-  KeepMaxima(c, scores, max);
-  for (int r = 0; r < c.rows; ++r) {
-    float sum;
-    largest[r] = ChunkSoftmax(scores[r], c.n_valid[r], n_pages * kPagePositions, max[r], &sum,
-                              ScaledByValues<int8_t>{c});
-    if (c.n_valid[r] == 0) continue;
-    c.max[r] = max[r];
-    c.sum[r] = sum;
+  const int n_pages = (n + kPagePositions - 1) / kPagePositions, n_padded = n_pages * kPagePositions;
+  alignas(64) int32_t dots[kRowTile][kChunkPositions];
+  DotsOfTile(c, n_pages, dots);
+  alignas(64) float k_scales[kChunkPositions];
+  for (int i = 0; i < n_padded; i += 16) {
+    Store(k_scales + i, Mul(Load(c.k_scales[i / kPagePositions] + i % kPagePositions), Set1(c.scale)));
   }
-  for (int r = 0; r < c.rows; ++r) {
-    QuantizeToTiles(scores[r], largest[r], n_pages * kPagePositions, r, &weights);
+  WeightTiles weights;
+  for (int first = 0; first < c.rows; first += kSoftmaxRows) {
+    const int rows = c.rows - first < kSoftmaxRows ? c.rows - first : kSoftmaxRows;
+    alignas(64) float scores[kSoftmaxRows][kChunkPositions];
+    float max[kSoftmaxRows], sum[kSoftmaxRows], largest[kSoftmaxRows];
+    for (int i = 0; i < rows; ++i) {
+      max[i] = ScaleDots(dots[first + i], k_scales, c.q_scales[first + i], c.n_valid[first + i], scores[i]);
+      TraceScores(c, first + i, scores[i]);
+    }
+    for (int i = 0; i < rows; ++i) {
+      largest[i] =
+          ChunkSoftmax(scores[i], c.n_valid[first + i], n_padded, max[i], &sum[i], ScaledByValues<int8_t>{c});
+    }
+    for (int i = 0; i < rows; ++i) {
+      QuantizeToTiles(scores[i], largest[i], n_padded, first + i, &weights);
+      if (c.n_valid[first + i] == 0) continue;
+      c.max[first + i] = max[i];
+      c.sum[first + i] = sum[i];
+    }
   }
   ValuesOfTile(c, n_pages, weights);
 }

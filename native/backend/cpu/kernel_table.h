@@ -14,7 +14,8 @@ constexpr int kChunkPositions =
     256;                          // positions that attention reduces from a fresh state, then merges in order
 constexpr int kMaxTileRows = 16;  // query rows of one attention tile, in any table
 constexpr int kMaxHeadDim = 256;
-constexpr int kQuantizedRows = 4;      // that are quantized at a time; divides every table's row_tile, or that is 1
+constexpr int kQuantizedRows =
+    4;  // that are quantized at a time; divides every table's row_tile, or that is 1
 constexpr int64_t kLogitBlock = 32;    // logits of which only the largest is looked at first
 constexpr int64_t kExpSumBlock = 256;  // logits that one float sum of the log-sum-exp takes
 

@@ -24,8 +24,8 @@ struct TileRun {
 };
 
 // sum[row] += float(dots[row]) * (scale of the row x w_scale), for four rows.
-inline void AddFourRows(const TileRun& run, const int32_t (&dots)[kRowTile][kTileColumns], F32 w_scale, int first,
-                        F32 (&sum)[kRowTile]) {
+inline void AddFourRows(const TileRun& run, const int32_t (&dots)[kRowTile][kTileColumns], F32 w_scale,
+                        int first, F32 (&sum)[kRowTile]) {
 #pragma GCC unroll 4
   for (int r = first; r < first + 4; ++r) {
     sum[r] = Fma(FromInt(LoadInt(dots[r])), Mul(Set1(run.x_scales[r]), w_scale), sum[r]);

@@ -288,14 +288,10 @@ inline void TouchPages(const AttentionChunk& c, int n_pages) {
   }
 }
 
-// The largest score of each row; and raw scores to whoever traces them.
-inline void KeepMaxima(const AttentionChunk& c, const float (*scores)[kChunkPositions], float* max) {
-  for (int r = 0; r < c.rows; ++r) {
-    if (c.trace != nullptr) {
-      for (int i = 0; i < c.n_valid[r]; ++i) c.trace[r * kChunkPositions + i] = scores[r][i];
-    }
-    max[r] = LargestScore(scores[r], c.n_valid[r]);
-  }
+// Raw scores of a row to whoever traces them.
+inline void TraceScores(const AttentionChunk& c, int row, const float* scores) {
+  if (c.trace == nullptr) return;
+  for (int i = 0; i < c.n_valid[row]; ++i) c.trace[row * kChunkPositions + i] = scores[i];
 }
 
 // Probabilities of positions from i on, times the scales of V where it has scales.
@@ -329,10 +325,12 @@ inline void ChunkOfTile(const AttentionChunk& c) {
   ScoresOfRows<Element, kQueryRows, kQueryVectors>(c, 0, n_pages, scores, next);
   // Pass by pass over all rows: one row's maximum is found while another's scores are on their way.
   float max[kMaxTileRows], sum[kMaxTileRows], largest[kMaxTileRows];
-  KeepMaxima(c, scores, max);
   for (int r = 0; r < c.rows; ++r) {
-    largest[r] =
-        ChunkSoftmax(scores[r], c.n_valid[r], n_padded, max[r], &sum[r], ScaledByValues<Element>{c});
+    TraceScores(c, r, scores[r]);
+    max[r] = LargestScore(scores[r], c.n_valid[r]);
+  }
+  for (int r = 0; r < c.rows; ++r) {
+    largest[r] = ChunkSoftmax(scores[r], c.n_valid[r], n_padded, max[r], &sum[r], ScaledByValues<Element>{c});
     next.FetchShare();
   }
   for (int r = 0; r < c.rows; ++r) {

@@ -97,18 +97,17 @@ inline I32 TimesByte(I32 a) { return {_mm512_slli_epi32(a.v, 8)}; }  // times 25
 inline void StoreWeightBytes(const I32 (&q)[4], uint8_t* low, uint8_t* high) {
   const __m512i first = _mm512_packus_epi32(q[0].v, q[1].v), second = _mm512_packus_epi32(q[2].v, q[3].v);
   const __m512i byte = _mm512_set1_epi16(0xff);
-  _mm512_storeu_si512(
-      low, _mm512_packus_epi16(_mm512_and_si512(first, byte), _mm512_and_si512(second, byte)));
-  _mm512_storeu_si512(high,
-                      _mm512_packus_epi16(_mm512_srli_epi16(first, 8), _mm512_srli_epi16(second, 8)));
+  _mm512_storeu_si512(low,
+                      _mm512_packus_epi16(_mm512_and_si512(first, byte), _mm512_and_si512(second, byte)));
+  _mm512_storeu_si512(high, _mm512_packus_epi16(_mm512_srli_epi16(first, 8), _mm512_srli_epi16(second, 8)));
 }
 // Sixteen pairs of bytes from each of two places, in turn.
 inline void JoinPairs(const int8_t* first, const int8_t* second, int8_t* out) {
-  const __m512i words = _mm512_inserti64x4(
-      _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first))),
-      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)), 1);
-  const __m512i in_turn = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
-                                           22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const __m512i words =
+      _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first))),
+                         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)), 1);
+  const __m512i in_turn = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
+                                           7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   _mm512_storeu_si512(out, _mm512_permutexvar_epi16(in_turn, words));
 }
 inline F32 Lane(F32 a, int lane) { return {_mm512_permutexvar_ps(_mm512_set1_epi32(lane), a.v)}; }
