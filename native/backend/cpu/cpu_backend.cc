@@ -225,7 +225,9 @@ void CpuBackend::Activation(ActivationKind kind, bool gated, const float* x, int
 
 void CpuBackend::RotateBlocks(float* x, int64_t rows, int64_t width, int block) {
   ForFewRows(pool_, rows, [&](int64_t first, int64_t count) {
-    kernels_.rotate_blocks(x + first * width, count * width, block);
+    for (int64_t row = first; row < first + count; ++row) {
+      kernels_.rotate_blocks(x + row * width, width, block);
+    }
   });
 }
 

@@ -17,7 +17,7 @@ constexpr int64_t kSmallF32 = 1 << 16;
 constexpr int64_t kSmallInt8 = 1 << 18;
 constexpr int64_t kTileMultiple = 48;  // rows; of what is computed side by side and of KernelTable::row_tile
 // Rows of gate and up, 64 columns of each (24 KB), that are activated before they leave L1.
-constexpr int64_t kPartRows = 48;
+constexpr int64_t kPartRows = 256;
 // Fewer rows are computed as fast as their weights come, or nearly so.
 constexpr int64_t kManyRows = 12;
 
