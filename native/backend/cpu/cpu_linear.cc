@@ -16,8 +16,6 @@ constexpr int64_t kPanelRunBytes = 384 * 1024;
 constexpr int64_t kSmallF32 = 1 << 16;
 constexpr int64_t kSmallInt8 = 1 << 18;
 constexpr int64_t kTileMultiple = 48;  // rows; of what is computed side by side and of KernelTable::row_tile
-// Rows of gate and up, 64 columns of each (24 KB), that are activated before they leave L1.
-constexpr int64_t kPartRows = 256;
 // Fewer rows are computed as fast as their weights come, or nearly so.
 constexpr int64_t kManyRows = 12;
 
@@ -207,16 +205,17 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
   constexpr int64_t kGroupPanels = kGroup / kPanelColumns;
   const int64_t groups = width / kGroup;
   const Cut cut(groups, threads());
-  const int64_t span = std::max<int64_t>(1, kPartRows / rows);
+  const int64_t part_rows = kernels_.activated_rows;
+  const int64_t span = std::max<int64_t>(1, part_rows / rows);
   const int64_t halves = gated ? 2 : 1;
   pool_.ParallelFor(cut.tasks(), [&](int64_t task, int) {
     const KernelScope scope(kernels_, rows);
-    alignas(64) float part[kPartRows * 2 * kGroup];
+    alignas(64) float part[kMostActivatedRows * 2 * kGroup];
     const int64_t end = cut.First(task + 1);
     for (int64_t group = cut.First(task); group < end; group += span) {
       const int64_t n_groups = std::min(span, end - group), ld = halves * n_groups * kGroup;
-      for (int64_t row = 0; row < rows; row += kPartRows) {
-        const int64_t count = std::min(kPartRows, rows - row);
+      for (int64_t row = 0; row < rows; row += part_rows) {
+        const int64_t count = std::min(part_rows, rows - row);
         for (int64_t half = 0; half < halves; ++half) {
           const int64_t up = width / kPanelColumns, of_group = group * kGroupPanels;
           const int64_t first = half * up + of_group;

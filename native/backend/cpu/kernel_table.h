@@ -14,6 +14,7 @@ constexpr int kChunkPositions =
     256;                          // positions that attention reduces from a fresh state, then merges in order
 constexpr int kMaxTileRows = 16;  // query rows of one attention tile, in any table
 constexpr int kMaxHeadDim = 256;
+constexpr int kMostActivatedRows = 256;
 constexpr int kQuantizedRows =
     4;  // that are quantized at a time; divides every table's row_tile, or that is 1
 constexpr int64_t kLogitBlock = 32;    // logits of which only the largest is looked at first
@@ -106,6 +107,7 @@ struct KernelTable {
   // With many rows each thread takes blocks of its own, at most `block_rows` long, if that makes at least `thread_rows` for
   // each. Both are multiples of row_tile.
   int block_rows, thread_rows;
+  int activated_rows;  // of gate and up, 64 columns of each, that are computed before they are activated: kMostActivatedRows
   int attention_rows;  // query rows of a full attention tile
   // Registers that a thread sets up before it calls linear_s8 or attention_chunk_s8 with at least enter_rows rows, and gives
   // back afterwards; nullptr where there are none.

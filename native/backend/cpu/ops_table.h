@@ -11,6 +11,7 @@
 constexpr int kBlockRows = 48;
 // Fewer rows a thread do not pay for reading all weights by each of them.
 constexpr int kThreadRows = 24;
+constexpr int kActivatedRows = 48;  // 24 KB, that are activated before they leave L1
 
 constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s8) linear_s8 = LinearS8) {
   return {
@@ -19,6 +20,7 @@ constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s
       .row_tile = kRowTile,
       .block_rows = kBlockRows,
       .thread_rows = kThreadRows,
+      .activated_rows = kActivatedRows,
       .attention_rows = kFullTileRows,
       .enter_rows = 1,
       .enter = nullptr,
