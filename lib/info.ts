@@ -40,7 +40,7 @@ export interface ModelInfo {
   deviceReason: string;
   /** How many of the layers the GPU runs, the last ones; 0 on the CPU. */
   gpuLayers: number;
-  /** The kernels that run: 'scalar', 'avx2', 'avxvnni', 'avx512vnni', ... */
+  /** The kernels that run: 'scalar', 'avx2', 'avxvnni', 'avx512vnni', 'amx', ... */
   kernels: string;
   threads: number;
   /** Longest sequence, in tokens. */

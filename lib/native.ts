@@ -133,7 +133,7 @@ export interface NativeModelInfo {
   device: 'cpu' | `cuda:${number}`;
   /** How many layers, the last ones. */
   gpuLayers: number;
-  /** The kernels that run: 'scalar' | 'avx2' | 'avxvnni' | 'avx512' | 'avx512vnni' | ...; 'avx2 + ...' where layers are split. */
+  /** The kernels that run: 'scalar' | 'avx2' | 'avxvnni' | 'avx512' | 'avx512vnni' | 'amx' | ...; 'avx2 + ...' where layers are split. */
   kernels: string;
   threads: number;
   parameters: number;

@@ -140,7 +140,9 @@ describe('targets', () => {
   });
 
   it('leaves a target of another table of kernels open', () => {
-    const target = targets.find(({ kernels, work }) => kernels === 'avx512vnni' && work === 'prefill-512')!;
+    const target = targets.find(
+      ({ kernels, work }) => kernels?.includes('avx512vnni') && work === 'prefill-512',
+    )!;
     const results = { 'prefill-512 kvasir-int8': [300], 'fp32-prefill kvasir-fp32': [100] };
     expect(judge(target, measured(results))).toMatchObject({ value: 3, verdict: 'reached' });
     expect(judge(target, measured(results, { kernels: 'avx2' })).verdict).toBe('open');

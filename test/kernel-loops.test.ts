@@ -84,6 +84,21 @@ it.skipIf(!readable)('avxvnni: the tests run the instructions that ship', () => 
   for (const text of texts) expect(text).not.toMatch(/%zmm|%[xy]mm(1[6-9]|[23]\d)|%k[0-7]/);
 });
 
+// A loop of its own lies inside, which fetches the next panel: the whole function is read.
+it.skipIf(!readable)('amx: 16 rows are added for each tile that is multiplied, in registers', () => {
+  for (const first of [0, 1]) {
+    const found = [...functions].filter(([name]) => name.includes(`isa_amx::MultiplyTile<${first}>(`));
+    expect(found).toHaveLength(1);
+    const texts = found[0]![1].map(({ text }) => text);
+    const count = (start: string) => texts.filter((text) => text.startsWith(start)).length;
+    // Two in the loop, one behind it, and one or the other for the next tile; and once nothing is left to multiply.
+    expect(count('tdpbssd')).toBe(5);
+    expect(count('vfmadd')).toBe(16 * 6);
+    expect(count('vcvtdq2ps')).toBe(16 * 6);
+    expect(texts.filter((text) => /\(%r[sb]p/.test(text) && text.includes('%zmm'))).toEqual([]);
+  }
+});
+
 describe.skipIf(!readable)(`loops${readable ? '' : ' [skipped: x86 Linux with objdump only]'}`, () => {
   it.each([
     ['avx512vnni', 'TileS8<6, 2>', 'vpdpbusd', 12, 24],

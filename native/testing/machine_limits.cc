@@ -67,6 +67,28 @@ KVASIR_LOOP(LoopFma256, KVASIR_CLEAR, KVASIR_FMA256)
 KVASIR_LOOP(LoopMadd512, KVASIR_CLEAR, KVASIR_MADD512)
 KVASIR_LOOP(LoopMadd256, KVASIR_CLEAR, KVASIR_MADD256)
 
+// The products of 16 x 64 by 64 x 16 values, four tiles of sums in turn.
+#ifndef KVASIR_NO_AMX
+struct alignas(64) TileShapes {
+  uint8_t palette = 1;
+  uint8_t rest[15] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+void LoopTiles() {
+  static constexpr TileShapes kShapes;
+  int64_t n = kIterations / 16;
+#define KVASIR_FOUR_TILES                                                \
+  "tdpbssd %%tmm6, %%tmm4, %%tmm0\n\ttdpbssd %%tmm7, %%tmm4, %%tmm1\n\t" \
+  "tdpbssd %%tmm6, %%tmm5, %%tmm2\n\ttdpbssd %%tmm7, %%tmm5, %%tmm3\n\t"
+  asm volatile("ldtilecfg %1\n\t1:\n\t" KVASIR_FOUR_TILES KVASIR_FOUR_TILES KVASIR_FOUR_TILES
+               "dec %0\n\tjnz 1b\n\ttilerelease\n\t"
+               : "+r"(n)
+               : "m"(kShapes)
+               : "cc");
+}
+#endif
+
 double Rate(void (*loop)(), int64_t ops_per_instruction, int threads, int rounds) {
   const double seconds = BestSeconds(threads, rounds, [=](int64_t) { loop(); });
   return static_cast<double>(kIterations * 12 * ops_per_instruction * threads) / seconds;
@@ -89,6 +111,10 @@ double BestReadBandwidth(int64_t bytes, int threads, int rounds) {
 
 PeakRates MeasurePeaks(const std::string& isa, int threads, int rounds) {
 #if defined(__x86_64__)
+#ifndef KVASIR_NO_AMX
+  if (isa == "amx")  // a sixteenth of the iterations
+    return {Rate(LoopTiles, 16 * 64 * 16 * 2 / 16, threads, rounds), Rate(LoopFma512, 32, threads, rounds)};
+#endif
   if (isa == "avx512vnni")
     return {Rate(LoopDpBusd, 128, threads, rounds), Rate(LoopFma512, 32, threads, rounds)};
 #ifndef KVASIR_NO_AVXVNNI

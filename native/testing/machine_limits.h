@@ -16,7 +16,7 @@ struct PeakRates {
 };
 
 // Register-only loops of the instructions that a kernel table is made of, all threads at once, the best of `rounds`.
-// Tables other than avx2, avxvnni, avx512 and avx512vnni give zeros.
+// Tables other than avx2, avxvnni, avx512, avx512vnni and amx give zeros.
 PeakRates MeasurePeaks(const std::string& isa, int threads, int rounds);
 
 }  // namespace kvasir::testing

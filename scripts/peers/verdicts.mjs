@@ -16,8 +16,10 @@ import { works } from './works.mjs';
  */
 export function judge(target, measured) {
   if (target.kind === 'most') return judgeMost(target, measured);
-  if (target.kernels !== undefined && target.kernels !== measured.kernels) {
-    return open(`needs ${target.kernels}, this machine has ${measured.kernels ?? 'no measured table'}`);
+  if (target.kernels !== undefined && !target.kernels.includes(measured.kernels)) {
+    return open(
+      `needs ${target.kernels.join(' or ')}, this machine has ${measured.kernels ?? 'no measured table'}`,
+    );
   }
   const ours = measured.results.get(`${target.work} ${target.ours}`);
   if (ours === undefined) return open(reasonFor(target.ours, measured));

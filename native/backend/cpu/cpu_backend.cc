@@ -59,6 +59,9 @@ void ForFewRows(ThreadPool& pool, int64_t rows, const Fn& fn) {
 // Blocks are cut at multiples of a table's tile of rows, or of this, what INT8 kernels without one compute side by side.
 constexpr int64_t kRowUnit = 6;
 
+// Blocks grow with L2 up to this: no larger one was measured.
+constexpr int64_t kMostL2MiB = 2;
+
 int64_t GroupsOf(int64_t width) { return CeilDiv(width, kGroup); }
 
 class CpuMemory final : public BackendMemory {
@@ -75,6 +78,7 @@ class CpuMemory final : public BackendMemory {
 CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions,
                        int64_t padded_head_dim)
     : kernels_(kernels),
+      block_rows_(kernels.block_rows * std::clamp<int64_t>(L2Bytes() >> 20, 1, kMostL2MiB)),
       pool_(threads),
       chunks_left_(static_cast<size_t>(kSplitTiles * threads)),
       fetched_(static_cast<size_t>(threads)) {
@@ -91,7 +95,7 @@ CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_posi
 // With many rows each thread takes blocks through all ops of a run, so that what they hand on stays in its L2 and the
 // threads meet once, at the end. With few, a block's ops share their columns among the threads.
 void CpuBackend::ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) {
-  const int64_t most = kernels_.block_rows;
+  const int64_t most = block_rows_;
   if (rows < kernels_.thread_rows * threads()) {
     for (int64_t first = 0; first < rows; first += most) fn({first, std::min(most, rows - first), 0});
     return;

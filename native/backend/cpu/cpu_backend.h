@@ -44,7 +44,7 @@ class CpuBackend final : public Backend {
   int64_t row_tile() const override { return kernels_.row_tile; }
   // A chunk of attention.
   int64_t kv_run() const override { return kChunkPositions / kKvPagePositions; }
-  int64_t block_rows() const override { return kernels_.block_rows; }
+  int64_t block_rows() const override { return block_rows_; }
   void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override;
 
   std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override;
@@ -107,6 +107,7 @@ class CpuBackend final : public Backend {
   void AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks, float* out);
 
   const KernelTable& kernels_;
+  const int64_t block_rows_;
   ThreadPool pool_;
   // Attention tiles of the running op: index of each sequence's first tile.
   std::vector<int64_t> first_tile_;

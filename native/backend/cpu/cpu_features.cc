@@ -1,17 +1,26 @@
 #include "backend/cpu/cpu_features.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-
-#include <cstdint>
-#include <cstring>
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+#include <cstring>
 #endif
 
 namespace kvasir::cpu {
+
+int64_t L2Bytes() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return bytes > 0 ? bytes : 0;
+#else
+  return 0;
+#endif
+}
 
 #if defined(__x86_64__)
 

@@ -1,6 +1,7 @@
 // What this processor and operating system can run. It refuses to choose: see kernel_select.h.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace kvasir::cpu {
@@ -15,6 +16,8 @@ struct CpuFeatures {
 
 // Where there are tiles, Linux wants to be asked for their state: the first call does, for all threads of the process.
 CpuFeatures DetectCpu();
+// Of one core's second-level cache; 0 if the system does not tell.
+int64_t L2Bytes();
 // The processor's own name, or "unknown".
 std::string CpuBrand();
 

@@ -104,8 +104,8 @@ struct KernelTable {
   const char* name;
   int quantized_bytes;  // size of a quantized activation
   int row_tile;         // of QuantizedRows
-  // With many rows each thread takes blocks of its own, at most `block_rows` long, if that makes at least `thread_rows` for
-  // each. Both are multiples of row_tile.
+  // With many rows each thread takes blocks of its own, at most `block_rows` long for each MiB of L2, if that makes at least
+  // `thread_rows` for each. Both are multiples of row_tile.
   int block_rows, thread_rows;
   int activated_rows;  // of gate and up, 64 columns of each, that are computed before they are activated: kMostActivatedRows
   int attention_rows;  // query rows of a full attention tile

@@ -37,13 +37,13 @@ namespace KVASIR_AMX {
 
 // A block of rows reads all weights, and is done with them twice as soon as without tiles; each panel that it meets is made
 // signed first.
-constexpr int kTileBlockRows = 256, kTileThreadRows = 64;
+constexpr int kTileBlockRows = 128, kTileThreadRows = 64;
 
 constexpr KernelTable MakeTileTable() {
   KernelTable table = MakeTable("amx", LinearS8Tiles);
   table.block_rows = kTileBlockRows;
   table.thread_rows = kTileThreadRows;
-  table.activated_rows = kTileBlockRows;
+  table.activated_rows = kMostActivatedRows;
   table.attention_chunk_s8 = AttentionChunkS8Tiles;
   table.enter_rows = kLeastTileRows;
   table.enter = EnterTiles;
