@@ -1,5 +1,7 @@
 #include "model/weights.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "model/source_weights.h"
 #include "model/stored_weights.h"

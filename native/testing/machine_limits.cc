@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "backend/cpu/cpu_features.h"
 #include "core/aligned_buffer.h"
 #include "core/thread_pool.h"
 
@@ -112,7 +113,8 @@ double BestReadBandwidth(int64_t bytes, int threads, int rounds) {
 PeakRates MeasurePeaks(const std::string& isa, int threads, int rounds) {
 #if defined(__x86_64__)
 #ifndef KVASIR_NO_AMX
-  if (isa == "amx")  // a sixteenth of the iterations
+  // A sixteenth of the iterations. Detecting the processor asks the system for its tiles.
+  if (isa == "amx" && cpu::DetectCpu().amx)
     return {Rate(LoopTiles, 16 * 64 * 16 * 2 / 16, threads, rounds), Rate(LoopFma512, 32, threads, rounds)};
 #endif
   if (isa == "avx512vnni")
