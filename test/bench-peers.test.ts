@@ -145,6 +145,7 @@ describe('targets', () => {
     )!;
     const results = { 'prefill-512 kvasir-int8': [300], 'fp32-prefill kvasir-fp32': [100] };
     expect(judge(target, measured(results))).toMatchObject({ value: 3, verdict: 'reached' });
+    expect(judge(target, measured(results, { kernels: 'amx' })).verdict).toBe('reached');
     expect(judge(target, measured(results, { kernels: 'avx2' })).verdict).toBe('open');
   });
 

@@ -183,8 +183,8 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string kernels() const = 0;
   virtual int threads() const = 0;
-  virtual int64_t quantized_bytes() const = 0;  // size of a quantized activation value
-  virtual int64_t row_tile() const { return 1; }
+  virtual int64_t quantized_bytes() const = 0;    // size of a quantized activation value
+  virtual int64_t row_tile() const { return 1; }  // rows of Activations that lie together
   // "cpu" or "cuda:N".
   virtual std::string device() const = 0;
 

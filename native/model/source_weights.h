@@ -1,5 +1,5 @@
 // Weights as a checkpoint stores them, to weights as the backend packs them: rows are converted to float32 and packed a
-// panel at a time, by all threads, so that beside the model only a panel for each thread is in memory.
+// panel at a time, by all threads of a load, so that beside the model only a panel for each thread is in memory.
 #pragma once
 
 #include "model/load_tasks.h"

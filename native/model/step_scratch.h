@@ -36,7 +36,7 @@ class StepScratch {
   StepScratch(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape, Backend* backend);
 
   static int64_t Bytes(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape);
-  // `rows` rows of a block from `arena`; of `shape` the last two count.
+  // `rows` rows of a block from `arena`, quantized as shape.quantized_bytes and shape.row_tile say.
   static RowScratch TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows,
                              const ScratchShape& shape);
 

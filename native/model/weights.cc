@@ -109,8 +109,8 @@ std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& ten
 
   const int64_t total = quantized ? bytes.total : weights->parameters;
   // What has to be converted takes one thread less than computing will: meanwhile the tokenizer is built, which a first token
-  // waits for longer, and the program around this one goes on. On two cores a first token came 0.75 and 0.87 of the time
-  // after the call.
+  // waits for longer, and the program around this one goes on. SmolLM2 from GGUF, two cores of Emerald Rapids: first token
+  // 236 and 286 ms after the call, with all threads 314 and 328.
   const int threads = quantized ? backend.threads() : std::max(1, backend.threads() - 1);
   LoadTasks tasks(threads, cancellation, total, progress);
   if (quantized) {

@@ -26,7 +26,7 @@ std::vector<AttentionCase> Cases(uint32_t seed, int stride) {
   std::vector<AttentionCase> cases;
   for (const Dtype cache : kCaches) {
     for (int rows = 1; rows <= cpu::kMaxTileRows; ++rows) {
-      for (const int head_dim : {16, 32, 48, 64, 80, 128, 256}) {
+      for (const int head_dim : {16, 32, 48, 64, 80, 128, 192, 256}) {
         if ((rows + head_dim / 16) % (kSanitized ? 5 : stride) != 0) continue;
         const int64_t longest = random.Integer(1, 11);
         cases.push_back(MakeAttention(random, cache, rows, head_dim, MixedLengths(random, rows, longest)));

@@ -38,7 +38,13 @@ std::vector<Shape> Shapes() {
   for (const int64_t rows : {15, 16, 17, 31, 32, 33}) {
     for (const int64_t k : {64, 65, 200, 24 * 64, 25 * 64, 50 * 64 - 1}) {
       const size_t i = shapes.size();
-      shapes.push_back({rows, k, widths[i % 6], i % 2 == 0, i % 3 == 0});
+      shapes.push_back({rows, k, widths[(i + i / 6) % 6], i % 2 == 0, i % 3 == 0});
+    }
+  }
+  for (const int64_t rows : {33, 273}) {
+    for (const int n_valid : {31, 32}) {
+      shapes.push_back({rows, 25 * 64, n_valid, false, n_valid == 32});
+      shapes.push_back({rows, 50 * 64 - 1, n_valid, n_valid == 31, rows == 33});
     }
   }
   // Around the blocks of 48 rows, and of 256.

@@ -1,6 +1,6 @@
 // The tile registers of native/backend/cpu/tiles_amx.h in plain C++, one set a thread, for machines that have none. Included
-// by kernels_amx.cc inside its namespace. Outside of EnterTiles and LeaveTiles every instruction is a fault, as on the
-// processor: here it gives sums that no test expects.
+// by kernels_amx.cc inside its namespace. Outside of EnterTiles and LeaveTiles the processor faults: here products are then
+// sums that no test expects.
 
 struct EmulatedTiles {
   bool entered = false;
@@ -19,7 +19,7 @@ inline void LeaveTiles() { Tiles().entered = false; }
 
 template <int kTile>
 inline void ZeroTile() {
-  __builtin_memset(Tiles().bytes[kTile], Tiles().entered ? 0 : 0x55, sizeof(Tiles().bytes[kTile]));
+  __builtin_memset(Tiles().bytes[kTile], 0, sizeof(Tiles().bytes[kTile]));
 }
 template <int kTile>
 inline void LoadTile(const void* from, int64_t stride) {
@@ -40,6 +40,7 @@ inline void StoreTileTo(void* to, int64_t stride) {
 template <int kSums, int kA, int kB, typename Left, typename Right>
 inline void DotEmulated() {
   EmulatedTiles& tiles = Tiles();
+  if (!tiles.entered) __builtin_memset(tiles.bytes[kA], 0x55, sizeof(tiles.bytes[kA]));
   int16_t right[64][16];  // [k][column]
   for (int k = 0; k < 64; ++k) {
     for (int column = 0; column < 16; ++column) {

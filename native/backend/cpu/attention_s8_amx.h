@@ -1,13 +1,13 @@
 // Attention over an INT8 cache on tile registers: sixteen query rows by sixteen positions, or dimensions, at a time. Included
 // by kernels_amx.cc inside its namespace, after ops_table.h and the tiles. The sums are those of ops_attention.h, exactly.
+// It refuses tiles of fewer rows, which decode reads from memory, and heads of other than 64, 128, 192 or 256 dimensions: those
+// are ops_attention.h's.
 //
 // A page of K is a right side as it lies: quads of dimensions, 64 positions each. V is not: its positions lie two by two, and
 // are brought into fours. The 15-bit weights are two bytes, each multiplied by itself: the sum is 256 x that of the high bytes
 // + that of the low ones.
 #pragma once
 
-// Fewer rows leave more of a tile empty than it saves.
-constexpr int kLeastTileRows = 8;
 constexpr int kTileDims = 64;  // of a head, that a tile of queries holds
 
 // Of a chunk, the attention weights of 16 rows as bytes: tiles of 64 positions in the order of StoreWeightBytes.
@@ -17,23 +17,16 @@ struct WeightTiles {
   float scale[kRowTile];
 };
 
-// The queries of a tile. Rows that it lacks are zeros.
 struct QueryTile {
   alignas(64) int8_t q[kMaxHeadDim / kTileDims][kRowTile][kTileDims];
   alignas(64) int32_t start[kRowTile][kTileColumns];  // of each row, where its sums begin
 
   explicit QueryTile(const AttentionChunk& c) {
     for (int r = 0; r < kRowTile; ++r) {
-      const bool here = r < c.rows;
-      for (int d = 0; d < c.head_dim; d += kTileDims) {
-        int8_t* to = q[d / kTileDims][r];
-        if (here) {
-          __builtin_memcpy(to, static_cast<const int8_t*>(c.q_s8) + r * c.head_dim + d, kTileDims);
-        } else {
-          __builtin_memset(to, 0, kTileDims);
-        }
-      }
-      StoreInt(start[r], SetInt(here ? c.q_start[r] : 0));
+      const int8_t* from = static_cast<const int8_t*>(c.q_s8) + r * c.head_dim;
+      for (int d = 0; d < c.head_dim; d += kTileDims)
+        __builtin_memcpy(q[d / kTileDims][r], from + d, kTileDims);
+      StoreInt(start[r], SetInt(c.q_start[r]));
     }
   }
 };
@@ -127,7 +120,7 @@ inline void StoreValues(const AttentionChunk& c, const WeightTiles& weights, int
   alignas(64) int32_t low[kRowTile][kTileColumns], high[kRowTile][kTileColumns];
   StoreTileTo<kLow>(low, sizeof(low[0]));
   StoreTileTo<kLow + 1>(high, sizeof(high[0]));
-  for (int r = 0; r < c.rows; ++r) {
+  for (int r = 0; r < kRowTile; ++r) {
     if (c.n_valid[r] == 0) continue;
     const I32 sum = AddInt(TimesByte(LoadInt(high[r])), LoadInt(low[r]));
     Store(c.acc + r * c.head_dim + d, Mul(FromInt(sum), Set1(weights.scale[r])));
@@ -163,7 +156,7 @@ inline void StoreValues(const AttentionChunk& c, const WeightTiles& weights, int
 }
 
 inline void AttentionChunkS8Tiles(const AttentionChunk& c) {
-  if (c.rows < kLeastTileRows || c.head_dim % kTileDims != 0) {
+  if (c.rows < kRowTile || c.head_dim % kTileDims != 0) {
     AttentionChunkS8(c);
     return;
   }
@@ -177,19 +170,18 @@ inline void AttentionChunkS8Tiles(const AttentionChunk& c) {
     Store(k_scales + i, Mul(Load(c.k_scales[i / kPagePositions] + i % kPagePositions), Set1(c.scale)));
   }
   WeightTiles weights;
-  for (int first = 0; first < c.rows; first += kSoftmaxRows) {
-    const int rows = c.rows - first < kSoftmaxRows ? c.rows - first : kSoftmaxRows;
+  for (int first = 0; first < kRowTile; first += kSoftmaxRows) {
     alignas(64) float scores[kSoftmaxRows][kChunkPositions];
     float max[kSoftmaxRows], sum[kSoftmaxRows], largest[kSoftmaxRows];
-    for (int i = 0; i < rows; ++i) {
+    for (int i = 0; i < kSoftmaxRows; ++i) {
       max[i] = ScaleDots(dots[first + i], k_scales, c.q_scales[first + i], c.n_valid[first + i], scores[i]);
       TraceScores(c, first + i, scores[i]);
     }
-    for (int i = 0; i < rows; ++i) {
+    for (int i = 0; i < kSoftmaxRows; ++i) {
       largest[i] =
           ChunkSoftmax(scores[i], c.n_valid[first + i], n_padded, max[i], &sum[i], ScaledByValues<int8_t>{c});
     }
-    for (int i = 0; i < rows; ++i) {
+    for (int i = 0; i < kSoftmaxRows; ++i) {
       QuantizeToTiles(scores[i], largest[i], n_padded, first + i, &weights);
       if (c.n_valid[first + i] == 0) continue;
       c.max[first + i] = max[i];

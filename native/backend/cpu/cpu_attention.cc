@@ -1,8 +1,8 @@
 // Rotary embedding, the KV cache's writes, and how attention is split among threads.
 //
 // Query rows of a sequence that share a kv head are numbered token * group + head in group, and cut into tiles of at
-// most KernelTable::attention_rows. A tile walks its chunks of 256 positions in order, or, when a step has few tiles (decode), the chunks are
-// tasks of their own and are merged in the same order afterwards: the same arithmetic either way.
+// most KernelTable::attention_rows. A tile walks its chunks of 256 positions in order, or, when a step has few tiles
+// (decode), the chunks are tasks of their own and are merged in the same order afterwards: the same arithmetic either way.
 #include <algorithm>
 #include <cstring>
 

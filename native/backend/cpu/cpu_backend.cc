@@ -81,7 +81,9 @@ CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_posi
       block_rows_(kernels.block_rows * std::clamp<int64_t>(L2Bytes() >> 20, 1, kMostL2MiB)),
       pool_(threads),
       chunks_left_(static_cast<size_t>(kSplitTiles * threads)),
-      fetched_(static_cast<size_t>(threads)) {
+      fetched_(static_cast<size_t>(threads)),
+      activated_stride_(int64_t{kernels.activated_rows} * 2 * kGroup),
+      activated_(static_cast<size_t>(threads * activated_stride_) * sizeof(float), "activations") {
   if (padded_head_dim > kMaxHeadDim) {
     throw Error(
         ErrorCode::kUnsupportedArchitecture,

@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/kernel_table.h"
+#include "core/aligned_buffer.h"
 #include "core/thread_pool.h"
 
 namespace kvasir::cpu {
@@ -119,6 +120,9 @@ class CpuBackend final : public Backend {
     int64_t task;
   };
   std::vector<FetchedTask> fetched_;
+  // Of each thread, columns that wait for their activation.
+  const int64_t activated_stride_;
+  AlignedBuffer activated_;
   std::vector<float> block_maxima_, part_maxima_, exp_sums_;  // of the logits that are summarized
 };
 

@@ -58,7 +58,7 @@ bool AskForTileState() {
 
 }  // namespace
 
-CpuFeatures DetectCpu() {
+CpuFeatures DetectCpu(bool ask_for_tiles) {
   CpuFeatures f;
   const Registers base = Cpuid(1);
   if (!Bit(base.ecx, 27)) return f;  // OSXSAVE
@@ -71,7 +71,7 @@ CpuFeatures DetectCpu() {
              Bit(extended.ebx, 31);
   f.avx512vnni = f.avx512 && Bit(extended.ecx, 11);
   const bool tiles = (saved & 0x60000) == 0x60000 && Bit(extended.edx, 24) && Bit(extended.edx, 25);
-  f.amx = f.avx512vnni && tiles && AskForTileState();
+  f.amx = ask_for_tiles && f.avx512vnni && tiles && AskForTileState();
   return f;
 }
 
@@ -88,7 +88,7 @@ std::string CpuBrand() {
 
 #else
 
-CpuFeatures DetectCpu() { return {}; }
+CpuFeatures DetectCpu(bool) { return {}; }
 std::string CpuBrand() { return "unknown"; }
 
 #endif

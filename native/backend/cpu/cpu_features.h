@@ -14,8 +14,9 @@ struct CpuFeatures {
   bool amx = false;  // avx512vnni, AMX-TILE and AMX-INT8, and tile state that the system granted this process
 };
 
-// Where there are tiles, Linux wants to be asked for their state: the first call does, for all threads of the process.
-CpuFeatures DetectCpu();
+// Linux wants to be asked for the state of tiles, once and for all threads of the process. Whoever does not want them should
+// not ask: signal handlers then need a larger alternate stack, and the system refuses small ones (sigaltstack).
+CpuFeatures DetectCpu(bool ask_for_tiles = true);
 // Of one core's second-level cache; 0 if the system does not tell.
 int64_t L2Bytes();
 // The processor's own name, or "unknown".

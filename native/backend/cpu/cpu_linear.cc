@@ -190,7 +190,7 @@ void CpuBackend::ActivateGroup(ActivationKind kind, const GatedPart& part, int64
   }
 }
 
-// Some groups of 64 columns at a time, as many as stay in L1 with gate and up of a block of rows until they are activated
+// Some groups of 64 columns at a time, as many as KernelTable::activated_rows lets wait, gate and up, until they are activated
 // and quantized: one in prefill, in decode all of a task, so that the weights of each come in one stretch.
 void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kind, const Activations& x,
                                   int64_t rows, float* wide, float* scratch, Activations* out) {
@@ -208,9 +208,9 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
   const int64_t part_rows = kernels_.activated_rows;
   const int64_t span = std::max<int64_t>(1, part_rows / rows);
   const int64_t halves = gated ? 2 : 1;
-  pool_.ParallelFor(cut.tasks(), [&](int64_t task, int) {
+  pool_.ParallelFor(cut.tasks(), [&](int64_t task, int thread) {
     const KernelScope scope(kernels_, rows);
-    alignas(64) float part[kMostActivatedRows * 2 * kGroup];
+    float* part = reinterpret_cast<float*>(activated_.data()) + thread * activated_stride_;
     const int64_t end = cut.First(task + 1);
     for (int64_t group = cut.First(task); group < end; group += span) {
       const int64_t n_groups = std::min(span, end - group), ld = halves * n_groups * kGroup;

@@ -22,6 +22,13 @@ bool Runs(const CpuFeatures& cpu, const std::string& name) {
   return name == "scalar";
 }
 
+bool IsCompiled(const std::string& name) {
+  for (const KernelTable* table : CompiledKernels()) {
+    if (name == table->name) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<const KernelTable*> CompiledKernels() {
@@ -42,8 +49,8 @@ std::vector<const KernelTable*> CompiledKernels() {
   return tables;
 }
 
-std::vector<const KernelTable*> AvailableKernels() {
-  const CpuFeatures cpu = DetectCpu();
+std::vector<const KernelTable*> AvailableKernels(bool ask_for_tiles) {
+  const CpuFeatures cpu = DetectCpu(ask_for_tiles);
   std::vector<const KernelTable*> tables;
   for (const KernelTable* table : CompiledKernels()) {
     if (Runs(cpu, table->name)) tables.push_back(table);
@@ -55,18 +62,17 @@ std::vector<const KernelTable*> AvailableKernels() {
 void AddKernels(const KernelTable& table) { AddedKernels().push_back(&table); }
 
 const KernelTable& SelectKernels(const std::string& isa) {
-  const std::vector<const KernelTable*> available = AvailableKernels();
+  const bool without_tiles = isa != "amx" && IsCompiled(isa);
+  const std::vector<const KernelTable*> available = AvailableKernels(!without_tiles);
   if (isa.empty()) return *available.back();
   std::string names;
   for (const KernelTable* table : available) {
     if (isa == table->name) return *table;
     names += (names.empty() ? "" : ", ") + std::string(table->name);
   }
-  bool compiled = false;
-  for (const KernelTable* table : CompiledKernels()) compiled = compiled || isa == table->name;
   throw Error(ErrorCode::kInvalidOption,
               "KVASIR_CPU_ISA is '" + isa + "', which " +
-                  (compiled ? "this machine cannot run" : "this build has no kernels for") +
+                  (IsCompiled(isa) ? "this machine cannot run" : "this build has no kernels for") +
                   "; unset it or use one of: " + names);
 }
 

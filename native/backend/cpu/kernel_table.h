@@ -14,7 +14,6 @@ constexpr int kChunkPositions =
     256;                          // positions that attention reduces from a fresh state, then merges in order
 constexpr int kMaxTileRows = 16;  // query rows of one attention tile, in any table
 constexpr int kMaxHeadDim = 256;
-constexpr int kMostActivatedRows = 256;
 constexpr int kQuantizedRows =
     4;  // that are quantized at a time; divides every table's row_tile, or that is 1
 constexpr int64_t kLogitBlock = 32;    // logits of which only the largest is looked at first
@@ -24,9 +23,9 @@ constexpr int64_t kExpSumBlock = 256;  // logits that one float sum of the log-s
 // [rows / row_tile][groups][row_tile], which is [rows][groups] where row_tile is 1.
 struct QuantizedRows {
   void* values;    // 64 of each row and group, int8 or int16 as KernelTable::quantized_bytes says
-  float* scales;   // one of each row and group, and
-  int32_t* start;  // -128 * sum of the group, where the u8 x s8 sums begin
-  // Only of the avx2 table: start - sum of x[k] x[k + 2] over k % 4 < 2
+  float* scales;   // one of each row and group
+  int32_t* start;  // one of each row and group: -128 * sum of its values, where the u8 x s8 sums begin
+  // One of each row and group, of the avx2 table alone: start - sum of x[k] x[k + 2] over k % 4 < 2
   int32_t* start_of_sums;
   int64_t groups;
 };
@@ -70,7 +69,7 @@ struct ChunkPages {
 
 // One kv head of one sequence over at most kChunkPositions cache positions.
 struct AttentionChunk {
-  int rows;                // 1..KernelTable::attention_rows
+  int rows;                // 1..kMaxTileRows
   int head_dim;            // padded to 16
   float scale;             // multiplies q.k
   const float* q_f32;      // [rows, head_dim], or
@@ -107,7 +106,8 @@ struct KernelTable {
   // With many rows each thread takes blocks of its own, at most `block_rows` long for each MiB of L2, if that makes at least
   // `thread_rows` for each. Both are multiples of row_tile.
   int block_rows, thread_rows;
-  int activated_rows;  // of gate and up, 64 columns of each, that are computed before they are activated: kMostActivatedRows
+  // Rows of gate and up, 64 columns of each, that are computed before they are activated.
+  int activated_rows;
   int attention_rows;  // query rows of a full attention tile
   // Registers that a thread sets up before it calls linear_s8 or attention_chunk_s8 with at least enter_rows rows, and gives
   // back afterwards; nullptr where there are none.

@@ -43,9 +43,9 @@ constexpr KernelTable MakeTileTable() {
   KernelTable table = MakeTable("amx", LinearS8Tiles);
   table.block_rows = kTileBlockRows;
   table.thread_rows = kTileThreadRows;
-  table.activated_rows = kMostActivatedRows;
+  table.activated_rows = 2 * kTileBlockRows;
   table.attention_chunk_s8 = AttentionChunkS8Tiles;
-  table.enter_rows = kLeastTileRows;
+  table.enter_rows = kRowTile;
   table.enter = EnterTiles;
   table.leave = LeaveTiles;
   return table;

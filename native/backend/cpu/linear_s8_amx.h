@@ -1,4 +1,5 @@
-// The INT8 product on tile registers. Included by kernels_amx.cc inside its namespace, after ops_table.h and the tiles.
+// The INT8 product on tile registers. Included by kernels_amx.cc inside its namespace, after ops_table.h and the tiles. It
+// refuses rows that fill no tile: those are ops_linear.h's.
 //
 // One instruction multiplies 16 rows by 16 columns over a whole group of 64 k, exactly, in 16 cycles. What the format asks
 // of the float lanes then, a conversion, a product of scales and a fused addition for each of 16 rows, takes 48 cycles: while

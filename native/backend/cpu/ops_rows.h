@@ -142,8 +142,8 @@ inline void QuantizeGroup(const float* x, int64_t n, bool rotate, const Quantize
   StoreStartOfSums(*out.start, q, out.start_of_sums);
 }
 
-// With registers for it (KVASIR_FOUR_GROUPS), the same of four groups, x[i] to out[i]: their largest values, scales and sums are found side by side, which takes a third
-// of the instructions.
+// With registers for it (KVASIR_FOUR_GROUPS), the same of four groups, x[i] to out[i]: their largest values, scales and sums
+// are found side by side.
 #ifdef KVASIR_FOUR_GROUPS
 inline void QuantizeFourGroups(const float* const (&x)[4], int64_t n, bool rotate,
                                const QuantizedRows (&out)[4]) {

@@ -1,5 +1,5 @@
-// Sixteen float lanes in one zmm register. Included inside a namespace of its own by kernels_avx512.cc and
-// kernels_avx512vnni.cc; KVASIR_SIMD_VNNI says which. What differs is the INT8 dot product alone.
+// Sixteen float lanes in one zmm register. Included inside a namespace of its own by kernels_avx512.cc, and with
+// KVASIR_SIMD_VNNI by kernels_avx512vnni.cc and kernels_amx.cc. What differs is the INT8 dot product alone.
 
 struct F32 {
   __m512 v;
