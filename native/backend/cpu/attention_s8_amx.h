@@ -89,8 +89,7 @@ inline float ScaleDots(const int32_t* dots, const float* k_scales, float q_scale
 
 // weights [n], at most `largest`, as QuantizeWeights has them, into row `row` of the tiles; n is a multiple of 64.
 inline void QuantizeToTiles(const float* weights, float largest, int n, int row, WeightTiles* out) {
-  const float inverse = kWeightSteps / largest;
-  const F32 factor = Set1(inverse <= 3.4028234e38f ? inverse : 0.0f);
+  const F32 factor = WeightFactor(largest);
   for (int i = 0; i < n; i += kPagePositions) {
     I32 q[4];
     for (int j = 0; j < 4; ++j) q[j] = Round(Mul(Load(weights + i + 16 * j), factor));

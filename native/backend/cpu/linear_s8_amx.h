@@ -35,11 +35,6 @@ inline void AddFourRows(const TileRun& run, const TileDots& dots, F32 w_scale, i
   }
 }
 
-inline void NextAdded(TileRun& run) {
-  run.x_scales += kRowTile;
-  run.w_scales += sizeof(Int8Block) / sizeof(uint16_t);
-}
-
 // Multiplies a group into tile kSums and `dots`, and meanwhile adds the group before it, whose dots are in `before`, to the
 // sums. Tiles of x are read past L1: it holds w, which all rows share.
 template <int kSums>
@@ -58,7 +53,8 @@ inline void MultiplyAndAdd(TileRun& run, const TileDots& before, TileDots& dots,
   run.x += kRowTile * kGroup;
   run.w += kRowTile * kGroup;
   run.offset += static_cast<int64_t>(sizeof(Int8Block));
-  NextAdded(run);
+  run.x_scales += kRowTile;
+  run.w_scales += sizeof(Int8Block) / sizeof(uint16_t);
 }
 
 // The very first group, with nothing to add meanwhile.

@@ -111,30 +111,30 @@ inline void JoinPairs(const int8_t* first, const int8_t* second, int8_t* out) {
   _mm512_storeu_si512(out, _mm512_permutexvar_epi16(in_turn, words));
 }
 inline F32 Lane(F32 a, int lane) { return {_mm512_permutexvar_ps(_mm512_set1_epi32(lane), a.v)}; }
-// In lane 4 i what MaxLane gives of a[i], by the same tree: registers that are halved fill up with the next one's.
-#define KVASIR_FOUR_GROUPS
-inline F32 MaxLanes(const F32 (&a)[4]) {
-  __m512 eight[2];
-  for (int i = 0; i < 2; ++i) {
-    const __m512 low = _mm512_shuffle_f32x4(a[2 * i].v, a[2 * i + 1].v, 0x44);
-    eight[i] = _mm512_max_ps(low, _mm512_shuffle_f32x4(a[2 * i].v, a[2 * i + 1].v, 0xee));
-  }
-  const __m512 low = _mm512_shuffle_f32x4(eight[0], eight[1], 0x88);
-  const __m512 four = _mm512_max_ps(low, _mm512_shuffle_f32x4(eight[0], eight[1], 0xdd));
-  const __m512 two = _mm512_max_ps(four, _mm512_permute_ps(four, 0x4e));
-  return {_mm512_max_ps(two, _mm512_permute_ps(two, 0xb1))};
-}
-// In lane 4 i the sum of a[i].
-inline I32 SumLanes(const I32 (&a)[4]) {
+// In lane 4 i all lanes of a[i] joined, by the tree of Sum and MaxLane: registers that are halved fill up with the next one's.
+template <typename Join>
+inline __m512i JoinLanes(const __m512i (&a)[4], const Join& join) {
   __m512i eight[2];
   for (int i = 0; i < 2; ++i) {
-    const __m512i low = _mm512_shuffle_i32x4(a[2 * i].v, a[2 * i + 1].v, 0x44);
-    eight[i] = _mm512_add_epi32(low, _mm512_shuffle_i32x4(a[2 * i].v, a[2 * i + 1].v, 0xee));
+    const __m512i low = _mm512_shuffle_i32x4(a[2 * i], a[2 * i + 1], 0x44);
+    eight[i] = join(low, _mm512_shuffle_i32x4(a[2 * i], a[2 * i + 1], 0xee));
   }
   const __m512i low = _mm512_shuffle_i32x4(eight[0], eight[1], 0x88);
-  const __m512i four = _mm512_add_epi32(low, _mm512_shuffle_i32x4(eight[0], eight[1], 0xdd));
-  const __m512i two = _mm512_add_epi32(four, _mm512_shuffle_epi32(four, _MM_PERM_BADC));
-  return {_mm512_add_epi32(two, _mm512_shuffle_epi32(two, _MM_PERM_CDAB))};
+  const __m512i four = join(low, _mm512_shuffle_i32x4(eight[0], eight[1], 0xdd));
+  const __m512i two = join(four, _mm512_shuffle_epi32(four, _MM_PERM_BADC));
+  return join(two, _mm512_shuffle_epi32(two, _MM_PERM_CDAB));
+}
+#define KVASIR_FOUR_GROUPS
+inline F32 MaxLanes(const F32 (&a)[4]) {
+  const __m512i bits[4] = {_mm512_castps_si512(a[0].v), _mm512_castps_si512(a[1].v),
+                           _mm512_castps_si512(a[2].v), _mm512_castps_si512(a[3].v)};
+  return {_mm512_castsi512_ps(JoinLanes(bits, [](__m512i x, __m512i y) {
+    return _mm512_castps_si512(_mm512_max_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(y)));
+  }))};
+}
+inline I32 SumLanes(const I32 (&a)[4]) {
+  const __m512i ints[4] = {a[0].v, a[1].v, a[2].v, a[3].v};
+  return {JoinLanes(ints, [](__m512i x, __m512i y) { return _mm512_add_epi32(x, y); })};
 }
 
 constexpr int kGemmRows = 12;  // 12 x 2 accumulators, 2 weights, 1 broadcast of 32 registers
