@@ -68,25 +68,19 @@ KVASIR_LOOP(LoopFma256, KVASIR_CLEAR, KVASIR_FMA256)
 KVASIR_LOOP(LoopMadd512, KVASIR_CLEAR, KVASIR_MADD512)
 KVASIR_LOOP(LoopMadd256, KVASIR_CLEAR, KVASIR_MADD256)
 
-// The products of 16 x 64 by 64 x 16 values, four tiles of sums in turn.
 #ifndef KVASIR_NO_AMX
-struct alignas(64) TileShapes {
-  uint8_t palette = 1;
-  uint8_t rest[15] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
+#include "backend/cpu/tiles_amx.h"
+
+// The products of 16 x 64 by 64 x 16 values, four tiles of sums in turn.
 void LoopTiles() {
-  static constexpr TileShapes kShapes;
-  int64_t n = kIterations / 16;
-#define KVASIR_FOUR_TILES                                                \
-  "tdpbssd %%tmm6, %%tmm4, %%tmm0\n\ttdpbssd %%tmm7, %%tmm4, %%tmm1\n\t" \
-  "tdpbssd %%tmm6, %%tmm5, %%tmm2\n\ttdpbssd %%tmm7, %%tmm5, %%tmm3\n\t"
-  asm volatile("ldtilecfg %1\n\t1:\n\t" KVASIR_FOUR_TILES KVASIR_FOUR_TILES KVASIR_FOUR_TILES
-               "dec %0\n\tjnz 1b\n\ttilerelease\n\t"
-               : "+r"(n)
-               : "m"(kShapes)
-               : "cc");
+  EnterTiles();
+  for (int64_t n = kIterations * 12 / 16 / 4; n > 0; --n) {
+    DotTiles<0, 4, 6>();
+    DotTiles<1, 4, 7>();
+    DotTiles<2, 5, 6>();
+    DotTiles<3, 5, 7>();
+  }
+  LeaveTiles();
 }
 #endif
 

@@ -36,13 +36,20 @@ void Rope(const AttentionShape& shape, int64_t position, float* x) {
   }
 }
 
-// One head vector, padded with zeros, rotated for an INT8 cache.
-void LoadHead(const AttentionShape& shape, const KernelTable& kernels, const float* source,
-              int64_t rope_position, float* head) {
-  std::copy_n(source, shape.head_dim, head);
-  std::fill(head + shape.head_dim, head + shape.padded_head_dim, 0.0f);
-  if (rope_position >= 0 && shape.rope != RopeKind::kNone) Rope(shape, rope_position, head);
-  if (shape.rotation > 1) kernels.rotate_blocks(head, shape.head_dim, shape.rotation);
+// Head vectors of one token that are prepared together: a vector that has just been stored in parts is slow to load whole.
+constexpr int64_t kHeadsTogether = 8;
+
+// `n` head vectors in a row, each padded with zeros, rotated for an INT8 cache. rope_position < 0: values have none.
+void LoadHeads(const AttentionShape& shape, const KernelTable& kernels, const float* source, int64_t n,
+               int64_t rope_position, float* heads) {
+  for (int64_t h = 0; h < n; ++h) {
+    float* head = heads + h * shape.padded_head_dim;
+    std::copy_n(source + h * shape.head_dim, shape.head_dim, head);
+    std::fill(head + shape.head_dim, head + shape.padded_head_dim, 0.0f);
+    if (rope_position >= 0 && shape.rope != RopeKind::kNone) Rope(shape, rope_position, head);
+  }
+  // The order of the rotation divides the padding too, where there is any.
+  if (shape.rotation > 1) kernels.rotate_blocks(heads, n * shape.padded_head_dim, shape.rotation);
 }
 
 // One position's K into `slot` of a head's part of a page: dimensions lie 64 positions apart (AttentionChunk::k_pages).
@@ -110,10 +117,17 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
   const int64_t group = s.n_heads / s.n_kv_heads, width = s.padded_head_dim;
   const int32_t page = sequence.pages[position / kKvPagePositions];
   const int64_t slot = position % kKvPagePositions;
-  float head[kMaxHeadDim];
+  float heads[kHeadsTogether * kMaxHeadDim];
+  // Calls back with the number and the vector of each of n heads from `source` on.
+  const auto each_head = [&](const float* source, int64_t n, int64_t rope_position, const auto& use) {
+    for (int64_t first = 0; first < n; first += kHeadsTogether) {
+      const int64_t together = std::min(kHeadsTogether, n - first);
+      LoadHeads(s, kernels_, source + first * s.head_dim, together, rope_position, heads);
+      for (int64_t h = 0; h < together; ++h) use(first + h, heads + h * width);
+    }
+  };
 
-  for (int64_t h = 0; h < s.n_heads; ++h) {
-    LoadHead(s, kernels_, qkv_row + h * s.head_dim, position, head);
+  each_head(qkv_row, s.n_heads, position, [&](int64_t h, const float* head) {
     const int64_t index = (h / group * args.rows + row) * group + h % group;
     if (queries->dtype == Dtype::kF32) {
       std::copy_n(head, width, queries->f32 + index * width);
@@ -122,16 +136,19 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
           head, width, static_cast<uint8_t*>(queries->values) + index * width * kernels_.quantized_bytes,
           queries->scales + index, queries->start + index);
     }
-  }
-  for (int64_t h = 0; h < s.n_kv_heads; ++h) {
-    LoadHead(s, kernels_, qkv_row + (s.n_heads + h) * s.head_dim, position, head);
+  });
+  const float* keys = qkv_row + s.n_heads * s.head_dim;
+  each_head(keys, s.n_kv_heads, position, [&](int64_t h, const float* head) {
     const KvPlace place = layout.Place(page, args.layer, h);
-    float* k_scale = reinterpret_cast<float*>(args.pages + place.k_scales) + slot;
-    StoreKey(kernels_, layout.dtype, head, width, slot, args.pages + place.k, k_scale);
-    LoadHead(s, kernels_, qkv_row + (s.n_heads + s.n_kv_heads + h) * s.head_dim, -1, head);
-    float* v_scale = reinterpret_cast<float*>(args.pages + place.v_scales) + slot;
-    StoreValue(kernels_, layout.dtype, head, width, slot, args.pages + place.v, v_scale);
-  }
+    float* scale = reinterpret_cast<float*>(args.pages + place.k_scales) + slot;
+    StoreKey(kernels_, layout.dtype, head, width, slot, args.pages + place.k, scale);
+  });
+  const float* values = keys + s.n_kv_heads * s.head_dim;
+  each_head(values, s.n_kv_heads, -1, [&](int64_t h, const float* head) {
+    const KvPlace place = layout.Place(page, args.layer, h);
+    float* scale = reinterpret_cast<float*>(args.pages + place.v_scales) + slot;
+    StoreValue(kernels_, layout.dtype, head, width, slot, args.pages + place.v, scale);
+  });
 }
 
 void CpuBackend::StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,

@@ -72,13 +72,6 @@ inline void TileF32(const LinearF32Args& a, int64_t row) {
   }
 }
 
-// Where a row's first group lies among QuantizedRows; its next one is kRowTile further, the same group of the next row of its
-// tile RowStep.
-inline int64_t RowIndex(int64_t row, int64_t groups) {
-  return row / kRowTile * groups * kRowTile + row % kRowTile;
-}
-inline int64_t RowStep(int64_t groups) { return kRowTile == 1 ? groups : 1; }
-
 // kVectors * 16 columns from `column`, kRows rows (of one tile of QuantizedRows): int32 sums of a group start at
 // -128 * sum(x), because the stored weights are w + 128.
 template <int kRows, int kVectors>

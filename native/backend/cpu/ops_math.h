@@ -85,3 +85,10 @@ inline void StoreFirst(float* p, int64_t n, F32 a) {
   Store(v, a);
   for (int64_t i = 0; i < n; ++i) p[i] = v[i];
 }
+
+// Where a row's first group lies among QuantizedRows; its next one is kRowTile further, the same group of the next row of its
+// tile RowStep.
+inline int64_t RowIndex(int64_t row, int64_t groups) {
+  return row / kRowTile * groups * kRowTile + row % kRowTile;
+}
+inline int64_t RowStep(int64_t groups) { return kRowTile == 1 ? groups : 1; }

@@ -195,7 +195,7 @@ inline void QuantizeRow(const float* x, int64_t n, bool rotate, const QuantizedR
 }
 
 void QuantizeRows(const float* x, int64_t ld_x, int rows, int64_t n, bool rotate, const QuantizedRows& out) {
-  const int64_t step = kRowTile == 1 ? out.groups : 1;
+  const int64_t step = RowStep(out.groups);
 #ifdef KVASIR_FOUR_GROUPS
   if (rows == 4) {
     for (int64_t base = 0, index = 0; base < n; base += kGroup, index += kRowTile) {
