@@ -15,15 +15,8 @@ import { needsSmollm2, smollm2 } from './smollm2-model.js';
 const run = promisify(execFile);
 
 async function measure<T>(script: string, ...args: string[]): Promise<T> {
-  return measureWith<T>({}, script, ...args);
-}
-
-async function measureWith<T>(env: NodeJS.ProcessEnv, script: string, ...args: string[]): Promise<T> {
   const path = join(packageRoot, 'scripts', 'measure', script);
-  const { stdout } = await run(process.execPath, [path, ...args], {
-    timeout: 600_000,
-    env: { ...process.env, ...env },
-  });
+  const { stdout } = await run(process.execPath, [path, ...args], { timeout: 600_000 });
   return JSON.parse(stdout) as T;
 }
 
@@ -126,17 +119,9 @@ describe(`memory${needsSmollm2}`, () => {
     600_000,
   );
 
-  // Without what glibc keeps free at the top of its arenas (docs/design.md, Memory). What is left is V8's code and pages of
-  // node, 1.5 MB; a leak of 2 KB a cycle would show.
+  // What is left is V8's code and pages of node, 1.5 MB; a leak of 1 KB a cycle would show.
   it('comes back: 500 cycles of load, generate and dispose of stories-260k keep at most 2 MB', async () => {
-    const env = { MALLOC_TRIM_THRESHOLD_: '65536' };
-    const { cycle5, last } = await measureWith<CycleReport>(
-      env,
-      'memory.mjs',
-      'cycles',
-      'stories-260k',
-      '500',
-    );
+    const { cycle5, last } = await measure<CycleReport>('memory.mjs', 'cycles', 'stories-260k', '500');
     expect(last - cycle5).toBeLessThanOrEqual(2 * 2 ** 20);
   }, 600_000);
 });

@@ -23,8 +23,9 @@ function bitsOf(ordered: number): number {
 
 export class LargestFinder {
   readonly #keys: Float64Array;
-  readonly #histogram = new Uint32Array(BINS);
-  readonly #mass = new Float64Array(BINS);
+  // Made when they are needed: 768 KB that most models never use.
+  #histogram: Uint32Array | undefined;
+  #mass: Float64Array | undefined;
 
   /** @param capacity the most values that a call will pass. */
   constructor(capacity: number) {
@@ -62,6 +63,7 @@ export class LargestFinder {
     keep: (i: number) => void,
   ): void {
     const bits = new Uint32Array(values.buffer, values.byteOffset, n);
+    this.#mass ??= new Float64Array(BINS);
     const mass = this.#mass.fill(0);
     for (let i = 0; i < n; i++) mass[orderedBits(bits[i]) >>> 16] += weights[i];
     let bin = BINS - 1;
@@ -104,6 +106,7 @@ export class LargestFinder {
 
   /** The highest bin such that it and those above it hold at least m values. */
   #cut(bits: Uint32Array, m: number): number {
+    this.#histogram ??= new Uint32Array(BINS);
     const histogram = this.#histogram.fill(0);
     for (let i = 0; i < bits.length; i++) {
       const bin = orderedBits(bits[i]) >>> 16;

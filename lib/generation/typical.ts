@@ -6,28 +6,27 @@ import type { Shortlist } from './shortlist.js';
 
 export class TypicalFilter {
   /** [n] -|surprise - entropy|, so that the most typical is the largest. */
-  readonly #closeness: Float32Array;
+  #closeness: Float32Array | undefined;
 
-  constructor(vocabSize: number) {
-    this.#closeness = new Float32Array(vocabSize);
-  }
+  constructor(readonly vocabSize: number) {}
 
   keep(list: Shortlist, mass: number): void {
     if (mass >= 1) return;
     if (!list.complete) list.extend();
     const total = list.total();
-    this.#measure(list, total);
+    this.#closeness ??= new Float32Array(this.vocabSize);
+    this.#measure(list, total, this.#closeness);
     list.keepMass(this.#closeness, mass * total);
   }
 
-  #measure(list: Shortlist, total: number): void {
+  #measure(list: Shortlist, total: number, closeness: Float32Array): void {
     let entropy = 0;
     for (let i = 0; i < list.n; i++) {
       const p = list.weights[i] / total;
       if (p > 0) entropy -= p * Math.log(p);
     }
     for (let i = 0; i < list.n; i++) {
-      this.#closeness[i] = -Math.abs(-Math.log(list.weights[i] / total) - entropy);
+      closeness[i] = -Math.abs(-Math.log(list.weights[i] / total) - entropy);
     }
   }
 }
