@@ -12,10 +12,9 @@ const SAFE_REMAINDER = 0.05;
 
 export class Shortlist {
   readonly #vocabSize: number;
-  /** Made when it is needed, as are the values: most requests never look past the candidates. */
-  #lazyFinder: LargestFinder | undefined;
+  readonly #finder: LargestFinder;
   /** [vocabSize] f32, the row after penalties; valid when `#hasValues`. */
-  #values: Float32Array | undefined;
+  readonly #values: Float32Array;
   #hasValues = false;
   #row!: LogitRow;
   #penalties: Penalties | undefined;
@@ -36,14 +35,11 @@ export class Shortlist {
 
   constructor(vocabSize: number) {
     this.#vocabSize = vocabSize;
+    this.#finder = new LargestFinder(vocabSize);
+    this.#values = new Float32Array(vocabSize);
     this.ids = new Int32Array(vocabSize);
     this.logits = new Float32Array(vocabSize);
     this.weights = new Float64Array(vocabSize);
-  }
-
-  get #finder(): LargestFinder {
-    this.#lazyFinder ??= new LargestFinder(this.#vocabSize);
-    return this.#lazyFinder;
   }
 
   /** Starts on a row. `limit`: no stage will look past so many entries. `penalties` need the full row. */
@@ -130,14 +126,12 @@ export class Shortlist {
   values(): Float32Array {
     const full = this.#row.full;
     if (!full) throw new KvasirError('INTERNAL', 'The sampler needs the full row of logits of this step.');
-    this.#values ??= new Float32Array(this.#vocabSize);
-    const values = this.#values;
-    if (this.#hasValues) return values;
-    values.set(full);
+    if (this.#hasValues) return this.#values;
+    this.#values.set(full);
     const penalties = this.#penalties;
-    if (penalties) for (const id of penalties.touched) values[id] = penalties.apply(id, full[id]);
+    if (penalties) for (const id of penalties.touched) this.#values[id] = penalties.apply(id, full[id]);
     this.#hasValues = true;
-    return values;
+    return this.#values;
   }
 
   /** Weight of everything that can be drawn, in or outside the list. */

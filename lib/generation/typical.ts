@@ -6,27 +6,28 @@ import type { Shortlist } from './shortlist.js';
 
 export class TypicalFilter {
   /** [n] -|surprise - entropy|, so that the most typical is the largest. */
-  #closeness: Float32Array | undefined;
+  readonly #closeness: Float32Array;
 
-  constructor(readonly vocabSize: number) {}
+  constructor(vocabSize: number) {
+    this.#closeness = new Float32Array(vocabSize);
+  }
 
   keep(list: Shortlist, mass: number): void {
     if (mass >= 1) return;
     if (!list.complete) list.extend();
     const total = list.total();
-    this.#closeness ??= new Float32Array(this.vocabSize);
-    this.#measure(list, total, this.#closeness);
+    this.#measure(list, total);
     list.keepMass(this.#closeness, mass * total);
   }
 
-  #measure(list: Shortlist, total: number, closeness: Float32Array): void {
+  #measure(list: Shortlist, total: number): void {
     let entropy = 0;
     for (let i = 0; i < list.n; i++) {
       const p = list.weights[i] / total;
       if (p > 0) entropy -= p * Math.log(p);
     }
     for (let i = 0; i < list.n; i++) {
-      closeness[i] = -Math.abs(-Math.log(list.weights[i] / total) - entropy);
+      this.#closeness[i] = -Math.abs(-Math.log(list.weights[i] / total) - entropy);
     }
   }
 }

@@ -192,7 +192,5 @@ inline void LinearS8Tiles(const LinearS8Args& a) {
     const int64_t rows = whole - row < kWaitingRows ? whole - row : kWaitingRows;
     for (int column = 0; column < kPanelColumns; column += kTileColumns) LinearTiles(a, row, rows, column);
   }
-  if (whole == a.rows) return;
-  for (int column = 0; column < kPanelColumns; column += 16 * kS8TileVectors)
-    RowsS8<kS8Rows>(a, whole, column);
+  if (whole < a.rows) LinearS8From(a, whole);
 }

@@ -150,13 +150,15 @@ inline float ChunkSoftmax(float* scores, int n_valid, int n_padded, float max, f
   return MaxLane(largest);
 }
 
-// weights [n], at most `largest`, to 15-bit integers, q * scale ~ weight; returns scale. 256 products of 32,767 by 127 fit
-// an int32: the sums over a chunk are exact, in any order. The error is at most scale / 2 a position, 1 / 65,534 of the
-// row's largest term.
+// What turns weights of at most `largest` into 15-bit integers; 0 where it would be infinite.
 inline F32 WeightFactor(float largest) {
   const float inverse = kWeightSteps / largest;
   return Set1(inverse <= 3.4028234e38f ? inverse : 0.0f);
 }
+
+// weights [n], at most `largest`, to 15-bit integers, q * scale ~ weight; returns scale. 256 products of 32,767 by 127 fit
+// an int32: the sums over a chunk are exact, in any order. The error is at most scale / 2 a position, 1 / 65,534 of the
+// row's largest term.
 inline float QuantizeWeights(const float* weights, float largest, int n, int16_t* q) {
   const F32 factor = WeightFactor(largest);
   for (int i = 0; i < n; i += 16) StoreS16(q + i, Round(Mul(Load(weights + i), factor)));

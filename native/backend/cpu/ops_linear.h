@@ -132,11 +132,16 @@ inline void RowsS8(const LinearS8Args& a, int64_t row, int column) {
 
 void LinearF32(const LinearF32Args& args) { RowsF32<kGemmRows>(args, 0); }
 
+// The rows from `row` on, all columns of the panel.
+inline void LinearS8From(const LinearS8Args& args, int64_t row) {
+  for (int column = 0; column < kPanelColumns; column += 16 * kS8TileVectors)
+    RowsS8<kS8Rows>(args, row, column);
+}
+
 inline void LinearS8(const LinearS8Args& args) {
   if (args.rows == 1) {  // decode: memory-bound, so the panel is read once, in order
     TileS8<1, 2>(args, 0, 0);
-    return;
+  } else {
+    LinearS8From(args, 0);
   }
-  for (int column = 0; column < kPanelColumns; column += 16 * kS8TileVectors)
-    RowsS8<kS8Rows>(args, 0, column);
 }
