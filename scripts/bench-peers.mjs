@@ -1,13 +1,16 @@
 // `npm run bench:peers`: Kvasir and its peers in turn in one run, on the same weights and the same machine.
 //   npm run bench:peers -- --install      only set up the peers' folder (the first run does it too)
 //   npm run bench:peers -- --only kvasir,llama --rounds 5 --json peers.json
-import { existsSync, writeFileSync } from 'node:fs';
+//   npm run bench:peers -- --markdown docs/benchmarks.md
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { runMain } from './command.mjs';
 import { families, familyOf, models } from './peers/engines.mjs';
 import { install } from './peers/install.mjs';
+import { sectionOf, withSection } from './peers/markdown.mjs';
 import { Comparison, prepareQuantized } from './peers/measure.mjs';
 import { describeRun, layout } from './peers/report.mjs';
 import { pairsOf, singles, targets, targets1b, works } from './peers/works.mjs';
@@ -50,6 +53,7 @@ function parseFlags() {
     .option('--rounds <count>', 'samples of each', parseCount, 3)
     .option('--only <families>', `some of ${families.join(',')}`, parseFamilies, families)
     .option('--json <file>', 'write everything that was measured')
+    .option('--markdown <page>', 'add the run to a page, such as docs/benchmarks.md')
     .option('--quick', 'one round, without the works of 2,048 tokens')
     .parse()
     .opts();
@@ -63,13 +67,24 @@ async function main() {
     say(`There is no ${product}: run npm run build:testing first.`);
     return 1;
   }
+  // A run takes an hour: a page that cannot take it is an error before.
+  if (flags.markdown) withSection(readFileSync(flags.markdown, 'utf8'), '## none\n');
   say(`Peers in ${scratch}`);
   const failed = await install({ scratch, model: flags.model, wanted: flags.only });
   if (flags.install) return failed.size > 0 ? 1 : 0;
   const report = await compare(flags, scratch, failed);
   process.stdout.write(`${layout(report)}\n`);
   if (flags.json) writeFileSync(flags.json, `${JSON.stringify(report, null, 2)}\n`);
+  if (flags.markdown) addToPage(flags.markdown, report);
   return 0;
+}
+
+function addToPage(path, report) {
+  const git = (...args) => execFileSync('git', args, { cwd: projectRoot, encoding: 'utf8' }).trim();
+  const changed = git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ', changed';
+  const commit = `${git('rev-parse', '--short', 'HEAD')}${changed}`;
+  const section = sectionOf(report, { date: new Date().toISOString().slice(0, 10), commit });
+  writeFileSync(path, withSection(readFileSync(path, 'utf8'), section));
 }
 
 async function compare(flags, scratch, failed) {

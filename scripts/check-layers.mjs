@@ -1,4 +1,4 @@
-// Checks the house (docs/design.md): which room may include which, who may touch N-API, CUDA, intrinsics and the
+// Checks the house (docs/architecture.md): which room may include which, who may touch N-API, CUDA, intrinsics and the
 // addon, which calls native code may not make, and how long a file may be. Node built-ins only.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { familyOf } from '../scripts/peers/engines.mjs';
 import { bestOf, disturbance, shareOf, worstOf } from '../scripts/peers/limits.mjs';
 import { benchArguments, parseBench } from '../scripts/peers/llama-bench.mjs';
+import { marker, sectionOf, withSection } from '../scripts/peers/markdown.mjs';
+import { describeRun } from '../scripts/peers/report.mjs';
 import { median, quantityOf, ratioSpread, summarize } from '../scripts/peers/statistics.mjs';
 import { judge } from '../scripts/peers/verdicts.mjs';
 import { pairsOf, targets, targets1b, works } from '../scripts/peers/works.mjs';
@@ -196,5 +198,54 @@ describe('the pairs to measure', () => {
   it('know the longest family that an engine belongs to', () => {
     expect(familyOf('node-llama-cpp-q8_0')).toBe('node-llama-cpp');
     expect(familyOf('llama-avx2-q8_0-fa1')).toBe('llama');
+  });
+});
+
+describe('the page of runs', () => {
+  const page = `# Benchmarks\n\nAbout.\n\n${marker}\n\n## 2026-01-02, old, cpu\n\nkept\n`;
+
+  function reportOf(share?: number) {
+    const key = 'decode-short kvasir-int8';
+    const limits = { readBytesPerSecond: 30e9, int8OpsPerSecond: 900e9, fp32FlopsPerSecond: 200e9 };
+    const comparison = {
+      options: { model: 'smollm2-135m', threads: 2, rounds: 3 },
+      facts: new Map([['kvasir-int8', { kernels: 'avx2' }]]),
+      limits: new Map([['avx2', [limits]]]),
+      missing: new Map([['pytorch-float32', 'no wheel']]),
+      results: () => new Map([[key, summarize([150, 160, 140])!]]),
+      singleResults: () => new Map([['sampling', summarize([0.04, 0.05])!]]),
+      shareResults: () => (share === undefined ? new Map() : new Map([[key, summarize([share])!]])),
+    };
+    const chosen = targets.filter(({ kind, work }) => kind === 'share' && work === 'decode-short');
+    return describeRun(comparison as never, { targets: chosen, loadBefore: [0.25, 0, 0], seconds: 61 });
+  }
+
+  it('has a section with the date, the commit and every number of a run', () => {
+    const section = sectionOf(reportOf(0.75), { date: '2026-11-30', commit: 'abc1234' });
+    expect(section).toMatch(/^## 2026-11-30, smollm2-135m, /);
+    for (const row of [
+      '| commit | abc1234 |',
+      '| kernels | avx2 |',
+      '| avx2 | 30.0 (30.0) | 900 (900) | 200 (200) |',
+      '| INT8 decode, short context | kvasir-int8 | 150 | 140 to 160 | tok/s | 75.0 % |',
+      '| sampling a token, vocabulary 49k | kvasir-int8 | 0.045 | 0.040 to 0.050 | ms |  |',
+      '| INT8 decode, short context | read bandwidth of the machine | 75.0 % | 75.0 % to 75.0 % | 80.0 % | MISSED |',
+      '- pytorch-float32 not measured: no wheel',
+    ])
+      expect(section.split('\n')).toContain(row);
+    const open = sectionOf(reportOf(), { date: '2026-11-30', commit: 'abc1234' });
+    expect(open).toContain('open: the limits were not measured');
+  });
+
+  it('takes a new section above the old ones, and one of the same heading in its place', () => {
+    const first = withSection(page, '## 2026-01-03, new, cpu\n\none\n');
+    expect(first).toBe(
+      `# Benchmarks\n\nAbout.\n\n${marker}\n\n## 2026-01-03, new, cpu\n\none\n\n## 2026-01-02, old, cpu\n\nkept\n`,
+    );
+    expect(withSection(first, '## 2026-01-03, new, cpu\n\ntwo\n')).toBe(first.replace('one', 'two'));
+  });
+
+  it('is refused where it has no place for runs', () => {
+    expect(() => withSection('# Benchmarks\n', '## a\n')).toThrow(/must have this line/);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * The arithmetic contract (docs/design.md), through the public native border: a row of logits depends on its
+ * The arithmetic contract (docs/contract.md), through the public native border: a row of logits depends on its
  * sequence's tokens alone. Not on how they were chunked, on neighbours, threads, a shared prefix or the kernel table.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -1,5 +1,5 @@
 // The INT8 form of a model as a file: safetensors that hold the blocks of each linear exactly as they lie in memory
-// (quant/int8_layout.h), so that loading reads them into place and computes nothing. docs/design.md describes the file.
+// (quant/int8_layout.h), so that loading reads them into place and computes nothing. docs/int8-format.md describes the file.
 // Whatever the file says is checked: its scheme, names, dtypes, shapes, values and sums.
 #pragma once
 

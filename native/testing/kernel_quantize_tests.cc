@@ -294,7 +294,7 @@ void ExpectPacked(const Int8Block& block, int64_t row, const std::vector<float>&
   }
 }
 
-// The accuracy that docs/design.md states: 1 / 254 of the largest value of a group and binary16's rounding, or 2^-25.
+// The accuracy that docs/int8-format.md states: 1 / 254 of the largest value of a group and binary16's rounding, or 2^-25.
 KV_TEST(kernel_pack_panel_keeps_small_weights) {
   Random random(28);
   for (int exponent = -2; exponent >= -40; --exponent) {

@@ -1,4 +1,4 @@
-// What this machine can do at most, measured: the denominators of every "share of the limit" in docs/kernels.md.
+// What this machine can do at most, measured: the denominators of every "share of the limit" in docs/benchmarks.md.
 // Never shipped.
 #pragma once
 

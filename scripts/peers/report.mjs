@@ -91,7 +91,7 @@ function measurements({ measurements: rows, singles: singleRows }) {
   return table.toString();
 }
 
-const words = { aim: 'AIM REACHED', reached: 'reached', missed: 'MISSED', open: 'open' };
+export const words = { aim: 'AIM REACHED', reached: 'reached', missed: 'MISSED', open: 'open' };
 
 function verdicts({ targets }) {
   const head = ['target', 'against', 'measured', 'over the rounds', 'at least', 'aim', 'verdict'];
@@ -109,18 +109,18 @@ function verdicts({ targets }) {
   return [table.toString(), ...new Set(notes)].join('\n');
 }
 
-function targetTitle({ kind, work, ours, single }) {
+export function targetTitle({ kind, work, ours, single }) {
   if (kind === 'most') return singles[single];
   return `${works[work].title}${ours === 'kvasir-int8' ? '' : ` (${ours})`}`;
 }
 
-function againstTitle({ kind, against, chosen }) {
+export function againstTitle({ kind, against, chosen }) {
   if (kind === 'most') return 'milliseconds, at most';
   if (kind === 'share') return 'read bandwidth of the machine';
   return chosen ?? against[0];
 }
 
-function shower({ kind }) {
+export function shower({ kind }) {
   if (kind === 'ratio') return (value) => (value === undefined ? '' : `${value.toFixed(2)} x`);
   if (kind === 'share') return (value) => (value === undefined ? '' : percent(value));
   return (value) => (value === undefined ? '' : digits(value));
@@ -131,11 +131,11 @@ function missing({ notMeasured }) {
   return lines.join('\n');
 }
 
-function percent(share) {
+export function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
 /** Three significant digits or whole numbers. */
-function digits(value) {
+export function digits(value) {
   return value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toFixed(3);
 }

@@ -4,7 +4,7 @@
 // One instruction multiplies 16 rows by 16 columns over a whole group of 64 k, exactly, in 16 cycles. What the format asks
 // of the float lanes then, a conversion, a product of scales and a fused addition for each of 16 rows, takes 48 cycles: while
 // tiles are at work the processor has one 512-bit float pipe left of two. So tiles are loaded, multiplied and stored under
-// that work, and kept one group ahead of it, in two buffers. docs/kernels.md has the measurements.
+// that work, and kept one group ahead of it, in two buffers. docs/kernels/linear-s8.md has the measurements.
 #pragma once
 
 constexpr int kTileColumns = 16;

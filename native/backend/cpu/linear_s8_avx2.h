@@ -4,7 +4,7 @@
 //   x0 w0 + x1 w1 = (x0 + w1) (x1 + w0) - x0 x1 - w0 w1.
 // The last two, summed over a group, depend on the row or the column alone. The first takes one vpmaddwd, two vpaddw and a
 // vpaddd for four k of a column, where x w takes two vpmaddwd and two vpaddd: as many instructions, but two of Zen's four
-// vector pipes multiply integers and all of them add (docs/kernels.md). k and k + 2 of a quad are a pair. All is exact:
+// vector pipes multiply integers and all of them add (docs/kernels/linear-s8.md). k and k + 2 of a quad are a pair. All is exact:
 // |x + w| <= 127 + 255.
 #pragma once
 

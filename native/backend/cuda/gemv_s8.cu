@@ -3,7 +3,7 @@
 // a warp hands each group's dot and scale to shared memory, where one thread an output adds them in order.
 //
 // Arithmetic: a scheduler of an H200 gets 4.8 TB/s / 132 SMs / 1.75 GHz / 4 = 5.2 bytes a cycle, so the 2 KiB of a warp's
-// 2 groups take 394 cycles; see docs/kernels.md for the instructions they cost. From 5 rows on tensor cores need fewer
+// 2 groups take 394 cycles; see docs/cuda.md for the instructions they cost. From 5 rows on tensor cores need fewer
 // (gemm_thin_s8.cu).
 // In flight: 2 KiB of weights a warp. By Little's law 4.8 TB/s at 0.7 us need 3.4 MB, 25 KiB an SM: 13 warps.
 #include <algorithm>
