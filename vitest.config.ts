@@ -1,12 +1,36 @@
+/**
+ * The tests by what they are (test/<kind>/), each kind a vitest project: `npx vitest run --project unit`.
+ * Only the unit tests share the cores. All others load models, start processes or measure, and a neighbour would spoil
+ * that: one file at a time, each in a process of its own.
+ */
 import { defineConfig } from 'vitest/config';
+
+const serial = ['native', 'model', 'cli', 'product', 'measured'];
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    pool: 'forks',
-    // Latency, throughput and memory are measured in here: a neighbour on the same cores would spoil them.
-    fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          pool: 'threads',
+          sequence: { groupOrder: 0 },
+        },
+      },
+      ...serial.map((name, index) => ({
+        extends: true as const,
+        test: {
+          name,
+          include: [`test/${name}/**/*.test.ts`],
+          pool: 'forks' as const,
+          fileParallelism: false,
+          sequence: { groupOrder: index + 1 },
+        },
+      })),
+    ],
   },
 });

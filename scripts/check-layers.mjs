@@ -8,6 +8,9 @@ import { listFiles } from './stamp.mjs';
 
 const maxLines = 600;
 
+/** What vitest.config.ts runs: a test elsewhere would never run. */
+const placeOfTests = /^test\/(unit|model|native|cli|product|measured)\/.*\.test\.ts$/;
+
 /** Room of native/ -> rooms it may include. A room with a backend of its own is one of the two below backend/. */
 const nativeRooms = {
   core: ['core'],
@@ -104,6 +107,8 @@ export function checkLayers(root) {
     const found = [];
     if (/^native\/.*\.(cc|h|cu|cuh)$/.test(name)) found.push(...checkNative(name, text));
     if (/^lib\/.*\.ts$/.test(name)) found.push(...checkTypeScript(name, text));
+    if (name.endsWith('.test.ts') && !placeOfTests.test(name))
+      found.push([1, 'no vitest project has this test']);
     const lines = text.split('\n').length - 1;
     if (lines > maxLines) found.push([maxLines, `${lines} lines; ${maxLines} is the end`]);
     violations.push(...found.map(([line, message]) => `${name}:${line}: ${message}`));

@@ -1,5 +1,6 @@
 // What nvcc made of the kernels: registers, shared memory and spills from the compiler's account of the last build, and
-// machine code through cuobjdump. test/cuda-code.test.ts checks it; as a command it prints the tables of docs/cuda.md:
+// machine code through cuobjdump. test/native/cuda-code.test.ts checks it; as a command it prints the tables of
+// docs/cuda.md:
 //   node scripts/cuda-code.mjs [sm_80 ...]
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';

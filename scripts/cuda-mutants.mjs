@@ -98,7 +98,7 @@ export function sample(items, count, seed) {
   return taken;
 }
 
-/** Where ptx.cuh stops being PTX and its twins, which test/cuda-ptx.test.ts compares, and is what sm_75 runs instead. */
+/** Where ptx.cuh stops being PTX and its twins, which test/native/cuda-ptx.test.ts compares, and is what sm_75 runs instead. */
 const sm75Begin = '#if defined(KVASIR_CUDA_ARCH) && KVASIR_CUDA_ARCH < 800';
 
 /** All mutants of one file, with the line that each is on. */

@@ -1,5 +1,6 @@
-// A fixed piece of work whose instructions test/instruction-counts.test.ts counts under callgrind: a prompt, then single
-// tokens, of a small INT8 model on one thread. It is large enough for whole tiles and small enough for a simulator.
+// A fixed piece of work whose instructions test/measured/instruction-counts.test.ts counts under callgrind: a prompt,
+// then single tokens, of a small INT8 model on one thread. It is large enough for whole tiles and small enough for a
+// simulator.
 #include "testing/native_tests.h"
 #include "testing/transformer_models.h"
 

@@ -1,6 +1,6 @@
 // Twins of PTX's matrix and asynchronous copy instructions, for ptx.cuh. Which lane and register holds which element is
-// as in the PTX ISA, "Warp-level matrix instructions"; test/cuda-fragments.test.ts compares it with CuTe's. An mma needs
-// all 32 lanes. Refuses shapes and types that the kernels do not use.
+// as in the PTX ISA, "Warp-level matrix instructions"; test/native/cuda-fragments.test.ts compares it with CuTe's. An
+// mma needs all 32 lanes. Refuses shapes and types that the kernels do not use.
 #pragma once
 
 #include <cstdint>

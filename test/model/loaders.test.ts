@@ -1,0 +1,228 @@
+/** Tiny checkpoints, each container and dtype that we read, against what `transformers` computes from their values. */
+import { createHash } from 'node:crypto';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { native } from '../../lib/native.js';
+import {
+  differenceOf,
+  expectErrorWithin,
+  expectSameBits,
+  fixtures,
+  type GoldenError,
+  type GoldenTensor,
+  readGolden,
+  valuesOf,
+} from './golden.js';
+import {
+  type Described,
+  describeAt,
+  greedy,
+  joined,
+  type LoadSettings,
+  loadOptions,
+  logitsOf,
+  withModel,
+} from './native-model.js';
+import { readTensor, trace } from './testing-addon.js';
+
+// Two float32 programs that add in different orders err alike: ours may by twice what PyTorch does, as for SmolLM2.
+const factor = 2;
+
+interface Checkpoint {
+  prompts: { ids: number[]; hidden: GoldenTensor; logits: GoldenTensor; greedyIds: number[] }[];
+  float32Error: { hidden: GoldenError; logits: GoldenError };
+  llama3Rope?: {
+    ropeScaling: object;
+    inverseFrequencies: GoldenTensor;
+    ids: number[];
+    logits: GoldenTensor;
+    float32Error: GoldenError;
+  };
+}
+
+let scratch = '';
+beforeAll(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'kvasir-loaders-'));
+});
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+/** Logits of each prompt fed whole, in FP32 unless told otherwise: all rows, or the last `nLast` of each prompt. */
+async function promptLogits(
+  model: Described,
+  prompts: readonly number[][],
+  settings: LoadSettings = {},
+  nLast = Number.POSITIVE_INFINITY,
+): Promise<Float32Array> {
+  return withModel(model, settings, async (loaded) => {
+    const rows: Float32Array[] = [];
+    for (const ids of prompts)
+      rows.push(...(await logitsOf(loaded, ids)).slice(-Math.min(nLast, ids.length)));
+    return joined(rows);
+  });
+}
+
+/** [n_layers + 2, n, hidden]: embeddings, each block, final norm. */
+function hiddenStates(model: Described, ids: readonly number[]): Float32Array {
+  const [taps] = trace({
+    ...model,
+    options: loadOptions(model),
+    steps: [
+      { sequences: [{ index: 0, tokens: Int32Array.from(ids) }], rows: Int32Array.from(ids, (_, i) => i) },
+    ],
+  });
+  const blocks = [...Array(model.spec.nLayers).keys()].map((layer) => `layers.${layer}.ffn_residual`);
+  return joined(['embed', ...blocks, 'final_norm'].map((name) => taps!.get(name)!.values));
+}
+
+describe.each([
+  ['tiny-llama', 'tiny-llama/golden.json'],
+  ['tiny-gpt2', 'tiny-gpt2/golden.json'],
+  ['tiny-gpt2/tiny-gpt2-f32.gguf', 'tiny-gpt2/golden.json'],
+  ['tiny-gpt2-f16', 'tiny-gpt2-f16/golden.json'],
+])('%s in FP32', (name, goldenName) => {
+  const golden = readGolden<Checkpoint>(goldenName);
+  const { float32Error, prompts } = golden;
+
+  it('has the hidden states of the reference after every block', async () => {
+    const model = await describeAt(fixtures + name);
+    const hidden = prompts.map(({ ids }) => hiddenStates(model, ids));
+    const truth = prompts.map((prompt) => valuesOf(prompt.hidden) as Float32Array);
+    for (const [i, { ids }] of prompts.entries()) {
+      expect(prompts[i]!.hidden.shape).toEqual([model.spec.nLayers + 2, ids.length, model.spec.hiddenSize]);
+    }
+    expectErrorWithin(joined(hidden), joined(truth), float32Error.hidden, factor, 'hidden states');
+  });
+
+  it('has its logits', async () => {
+    const model = await describeAt(fixtures + name);
+    const ids = prompts.map((prompt) => prompt.ids);
+    const truth = joined(prompts.map((prompt) => valuesOf(prompt.logits) as Float32Array));
+    expectErrorWithin(await promptLogits(model, ids), truth, float32Error.logits, factor, 'logits');
+  });
+
+  it('continues greedily as it does', async () => {
+    await withModel(await describeAt(fixtures + name), {}, async (model) => {
+      for (const { ids, greedyIds } of prompts) {
+        expect(await greedy(model, ids, greedyIds.length)).toEqual(greedyIds);
+      }
+    });
+  });
+});
+
+it('tiny-gpt2: transposed safetensors and GGUF are the same model, bit for bit', async () => {
+  const prompts = readGolden<Checkpoint>('tiny-gpt2/golden.json').prompts.map(({ ids }) => ids);
+  const folder = await describeAt(`${fixtures}tiny-gpt2`);
+  const gguf = await describeAt(`${fixtures}tiny-gpt2/tiny-gpt2-f32.gguf`);
+  for (const dtype of ['fp32', 'int8'] as const) {
+    const expected = await promptLogits(folder, prompts, { dtype });
+    expectSameBits(await promptLogits(gguf, prompts, { dtype }), expected, dtype);
+  }
+});
+
+describe('llama3 rope scaling', () => {
+  const { llama3Rope } = readGolden<Checkpoint>('tiny-llama/golden.json');
+  const { ropeScaling, inverseFrequencies, ids, logits, float32Error } = llama3Rope!;
+
+  async function scaledModel(): Promise<Described> {
+    const folder = join(scratch, 'llama3-rope');
+    cpSync(`${fixtures}tiny-llama`, folder, { recursive: true });
+    const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+    writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, rope_scaling: ropeScaling }));
+    return describeAt(folder);
+  }
+
+  it('has the frequencies and the logits of the reference', async () => {
+    const model = await scaledModel();
+    expect(model.spec.rope!.inverseFrequencies).toEqual(valuesOf(inverseFrequencies));
+    const scaled = await promptLogits(model, [ids]);
+    expectErrorWithin(scaled, valuesOf(logits), float32Error, factor, 'logits');
+    // And it matters: without it the same weights say something else.
+    const plain = await promptLogits(await describeAt(`${fixtures}tiny-llama`), [ids]);
+    expect(differenceOf(plain, scaled).max).toBeGreaterThan(0.1);
+  });
+});
+
+interface Variants {
+  prompts: number[][];
+  variants: Record<string, { logits: GoldenTensor; float32Error: GoldenError }>;
+  dequantizedSha256: Record<string, Record<string, string>>;
+}
+const variants = readGolden<Variants>('tiny-llama-variants/golden.json');
+const variant = (name: string) => describeAt(`${fixtures}tiny-llama-variants/${name}`);
+const lastRows = 8;
+
+/** The tensors of a container, as float32, in a new safetensors file. */
+async function asFloat32File(model: Described, path: string): Promise<void> {
+  const container = await native().openContainer(model.paths);
+  const header: Record<string, { dtype: string; shape: number[]; data_offsets: number[] }> = {};
+  const parts: Buffer[] = [];
+  let end = 0;
+  for (const { name, shape } of container.tensors) {
+    const values = readTensor(model.paths, name);
+    header[name] = { dtype: 'F32', shape, data_offsets: [end, end + values.byteLength] };
+    end += values.byteLength;
+    parts.push(Buffer.from(values.buffer));
+  }
+  container.close();
+  const json = Buffer.from(JSON.stringify(header));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(json.length));
+  writeFileSync(path, Buffer.concat([size, json, ...parts]));
+}
+
+describe.each(Object.keys(variants.variants))('tiny-llama as %s', (name) => {
+  const { logits, float32Error } = variants.variants[name]!;
+  const { prompts } = variants;
+
+  it('equals the reference on its own dequantized values', async () => {
+    const actual = await promptLogits(await variant(name), prompts, {}, lastRows);
+    expectErrorWithin(actual, valuesOf(logits), float32Error, factor, 'logits');
+  });
+
+  it('equals the run of a float32 file of those values, bit for bit', async () => {
+    const model = await variant(name);
+    const path = join(scratch, `${name}.safetensors`);
+    await asFloat32File(model, path);
+    for (const dtype of ['fp32', 'int8'] as const) {
+      const expected = await promptLogits({ ...model, paths: [path] }, prompts, { dtype });
+      expectSameBits(await promptLogits(model, prompts, { dtype }), expected, dtype);
+    }
+  });
+});
+
+describe.each(Object.entries(variants.dequantizedSha256))('dequantized tensors of %s', (name, hashes) => {
+  it('are those of the reference, bit for bit', async () => {
+    const { paths } = await variant(name);
+    const container = await native().openContainer(paths);
+    const names = container.tensors.map((tensor) => tensor.name);
+    container.close();
+    expect(names.sort()).toEqual(Object.keys(hashes).sort());
+    for (const tensor of names) {
+      const bytes = Buffer.from(readTensor(paths, tensor).buffer);
+      expect(createHash('sha256').update(bytes).digest('hex'), tensor).toBe(hashes[tensor]);
+    }
+  });
+});
+
+it('shards are one model, bit for bit', async () => {
+  const sharded = await variant('sharded');
+  expect(sharded.paths).toHaveLength(3);
+  for (const dtype of ['fp32', 'int8'] as const) {
+    const expected = await promptLogits(await variant('f32'), variants.prompts, { dtype });
+    expectSameBits(await promptLogits(sharded, variants.prompts, { dtype }), expected, dtype);
+  }
+});
+
+it('interleaved rotary rows (GGUF) and half rotary rows (safetensors) are the same model', async () => {
+  const gguf = await variant('f32.gguf');
+  const folder = await variant('f32');
+  expect([gguf.spec.rope!.kind, folder.spec.rope!.kind]).toEqual(['interleaved', 'half']);
+  const [a, b] = [await promptLogits(gguf, variants.prompts), await promptLogits(folder, variants.prompts)];
+  // The same sums in another order: each is as far from the truth as PyTorch's float32 is, so twice that apart.
+  const { max, rms } = differenceOf(a, b);
+  const { float32Error } = variants.variants.f32!;
+  expect(max).toBeLessThanOrEqual(2 * float32Error.max);
+  expect(rms).toBeLessThanOrEqual(2 * float32Error.rms);
+});

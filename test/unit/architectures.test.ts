@@ -1,0 +1,238 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { planFromConfig, planFromGguf, supportedArchitectures } from '../../lib/architectures/index.js';
+import { ropeFrequencies } from '../../lib/architectures/rope.js';
+import { bindTensors } from '../../lib/formats/bind-tensors.js';
+import type { ArchitecturePlan } from '../../lib/architectures/index.js';
+import type { MetadataValue } from '../../lib/native.js';
+
+const llama = {
+  model_type: 'llama',
+  hidden_size: 64,
+  intermediate_size: 160,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 100,
+  max_position_embeddings: 256,
+};
+const gpt2 = { model_type: 'gpt2', n_embd: 48, n_layer: 2, n_head: 3, n_positions: 32, vocab_size: 50 };
+const llamaKeys = {
+  'general.architecture': 'llama',
+  'llama.block_count': 2,
+  'llama.context_length': 256,
+  'llama.embedding_length': 64,
+  'llama.feed_forward_length': 160,
+  'llama.attention.head_count': 4,
+  'llama.attention.head_count_kv': 2,
+};
+
+const slot = (plan: ArchitecturePlan, canonical: string) =>
+  [...plan.slots()].find((candidate) => candidate.canonical === canonical);
+
+test('inverse frequencies are those of the reference, bit for bit', () => {
+  const path = new URL('../fixtures/rope/frequencies.json', import.meta.url);
+  for (const { theta, dim, scaling, bits } of JSON.parse(readFileSync(path, 'utf8'))) {
+    const frequencies = ropeFrequencies(theta, dim, scaling);
+    expect(Array.from(new Int32Array(frequencies.buffer))).toEqual(bits);
+  }
+});
+
+describe('llama', () => {
+  test('takes every parameter from config.json', () => {
+    const { spec } = planFromConfig({ ...llama, rms_norm_eps: 1e-5, head_dim: 32, rope_theta: 5e5 });
+    expect(spec).toMatchObject({
+      vocabSize: 100,
+      hiddenSize: 64,
+      nLayers: 2,
+      nHeads: 4,
+      nKvHeads: 2,
+      headDim: 32,
+      ffnSize: 160,
+      maxPositions: 256,
+      norm: 'rms',
+      normEps: 1e-5,
+      activation: 'silu',
+      gated: true,
+    });
+    expect(spec.rope).toEqual({ kind: 'half', inverseFrequencies: ropeFrequencies(5e5, 32) });
+  });
+
+  test('has one key-value head per head, and no head of its own when tied, by default as the reference', () => {
+    const { num_key_value_heads: _, ...rest } = llama;
+    const { spec } = planFromConfig(rest);
+    expect([spec.nKvHeads, spec.headDim, spec.normEps]).toEqual([4, 16, 1e-6]);
+    expect(slot(planFromConfig(llama), 'lm_head.weight')).toMatchObject({ optional: false });
+    expect(slot(planFromConfig({ ...llama, tie_word_embeddings: true }), 'lm_head.weight')).toBeUndefined();
+  });
+
+  test('reads scaling and theta where newer and older files keep them', () => {
+    const linear = ropeFrequencies(20000, 16, { rope_type: 'linear', factor: 2 });
+    for (const config of [
+      { rope_theta: 20000, rope_scaling: { type: 'linear', factor: 2 } },
+      { rope_parameters: { rope_theta: 20000, rope_type: 'linear', factor: 2 } },
+    ]) {
+      expect(planFromConfig({ ...llama, ...config }).spec.rope!.inverseFrequencies).toEqual(linear);
+    }
+  });
+
+  test('has the biases that the config speaks of', () => {
+    const plain = planFromConfig(llama);
+    const biased = planFromConfig({ ...llama, attention_bias: true, mlp_bias: true });
+    for (const name of ['q', 'k', 'v', 'o', 'gate', 'up', 'down']) {
+      expect(slot(plain, `layers.1.${name}.bias`)).toBeUndefined();
+      expect(slot(biased, `layers.1.${name}.bias`)).toMatchObject({ optional: false });
+    }
+  });
+
+  test('from GGUF rotates neighbours and takes the rows of the table', () => {
+    const { spec, slots } = planFromGguf(llamaKeys, 99);
+    expect(spec).toMatchObject({ vocabSize: 99, headDim: 16, nKvHeads: 2 });
+    expect(spec.rope).toEqual({ kind: 'interleaved', inverseFrequencies: ropeFrequencies(10000, 16) });
+    expect([...slots()].find(({ canonical }) => canonical === 'layers.1.o.weight')!.names).toEqual([
+      'blk.1.attn_output.weight',
+    ]);
+  });
+
+  test.each([
+    ['dynamic scaling', { rope_scaling: { rope_type: 'dynamic', factor: 2 } }, /dynamic/],
+    ['another activation', { hidden_act: 'gelu' }, /gelu/],
+    ['a partial rotary embedding', { partial_rotary_factor: 0.5 }, /partial/],
+  ])('refuses %s as UNSUPPORTED_ARCHITECTURE', (_, config, message) => {
+    const work = (): unknown => planFromConfig({ ...llama, ...config });
+    expect(work).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_ARCHITECTURE' }));
+    expect(work).toThrow(message);
+  });
+
+  test.each([
+    ['experts', { 'llama.expert_count': 8 }],
+    ['yarn', { 'llama.rope.scaling.type': 'yarn', 'llama.rope.scaling.factor': 4 }],
+    ['a partial rotary embedding', { 'llama.rope.dimension_count': 8 }],
+  ])('refuses %s in GGUF as UNSUPPORTED_ARCHITECTURE', (_, keys) => {
+    expect(() => planFromGguf({ ...llamaKeys, ...keys }, 99)).toThrow(
+      expect.objectContaining({ code: 'UNSUPPORTED_ARCHITECTURE' }),
+    );
+  });
+
+  test.each([
+    [{ num_attention_heads: 0 }, /num_attention_heads/],
+    [{ num_key_value_heads: 3 }, /3 key-value heads/],
+    [{ head_dim: 15 }, /even head size/],
+    [{ hidden_size: 65 }, /headDim/],
+    [{ hidden_size: 1e9, head_dim: 16 }, /hiddenSize/],
+    [{ num_hidden_layers: 1e9 }, /nLayers/],
+    [{ vocab_size: -5 }, /vocab_size/],
+    [{ vocab_size: '100' }, /vocab_size/],
+    [{ rms_norm_eps: -1 }, /normEps/],
+    [{ rope_theta: 0 }, /rope_theta/],
+    [{ rope_scaling: { rope_type: 'llama3', factor: 8 } }, /low_freq_factor/],
+    [{ rope_scaling: [{ type: 'linear', factor: 2 }] }, /rope_scaling/],
+    [{ rope_parameters: [] }, /rope_parameters/],
+    [{ vocab_size: `\u001b[2J${'9'.repeat(500)}` }, /^.{0,300}$/],
+    [{ intermediate_size: undefined }, /intermediate_size/],
+  ])('refuses nonsense: %j', (config, message) => {
+    const work = (): unknown => planFromConfig({ ...llama, ...config });
+    expect(work).toThrow(expect.objectContaining({ code: 'MODEL_FORMAT' }));
+    expect(work).toThrow(message);
+  });
+
+  test.each([
+    ['llama.block_count', undefined],
+    ['llama.block_count', 'two'],
+    ['llama.block_count', 1.5],
+    ['llama.attention.head_count', 0],
+    ['llama.attention.head_count', [4, 4]],
+    ['llama.context_length', -1],
+  ])('names the GGUF key %s = %j', (key, value) => {
+    const keys = { ...llamaKeys, [key]: value } as Record<string, MetadataValue>;
+    if (value === undefined) delete keys[key];
+    expect(() => planFromGguf(keys, 99)).toThrow(expect.objectContaining({ code: 'MODEL_FORMAT' }));
+  });
+});
+
+describe('gpt2', () => {
+  test('takes every parameter from config.json', () => {
+    const { spec } = planFromConfig(gpt2);
+    expect(spec).toEqual({
+      vocabSize: 50,
+      hiddenSize: 48,
+      nLayers: 2,
+      nHeads: 3,
+      nKvHeads: 3,
+      headDim: 16,
+      ffnSize: 192,
+      maxPositions: 32,
+      norm: 'layer',
+      normEps: 1e-5,
+      activation: 'gelu_tanh',
+      gated: false,
+    });
+    expect(planFromConfig({ ...gpt2, activation_function: 'gelu' }).spec.activation).toBe('gelu_erf');
+    expect(planFromConfig({ ...gpt2, n_inner: 100 }).spec.ffnSize).toBe(100);
+    expect(planFromConfig({ ...gpt2, scale_attn_weights: false }).spec.attentionScale).toBe(1);
+  });
+
+  test('cuts query, key and value out of one transposed tensor', () => {
+    const plan = planFromConfig(gpt2);
+    expect(slot(plan, 'layers.1.k.weight')).toEqual({
+      canonical: 'layers.1.k.weight',
+      names: ['transformer.h.1.attn.c_attn.weight', 'h.1.attn.c_attn.weight'],
+      shape: [48, 48],
+      transposed: true,
+      rowOffset: 48,
+      storedRows: 144,
+    });
+    expect(slot(plan, 'layers.1.v.bias')).toMatchObject({ shape: [48], rowOffset: 96, storedRows: 144 });
+    const keys = Object.fromEntries(
+      Object.entries({ ...llamaKeys, 'general.architecture': 'gpt2' }).map(([k, v]) => [
+        k.replace('llama.', 'gpt2.'),
+        v,
+      ]),
+    );
+    expect(slot(planFromGguf(keys, 50), 'layers.0.up.weight')!.transposed).toBe(false);
+  });
+
+  test('refuses what the graph does not do', () => {
+    for (const config of [
+      { activation_function: 'relu' },
+      { scale_attn_by_inverse_layer_idx: true },
+      { add_cross_attention: true },
+    ]) {
+      expect(() => planFromConfig({ ...gpt2, ...config })).toThrow(
+        expect.objectContaining({ code: 'UNSUPPORTED_ARCHITECTURE' }),
+      );
+    }
+  });
+});
+
+test('an architecture that is not there is refused with the list of those that are', () => {
+  for (const work of [
+    () => planFromConfig({ model_type: 'mamba' }),
+    () => planFromConfig({}),
+    () => planFromGguf({ 'general.architecture': 'mamba' }, 1),
+    () => planFromGguf({ 'general.architecture': '__proto__' }, 1),
+  ]) {
+    expect(work).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_ARCHITECTURE' }));
+    for (const name of supportedArchitectures) expect(work).toThrow(name);
+  }
+});
+
+test('the tensors of a deep model are bound in turns of the event loop', async () => {
+  const plan = planFromGguf({ ...llamaKeys, 'llama.block_count': 100 }, 50);
+  const stored = [...plan.slots()].filter(({ optional }) => !optional);
+  const entries = stored.map(({ names, shape }) => ({
+    name: names[0]!,
+    dtype: 'F32' as const,
+    shape: [...shape],
+    bytes: 0,
+  }));
+  let turns = 0;
+  let immediate: NodeJS.Immediate = setImmediate(function count() {
+    turns++;
+    immediate = setImmediate(count);
+  });
+  const { tensors } = await bindTensors(plan, entries);
+  clearImmediate(immediate);
+  expect(Object.keys(tensors)).toHaveLength(stored.length);
+  expect(turns).toBeGreaterThan(stored.length / 100);
+});

@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import { Pages } from '../../lib/engine/pages.js';
+import { type CacheUse, Request, type WantedRow } from '../../lib/engine/request.js';
+import { Random } from '../../lib/generation/random.js';
+import { FakeNative } from './engine-fake.js';
+
+class PlainRequest extends Request {
+  readonly paused = false;
+  prefix = 0;
+
+  constructor(prompt: number[], positions: number, cache: CacheUse = { reuse: true }) {
+    super(Int32Array.from(prompt), positions, cache);
+  }
+
+  protected override onStart(cached: number): void {
+    this.prefix = cached;
+  }
+  wantedRows(): WantedRow[] {
+    return [];
+  }
+  take(): void {}
+  abort(): void {}
+  fail(): void {}
+}
+
+/** Computes up to `count` more positions, with tokens of its own beyond the prompt. */
+function advance(native: FakeNative, request: PlainRequest, count: number, next: () => number): void {
+  for (let n = 0; n < count && request.computed < request.positions; n++) {
+    if (request.computed === request.length) request.tokens[request.length++] = next();
+    native.append(request.sequence as number, [request.tokens[request.computed]]);
+    request.computed++;
+  }
+}
+
+describe('pages', () => {
+  it('whoever is let in can run to its end, whatever is shared, kept and evicted', () => {
+    let hits = 0;
+    let waits = 0;
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = new Random(seed);
+      const below = (n: number) => Math.floor(random.uniform() * n);
+      const native = new FakeNative({ kvCapacity: 160, kvPageSize: 16 });
+      const pages = new Pages(native, 160);
+      const owners = [{}, {}];
+      let active: PlainRequest[] = [];
+      for (let turn = 0; turn < 300; turn++) {
+        // Two letters that change seldom: prompts share beginnings of all lengths.
+        const stem = below(2);
+        const prompt = Array.from({ length: 5 + below(80) }, (_, i) =>
+          i < 20 + below(60) ? stem : below(2),
+        );
+        const cache = { reuse: below(8) > 0, owner: below(3) === 0 ? owners[below(2)] : undefined };
+        const request = new PlainRequest(prompt, Math.min(160, prompt.length + below(90)), cache);
+        if (pages.place(request, active, 0)) {
+          active.push(request);
+          if (request.prefix > 0) hits++;
+        } else {
+          expect(active.length, 'with nothing running, everything fits').toBeGreaterThan(0);
+          waits++;
+        }
+        for (const running of active) advance(native, running, below(40), () => below(2));
+        for (const running of active) {
+          const over = running.computed === running.positions;
+          if (!over && below(12) > 0) continue;
+          if (!over && below(2) === 0) advance(native, running, 160, () => below(2));
+          pages.release(running, below(5) > 0);
+        }
+        active = active.filter((running) => running.sequence !== undefined);
+      }
+      // All who are in go to their ends at once.
+      for (const running of active) advance(native, running, 160, () => below(2));
+    }
+    expect(hits).toBeGreaterThan(1000);
+    expect(waits).toBeGreaterThan(1000);
+  });
+
+  it('what is kept is evicted before anybody waits, the owned last', () => {
+    const native = new FakeNative({ kvCapacity: 160, kvPageSize: 16 });
+    const pages = new Pages(native, 160);
+    const owner = {};
+    const serve = (letter: number, positions: number, cache: CacheUse) => {
+      const request = new PlainRequest(new Array(30).fill(letter), positions, cache);
+      expect(pages.place(request, [], 0)).toBe(true);
+      advance(native, request, positions, () => letter);
+      pages.release(request, true);
+      return request.prefix;
+    };
+    serve(1, 48, { reuse: true, owner });
+    serve(2, 48, { reuse: true });
+    expect(native.usedPages).toBe(6);
+    serve(3, 96, { reuse: true });
+    expect(serve(1, 48, { reuse: true, owner })).toBe(29);
+    expect(serve(2, 48, { reuse: true })).toBe(0);
+  });
+
+  it('a suspended request gives its pages back and starts again', () => {
+    const native = new FakeNative({ kvCapacity: 160, kvPageSize: 16 });
+    const pages = new Pages(native, 160);
+    const request = new PlainRequest([1, 2, 3, 4, 5, 6], 100);
+    pages.place(request, [], 0);
+    advance(native, request, 50, () => 9);
+    pages.suspend(request);
+    expect(native.usedPages).toBe(0);
+    expect(request).toMatchObject({ computed: 0, sequence: undefined, length: 50 });
+    expect(pages.place(request, [], 0)).toBe(true);
+    advance(native, request, 100, () => 9);
+    expect(native.sequenceLength(request.sequence as unknown as number)).toBe(100);
+  });
+});

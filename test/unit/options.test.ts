@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest';
+import { KvasirError } from '../../lib/errors.js';
+import { parseGenerateOptions, parseLoadOptions } from '../../lib/options.js';
+
+function failure(run: () => unknown): KvasirError {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(KvasirError);
+    return error as KvasirError;
+  }
+  throw new Error('nothing was thrown');
+}
+
+const generate = (options: unknown, defaults = {}) => parseGenerateOptions(options, defaults, 1000);
+
+const impossible: Record<string, unknown[]> = {
+  maxTokens: [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '10', null],
+  temperature: [-0.1, Number.NaN, Number.POSITIVE_INFINITY, 101, '0.7', true],
+  topK: [-1, 2.5, Number.NaN],
+  topP: [0, 1.01, -0.5, Number.NaN],
+  minP: [-0.1, 1.1, Number.NaN],
+  typicalP: [0, 2, Number.NaN],
+  repetitionPenalty: [0, -1, Number.NaN, Number.POSITIVE_INFINITY],
+  presencePenalty: [2.1, -3, Number.NaN],
+  frequencyPenalty: [2.1, -3, Number.NaN],
+  logitBias: [[1], 3, { a: 1 }, { 5: 101 }, { 5: Number.NaN }, { 5: '1' }, { '-1': 1 }, { 1000: 1 }],
+  seed: [-1, 0.5, Number.NaN, 2 ** 53, 'x'],
+  stop: ['', [''], [1], 5, ['ok', '\ud800'], { length: 1 }],
+  ignoreEos: [1, 'yes', null],
+  logprobs: [-1, 1.5, true, 1001],
+  signal: [{}, 'abort'],
+};
+
+describe('generate options', () => {
+  for (const [name, values] of Object.entries(impossible)) {
+    it(`${name}: what is impossible is named`, () => {
+      for (const value of values) {
+        const error = failure(() => generate({ [name]: value }));
+        expect(error.code).toBe('INVALID_OPTION');
+        expect(error.message).toMatch(new RegExp(`Option ${name} is .*; it must be .+`));
+        expect(error.details.option).toBe(name);
+      }
+    });
+  }
+
+  it('says what was given and what may be', () => {
+    expect(failure(() => generate({ topP: 1.5 })).message).toBe(
+      'Option topP is 1.5; it must be a number above 0 and at most 1.',
+    );
+  });
+
+  it('an unknown option is named, with those that exist', () => {
+    const error = failure(() => generate({ max_tokens: 5 }));
+    expect(error.code).toBe('INVALID_OPTION');
+    expect(error.message).toMatch(/no option max_tokens.*maxTokens, temperature/);
+  });
+
+  it('options that are no object', () => {
+    for (const value of [5, 'x', [1]]) expect(failure(() => generate(value)).code).toBe('INVALID_OPTION');
+  });
+
+  it('undefined is a value not given', () => {
+    expect(generate({ temperature: undefined }).sampling.temperature).toBe(0);
+    expect(generate(undefined).maxTokens).toBe(256);
+  });
+
+  it('is greedy unless something asks for sampling', () => {
+    expect(generate({}).sampling.temperature).toBe(0);
+    for (const option of [{ topK: 5 }, { topP: 0.9 }, { minP: 0.1 }, { typicalP: 0.9 }, { seed: 1 }]) {
+      expect(generate(option).sampling.temperature).toBe(1);
+      expect(generate({ ...option, temperature: 0 }).sampling.temperature).toBe(0);
+    }
+  });
+
+  it("takes the checkpoint's defaults where the caller gives none", () => {
+    const own = { temperature: 0.6, topP: 0.9, topK: 50, repetitionPenalty: 1.1 };
+    expect(generate({}, own).sampling).toMatchObject(own);
+    expect(generate({ temperature: 0, topK: 3 }, own).sampling).toMatchObject({
+      ...own,
+      temperature: 0,
+      topK: 3,
+    });
+  });
+
+  it('draws a seed when none is given', () => {
+    const seeds = new Set(Array.from({ length: 20 }, () => generate({}).sampling.seed));
+    expect(seeds.size).toBe(20);
+    for (const seed of seeds) expect(Number.isSafeInteger(seed)).toBe(true);
+    expect(generate({ seed: 0 }).sampling.seed).toBe(0);
+  });
+
+  it('keeps its own copies', () => {
+    const stop = ['a'];
+    const settings = generate({ stop });
+    stop.push('b');
+    expect(settings.stop).toEqual(['a']);
+    expect(generate({ stop: 'x' }).stop).toEqual(['x']);
+  });
+});
+
+describe('load options', () => {
+  const cases: [string, unknown][] = [
+    ['device', 'gpu'],
+    ['device', 'cuda:'],
+    ['dtype', 'int4'],
+    ['kvDtype', 'bf16'],
+    ['contextLength', 0],
+    ['contextLength', Number.NaN],
+    ['contextLength', '512'],
+    ['kvCapacity', -1],
+    ['threads', 0],
+    ['threads', 1.5],
+    ['onProgress', 'log'],
+    ['signal', 1],
+  ];
+  for (const [name, value] of cases) {
+    it(`${name}: ${JSON.stringify(value)} is impossible`, () => {
+      const error = failure(() => parseLoadOptions({ [name]: value }));
+      expect(error.code).toBe('INVALID_OPTION');
+      expect(error.message).toContain(`Option ${name} is `);
+    });
+  }
+
+  it('accepts what API names', () => {
+    for (const device of ['auto', 'cpu', 'cuda', 'cuda:1'])
+      expect(parseLoadOptions({ device })).toEqual({ device });
+    expect(failure(() => parseLoadOptions({ quant: 'int8' })).message).toMatch(/no option quant/);
+  });
+});

@@ -1,0 +1,308 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import type { MetadataValue } from '../../lib/native.js';
+import { native } from '../../lib/native.js';
+import { bpeTables } from '../../lib/tokenizer/bpe-tables.js';
+import { exactPreTokenizer, type TokenizerDefinition } from '../../lib/tokenizer/definition.js';
+import { EncodingPipeline } from '../../lib/tokenizer/encoding-pipeline.js';
+import { byteLevelKind } from '../../lib/tokenizer/gguf-pre-tokenizers.js';
+import { definitionFromGguf, type VocabularyMetadata } from '../../lib/tokenizer/gguf-vocabulary.js';
+import { StreamingDecoder } from '../../lib/tokenizer/streaming-decoder.js';
+import { buildTokenTable } from '../../lib/tokenizer/token-bytes.js';
+import { TokenTable } from '../../lib/tokenizer/token-table.js';
+import { definitionFromFiles } from '../../lib/tokenizer/tokenizer-files.js';
+import { smollm2Gguf } from './tokenizer-smollm2.js';
+
+interface Case {
+  text: string;
+  ids: number[];
+  decoded: string;
+}
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const cases = JSON.parse(readFileSync(at('../fixtures/tokenizer-fuzz/cases.json'), 'utf8')) as Record<
+  string,
+  Case[]
+>;
+const storiesPath = at('../../models/stories-260k/tokenizer.json');
+const gguf = await smollm2Gguf();
+
+function tableOf(pipeline: EncodingPipeline): TokenTable {
+  const { added_tokens, decoder } = pipeline.definition.json;
+  return new TokenTable(buildTokenTable(pipeline.vocabulary, added_tokens, decoder));
+}
+
+function compare(definition: TokenizerDefinition, samples: readonly Case[]): void {
+  const pipeline = new EncodingPipeline(definition);
+  const table = tableOf(pipeline);
+  for (const { text, ids, decoded } of samples) {
+    const encoded = Array.from(pipeline.encode(text, { addSpecialTokens: true }));
+    expect({ text, ids: encoded }).toEqual({ text, ids });
+    expect({ text, decoded: table.decode(ids, true) }).toEqual({ text, decoded });
+    const decoder = new StreamingDecoder(table);
+    const pieces = ids.map((id) => decoder.push(id));
+    expect(pieces.join('') + decoder.flush()).toBe(decoded);
+  }
+}
+
+function stories(): TokenizerDefinition {
+  return definitionFromFiles({ kind: 'tokenizer-json', path: storiesPath, embeddingRows: 512 });
+}
+
+/** The vocabulary of stories-260k as a GGUF file holds it: pieces, scores, types. */
+function storiesAsGguf(): VocabularyMetadata {
+  const { json } = stories();
+  const { vocab, merges } = json.model as unknown as {
+    vocab: Record<string, number>;
+    merges: (string | string[])[];
+  };
+  const tokens: string[] = [];
+  for (const [token, id] of Object.entries(vocab)) tokens[id] = token;
+  const scores = new Float64Array(tokens.length).fill(-1e6);
+  merges.forEach((merge, rank) => {
+    const id = vocab[typeof merge === 'string' ? merge.replace(' ', '') : merge.join('')]!;
+    scores[id] = Math.max(scores[id]!, -rank);
+  });
+  const types = Float64Array.from(tokens, (token, id) =>
+    id === 0 ? 2 : id < 3 ? 3 : /^<0x..>$/.test(token) ? 6 : 1,
+  );
+  const long: Record<string, string[] | Float64Array> = {
+    'tokenizer.ggml.tokens': tokens,
+    'tokenizer.ggml.scores': scores,
+    'tokenizer.ggml.token_type': types,
+  };
+  const metadata: Record<string, MetadataValue> = {
+    'tokenizer.ggml.model': 'llama',
+    'tokenizer.ggml.bos_token_id': 1,
+    'tokenizer.ggml.eos_token_id': 2,
+    'tokenizer.ggml.unknown_token_id': 0,
+  };
+  for (const key of Object.keys(long))
+    metadata[key] = { longArray: true, type: 'number', length: tokens.length };
+  return { metadata, metadataArray: (key) => long[key]! };
+}
+
+test('stories-260k is encoded and decoded as the reference does', () => {
+  compare(stories(), cases.stories!);
+});
+
+test('a SentencePiece vocabulary from GGUF scores gives the same', () => {
+  compare(definitionFromGguf(storiesAsGguf()), cases.stories!);
+});
+
+test('SentencePiece text cut at spaces is encoded as the uncut text', () => {
+  // With a token that spans a space the cut is not allowed, and everything goes the long way.
+  const uncut = stories();
+  const { vocab } = uncut.json.model as unknown as { vocab: Record<string, number> };
+  const long = new EncodingPipeline({
+    ...uncut,
+    json: { ...uncut.json, model: { ...uncut.json.model, vocab: { ...vocab, 'x\u2581y': 512 } } },
+  });
+  const cut = new EncodingPipeline(stories());
+  const text = readFileSync(at('../fixtures/tokenizer-fuzz/make.py'), 'utf8');
+  expect(cut.encode(text, { addSpecialTokens: true })).toEqual(long.encode(text, { addSpecialTokens: true }));
+});
+
+test('nano-gpt-sort joins its letters', () => {
+  const path = at('../../models/nano-gpt-sort/tokenizer.json');
+  const pipeline = new EncodingPipeline(
+    definitionFromFiles({ kind: 'tokenizer-json', path, embeddingRows: 3 }),
+  );
+  expect(Array.from(pipeline.encode('CABBAC', { addSpecialTokens: true }))).toEqual([2, 0, 1, 1, 0, 2]);
+  expect(tableOf(pipeline).decode([0, 1, 2], true)).toBe('ABC');
+});
+
+describe('rules that the big vocabularies do not show', () => {
+  const { preTokenizer: llama3, ignoreMerges } = byteLevelKind('llama-bpe');
+
+  function encode(
+    text: string,
+    change: Partial<TokenizerDefinition['json']>,
+    ignore_merges = false,
+  ): number[] {
+    const tokens = [
+      '1',
+      '2',
+      '3',
+      '4',
+      '5',
+      '12',
+      '123',
+      '45',
+      '12345',
+      'a',
+      'b',
+      '<',
+      '>',
+      '<a',
+      '<a>',
+      '<a>b',
+      '\u2581',
+      '\u2581\u2581',
+    ];
+    const pipeline = new EncodingPipeline({
+      json: {
+        added_tokens: [],
+        normalizer: null,
+        pre_tokenizer: null,
+        post_processor: null,
+        decoder: { type: 'ByteLevel' },
+        model: {
+          type: 'BPE',
+          vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+          merges: ['1 2', '12 3', '4 5', '\u2581 \u2581'],
+          ignore_merges,
+        },
+        ...change,
+      },
+      specialTokens: {},
+      chatTemplates: [],
+    });
+    return Array.from(pipeline.encode(text, { addSpecialTokens: true }));
+  }
+
+  test('Llama 3 takes three digits together, Qwen 2 one, GPT-2 all', () => {
+    expect(encode('12345', { pre_tokenizer: llama3 })).toEqual([6, 7]);
+    expect(encode('12312', { pre_tokenizer: llama3 })).toEqual([6, 5]);
+    expect(encode('123', { pre_tokenizer: byteLevelKind('qwen2').preTokenizer })).toEqual([0, 1, 2]);
+    expect(encode('4512', { pre_tokenizer: llama3 })).toEqual([7, 0, 1]);
+    expect(encode('4512', { pre_tokenizer: byteLevelKind('gpt-2').preTokenizer })).toEqual([7, 5]);
+  });
+
+  test('Llama 3 takes a word of the vocabulary whole, without merges that lead to it', () => {
+    expect(ignoreMerges).toBe(true);
+    expect(encode('12345', {}, true)).toEqual([8]);
+    expect(encode('12345', {}, false)).toEqual([6, 7]);
+  });
+
+  test('Digits of tokenizer.json are all that Unicode calls numbers', () => {
+    const pre_tokenizer = { type: 'Digits', individual_digits: true };
+    expect(encode('123', { pre_tokenizer })).toEqual([0, 1, 2]);
+    const spelled = exactPreTokenizer(pre_tokenizer) as { pattern?: { Regex: string } };
+    expect(spelled.pattern!.Regex).toBe('\\p{N}');
+  });
+
+  test('a run of spaces stays together', () => {
+    const normalizer = { type: 'Replace', pattern: { String: ' ' }, content: '\u2581' };
+    expect(encode('a  b a', { normalizer })).toEqual([9, 17, 10, 16, 9]);
+  });
+
+  test('of added tokens that begin alike the longest is taken', () => {
+    const added_tokens = [13, 15, 14].map((id) => ({
+      id,
+      content: ['<a', '<a>', '<a>b', '\u2581', '\u2581\u2581'][id - 13]!,
+      special: id === 14,
+      lstrip: false,
+      rstrip: false,
+    }));
+    expect(encode('<a<a>b<a>a', { added_tokens })).toEqual([13, 15, 14, 9]);
+  });
+});
+
+describe('tokenizer.json of byte-level kinds', () => {
+  test.skipIf(gguf === undefined)(
+    'Digits and ByteLevel split as the reference (needs the vocabulary of SmolLM2)',
+    async () => {
+      const container = await native().openContainer([gguf!]);
+      const definition = definitionFromGguf(container);
+      container.close();
+      const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+      const digits = { type: 'Digits', individual_digits: true };
+      for (const [kind, stages] of [
+        ['smollm', [digits, bytes]],
+        ['gpt-2', [bytes]],
+      ] as const) {
+        const pre_tokenizer = { type: 'Sequence', pretokenizers: stages };
+        compare({ ...definition, json: { ...definition.json, pre_tokenizer } }, cases[kind]!);
+      }
+    },
+  );
+});
+
+describe.skipIf(gguf === undefined)('with the vocabulary of SmolLM2 (skipped where it cannot be had)', () => {
+  test.each(['smollm', 'gpt-2', 'llama-bpe', 'qwen2'])(
+    'the pre-tokenizer %s splits as the reference',
+    async (pre) => {
+      const container = await native().openContainer([gguf!]);
+      // The vocabulary is SmolLM2's, which starts no text with BOS.
+      const metadata = { ...container.metadata, 'tokenizer.ggml.pre': pre };
+      const definition = definitionFromGguf({
+        metadata,
+        metadataArray: (key) => container.metadataArray(key),
+      });
+      container.close();
+      compare(definition, cases[pre]!);
+    },
+  );
+});
+
+describe('tables of a BPE model', () => {
+  const encoded = (definition: TokenizerDefinition): number[][] => {
+    const pipeline = new EncodingPipeline(definition);
+    const texts = ['Once upon a time', 'there was a girl   named Lily.', '\u00e9\u{1f600} x\n\n', '</s>a'];
+    return texts.map((text) => [...pipeline.encode(text, { addSpecialTokens: true })]);
+  };
+  const { json } = stories();
+  const merges = (json.model.merges as (string | string[])[]).map((merge) =>
+    typeof merge === 'string' ? merge.split(' ') : merge,
+  );
+  const vocab = () => new Map(Object.entries(json.model.vocab as Record<string, number>));
+  const withModel = (change: object): TokenizerDefinition => ({
+    ...stories(),
+    json: { ...json, model: { ...json.model, ...change } },
+  });
+
+  test('are the same for merges as pairs and as text, and for a vocabulary as object and as Map', () => {
+    const expected = encoded(stories());
+    expect(encoded(withModel({ merges: merges.map((pair) => pair.join(' ')) }))).toEqual(expected);
+    expect(encoded(withModel({ merges, vocab: vocab() }))).toEqual(expected);
+    // And they are used: without its merges a text falls into characters.
+    expect(encoded(withModel({ merges: [] }))).not.toEqual(expected);
+  });
+
+  test('are left to the library where a part holds a space, also with a vocabulary as Map', () => {
+    const spaced = [...merges, ['a b', 'c']];
+    expect(bpeTables({ ...json.model, merges: spaced })).toBeUndefined();
+    expect(encoded(withModel({ merges: spaced, vocab: vocab() }))).toEqual(encoded(stories()));
+  });
+});
+
+test('strings of a GGUF array cross as they are, also with the character that parts them', async () => {
+  const string = (text: string): Buffer => {
+    const bytes = Buffer.from(text);
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64LE(BigInt(bytes.length));
+    return Buffer.concat([size, bytes]);
+  };
+  const u32 = (value: number): Buffer => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(value);
+    return bytes;
+  };
+  const u64 = (value: number): Buffer => Buffer.concat([u32(value), u32(0)]);
+  const lists = {
+    plain: ['a', '', '\u00e9\u{1f600}', ' b '],
+    none: [],
+    empty: [''],
+    parted: ['x\0y', '', '\0', 'z'],
+  };
+  const entries = Object.entries(lists).map(([key, values]) =>
+    Buffer.concat([string(key), u32(9), u32(8), u64(values.length), ...values.map(string)]),
+  );
+  const folder = mkdtempSync(join(tmpdir(), 'kvasir-gguf-'));
+  try {
+    const path = join(folder, 'strings.gguf');
+    writeFileSync(
+      path,
+      Buffer.concat([Buffer.from('GGUF'), u32(3), u64(0), u64(entries.length), ...entries]),
+    );
+    const container = await native().openContainer([path]);
+    for (const [key, values] of Object.entries(lists)) expect(container.metadataArray(key)).toEqual(values);
+    container.close();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

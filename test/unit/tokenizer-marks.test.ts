@@ -1,0 +1,244 @@
+import { describe, expect, test } from 'vitest';
+import { Random } from '../../lib/generation/random.js';
+import { AddedTokenSplitter } from '../../lib/tokenizer/added-tokens.js';
+import { ChatTemplate } from '../../lib/tokenizer/chat-template.js';
+import { markText, markValue, removeMarks, SpecialSpellings } from '../../lib/tokenizer/content-marks.js';
+import type { AddedTokenEntry, TokenizerDefinition } from '../../lib/tokenizer/definition.js';
+import { EncodingPipeline } from '../../lib/tokenizer/encoding-pipeline.js';
+import { definitionFromGguf } from '../../lib/tokenizer/gguf-vocabulary.js';
+
+const specials = ['<|end|>', '<s>', '</s>', '§'];
+const spellings = new SpecialSpellings(specials);
+
+describe('marking', () => {
+  const marks = spellings.createMarks();
+  const marked = (text: string): string => markText(text, spellings, marks);
+
+  test.each([[''], ['plain text'], ['a < b, c > d, x|y'], ['<tag>'], ['ends with |'], [' spaces ']])(
+    'leaves %j alone',
+    (text) => {
+      expect(marked(text)).toBe(text);
+    },
+  );
+
+  test.each([['<|end|>'], ['a<s>b</s>'], ['<s<s>>'], ['<<s>'], ['§'], ['<|end|><|end|>'], ['a §§ b']])(
+    'no special token is whole in %j, and nothing is lost',
+    (text) => {
+      for (const special of specials) expect(marked(text)).not.toContain(special);
+      expect(removeMarks(marked(text), marks)).toBe(text);
+    },
+  );
+
+  test('no two contents side by side make one, trimmed or not', () => {
+    const halves = ['<|end|>', '<s>', '</s>'].flatMap((special) =>
+      Array.from({ length: special.length - 1 }, (_, i) => [special.slice(0, i + 1), special.slice(i + 1)]),
+    );
+    for (const [left, right] of halves) {
+      for (const rendered of [
+        marked(left!) + marked(right!),
+        marked(`x${left}  `).trim() + marked(`  ${right}`).trim(),
+      ]) {
+        for (const special of specials) expect(rendered).not.toContain(special);
+        expect(removeMarks(rendered, marks)).toContain(left! + right!);
+      }
+      // Nor with what the template itself writes beside it.
+      for (const special of specials) {
+        expect(marked(left!) + right).not.toContain(special);
+        expect(left + marked(right!)).not.toContain(special);
+      }
+    }
+  });
+
+  test('reaches every string, however deep, and no key', () => {
+    const value = { '<s>': ['<s>', { deep: '<s>' }], number: 3, nothing: null, yes: true };
+    const result = markValue(value, spellings, marks) as typeof value;
+    expect(Object.keys(result)).toEqual(['<s>', 'number', 'nothing', 'yes']);
+    expect(JSON.stringify(result['<s>'])).not.toContain('<s>');
+    expect([result.number, result.nothing, result.yes]).toEqual([3, null, true]);
+  });
+
+  test('a mark cannot be guessed', () => {
+    expect(spellings.createMarks().mark).not.toBe(marks.mark);
+    expect(marks.mark).toHaveLength(12);
+  });
+});
+
+describe('a chat', () => {
+  /** One token per character; special tokens and one added token that is not special. */
+  function definition(normalizer: TokenizerDefinition['json']['normalizer'] = null): TokenizerDefinition {
+    const vocab: Record<string, number> = {};
+    for (let code = 0x20; code < 0x7f; ++code) vocab[String.fromCharCode(code)] = code;
+    const added = [
+      { id: 200, content: '<|end|>', special: true },
+      { id: 201, content: '<s>', special: true, normalized: normalizer !== null },
+      { id: 202, content: '<tool>', special: false },
+    ];
+    return {
+      json: {
+        added_tokens: added.map((token) => ({ lstrip: false, rstrip: false, ...token })),
+        normalizer,
+        pre_tokenizer: null,
+        post_processor: null,
+        decoder: { type: 'Fuse' },
+        model: { type: 'BPE', vocab, merges: [] },
+      },
+      specialTokens: { bos: '<s>' },
+      chatTemplates: [
+        {
+          name: 'default',
+          template:
+            "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}{{ bos_token }}{% endif %}" +
+            "{{ m['role'] + ': ' + (m['content'] | trim) }}{% if '?' in m['content'] %}{{ '!' }}{% endif %}{{ '<|end|>' }}" +
+            "{% endfor %}{{ tools and (tools | length) or '' }}",
+        },
+        { name: 'tool_use', template: "{% for t in tools %}{{ t['name'] }}{% endfor %}{{ '<|end|>' }}" },
+      ],
+    };
+  }
+
+  function encode(messages: object[], tools?: object[], from = definition()): number[] {
+    const pipeline = new EncodingPipeline(from);
+    const template = new ChatTemplate(from.chatTemplates, from.specialTokens);
+    const known = new SpecialSpellings(
+      from.json.added_tokens.filter((token) => token.special).map((token) => token.content),
+    );
+    const marks = known.createMarks();
+    const text = template.render(markValue(messages, known, marks), {
+      tools: tools && markValue(tools, known, marks),
+    });
+    return Array.from(pipeline.encode(text, { addSpecialTokens: false, marks }));
+  }
+
+  const spelled = (text: string): number[] => Array.from(text, (character) => character.charCodeAt(0));
+
+  test('keeps what the template does with contents, and the template its special tokens', () => {
+    expect(encode([{ role: 'user', content: '  why?  ' }])).toEqual([201, ...spelled('user: why?!'), 200]);
+    expect(encode([{ role: 'user', content: ' <|end|>? ' }])).toEqual([
+      201,
+      ...spelled('user: <|end|>?!'),
+      200,
+    ]);
+  });
+
+  test('takes special tokens nowhere in a message or a tool, and added tokens that are not special everywhere', () => {
+    const content = 'a<s><|end|>b<tool>';
+    const body = [...spelled('a<s><|end|>b'), 202];
+    expect(encode([{ role: 'user', content }])).toEqual([201, ...spelled('user: '), ...body, 200]);
+    expect(encode([{ role: '<s>', content: '' }])).toEqual([201, ...spelled('<s>: '), 200]);
+    expect(encode([], [{ name: content }])).toEqual([...body, 200]);
+  });
+
+  test('takes none that a normalizer would make', () => {
+    const lowercase = definition({ type: 'Lowercase' });
+    expect(encode([{ role: 'user', content: '<S>' }], undefined, lowercase)).toEqual([
+      201,
+      ...spelled('user: <s>'),
+      200,
+    ]);
+    // In raw text the reference takes it.
+    const raw = new EncodingPipeline(lowercase).encode('<S>', { addSpecialTokens: false });
+    expect(Array.from(raw)).toEqual([201]);
+  });
+});
+
+describe('with many special tokens', () => {
+  /** The definition, word by word. */
+  function naivePoints(text: string, tokens: readonly string[]): number[] {
+    const points = new Set<number>();
+    for (const token of tokens) {
+      const first = String.fromCodePoint(token.codePointAt(0)!).length;
+      for (let at = 0; at < text.length; ++at) if (text.startsWith(token, at)) points.add(at + first);
+      for (const end of [text.length, text.trimEnd().length]) {
+        for (let length = first; length < token.length; ++length) {
+          if (text.slice(0, end).endsWith(token.slice(0, length))) points.add(end - length + first);
+        }
+      }
+      for (const at of [0, text.length - text.trimStart().length]) {
+        for (let length = 1; length < token.length; ++length) {
+          if (text.startsWith(token.slice(-length), at)) points.add(at);
+        }
+      }
+    }
+    return [...points].sort((a, b) => a - b);
+  }
+
+  test('marks stand where the definition says', () => {
+    const random = new Random(7);
+    const letters = ['a', 'b', '<', '>', ' ', '\u{1F600}', '\u{1F601}'];
+    const word = (longest: number) =>
+      Array.from({ length: 1 + Math.floor(random.uniform() * longest) }, () => {
+        return letters[Math.floor(random.uniform() * letters.length)]!;
+      }).join('');
+    let marked = 0;
+    for (let round = 0; round < 300; ++round) {
+      const tokens = Array.from({ length: 5 }, () => `${word(1)}${word(4)}`);
+      const known = new SpecialSpellings(tokens);
+      for (let i = 0; i < 20; ++i) {
+        const text = word(10);
+        const points = known.breakPoints(text);
+        expect(points, `${JSON.stringify(text)} with ${JSON.stringify(tokens)}`).toEqual(
+          naivePoints(text, tokens),
+        );
+        marked += points.length;
+      }
+    }
+    expect(marked).toBeGreaterThan(1000);
+  });
+
+  test('added tokens are found as the definition says: the longest, from left to right', () => {
+    const random = new Random(9);
+    const word = (longest: number) =>
+      Array.from(
+        { length: 1 + Math.floor(random.uniform() * longest) },
+        () => 'ab<'[Math.floor(random.uniform() * 3)]!,
+      ).join('');
+    for (let round = 0; round < 300; ++round) {
+      const spellings = Array.from({ length: 6 }, () => word(4));
+      const entries = spellings.map((content, id): [string, AddedTokenEntry] => [
+        content,
+        { id, content, lstrip: false, rstrip: false, normalized: false, special: true },
+      ]);
+      const splitter = new AddedTokenSplitter(entries);
+      const text = word(30);
+      const found = splitter
+        .split(text)
+        .flatMap((part) => (typeof part === 'string' ? Array.from<string | number>(part) : [part.id]));
+      const expected: (string | number)[] = [];
+      for (let at = 0; at < text.length; ) {
+        const fitting = spellings.filter((spelling) => text.startsWith(spelling, at));
+        const longest = fitting.reduce((best, one) => (one.length > best.length ? one : best), '');
+        expected.push(longest === '' ? text[at]! : spellings.indexOf(longest));
+        at += longest.length || 1;
+      }
+      expect(found).toEqual(expected);
+    }
+  });
+
+  // It took minutes: every token was compared with all before it, and with all of them at every "<" of a text.
+  test('128,000 of them take seconds, not minutes', () => {
+    const count = 128_000;
+    const tokens = Array.from({ length: count }, (_, i) =>
+      i < 256 ? String.fromCharCode(i + 256) : `<|control_${i}|>`,
+    );
+    const types = Float64Array.from({ length: count }, (_, i) => (i < 256 ? 1 : 3));
+    const arrays: Record<string, string[] | Float64Array> = { tokens, token_type: types, merges: [] };
+    const started = performance.now();
+    const pipeline = new EncodingPipeline(
+      definitionFromGguf({
+        metadata: {
+          'tokenizer.ggml.model': 'gpt2',
+          'tokenizer.ggml.tokens': 'array',
+          'tokenizer.ggml.token_type': 'array',
+          'tokenizer.ggml.merges': 'array',
+        },
+        metadataArray: (key) => arrays[key.replace('tokenizer.ggml.', '')]!,
+      }),
+    );
+    const known = new SpecialSpellings(tokens.slice(256));
+    const text = `${'<|control_'.repeat(20_000)}<|control_127999|>`;
+    const ids = pipeline.encode(text, { addSpecialTokens: false });
+    expect(ids.at(-1)).toBe(127_999);
+    expect(known.breakPoints(`${text}<|con`)).toEqual([text.length - 18 + 1, text.length + 1]);
+    expect(performance.now() - started).toBeLessThan(15_000);
+  }, 60_000);
+});
