@@ -1,12 +1,13 @@
 // Checks the house (docs/architecture.md): which room may include which, who may touch N-API, CUDA, intrinsics and the
-// addon, which calls native code may not make, and how long a file may be. Node built-ins only.
+// addon, which calls native code may not make, and how long files and functions may be.
+// The layers of lib/ are dependency-cruiser's (.dependency-cruiser.mjs). Node built-ins only.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkSizes } from './check-sizes.mjs';
 import { isMain, runMain } from './command.mjs';
 import { projectRoot } from './setup.mjs';
+import { stripComments } from './source-text.mjs';
 import { listFiles } from './stamp.mjs';
-
-const maxLines = 600;
 
 /** What vitest.config.ts runs: a test elsewhere would never run. */
 const placeOfTests = /^test\/(unit|model|native|cli|product|measured)\/.*\.test\.ts$/;
@@ -48,15 +49,6 @@ const roomless = /^(napi|node_api|cuda_emulation)\.h$/;
 
 const forbiddenCall = /(?<![.\w>])(?:std::)?(_?exit|_Exit|quick_exit|abort|terminate|assert)\s*\(/;
 const addonLoad = /from\s+'bindings'|(?:require|import)\s*\(\s*'bindings'|process\.dlopen|\.node['"`]/;
-
-/** Blanks comments (and, for calls, string literals) but keeps the lines, so that numbers in messages hold. */
-function stripComments(text, strings) {
-  const pattern = /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/g;
-  return text.replace(pattern, (match) => {
-    if (match.startsWith('/')) return match.replace(/[^\n]/g, ' ');
-    return strings ? match.replace(/[^\n]/g, ' ') : match;
-  });
-}
 
 function nativeRoom(path) {
   const [first, second, third] = path.split('/');
@@ -109,8 +101,7 @@ export function checkLayers(root) {
     if (/^lib\/.*\.ts$/.test(name)) found.push(...checkTypeScript(name, text));
     if (name.endsWith('.test.ts') && !placeOfTests.test(name))
       found.push([1, 'no vitest project has this test']);
-    const lines = text.split('\n').length - 1;
-    if (lines > maxLines) found.push([maxLines, `${lines} lines; ${maxLines} is the end`]);
+    found.push(...checkSizes(name, text));
     violations.push(...found.map(([line, message]) => `${name}:${line}: ${message}`));
   }
   if (!existsSync(join(root, 'native')) || files.length === 0) violations.push('native: nothing to check');

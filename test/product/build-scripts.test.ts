@@ -1,10 +1,11 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkLayers } from '../../scripts/check-layers.mjs';
+import { functionsOf } from '../../scripts/check-sizes.mjs';
 import { buildFraction } from '../../scripts/progress.mjs';
 import { staleDependencies } from '../../scripts/setup.mjs';
 import { hashInputs, listFiles, Stamp } from '../../scripts/stamp.mjs';
@@ -76,8 +77,80 @@ describe('layer check', () => {
       /only lib\/native/,
     ],
     ['a test that no project runs', 'test/a.test.ts', 'it();', /no vitest project/],
-    ['a file without end', 'native/core/a.cc', 'int x;\n'.repeat(601), /600 is the end/],
+    ['a file without end', 'native/core/a.cc', 'int x;\n'.repeat(401), /400 is the end/],
+    ['a function without end', 'native/core/a.cc', `int F(int a) {\n${'a;\n'.repeat(59)}}\n`, /61 lines/],
   ];
+
+  it('catches what looks up within lib/', () => {
+    put('package.json', '{ "type": "module" }');
+    put('lib/errors.ts', "export * from './native.js';");
+    put('lib/native.ts', "import bindings from 'bindings';\nimport './errors.js';\nexport default bindings;");
+    put('lib/index.ts', "export * from './engine/a.js';");
+    put('lib/engine/a.ts', "export type { B } from '../tokenizer/b.js';");
+    put('lib/tokenizer/b.ts', 'export interface B { id: number }');
+    put('lib/tokenizer/worker.ts', "import '../cli/main.js';");
+    put('lib/cli/main.ts', "import '../architectures/c.js';\nimport './nowhere.js';");
+    put('lib/architectures/c.ts', "export * from '../index.js';");
+    put('lib/compare/d.ts', "import '../tokenizer/worker.js';\nawait import('bindings');");
+    put('node_modules/bindings/package.json', '{ "name": "bindings", "main": "index.js" }');
+    put('node_modules/bindings/index.js', '');
+    const cruise = join(checkout, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
+    const config = join(checkout, '.dependency-cruiser.mjs');
+    const { stdout } = spawnSync(
+      process.execPath,
+      [cruise, '--config', config, '--output-type', 'json', 'lib'],
+      { cwd: root, encoding: 'utf8' },
+    );
+    const found: { from: string; rule: { name: string } }[] = JSON.parse(stdout).summary.violations;
+    const named = found.map(({ from, rule }) => `${from} ${rule.name}`);
+    for (const expected of [
+      'lib/errors.ts errors-looks-down',
+      'lib/engine/a.ts engine-looks-down',
+      'lib/tokenizer/worker.ts command-line-on-top',
+      'lib/tokenizer/worker.ts tokenizer-looks-down',
+      'lib/cli/main.ts commands-use-the-library',
+      'lib/cli/main.ts everything-resolves',
+      'lib/architectures/c.ts public-api-on-top',
+      'lib/compare/d.ts compare-compares-models',
+      'lib/compare/d.ts tokenizer-threads-are-private',
+      'lib/compare/d.ts one-loader',
+    ]) {
+      expect(named).toContain(expected);
+    }
+    expect(found.some(({ rule }) => rule.name === 'no-cycles')).toBe(true);
+    expect(named).not.toContain('lib/native.ts one-loader');
+  });
+
+  it('measures functions, not what only looks like one', () => {
+    const source = `namespace a {
+class B {
+  int C() const { return 1; }
+};
+const int table[] = {
+    1,
+};
+// {
+const char* D(const char* text) {
+  if (text == "}") {
+    return "{";
+  }
+  return R"({{)";
+}
+
+template <typename T>
+T E(
+    T value) {
+  const auto f = [&] { return value; };
+  return f();
+}
+}  // namespace a
+`;
+    expect(functionsOf(source)).toEqual([
+      { line: 3, lines: 1 },
+      { line: 9, lines: 6 },
+      { line: 16, lines: 6 },
+    ]);
+  });
 
   it.each(cases)('catches %s', (_what, file, text, message) => {
     put('native/core/error.h', '#pragma once\n');

@@ -1,0 +1,88 @@
+// The layers of lib/, checked by the stage `layers` (scripts/test.mjs). Types count as imports do: who needs a type
+// of another folder knows of it.
+
+/** Folder or file below lib/ -> what else it may import below lib/. The public API and the command line are above all. */
+const rooms = {
+  'errors.ts': [],
+  'native.ts': ['errors.ts'],
+  generation: ['errors.ts'],
+  hub: ['errors.ts'],
+  architectures: ['errors.ts', 'native.ts'],
+  tokenizer: ['errors.ts', 'native.ts'],
+  formats: ['architectures', 'hub', 'tokenizer', 'errors.ts', 'native.ts'],
+  'options.ts': ['generation', 'errors.ts', 'native.ts'],
+  engine: ['generation', 'errors.ts', 'native.ts', 'options.ts'],
+};
+
+const pathOf = (name) => (name.endsWith('.ts') ? `^lib/${name.replace('.', '[.]')}$` : `^lib/${name}/`);
+
+const roomRules = Object.entries(rooms).map(([name, allowed]) => ({
+  name: `${name.replace('.ts', '')}-looks-down`,
+  comment: `lib/${name} may import ${allowed.length > 0 ? `from lib/ only ${allowed.join(', ')}` : 'nothing of lib/'}.`,
+  severity: 'error',
+  from: { path: pathOf(name) },
+  to: { path: '^lib/', pathNot: [name, ...allowed].map(pathOf) },
+}));
+
+const rules = [
+  {
+    name: 'no-cycles',
+    comment: 'Modules that import each other cannot be read or tested one at a time.',
+    from: {},
+    to: { circular: true },
+  },
+  {
+    name: 'one-loader',
+    comment: 'Only lib/native.ts loads the addon.',
+    from: { path: '^lib/', pathNot: '^lib/native[.]ts$' },
+    to: { path: '(^|/)bindings(/|$)|[.]node$' },
+  },
+  {
+    name: 'command-line-on-top',
+    comment: 'The command line uses the library, never the other way round.',
+    from: { path: '^lib/', pathNot: '^lib/cli/' },
+    to: { path: '^lib/cli/' },
+  },
+  {
+    name: 'public-api-on-top',
+    comment: 'lib/index.ts gathers what is public: only the command line may import it.',
+    from: { path: '^lib/', pathNot: '^lib/cli/' },
+    to: { path: '^lib/index[.]ts$' },
+  },
+  {
+    name: 'commands-use-the-library',
+    comment: 'The command line knows models, not the reading of checkpoints or tokenizers.',
+    from: { path: '^lib/cli/' },
+    to: { path: '^lib/(architectures|tokenizer)/' },
+  },
+  {
+    name: 'compare-compares-models',
+    comment: 'compare works on loaded models: it knows neither families nor the inside of tokenizers.',
+    from: { path: '^lib/compare/' },
+    to: { path: '^lib/(architectures/|tokenizer/(?!tokenizer[.]ts$))' },
+  },
+  {
+    name: 'tokenizer-threads-are-private',
+    comment: "What runs on the tokenizer's thread, and how it is spoken to, is lib/tokenizer's own.",
+    from: { path: '^lib/', pathNot: '^lib/tokenizer/' },
+    to: { path: '^lib/tokenizer/(worker|thread|idle-thread|client|serving|encoding-pipeline)[.]ts$' },
+  },
+  {
+    name: 'everything-resolves',
+    comment: 'An import that is not found would not be checked.',
+    from: {},
+    to: { couldNotResolve: true },
+  },
+].map((rule) => ({ severity: 'error', ...rule }));
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+export default {
+  forbidden: [...rules, ...roomRules],
+  options: {
+    // TypeScript 7 has no compiler API that the cruiser could use.
+    parser: 'swc',
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+  },
+};

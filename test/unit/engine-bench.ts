@@ -1,0 +1,87 @@
+/** An engine over the fake native model, as the tests of the engine use it; each is disposed of after its test. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect } from 'vitest';
+import { Engine } from '../../lib/engine/engine.js';
+import { GenerationRequest, type Vocabulary } from '../../lib/engine/generation-request.js';
+import { GenerationRun } from '../../lib/engine/run.js';
+import { SamplerBuffers } from '../../lib/generation/sampler.js';
+import { type GenerateOptions, parseGenerateOptions } from '../../lib/options.js';
+import { FakeNative, type FakeOptions } from './engine-fake.js';
+
+export const VOCAB = 300;
+export const EOS = 299;
+
+/** Token n is the text " n"; no end-of-text unless a test wants it. */
+export function vocabulary(endTokens: number[] = [EOS]): Vocabulary {
+  return {
+    size: VOCAB,
+    endTokens: new Set(endTokens),
+    textOf: (id) => ` ${id}`,
+    createDecoder: () => ({ push: (id) => ` ${id}`, flush: () => '' }),
+  };
+}
+
+interface StartOptions extends GenerateOptions {
+  reuse?: boolean;
+  owner?: object;
+  endTokens?: number[];
+}
+
+export class Bench {
+  readonly native: FakeNative;
+  readonly engine: Engine;
+  readonly #buffers = new SamplerBuffers(VOCAB);
+
+  constructor(
+    options: FakeOptions = {},
+    readonly contextLength = 2500,
+  ) {
+    this.native = new FakeNative({ banned: EOS, ...options });
+    this.engine = new Engine(this.native, contextLength);
+  }
+
+  start(prompt: number[], options: StartOptions = {}): { run: GenerationRun; request: GenerationRequest } {
+    const { reuse = true, owner, endTokens, ...generate } = options;
+    const run = new GenerationRun();
+    const request = new GenerationRequest({
+      run,
+      prompt: Int32Array.from(prompt),
+      settings: parseGenerateOptions(generate, {}, VOCAB),
+      contextLength: this.contextLength,
+      vocabulary: vocabulary(endTokens),
+      buffers: this.#buffers,
+      cache: { reuse, owner },
+      createdAt: performance.now(),
+    });
+    run.attach({ onDemand: () => this.engine.wake(), onCancel: () => this.engine.cancel(request) });
+    this.engine.submit(request);
+    return { run, request };
+  }
+
+  generate(prompt: number[], options: StartOptions = {}): GenerationRun {
+    return this.start(prompt, options).run;
+  }
+}
+
+const benches: Bench[] = [];
+export function bench(options: FakeOptions = {}, contextLength?: number): Bench {
+  const made = new Bench(options, contextLength);
+  benches.push(made);
+  return made;
+}
+afterEach(async () => {
+  for (const made of benches.splice(0)) await made.engine.dispose();
+});
+
+export const range = (from: number, count: number) =>
+  Array.from({ length: count }, (_, i) => (from + i * 7) % 290);
+
+export async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 2000 && !condition(); i++) await sleep(1);
+  expect(condition()).toBe(true);
+}
+
+/** Lets a test destructure a bench. */
+export function bound(made: Bench) {
+  return { native: made.native, generate: made.generate.bind(made) };
+}
