@@ -9,6 +9,7 @@
 #include "addon/container_wrap.h"
 #include "addon/from_js.h"
 #include "addon/model_wrap.h"
+#include "backend/cpu.h"
 #include "backend/cuda_library.h"
 #include "core/release_memory.h"
 #include "core/thread_schedule.h"

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "backend/cpu.h"
 #include "backend/cuda_library.h"
 
 namespace kvasir::addon {

@@ -17,9 +17,9 @@ void SetBackends(const Napi::Object& info, const Transformer& transformer) {
   int64_t gpu_layers = 0;
   for (const auto& stage : transformer.stages()) {
     const Backend& backend = stage->backend();
-    kernels += (kernels.empty() ? "" : " + ") + backend.kernels();
-    threads = std::max(threads, backend.threads());
-    device = backend.device();
+    kernels += (kernels.empty() ? "" : " + ") + backend.traits().kernels;
+    threads = std::max(threads, backend.traits().threads);
+    device = backend.name();
     if (device != "cpu") gpu_layers += stage->end() - stage->first();
   }
   info.Set("kernels", kernels);

@@ -4,7 +4,7 @@
 #include <cstdlib>
 
 #include "model/weight_plan.h"
-#include "quant/int8_layout.h"
+#include "quant/pack.h"
 
 namespace kvasir {
 
@@ -21,8 +21,8 @@ int64_t LayerOf(const std::string& name, int64_t n_layers) {
 // Takes memory for what is moved, in the order of the plans; with `device` it moves, else it counts.
 class Mover {
  public:
-  Mover(const ModelSpec& spec, int64_t first, const Backend& packing, Arena* arena, Backend* device)
-      : n_layers_(spec.n_layers), first_(first), packing_(packing), arena_(*arena), device_(device) {}
+  Mover(const ModelSpec& spec, int64_t first, Arena* arena, Device* device)
+      : n_layers_(spec.n_layers), first_(first), arena_(*arena), device_(device) {}
 
   void Move(const std::vector<TensorPlan>& plans, Weights* weights) {
     const bool tied = weights->lm_head.panels == weights->embed_tokens.panels;
@@ -56,7 +56,7 @@ class Mover {
 
   void MoveLinear(int64_t padded_n, LinearWeight* linear) {
     LinearWeight own = *linear;
-    own.panels = arena_.Take(static_cast<size_t>(packing_.PackedBytes(own.dtype, own.n, own.k)));
+    own.panels = arena_.Take(static_cast<size_t>(PackedBytes(own.dtype, own.n, own.k)));
     if (own.bias != nullptr) own.bias = arena_.TakeArray<float>(static_cast<size_t>(padded_n));
     if (device_ == nullptr) return;
     Note(linear->panels);
@@ -73,31 +73,32 @@ class Mover {
   }
 
   const int64_t n_layers_, first_;
-  const Backend& packing_;
   Arena& arena_;
-  Backend* device_;
+  Device* device_;
   const uint8_t* lowest_moved_ = nullptr;
 };
 
 }  // namespace
 
 int64_t DeviceWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const Weights& weights,
-                          int64_t first, const Backend& device) {
+                          int64_t first) {
   // Only the places of tensors are read through the plans' targets.
   Weights& places = const_cast<Weights&>(weights);
   Arena counting;
-  Mover(spec, first, device, &counting, nullptr).Move(PlanTensors(spec, tensors, &places), &places);
+  Mover(spec, first, &counting, nullptr).Move(PlanTensors(spec, tensors, &places), &places);
   return static_cast<int64_t>(counting.used());
 }
 
-void MoveToDevice(const ModelSpec& spec, const TensorMap& tensors, int64_t first, Backend* device,
+void MoveToDevice(const ModelSpec& spec, const TensorMap& tensors, int64_t first, Device* device,
                   Weights* weights) {
   weights->device_memory =
-      device->Allocate(DeviceWeightBytes(spec, tensors, *weights, first, *device), "the weights", false);
+      device->Allocate(DeviceWeightBytes(spec, tensors, *weights, first), "the weights", false);
   Arena arena(weights->device_memory->data(), weights->device_memory->size());
-  Mover mover(spec, first, *device, &arena, device);
+  Mover mover(spec, first, &arena, device);
   mover.Move(PlanTensors(spec, tensors, weights), weights);
-  device->EndStep();  // the copies have read the host's memory
+  device->FinishUploads();  // the copies have read the host's memory
+  // What comes after the host's last layer is not the host's to fetch.
+  if (first > 0) weights->layers[static_cast<size_t>(first - 1)].down.next = nullptr;
   if (first == 0) {
     weights->memory = AlignedBuffer();
   } else if (mover.lowest_moved() != nullptr) {

@@ -2,7 +2,7 @@
 // memory back. It packs nothing itself: the CPU backend has packed them, the device's backend repacks.
 #pragma once
 
-#include "backend/backend.h"
+#include "backend/device.h"
 #include "model/model_spec.h"
 #include "model/weights.h"
 
@@ -10,12 +10,12 @@ namespace kvasir {
 
 // What MoveToDevice(first) would take on the device.
 int64_t DeviceWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const Weights& weights,
-                          int64_t first, const Backend& device);
+                          int64_t first);
 
 // Layers [first, n_layers), the final norm and the output layer, with first 0 the embedding too. A tied output layer
 // whose embedding stays is moved as a copy. Throws Error(kInsufficientMemory | kDeviceUnavailable); the weights are
 // then of no use.
-void MoveToDevice(const ModelSpec& spec, const TensorMap& tensors, int64_t first, Backend* device,
+void MoveToDevice(const ModelSpec& spec, const TensorMap& tensors, int64_t first, Device* device,
                   Weights* weights);
 
 }  // namespace kvasir

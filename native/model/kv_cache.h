@@ -7,7 +7,7 @@
 #include <map>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/kv_layout.h"
 
 namespace kvasir {
 

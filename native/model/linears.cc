@@ -42,6 +42,19 @@ LinearWeight* FindLinear(Weights* weights, const std::string& name) {
   return nullptr;
 }
 
+void LinkLinears(const ModelSpec& spec, Weights* weights) {
+  LinearWeight* last = nullptr;
+  const auto follow = [&](LinearWeight* linear) {
+    if (last != nullptr) last->next = linear;
+    last = linear;
+  };
+  for (LayerWeights& layer : weights->layers) {
+    layer.gate_up.sides = spec.gated ? 2 : 1;
+    for (const LayerLinear& linear : kLayerLinears) follow(&(layer.*linear.member));
+  }
+  follow(&weights->lm_head);
+}
+
 const LinearWeight* FindLinear(const Weights& weights, const std::string& name) {
   return FindLinear(const_cast<Weights*>(&weights), name);
 }

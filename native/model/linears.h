@@ -17,4 +17,7 @@ std::vector<std::string> LinearNames(const Weights& weights);
 LinearWeight* FindLinear(Weights* weights, const std::string& name);
 const LinearWeight* FindLinear(const Weights& weights, const std::string& name);
 
+// Says to each linear which one a step reads after it, and which one has gate and up.
+void LinkLinears(const ModelSpec& spec, Weights* weights);
+
 }  // namespace kvasir

@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/attention.h"
+#include "backend/types.h"
 
 namespace kvasir {
 

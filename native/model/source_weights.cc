@@ -21,8 +21,8 @@ struct PanelRun {
 
 class SourceLoader {
  public:
-  SourceLoader(const TensorMap& tensors, TensorReader* reader, Backend* backend, LoadTasks* tasks)
-      : tensors_(tensors), reader_(*reader), backend_(*backend), tasks_(*tasks) {}
+  SourceLoader(const TensorMap& tensors, TensorReader* reader, PackPanelFn pack_panel_s8, LoadTasks* tasks)
+      : tensors_(tensors), reader_(*reader), pack_panel_s8_(pack_panel_s8), tasks_(*tasks) {}
 
   void Load(const std::vector<TensorPlan>& plans) {
     int64_t largest_k = 0;
@@ -55,7 +55,7 @@ class SourceLoader {
     for (int64_t row = run.first; row < run.first + run.rows; row += kPanelColumns) {
       const int64_t count = std::min<int64_t>(kPanelColumns, run.first + run.rows - row);
       Stage(plan, row, count, staging);
-      backend_.PackRows(*plan.target, row, count, staging);
+      PackRows(*plan.target, row, count, staging, pack_panel_s8_);
       if (plan.target->dtype == Dtype::kInt8) CheckPanel(plan, row, count, staging);
     }
     return run.rows * plan.k;
@@ -121,7 +121,7 @@ class SourceLoader {
 
   const TensorMap& tensors_;
   TensorReader& reader_;
-  Backend& backend_;
+  PackPanelFn pack_panel_s8_;
   LoadTasks& tasks_;
   std::vector<PanelRun> runs_;
   std::vector<AlignedBuffer> staging_;  // [32, k] f32 a thread, mapped: what malloc keeps would stay resident
@@ -142,8 +142,8 @@ void CheckSource(const std::vector<TensorPlan>& plans, const TensorMap& tensors,
 }
 
 void LoadSource(const std::vector<TensorPlan>& plans, const TensorMap& tensors, TensorReader* reader,
-                Backend* backend, LoadTasks* tasks) {
-  SourceLoader(tensors, reader, backend, tasks).Load(plans);
+                PackPanelFn pack_panel_s8, LoadTasks* tasks) {
+  SourceLoader(tensors, reader, pack_panel_s8, tasks).Load(plans);
 }
 
 }  // namespace kvasir

@@ -14,6 +14,6 @@ void CheckSource(const std::vector<TensorPlan>& plans, const TensorMap& tensors,
 // Fills the targets of the plans, whose memory is there. Throws Error(kModelFormat) naming a tensor with a value that is
 // not finite, or with weights too large for INT8 scales.
 void LoadSource(const std::vector<TensorPlan>& plans, const TensorMap& tensors, TensorReader* reader,
-                Backend* backend, LoadTasks* tasks);
+                PackPanelFn pack_panel_s8, LoadTasks* tasks);
 
 }  // namespace kvasir

@@ -27,9 +27,7 @@ ScratchShape ShapeOf(const LoadOptions& options, const Backend& backend, int thr
   return {.tokens = std::min(Stage::kMaxStepTokens, options.kv_capacity),
           .logit_rows = Stage::kLogitRows,
           .lanes = threads,
-          .block_rows = backend.block_rows(),
-          .quantized_bytes = backend.quantized_bytes(),
-          .row_tile = backend.row_tile()};
+          .block_rows = backend.traits().block_rows};
 }
 
 AttentionShape AttentionShapeOf(const ModelSpec& spec, const LoadOptions& options) {
@@ -59,9 +57,9 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       context_length_(options.context_length),
       dtype_(options.dtype),
       kv_layout_(spec.kv_layout(options.kv_dtype, end - first, KvCache::PagesFor(options.kv_capacity),
-                                backend_->kv_run())),
+                                backend_->traits().kv_run)),
       kv_pages_(backend_->Allocate(kv_layout_.PoolBytes(), "the KV cache", true)),
-      scratch_(spec, options, ShapeOf(options, *backend_, backend_->threads()), backend_.get()),
+      scratch_(spec, options, ShapeOf(options, *backend_, backend_->traits().threads), backend_.get()),
       attention_(AttentionShapeOf(spec, options)) {
   wanted_spans_.reserve(kLogitRows);
   BuildRopeTables(context_length_);
@@ -90,7 +88,7 @@ void Stage::BuildRopeTables(int64_t positions) {
 
 int64_t Stage::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Backend& backend,
                             int threads) {
-  return StepScratch::Bytes(spec, options, ShapeOf(options, backend, threads));
+  return StepScratch::Bytes(spec, options, ShapeOf(options, backend, threads), backend);
 }
 
 void Stage::CopyPage(int32_t from, int32_t to) {
@@ -120,29 +118,30 @@ const float* Stage::Output(int64_t n_tokens) {
   return backend_->HostView(scratch_.x, n_tokens * spec_.hidden_size, &host_copy_);
 }
 
-void Stage::Begin(const Step& step, bool whole) {
+StepScope Stage::Begin(const Step& step, bool whole) {
   if (step.taps != nullptr) {
     TakeTraceMemory(step.n_tokens, true);
   } else {
     traced_scores_.reset();
   }
-  backend_->BeginStep({.tokens = step.tokens,
-                       .positions = step.positions,
-                       .rows = step.n_tokens,
-                       .sequences = step.sequences,
-                       .n_sequences = step.n_sequences,
-                       .wanted = step.rows,
-                       .n_wanted = step.n_rows,
-                       .shape = &attention_,
-                       .whole = whole && step.logits_only});
+  return StepScope(*backend_, {.tokens = step.tokens,
+                               .positions = step.positions,
+                               .rows = step.n_tokens,
+                               .sequences = step.sequences,
+                               .n_sequences = step.n_sequences,
+                               .wanted = step.rows,
+                               .n_wanted = step.n_rows,
+                               .shape = &attention_,
+                               .whole = whole && step.logits_only});
 }
 
 void Stage::Embed(const Step& step) {
   float* x = scratch_.x;
-  backend_->Embed(weights_.embed_tokens, step.tokens, step.n_tokens, x);
+  backend_->Embed(weights_.embed_tokens, {StepArray::kTokens, 0, step.n_tokens}, x);
   Record(step, kNoLayer, "token_embed", x, step.n_tokens, spec_.hidden_size);
   if (weights_.embed_positions != nullptr) {
-    backend_->AddRows(weights_.embed_positions, step.positions, step.n_tokens, spec_.hidden_size, x);
+    backend_->AddRows(weights_.embed_positions, {StepArray::kPositions, 0, step.n_tokens}, spec_.hidden_size,
+                      x);
   }
   Record(step, kNoLayer, "embed", x, step.n_tokens, spec_.hidden_size);
 }
@@ -199,9 +198,9 @@ void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
   args.n_sequences = static_cast<int64_t>(spans.size());
   backend_->Attention(args, scratch_.queries, scratch_.attended);
   const Rows wanted = {scratch_.gathered, scratch_.gathered_attended};
-  backend_->GatherRows(scratch_.x, step.rows, step.n_rows, spec_.hidden_size, wanted.x);
-  backend_->GatherRows(scratch_.attended, step.rows, step.n_rows, spec_.n_heads * spec_.head_dim,
-                       wanted.attended);
+  const StepIndices rows = {StepArray::kWanted, 0, step.n_rows};
+  backend_->GatherRows(scratch_.x, rows, spec_.hidden_size, wanted.x);
+  backend_->GatherRows(scratch_.attended, rows, spec_.n_heads * spec_.head_dim, wanted.attended);
   backend_->ForRowBlocks(step.n_rows, [&](const RowBlock& block) {
     AttentionOutput(step, layer, wanted, block);
     FeedForward(step, layer, wanted, block);
@@ -217,13 +216,11 @@ void Stage::ForRowBlocks(const Step& step, const std::function<void(const RowBlo
 }
 
 void Stage::TakeTraceMemory(int64_t tokens, bool scores) {
-  const ScratchShape shape = {.quantized_bytes = backend_->quantized_bytes(),
-                              .row_tile = backend_->row_tile()};
   Arena counting;
-  StepScratch::TakeRows(counting, spec_, dtype_, tokens, shape);
+  StepScratch::TakeRows(counting, spec_, dtype_, tokens, *backend_);
   traced_memory_ = backend_->Allocate(static_cast<int64_t>(counting.used()), "the trace", false);
   Arena arena(traced_memory_->data(), traced_memory_->size());
-  traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, shape);
+  traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, *backend_);
   if (!scores) return;
   traced_scores_ =
       backend_->Allocate(tokens * spec_.n_heads * context_length_ * static_cast<int64_t>(sizeof(float)),
@@ -253,7 +250,6 @@ void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& bloc
   const int64_t n = block.count;
   s.normed.dtype = w.qkv.dtype;
   backend_->Norm(w.attn_norm, scratch_.x + block.first * spec_.hidden_size, n, &s.normed);
-  backend_->Expect(w.o, n);
   backend_->Linear(w.qkv, s.normed, n, s.wide, spec_.qkv_size(), false);
   Record(step, layer, "attn_norm", s.normed.f32, n, spec_.hidden_size);
   Record(step, layer, "qkv", s.wide, n, spec_.qkv_size());
@@ -268,16 +264,7 @@ void Stage::AttentionOutput(const Step& step, int64_t layer, const Rows& rows, c
   float* x = rows.x + block.first * spec_.hidden_size;
   float* attended = rows.attended + block.first * s.o_input.width;
   s.o_input.dtype = w.o.dtype;
-  // V's head rotation is the input rotation that the output projection wants, where the block is whole.
-  const bool rotated = attention_.rotation == 64 && w.o.dtype == Dtype::kInt8;
-  if (attention_.rotation > 1 && !rotated) {
-    backend_->RotateBlocks(attended, n, s.o_input.width, attention_.rotation);
-  }
-  backend_->Prepare(attended, n, rotated, &s.o_input);
-  // The threads divide gate; each takes up's columns beside its own.
-  LinearWeight gate = w.gate_up;
-  gate.n = spec_.ffn_size;
-  backend_->Expect(gate, n);
+  backend_->Prepare(attended, n, attention_.rotation, &s.o_input);
   backend_->Linear(w.o, s.o_input, n, x, spec_.hidden_size, true);
   Record(step, layer, "attn_residual", x, n, spec_.hidden_size);
 }
@@ -291,7 +278,6 @@ void Stage::FeedForward(const Step& step, int64_t layer, const Rows& rows, const
   s.normed.dtype = w.gate_up.dtype;
   s.down_input.dtype = w.down.dtype;
   backend_->Norm(w.ffn_norm, x, n, &s.normed);
-  backend_->Expect(w.down, n);
   if (step.taps == nullptr) {
     backend_->LinearActivation(w.gate_up, spec_.activation, s.normed, n, s.wide, s.work, &s.down_input);
   } else {
@@ -300,11 +286,6 @@ void Stage::FeedForward(const Step& step, int64_t layer, const Rows& rows, const
     Record(step, layer, "ffn_norm", s.normed.f32, n, spec_.hidden_size);
     Record(step, layer, "gate_up", s.wide, n, w.gate_up.n);
     Record(step, layer, "activation", s.work, n, spec_.ffn_size);
-  }
-  if (layer + 1 < end_) {
-    backend_->Expect(LayerAt(layer + 1).qkv, n);
-  } else if (end_ == spec_.n_layers) {
-    backend_->Expect(weights_.lm_head, n);
   }
   backend_->Linear(w.down, s.down_input, n, x, spec_.hidden_size, true);
   Record(step, layer, "ffn_residual", x, n, spec_.hidden_size);
@@ -315,7 +296,8 @@ void Stage::Logits(const Step& step, const LogitsFn& on_logits) {
   for (int64_t first = 0; first < step.n_rows; first += kLogitRows) {
     const int64_t count = std::min(kLogitRows, step.n_rows - first);
     if (!gathered) {
-      backend_->GatherRows(scratch_.x, step.rows + first, count, spec_.hidden_size, scratch_.gathered);
+      backend_->GatherRows(scratch_.x, {StepArray::kWanted, first, count}, spec_.hidden_size,
+                           scratch_.gathered);
     }
     scratch_.final_normed.dtype = weights_.lm_head.dtype;
     backend_->Norm(weights_.final_norm, scratch_.gathered, count, &scratch_.final_normed);
@@ -329,17 +311,17 @@ void Stage::Logits(const Step& step, const LogitsFn& on_logits) {
 
 void Stage::ApplyLinear(const LinearWeight& weight, const float* x, int64_t rows, float* out) {
   TakeTraceMemory(rows, false);
-  Activations* inputs[] = {&traced_.normed, &traced_.o_input, &traced_.down_input};
+  LinearInput* inputs[] = {&traced_.normed, &traced_.o_input, &traced_.down_input};
   const auto fitting = std::find_if(std::begin(inputs), std::end(inputs),
-                                    [&](const Activations* one) { return one->width == weight.k; });
+                                    [&](const LinearInput* one) { return one->width == weight.k; });
   if (fitting == std::end(inputs)) throw Error(ErrorCode::kInternal, "No input is as wide as this linear");
-  Activations input = **fitting;
+  LinearInput input = **fitting;
   input.dtype = weight.dtype;
   constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
   const auto given = backend_->Allocate(rows * weight.k * kFloat, "a linear's input", false);
   const auto computed = backend_->Allocate(rows * weight.n * kFloat, "a linear's output", false);
   backend_->Upload(given->data(), x, rows * weight.k * kFloat);
-  backend_->Prepare(reinterpret_cast<float*>(given->data()), rows, false, &input);
+  backend_->Prepare(reinterpret_cast<float*>(given->data()), rows, 1, &input);
   float* result = reinterpret_cast<float*>(computed->data());
   backend_->Linear(weight, input, rows, result, weight.n, false);
   std::copy_n(backend_->HostView(result, rows * weight.n, &host_copy_), rows * weight.n, out);
@@ -350,7 +332,7 @@ std::vector<float> Stage::WeightRows(const LinearWeight& weight, const std::vect
   const auto memory =
       backend_->Allocate(values * static_cast<int64_t>(sizeof(float)), "rows of a linear", false);
   float* rows = reinterpret_cast<float*>(memory->data());
-  backend_->Embed(weight, ids.data(), n, rows);
+  backend_->UnpackRows(weight, ids.data(), n, rows);
   const float* view = backend_->HostView(rows, values, &host_copy_);
   return std::vector<float>(view, view + values);
 }
@@ -387,10 +369,9 @@ void Stage::TapAttention(const Step& step, int64_t layer) {
                                             "the trace of attention", false);
   float* attended = reinterpret_cast<float*>(own_basis->data());
   backend_->Copy(attended, scratch_.attended, static_cast<int64_t>(own_basis->size()));
-  if (attention_.rotation > 1) {
-    backend_->RotateBlocks(attended, step.n_tokens, width, attention_.rotation);
-  }
-  Record(step, layer, "attention", attended, step.n_tokens, width);
+  LinearInput rows = {.dtype = Dtype::kF32, .width = width};
+  backend_->Prepare(attended, step.n_tokens, attention_.rotation, &rows);
+  Record(step, layer, "attention", rows.f32, step.n_tokens, width);
 }
 
 }  // namespace kvasir

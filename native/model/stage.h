@@ -32,7 +32,7 @@ struct Step {
 };
 
 // Called with logits [n_rows, vocab] of rows [first, first + n_rows) of a batch, in the last stage's memory: see
-// Backend::HostView.
+// Device::HostView.
 using LogitsFn = std::function<void(int64_t first, int64_t n_rows, const float* logits)>;
 
 class Stage {
@@ -58,14 +58,12 @@ class Stage {
   void CopyPage(int32_t from, int32_t to);
 
   // A step: its input is either embedded or given, x [n_tokens, hidden]; then layers; on the last stage logits.
-  // Begin comes after SetInput and before the rest.
+  // What Begin returns is made after SetInput, before the rest, and ended after it.
   void SetInput(const float* x, int64_t n_tokens);
-  void Begin(const Step& step, bool whole);
+  StepScope Begin(const Step& step, bool whole);
   void Embed(const Step& step);
   void RunLayers(const Step& step, int64_t first, int64_t end);
   void Logits(const Step& step, const LogitsFn& on_logits);
-  void End() { backend_->EndStep(); }
-  void Abandon() noexcept { backend_->AbandonStep(); }
   // The residual stream, [n_tokens, hidden], on the host.
   const float* Output(int64_t n_tokens);
 

@@ -1,5 +1,5 @@
 // Working memory of a step, taken once: what spans all of its tokens, and per lane what the rows of one block need (see
-// Backend::ForRowBlocks). A lane's memory is small enough to stay in a core's cache. It computes nothing.
+// Ops::ForRowBlocks). A lane's memory is small enough to stay in a core's cache. It computes nothing.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@ namespace kvasir {
 struct RowScratch {
   float* wide = nullptr;   // [rows, max(qkv, 2 * ffn)]
   float* work = nullptr;   // [rows, ffn]
-  Activations normed;      // width hidden
-  Activations o_input;     // width n_heads * head_dim
-  Activations down_input;  // width ffn
+  LinearInput normed;      // width hidden
+  LinearInput o_input;     // width n_heads * head_dim
+  LinearInput down_input;  // width ffn
 };
 
 struct ScratchShape {
@@ -26,8 +26,6 @@ struct ScratchShape {
   int64_t logit_rows = 0;  // whose logits are computed at a time
   int64_t lanes = 0;
   int64_t block_rows = 0;
-  int64_t quantized_bytes = 0;  // size of a quantized activation value
-  int64_t row_tile = 1;         // Backend::row_tile()
 };
 
 class StepScratch {
@@ -35,10 +33,10 @@ class StepScratch {
   StepScratch() = default;
   StepScratch(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape, Backend* backend);
 
-  static int64_t Bytes(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape);
-  // `rows` rows of a block from `arena`, quantized as shape.quantized_bytes and shape.row_tile say.
-  static RowScratch TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows,
-                             const ScratchShape& shape);
+  static int64_t Bytes(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape,
+                       const Backend& backend);
+  // `rows` rows of a block from `arena`.
+  static RowScratch TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows, const Ops& ops);
 
   int64_t bytes() const { return static_cast<int64_t>(memory_->size()); }
 
@@ -48,12 +46,13 @@ class StepScratch {
   float* gathered = nullptr;           // [logit_rows, hidden]
   float* gathered_attended = nullptr;  // [logit_rows, n_heads * head_dim]
   float* logits = nullptr;             // [logit_rows, vocab]
-  Activations final_normed;            // [logit_rows], width hidden
+  LinearInput final_normed;            // [logit_rows], width hidden
   Queries queries;
   std::vector<RowScratch> lanes;
 
  private:
-  void Take(Arena& arena, const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape);
+  void Take(Arena& arena, const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape,
+            const Backend& backend);
 
   std::unique_ptr<BackendMemory> memory_;
 };

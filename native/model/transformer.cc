@@ -152,16 +152,12 @@ void Transformer::RunStep(Step step, const LayerRange& range, const LogitsFn& on
   for (const auto& stage : stages_) {
     const int64_t first = std::max(range.first, stage->first()), end = std::min(range.end, stage->end());
     if (input != nullptr) stage->SetInput(input, step.n_tokens);
-    try {
-      stage->Begin(step, range.input == nullptr && first == stage->first() && end == stage->end());
-      if (input == nullptr) stage->Embed(step);
-      stage->RunLayers(step, first, end);
-      if (stage == stages_.back()) stage->Logits(step, on_logits);
-      stage->End();
-    } catch (...) {
-      stage->Abandon();
-      throw;
-    }
+    const bool whole = range.input == nullptr && first == stage->first() && end == stage->end();
+    StepScope scope = stage->Begin(step, whole);
+    if (input == nullptr) stage->Embed(step);
+    stage->RunLayers(step, first, end);
+    if (stage == stages_.back()) stage->Logits(step, on_logits);
+    scope.End();
     if (stage != stages_.back()) input = stage->Output(step.n_tokens);
   }
 }

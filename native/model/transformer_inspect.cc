@@ -59,13 +59,16 @@ std::vector<float> Transformer::WeightRows(const LinearWeight& weight, const std
 
 void Transformer::Borrow(const Transformer& lender, const std::vector<std::string>& names) {
   if (lender.stages_.size() != 1 ||
-      lender.stages_.front()->backend().device() != OnlyStage().backend().device()) {
+      lender.stages_.front()->backend().name() != OnlyStage().backend().name()) {
     throw Error(ErrorCode::kInvalidOption, "A model borrows linears only from one on the same device");
   }
   const bool tied = weights_->lm_head.panels == weights_->embed_tokens.panels;
   const auto put = [&](const std::string& name, const LinearWeight& weight) {
-    *FindLinear(weights_.get(), name) = weight;
-    if (tied && name == "embed.tokens") weights_->lm_head = weight;
+    LinearWeight& place = *FindLinear(weights_.get(), name);
+    const LinearWeight* next = place.next;  // of this model's
+    place = weight;
+    place.next = next;
+    if (tied && name == "embed.tokens") weights_->lm_head = place;
   };
   for (const auto& [name, own] : replaced_) put(name, own);
   replaced_.clear();

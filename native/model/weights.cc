@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "model/linears.h"
 #include "model/source_weights.h"
 #include "model/stored_weights.h"
 #include "model/weight_plan.h"
@@ -15,33 +16,31 @@ size_t BiasBytes(const LinearPlan& plan) {
   return plan.biased ? static_cast<size_t>(plan.padded_n()) * sizeof(float) : 0;
 }
 
-size_t BlockBytes(const LinearPlan& plan, Dtype dtype, const Backend& backend) {
-  return static_cast<size_t>(backend.PackedBytes(dtype, plan.n(), plan.k));
+size_t BlockBytes(const LinearPlan& plan, Dtype dtype) {
+  return static_cast<size_t>(PackedBytes(dtype, plan.n(), plan.k));
 }
 
 size_t VectorBytes(const VectorPlan& plan) {
   return static_cast<size_t>(plan.rows * plan.columns) * sizeof(float);
 }
 
-WeightBytes BytesOf(const std::vector<TensorPlan>& plans, const LoadOptions& options,
-                    const Backend& backend) {
+WeightBytes BytesOf(const std::vector<TensorPlan>& plans, const LoadOptions& options) {
   WeightBytes bytes;
   const auto add = [&](size_t n) { bytes.total += static_cast<int64_t>(Arena::Padded(n)); };
   VisitPlans(
       plans,
       [&](const LinearPlan& plan) {
         const Dtype dtype = options.DtypeOf(plan.name);
-        add(BlockBytes(plan, dtype, backend));
+        add(BlockBytes(plan, dtype));
         add(BiasBytes(plan));
-        bytes.scales += backend.PackedScaleBytes(dtype, plan.n(), plan.k);
+        bytes.scales += PackedScaleBytes(dtype, plan.n(), plan.k);
       },
       [&](const VectorPlan& plan) { add(VectorBytes(plan)); });
   return bytes;
 }
 
 // Gives every target its part of the arena, whose pages nothing has touched yet.
-void Place(const std::vector<TensorPlan>& plans, const LoadOptions& options, const Backend& backend,
-           Arena* arena) {
+void Place(const std::vector<TensorPlan>& plans, const LoadOptions& options, Arena* arena) {
   VisitPlans(
       plans,
       [&](const LinearPlan& plan) {
@@ -49,7 +48,7 @@ void Place(const std::vector<TensorPlan>& plans, const LoadOptions& options, con
         plan.target->dtype = dtype;
         plan.target->n = plan.n();
         plan.target->k = plan.k;
-        plan.target->panels = arena->Take(BlockBytes(plan, dtype, backend));
+        plan.target->panels = arena->Take(BlockBytes(plan, dtype));
         if (plan.biased) plan.target->bias = static_cast<const float*>(arena->Take(BiasBytes(plan)));
       },
       [&](const VectorPlan& plan) {
@@ -77,21 +76,20 @@ void CheckDtype(const TensorMap& tensors, const LoadOptions& options) {
 
 }  // namespace
 
-WeightBytes PredictWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
-                               const Backend& backend) {
+WeightBytes PredictWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options) {
   CheckDtype(tensors, options);
   Weights places;
-  return BytesOf(PlanTensors(spec, tensors, &places), options, backend);
+  return BytesOf(PlanTensors(spec, tensors, &places), options);
 }
 
 std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& tensors,
-                                     const LoadOptions& options, const Container& container, Backend& backend,
-                                     const CancellationToken& cancellation,
+                                     const LoadOptions& options, const Container& container,
+                                     const Traits& traits, const CancellationToken& cancellation,
                                      const std::function<void(int64_t, int64_t)>& progress) {
   CheckDtype(tensors, options);
   auto weights = std::make_unique<Weights>();
   const std::vector<TensorPlan> plans = PlanTensors(spec, tensors, weights.get());
-  const WeightBytes bytes = BytesOf(plans, options, backend);
+  const WeightBytes bytes = BytesOf(plans, options);
   const bool quantized = IsQuantized(tensors);
   TensorReader reader(container, tensors);
   // Before the memory is taken: what a wrong configuration asks for has no bounds.
@@ -105,21 +103,22 @@ std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& ten
   weights->parameters = CountParameters(plans);
   weights->memory = AlignedBuffer(static_cast<size_t>(bytes.total), "the weights");
   Arena arena(weights->memory.data(), weights->memory.size());
-  Place(plans, options, backend, &arena);
+  Place(plans, options, &arena);
 
   const int64_t total = quantized ? bytes.total : weights->parameters;
   // What has to be converted takes one thread less than computing will: meanwhile the tokenizer is built, which a first token
   // waits for longer, and the program around this one goes on. SmolLM2 from GGUF, two cores of Emerald Rapids: first token
   // 236 and 286 ms after the call, with all threads 314 and 328.
-  const int threads = quantized ? backend.threads() : std::max(1, backend.threads() - 1);
+  const int threads = quantized ? traits.threads : std::max(1, traits.threads - 1);
   LoadTasks tasks(threads, cancellation, total, progress);
   if (quantized) {
     LoadStored(plans, container, &tasks);
   } else {
-    LoadSource(plans, tensors, &reader, &backend, &tasks);
+    LoadSource(plans, tensors, &reader, traits.pack_panel_s8, &tasks);
   }
   if (progress) progress(total, total);
   if (weights->lm_head.panels == nullptr) weights->lm_head = weights->embed_tokens;
+  LinkLinears(spec, weights.get());
   return weights;
 }
 

@@ -43,14 +43,13 @@ struct WeightBytes {
 };
 
 // What LoadWeights would allocate, from shapes alone. Throws Error(kInvalidOption) as it does.
-WeightBytes PredictWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
-                               const Backend& backend);
+WeightBytes PredictWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options);
 
-// progress(loaded, total) comes on this thread. Throws Error(kModelFormat) naming a tensor that is missing, has the
+// `traits` are those of the CPU backend, whose threads and kernels pack. progress(loaded, total) comes on this thread. Throws Error(kModelFormat) naming a tensor that is missing, has the
 // wrong shape or values that cannot be, kInvalidOption for the INT8 form as float32, kInsufficientMemory, kCancelled.
 std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& tensors,
-                                     const LoadOptions& options, const Container& container, Backend& backend,
-                                     const CancellationToken& cancellation,
+                                     const LoadOptions& options, const Container& container,
+                                     const Traits& traits, const CancellationToken& cancellation,
                                      const std::function<void(int64_t, int64_t)>& progress);
 
 }  // namespace kvasir

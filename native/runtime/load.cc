@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/cpu.h"
 #include "backend/cuda_library.h"
 #include "core/cpu_count.h"
 #include "core/error.h"
@@ -42,7 +43,7 @@ int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const Loa
   const int64_t free = device->FreeBytes() - kReserve - Stage::ScratchBytes(spec, options, *device, 1);
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   for (int64_t layers = spec.n_layers; layers > 0; --layers) {
-    const int64_t bytes = DeviceWeightBytes(spec, tensors, weights, spec.n_layers - layers, *device) +
+    const int64_t bytes = DeviceWeightBytes(spec, tensors, weights, spec.n_layers - layers) +
                           spec.kv_layout(options.kv_dtype, layers, pages).PoolBytes();
     if (bytes <= free) return layers;
   }
@@ -58,7 +59,7 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
   const int threads = options.threads == 0 ? AvailableCpus() : options.threads;
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
-  return {PredictWeightBytes(spec, tensors, options, *backend).total,
+  return {PredictWeightBytes(spec, tensors, options).total,
           spec.kv_layout(options.kv_dtype, spec.n_layers, pages).PoolBytes(),
           Stage::ScratchBytes(spec, options, *backend, threads)};
 }
@@ -95,7 +96,7 @@ std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const Tensor
                                                  .padded_head_dim = spec.padded_head_dim()});
   }
   std::unique_ptr<Weights> weights =
-      LoadWeights(spec, tensors, options, container, *backend, cancellation, progress);
+      LoadWeights(spec, tensors, options, container, backend->traits(), cancellation, progress);
   ReleaseFreeMemory();
   if (gpu != nullptr) {
     return PlaceLayers(spec, tensors, options, std::move(weights), std::move(backend), std::move(gpu));

@@ -1,6 +1,6 @@
 #include "runtime/quantize.h"
 
-#include "backend/backend.h"
+#include "backend/cpu.h"
 #include "model/stored_weights.h"
 #include "model/weight_plan.h"
 
@@ -13,7 +13,7 @@ int64_t QuantizeToFile(const ModelSpec& spec, const TensorMap& tensors, const Lo
   spec.Check();
   const std::unique_ptr<Backend> backend =
       MakeCpuBackend(options.threads, options.isa, options.context_length, spec.padded_head_dim());
-  const std::unique_ptr<Weights> weights = LoadWeights(spec, tensors, options, container, *backend,
+  const std::unique_ptr<Weights> weights = LoadWeights(spec, tensors, options, container, backend->traits(),
                                                        cancellation, [&](int64_t loaded, int64_t total) {
                                                          if (progress && loaded < total)
                                                            progress(loaded, 2 * total);

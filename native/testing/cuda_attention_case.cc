@@ -198,7 +198,7 @@ StepResult RunOnCpu(const AttentionStep& step) {
   std::vector<uint8_t> pool(static_cast<size_t>(p.layout.PoolBytes()), kDirt);
   const std::unique_ptr<Backend> backend =
       MakeCpuBackend(1, "scalar", step.longest(), step.padded_head_dim());
-  p.layout.run = backend->kv_run();
+  p.layout.run = backend->traits().kv_run;
   CpuStep cpu = {*backend, step, p, pool.data()};
   std::vector<SequenceSpan> history, spans;
   int64_t history_row = 0, row = 0;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/cpu.h"
 #include "testing/kernel_inputs.h"
 
 namespace kvasir::testing {

@@ -4,7 +4,8 @@
 #include <functional>
 #include <utility>
 
-#include "backend/backend.h"
+#include "backend/cpu.h"
+#include "backend/cpu/linear_input.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/linear_f32.h"
 #include "backend/cuda/linear_s8.h"
@@ -84,32 +85,36 @@ S8Case MakeS8(Random& random, const Shape& shape, size_t i) {
   return c;
 }
 
-std::vector<float> OnCpu(const LinearWeight& weight, const Activations& x, const Case& c) {
+std::vector<float> OnCpu(Backend& cpu, const LinearWeight& weight, const LinearInput& x, const Case& c) {
   std::vector<float> out = c.before;
-  MakeCpuBackend(1, "scalar", 1, 16)->Linear(weight, x, c.shape.rows, out.data(), c.ld_out, c.accumulate);
+  cpu.Linear(weight, x, c.shape.rows, out.data(), c.ld_out, c.accumulate);
   return out;
 }
 
+std::unique_ptr<Backend> Cpu() { return MakeCpuBackend(1, "scalar", 1, 16); }
+
 std::vector<float> OnCpu(const S8Case& c) {
   S8Case copy = c;
-  std::vector<int32_t> start;
+  const std::unique_ptr<Backend> cpu = Cpu();
+  std::vector<uint8_t> data(
+      static_cast<size_t>(cpu->LinearInputBytes(Dtype::kInt8, c.shape.rows, c.shape.k)));
+  const LinearInput x = {
+      .dtype = Dtype::kInt8, .width = c.shape.k, .rows = c.shape.rows, .data = data.data()};
+  const cpu::QuantizedRows rows = cpu::GroupAt(cpu::ScalarKernels(), x, 0, 0);
+  std::copy(c.x.begin(), c.x.end(), static_cast<int8_t*>(rows.values));
+  std::copy(c.scales.begin(), c.scales.end(), rows.scales);
   for (size_t g = 0; g < c.scales.size(); ++g) {
     int32_t sum = 0;
     for (size_t j = 0; j < kGroup; ++j) sum += c.x[g * kGroup + j];
-    start.push_back(-kWeightOffset * sum);
+    rows.start[g] = -kWeightOffset * sum;
   }
-  return OnCpu({.dtype = Dtype::kInt8,
+  return OnCpu(*cpu,
+               {.dtype = Dtype::kInt8,
                 .n = c.shape.n,
                 .k = c.shape.k,
                 .panels = copy.blocks.data(),
                 .bias = c.bias.empty() ? nullptr : c.bias.data()},
-               {.dtype = Dtype::kInt8,
-                .width = c.shape.k,
-                .values = copy.x.data(),
-                .scales = copy.scales.data(),
-                .start = start.data(),
-                .start_of_sums = start.data()},
-               copy);
+               x, copy);
 }
 
 // A case in device memory, with the weights as the device likes them.
@@ -275,12 +280,13 @@ F32Case MakeF32(Random& random, const Shape& shape, size_t i) {
 
 std::vector<float> OnCpu(const F32Case& c) {
   F32Case copy = c;
-  return OnCpu({.dtype = Dtype::kF32,
+  return OnCpu(*Cpu(),
+               {.dtype = Dtype::kF32,
                 .n = c.shape.n,
                 .k = c.shape.k,
                 .panels = copy.panels.data(),
                 .bias = c.bias.empty() ? nullptr : c.bias.data()},
-               {.dtype = Dtype::kF32, .width = c.shape.k, .f32 = copy.x.data()}, copy);
+               {.dtype = Dtype::kF32, .width = c.shape.k, .rows = c.shape.rows, .f32 = copy.x.data()}, copy);
 }
 
 template <typename Kernel>

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/backend.h"
+#include "backend/cpu.h"
 #include "backend/cuda/kernels.h"
 #include "testing/cuda_device_array.h"
 #include "testing/kernel_inputs.h"

@@ -4,7 +4,8 @@
 #include <limits>
 #include <string>
 
-#include "backend/backend.h"
+#include "backend/cpu.h"
+#include "backend/cpu/linear_input.h"
 #include "backend/cuda/kernels.h"
 #include "core/half.h"
 #include "testing/cuda_device_array.h"
@@ -43,16 +44,16 @@ template <typename Op>
 Rows OnCpu(Dtype dtype, int64_t rows, int64_t width, const Op& op) {
   const size_t groups = static_cast<size_t>(rows * ((width + kGroup - 1) / kGroup));
   Rows out{std::vector<float>(static_cast<size_t>(rows * width)), {}, {}};
-  std::vector<int32_t> start(groups), start_of_sums(groups);
-  if (dtype == Dtype::kInt8) out.values.resize(groups * kGroup), out.scales.resize(groups);
-  Activations activations = {.dtype = dtype,
-                             .width = width,
-                             .f32 = out.f32.data(),
-                             .values = out.values.data(),
-                             .scales = out.scales.data(),
-                             .start = start.data(),
-                             .start_of_sums = start_of_sums.data()};
-  op(*Cpu(), &activations, out.f32.data());
+  const std::unique_ptr<Backend> cpu = Cpu();
+  std::vector<uint8_t> data(static_cast<size_t>(cpu->LinearInputBytes(dtype, rows, width)));
+  LinearInput input = {
+      .dtype = dtype, .width = width, .rows = rows, .f32 = out.f32.data(), .data = data.data()};
+  op(*cpu, &input, out.f32.data());
+  if (dtype == Dtype::kF32) return out;
+  const cpu::QuantizedRows quantized = cpu::GroupAt(cpu::ScalarKernels(), input, 0, 0);
+  const int8_t* values = static_cast<const int8_t*>(quantized.values);
+  out.values.assign(values, values + groups * kGroup);
+  out.scales.assign(quantized.scales, quantized.scales + groups);
   return out;
 }
 
@@ -63,7 +64,7 @@ Rows OnDevice(Dtype dtype, int64_t rows, int64_t width, const Op& op) {
   DeviceArray<float> f32(std::vector<float>(static_cast<size_t>(rows * width)));
   DeviceArray<int8_t> values(std::vector<int8_t>(quantized * kGroup));
   DeviceArray<float> scales((std::vector<float>(quantized)));
-  op(Activations{
+  op(cuda::Activations{
       .dtype = dtype, .width = width, .f32 = f32.data(), .values = values.data(), .scales = scales.data()});
   return {f32.Read(), values.Read(), scales.Read()};
 }
@@ -83,13 +84,13 @@ void ExpectNorm(NormKind kind, bool with_bias) {
                              bias = random.Bells(width);
     for (const Dtype dtype : {Dtype::kF32, Dtype::kInt8}) {
       const NormWeight on_cpu = {kind, 1e-5f, weight.data(), with_bias ? bias.data() : nullptr};
-      const Rows expected = OnCpu(dtype, rows, width, [&](Backend& cpu, Activations* out, float*) {
+      const Rows expected = OnCpu(dtype, rows, width, [&](Backend& cpu, LinearInput* out, float*) {
         cpu.Norm(on_cpu, x.data(), rows, out);
       });
       WithThreadOrders([&] {
         DeviceArray<float> dx(x), dweight(weight), dbias(bias);
         const NormWeight norm = {kind, 1e-5f, dweight.data(), with_bias ? dbias.data() : nullptr};
-        const Rows actual = OnDevice(dtype, rows, width, [&](const Activations& out) {
+        const Rows actual = OnDevice(dtype, rows, width, [&](const cuda::Activations& out) {
           cuda::Norm(norm, dx.data(), rows, out, nullptr);
         });
         KV_EXPECT_EQ(Difference(actual, expected), "");
@@ -107,13 +108,13 @@ KV_TEST(cuda_layer_norm_equals_the_cpu) {
 void ExpectQuantize(const std::vector<float>& x, int64_t rows, int64_t width) {
   for (const bool rotated : {false, true}) {
     std::vector<float> copy = x;
-    Rows expected = OnCpu(Dtype::kInt8, rows, width, [&](Backend& cpu, Activations* out, float*) {
-      cpu.Prepare(copy.data(), rows, rotated, out);
+    Rows expected = OnCpu(Dtype::kInt8, rows, width, [&](Backend& cpu, LinearInput* out, float*) {
+      cpu.Prepare(copy.data(), rows, rotated ? kGroup : 1, out);
     });
     expected.f32.assign(expected.f32.size(), 0);  // not written
     WithThreadOrders([&] {
       DeviceArray<float> dx(x);
-      const Rows actual = OnDevice(Dtype::kInt8, rows, width, [&](const Activations& out) {
+      const Rows actual = OnDevice(Dtype::kInt8, rows, width, [&](const cuda::Activations& out) {
         cuda::Quantize(dx.data(), rows, rotated, out, nullptr);
       });
       KV_EXPECT_EQ(Difference(actual, expected), "");
@@ -156,12 +157,12 @@ KV_TEST(cuda_activations_equal_the_cpu) {
         std::copy_n(ends, std::min<int64_t>(11, width), x.begin());
         for (const Dtype dtype : {Dtype::kF32, Dtype::kInt8}) {
           const Rows expected =
-              OnCpu(dtype, rows, width, [&](Backend& cpu, Activations* out, float* scratch) {
+              OnCpu(dtype, rows, width, [&](Backend& cpu, LinearInput* out, float* scratch) {
                 cpu.Activation(kind, gated, x.data(), rows, scratch, out);
               });
           WithThreadOrders([&] {
             DeviceArray<float> dx(x);
-            const Rows actual = OnDevice(dtype, rows, width, [&](const Activations& out) {
+            const Rows actual = OnDevice(dtype, rows, width, [&](const cuda::Activations& out) {
               cuda::Activate(kind, gated, dx.data(), rows, out, nullptr);
             });
             KV_EXPECT_EQ(Difference(actual, expected), "");
@@ -180,7 +181,7 @@ KV_TEST(cuda_quantize_comparison_sees_one_value) {
   const auto quantized = [&] {
     DeviceArray<float> dx(x);
     return OnDevice(Dtype::kInt8, 1, width,
-                    [&](const Activations& out) { cuda::Quantize(dx.data(), 1, false, out, nullptr); });
+                    [&](const cuda::Activations& out) { cuda::Quantize(dx.data(), 1, false, out, nullptr); });
   };
   const Rows before = quantized();
   for (const size_t i : {size_t{0}, size_t{63}, size_t{64}, size_t{190}}) {
@@ -197,7 +198,8 @@ KV_TEST(cuda_rotate_blocks_equals_the_cpu) {
       const int64_t rows = 3;
       const std::vector<float> x = Matrix(random, rows, width);
       std::vector<float> expected = x;
-      Cpu()->RotateBlocks(expected.data(), rows, width, block);
+      LinearInput plain = {.dtype = Dtype::kF32, .width = width};
+      Cpu()->Prepare(expected.data(), rows, block, &plain);
       WithThreadOrders([&] {
         DeviceArray<float> dx(x);
         cuda::RotateBlocks(dx.data(), rows, width, block, nullptr);
@@ -217,11 +219,11 @@ KV_TEST(cuda_embed_equals_the_cpu) {
     const int64_t rows = static_cast<int64_t>(ids.size());
     for (const Dtype dtype : {Dtype::kF32, Dtype::kInt8}) {
       const std::unique_ptr<Backend> cpu = Cpu();
-      std::vector<uint8_t> panels(static_cast<size_t>(cpu->PackedBytes(dtype, vocab, width)));
+      std::vector<uint8_t> panels(static_cast<size_t>(PackedBytes(dtype, vocab, width)));
       LinearWeight weight = {.dtype = dtype, .n = vocab, .k = width, .panels = panels.data()};
-      cpu->PackRows(weight, 0, vocab, table.data());
+      PackRows(weight, 0, vocab, table.data(), cpu->traits().pack_panel_s8);
       std::vector<float> expected(static_cast<size_t>(rows * width));
-      cpu->Embed(weight, ids.data(), rows, expected.data());
+      cpu->UnpackRows(weight, ids.data(), rows, expected.data());
       WithThreadOrders([&] {
         DeviceArray<uint8_t> on_device(panels), packed(panels);
         DeviceArray<int32_t> dids(ids);
@@ -281,8 +283,10 @@ KV_TEST(cuda_add_and_gather_rows_equal_the_cpu) {
     const std::vector<float> table = random.Bells(20 * width), x = random.Bells(5 * width);
     const std::vector<int32_t> indices = {4, 0, 3, 3, 1};
     std::vector<float> added = x, gathered(x.size());
-    Cpu()->AddRows(table.data(), indices.data(), 5, width, added.data());
-    Cpu()->GatherRows(x.data(), indices.data(), 5, width, gathered.data());
+    const std::unique_ptr<Backend> cpu = Cpu();
+    StepScope step(*cpu, {.positions = indices.data(), .rows = 5, .wanted = indices.data(), .n_wanted = 5});
+    cpu->AddRows(table.data(), {StepArray::kPositions, 0, 5}, width, added.data());
+    cpu->GatherRows(x.data(), {StepArray::kWanted, 0, 5}, width, gathered.data());
     WithThreadOrders([&] {
       DeviceArray<float> dtable(table), dx(x), out(x);
       DeviceArray<int32_t> dindices(indices);

@@ -2,6 +2,7 @@
 // one and in several steps, decode by recorded steps, batches, shared prefixes, and layers on both devices.
 #include <map>
 
+#include "backend/cpu.h"
 #include "backend/cuda_library.h"
 #include "core/error.h"
 #include "cuda_emulation.h"
@@ -43,8 +44,8 @@ std::unique_ptr<Transformer> LoadOnGpu(const Case& c, const RandomContainer& con
   std::unique_ptr<Backend> cpu = MakeCpuBackend(1, "", options.context_length, spec.padded_head_dim());
   std::unique_ptr<Backend> gpu(kvasir_cuda_v1()->make_backend(
       {.device = 0, .max_positions = options.context_length, .padded_head_dim = spec.padded_head_dim()}));
-  std::unique_ptr<Weights> weights =
-      LoadWeights(spec, container.canonical(), options, container, *cpu, CancellationToken(), nullptr);
+  std::unique_ptr<Weights> weights = LoadWeights(spec, container.canonical(), options, container,
+                                                 cpu->traits(), CancellationToken(), nullptr);
   return PlaceLayers(spec, container.canonical(), options, std::move(weights), std::move(cpu),
                      std::move(gpu));
 }

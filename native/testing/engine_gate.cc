@@ -1,5 +1,7 @@
 #include "testing/engine_gate.h"
 
+#include "backend/cpu.h"
+
 namespace kvasir::testing {
 
 void Gate::Close() {
@@ -30,68 +32,63 @@ namespace {
 
 class GatedBackend final : public Backend {
  public:
-  GatedBackend(std::unique_ptr<Backend> backend, Gate* gate) : backend_(std::move(backend)), gate_(gate) {}
-
-  void Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) override {
-    gate_->Pass();
-    backend_->Embed(table, ids, n, x);
+  GatedBackend(std::unique_ptr<Backend> backend, Gate* gate) : backend_(std::move(backend)), gate_(gate) {
+    traits_ = backend_->traits();
   }
 
-  std::string kernels() const override { return backend_->kernels(); }
-  std::string device() const override { return backend_->device(); }
+  void Embed(const LinearWeight& table, const StepIndices& ids, float* x) override {
+    gate_->Pass();
+    backend_->Embed(table, ids, x);
+  }
+
+  std::string name() const override { return backend_->name(); }
   std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override {
     return backend_->Allocate(bytes, purpose, lazy);
   }
   int64_t FreeBytes() override { return backend_->FreeBytes(); }
   void Upload(void* to, const void* from, int64_t bytes) override { backend_->Upload(to, from, bytes); }
   void Copy(void* to, const void* from, int64_t bytes) override { backend_->Copy(to, from, bytes); }
+  void UploadLinear(const LinearWeight& packed, const LinearWeight& own) override {
+    backend_->UploadLinear(packed, own);
+  }
+  void FinishUploads() override { backend_->FinishUploads(); }
   const float* HostView(const float* values, int64_t n, std::vector<float>* buffer) override {
     return backend_->HostView(values, n, buffer);
   }
   void BeginStep(const StepInput& step) override { backend_->BeginStep(step); }
   void EndStep() override { backend_->EndStep(); }
   void AbandonStep() noexcept override { backend_->AbandonStep(); }
-  int threads() const override { return backend_->threads(); }
-  int64_t quantized_bytes() const override { return backend_->quantized_bytes(); }
-  int64_t kv_run() const override { return backend_->kv_run(); }
-  int64_t block_rows() const override { return backend_->block_rows(); }
   void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override {
     backend_->ForRowBlocks(rows, fn);
   }
-  int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const override {
-    return backend_->PackedBytes(dtype, n, k);
+  int64_t LinearInputBytes(Dtype dtype, int64_t rows, int64_t width) const override {
+    return backend_->LinearInputBytes(dtype, rows, width);
   }
-  int64_t PackedScaleBytes(Dtype dtype, int64_t n, int64_t k) const override {
-    return backend_->PackedScaleBytes(dtype, n, k);
+  void UnpackRows(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) override {
+    backend_->UnpackRows(table, ids, n, x);
   }
-  void PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) override {
-    backend_->PackRows(weight, first, n_rows, rows);
+  void AddRows(const float* table, const StepIndices& indices, int64_t width, float* x) override {
+    backend_->AddRows(table, indices, width, x);
   }
-  void UploadLinear(const LinearWeight& packed, const LinearWeight& own) override {
-    backend_->UploadLinear(packed, own);
+  void GatherRows(const float* x, const StepIndices& indices, int64_t width, float* out) override {
+    backend_->GatherRows(x, indices, width, out);
   }
-  void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out) override {
-    backend_->GatherRows(x, indices, n, width, out);
-  }
-  void AddRows(const float* table, const int32_t* positions, int64_t n, int64_t width, float* x) override {
-    backend_->AddRows(table, positions, n, width, x);
-  }
-  void Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) override {
+  void Norm(const NormWeight& weight, const float* x, int64_t rows, LinearInput* out) override {
     backend_->Norm(weight, x, rows, out);
   }
-  void Prepare(float* x, int64_t rows, bool rotated, Activations* out) override {
-    backend_->Prepare(x, rows, rotated, out);
+  void Prepare(float* x, int64_t rows, int rotation, LinearInput* out) override {
+    backend_->Prepare(x, rows, rotation, out);
   }
-  void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out, int64_t ld_out,
+  void Linear(const LinearWeight& weight, const LinearInput& x, int64_t rows, float* out, int64_t ld_out,
               bool accumulate) override {
     backend_->Linear(weight, x, rows, out, ld_out, accumulate);
   }
   void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
-                  Activations* out) override {
+                  LinearInput* out) override {
     backend_->Activation(kind, gated, x, rows, scratch, out);
   }
-  void LinearActivation(const LinearWeight& weight, ActivationKind kind, const Activations& x, int64_t rows,
-                        float* wide, float* scratch, Activations* out) override {
+  void LinearActivation(const LinearWeight& weight, ActivationKind kind, const LinearInput& x, int64_t rows,
+                        float* wide, float* scratch, LinearInput* out) override {
     backend_->LinearActivation(weight, kind, x, rows, wide, scratch, out);
   }
   void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,
@@ -100,9 +97,6 @@ class GatedBackend final : public Backend {
   }
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override {
     backend_->Attention(args, queries, out);
-  }
-  void RotateBlocks(float* x, int64_t rows, int64_t width, int block) override {
-    backend_->RotateBlocks(x, rows, width, block);
   }
   void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
                  LogitsSummary* summaries) override {
@@ -123,7 +117,7 @@ std::unique_ptr<Transformer> LoadGated(const ModelKind& kind, const RandomContai
       MakeCpuBackend(options.threads, options.isa, options.context_length, kind.spec.padded_head_dim()),
       gate);
   std::unique_ptr<Weights> weights = LoadWeights(kind.spec, container.canonical(), options, container,
-                                                 *backend, CancellationToken(), nullptr);
+                                                 backend->traits(), CancellationToken(), nullptr);
   return std::make_unique<Transformer>(kind.spec, std::move(weights), std::move(backend), options);
 }
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "backend/backend.h"
+#include "backend/cpu.h"
 #include "testing/kernel_inputs.h"
 #include "testing/native_tests.h"
 

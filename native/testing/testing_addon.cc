@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 
+#include "backend/cpu.h"
 #include "runtime/load.h"
 
 // The shipped addon's own parsers; sources.txt lists each source for one addon only.

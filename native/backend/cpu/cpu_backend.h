@@ -1,5 +1,5 @@
 // The backend interface on CPU kernels and a thread pool: it splits each op into tasks and hands them to one kernel
-// table. No arithmetic of its own besides rotary embedding and table look-ups.
+// table. One op, one file. No arithmetic of its own besides rotary embedding and table look-ups.
 #pragma once
 
 #include <atomic>
@@ -7,6 +7,8 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/kernel_table.h"
+#include "backend/cpu/linear_input.h"
+#include "backend/cpu/task_cuts.h"
 #include "core/aligned_buffer.h"
 #include "core/thread_pool.h"
 
@@ -14,8 +16,6 @@ namespace kvasir::cpu {
 
 // With fewer tiles a thread, attention is split by chunks too.
 constexpr int64_t kSplitTiles = 4;
-
-inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // The registers of a table's kernels, for as long as a thread calls them for so many rows.
 class KernelScope {
@@ -34,66 +34,65 @@ class KernelScope {
   void (*leave_)();
 };
 
+// Panels [first, end) of a weight and rows [row, row + rows) of its input; column 0 of `out` is that of panel `first`,
+// its row 0 is `row`. `next` is the panel that the same thread takes after them.
+struct PanelRun {
+  int64_t first, end, next;
+  int64_t row, rows;
+  float* out;
+  int64_t ld_out;
+  bool accumulate;
+};
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions, int64_t padded_head_dim);
 
-  std::string kernels() const override { return kernels_.name; }
-  std::string device() const override { return "cpu"; }
-  int threads() const override { return pool_.size(); }
-  int64_t quantized_bytes() const override { return kernels_.quantized_bytes; }
-  int64_t row_tile() const override { return kernels_.row_tile; }
-  // A chunk of attention.
-  int64_t kv_run() const override { return kChunkPositions / kKvPagePositions; }
-  int64_t block_rows() const override { return block_rows_; }
-  void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override;
-
+  std::string name() const override { return "cpu"; }
   std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override;
   int64_t FreeBytes() override { return INT64_MAX; }
   void Upload(void* to, const void* from, int64_t bytes) override;
   void Copy(void* to, const void* from, int64_t bytes) override { Upload(to, from, bytes); }
-  const float* HostView(const float* values, int64_t, std::vector<float>*) override { return values; }
-  void BeginStep(const StepInput&) override {}
-  void EndStep() override {}
-  void AbandonStep() noexcept override {}
-
-  int64_t PackedBytes(Dtype dtype, int64_t n, int64_t k) const override;
-  int64_t PackedScaleBytes(Dtype dtype, int64_t n, int64_t k) const override;
-  void PackRows(const LinearWeight& weight, int64_t first, int64_t n_rows, const float* rows) override;
   void UploadLinear(const LinearWeight& packed, const LinearWeight& own) override;
+  void FinishUploads() override {}
+  const float* HostView(const float* values, int64_t, std::vector<float>*) override { return values; }
 
-  void Expect(const LinearWeight& weight, int64_t rows) override;
-  void Embed(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) override;
-  void AddRows(const float* table, const int32_t* positions, int64_t n, int64_t width, float* x) override;
-  void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width, float* out) override;
-  void Norm(const NormWeight& weight, const float* x, int64_t rows, Activations* out) override;
-  void Prepare(float* x, int64_t rows, bool rotated, Activations* out) override;
-  void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out, int64_t ld_out,
+  void BeginStep(const StepInput& step) override { step_ = step; }
+  void EndStep() override { step_ = {}; }
+  void AbandonStep() noexcept override { step_ = {}; }
+  void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) override;
+  int64_t LinearInputBytes(Dtype dtype, int64_t rows, int64_t width) const override;
+
+  void Embed(const LinearWeight& table, const StepIndices& ids, float* x) override;
+  void UnpackRows(const LinearWeight& table, const int32_t* ids, int64_t n, float* x) override;
+  void AddRows(const float* table, const StepIndices& indices, int64_t width, float* x) override;
+  void GatherRows(const float* x, const StepIndices& indices, int64_t width, float* out) override;
+  void Norm(const NormWeight& weight, const float* x, int64_t rows, LinearInput* out) override;
+  void Prepare(float* x, int64_t rows, int rotation, LinearInput* out) override;
+  void Linear(const LinearWeight& weight, const LinearInput& x, int64_t rows, float* out, int64_t ld_out,
               bool accumulate) override;
   void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
-                  Activations* out) override;
-  void LinearActivation(const LinearWeight& weight, ActivationKind kind, const Activations& x, int64_t rows,
-                        float* wide, float* scratch, Activations* out) override;
+                  LinearInput* out) override;
+  void LinearActivation(const LinearWeight& weight, ActivationKind kind, const LinearInput& x, int64_t rows,
+                        float* wide, float* scratch, LinearInput* out) override;
   void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv, Queries* queries) override;
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override;
-  void RotateBlocks(float* x, int64_t rows, int64_t width, int block) override;
   void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
                  LogitsSummary* summaries) override;
 
  private:
+  int threads() const { return pool_.size(); }
   using ActivateFn = void (*)(const float* gate, const float* up, int64_t n, float* out);
   ActivateFn Activate(ActivationKind kind) const;
-  struct PanelRun;  // see cpu_linear.cc
-  void LinearPanels(const LinearWeight& weight, const Activations& x, const PanelRun& run) const;
-  struct GatedPart;
+  void ExpectAfter(const LinearWeight& weight, int64_t rows);
+  void LinearPanels(const LinearWeight& weight, const LinearInput& x, const PanelRun& run) const;
+  struct GatedPart;  // see cpu_activation.cc
   void ActivateGroup(ActivationKind kind, const GatedPart& part, int64_t first_row, int64_t group,
-                     Activations* out) const;
-  struct Tile;  // query rows that share a kv head and a pass over its cache; see cpu_attention.cc
-  // From a group of a row on.
-  QuantizedRows GroupAt(const Activations& x, int64_t row, int64_t group) const;
-  void QuantizeRows(const float* x, int64_t row, int64_t count, bool rotate, Activations* out) const;
+                     LinearInput* out) const;
+  void QuantizeRows(const float* x, int64_t row, int64_t count, bool rotate, LinearInput* out) const;
   void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,
                   const float* qkv_row, Queries* queries) const;
+  struct Tile;  // query rows that share a kv head and a pass over its cache; see cpu_attention.cc
   Tile TileAt(const AttentionArgs& args, int64_t index) const;
   struct ChunkPlace;
   ChunkPages PagesOf(const AttentionArgs& args, const ChunkPlace& place) const;
@@ -108,8 +107,8 @@ class CpuBackend final : public Backend {
   void AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks, float* out);
 
   const KernelTable& kernels_;
-  const int64_t block_rows_;
   ThreadPool pool_;
+  StepInput step_;  // that runs
   // Attention tiles of the running op: index of each sequence's first tile.
   std::vector<int64_t> first_tile_;
   // Of a split decode: the chunks' states, how many chunks of each tile are left, and the task whose pages a thread has

@@ -1,13 +1,14 @@
 // The kernels as host functions: each queues its work on a stream and returns. All pointers are device memory; the
-// structs are those of backend.h, with device memory behind them. Every kernel computes the bits of the CPU's scalar
+// structs are those of the room above, with device memory behind them. Every kernel computes the bits of the CPU's scalar
 // table (backend/cpu/ops_*.h over simd_scalar.h): the same reductions in the same order, exact integer sums, and exp, erf
 // and division written out. Shapes are checked where weights are loaded, not here.
 #pragma once
 
 #include <cstdint>
 
-#include "backend/backend.h"
+#include "backend/attention.h"
 #include "backend/cuda/cuda_platform.h"
+#include "backend/types.h"
 #include "quant/int8_layout.h"
 
 namespace kvasir::cuda {
@@ -69,6 +70,26 @@ struct StepTable {
   bool split = false;      // one block a chunk instead of one a tile: few tiles, long sequences
 };
 
+// Rows as they leave an op and enter a linear, of the device's layout of LinearInput.
+struct Activations {
+  Dtype dtype = Dtype::kF32;
+  int64_t width = 0;
+  float* f32 = nullptr;     // [rows, width], or nullptr where nobody reads them
+  void* values = nullptr;   // s8 [rows, groups, 64] quantized, rotated
+  float* scales = nullptr;  // [rows, groups]
+};
+// What LinearInput::data holds: all values, then all scales.
+inline int64_t LinearInputGroups(int64_t rows, int64_t width) { return rows * CeilDiv(width, kGroup); }
+inline Activations ActivationsOf(const LinearInput& x) {
+  const int64_t value_bytes = LinearInputGroups(x.rows, x.width) * kGroup;
+  uint8_t* data = static_cast<uint8_t*>(x.data);
+  return {.dtype = x.dtype,
+          .width = x.width,
+          .f32 = x.f32,
+          .values = data,
+          .scales = data == nullptr ? nullptr : reinterpret_cast<float*>(data + value_bytes)};
+}
+
 // The KV cache of the layers that are on the device. The layout's runs are single
 // pages; inside a head's part:
 //   f32, f16: K [64 positions][padded_head_dim], V [64][padded_head_dim]
@@ -97,8 +118,7 @@ void GatherRows(const float* x, const int32_t* indices, int64_t n, int64_t width
 // out->f32 [rows, width]; with out->dtype kInt8 also rotated and quantized, in one pass.
 void Norm(const NormWeight& weight, const float* x, int64_t rows, const Activations& out,
           cudaStream_t stream);
-// x [rows, out.width] to groups of 64 (values s8 [rows, groups * 64], scales f32 [rows, groups]; start is not used),
-// rotated first unless it already is.
+// x [rows, out.width] to groups of 64 (values and scales), rotated first unless it already is.
 void Quantize(const float* x, int64_t rows, bool rotated, const Activations& out, cudaStream_t stream);
 // act(gate) * up of gate_up [rows, 2 * width], or act(x) of x [rows, width], into out.f32 and, where
 // out.dtype is kInt8, quantized; out.f32 may then be nullptr.

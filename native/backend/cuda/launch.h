@@ -1,5 +1,5 @@
 // The one way to launch a kernel. A launch that the runtime refuses throws; what a kernel does wrong while it runs shows
-// at the next synchronisation (device.h).
+// at the next synchronisation (gpu.h).
 #pragma once
 
 #include "backend/cuda/cuda_platform.h"

@@ -6,7 +6,7 @@
 #include <map>
 #include <tuple>
 
-#include "backend/cuda/device.h"
+#include "backend/cuda/gpu.h"
 
 namespace kvasir::cuda {
 
@@ -15,7 +15,7 @@ using GraphKey = std::tuple<int64_t, int64_t, int64_t, bool, int64_t>;
 
 class StepGraphs {
  public:
-  explicit StepGraphs(const Device& device) : device_(device) {}
+  explicit StepGraphs(const Gpu& device) : device_(device) {}
   ~StepGraphs() { Clear(); }
   StepGraphs(const StepGraphs&) = delete;
   StepGraphs& operator=(const StepGraphs&) = delete;
@@ -38,7 +38,7 @@ class StepGraphs {
   };
   void Trim();
 
-  const Device& device_;
+  const Gpu& device_;
   Mode mode_ = Mode::kDirect;
   GraphKey key_;
   std::map<GraphKey, Entry> entries_;

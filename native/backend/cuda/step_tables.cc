@@ -33,14 +33,14 @@ struct StepTables::HostTables {
   }
 };
 
-StepTables::StepTables(const Device& device, int64_t max_rows, int64_t max_positions)
+StepTables::StepTables(const Gpu& gpu, int64_t max_rows, int64_t max_positions)
     : max_rows_(max_rows),
       // One tile of up to 16 query rows a token at least; more where more than 16 heads share a kv head.
       max_tiles_(max_rows * 4),
       ld_pages_(CeilDiv(max_positions, kPage)) {
   const int64_t bytes = HostTables::Bytes(max_rows_, max_tiles_, max_rows_ * ld_pages_);
-  device_memory_ = AllocateOnDevice(device, bytes, "the step's tables");
-  pinned_ = AllocatePinned(device, bytes, "the step's tables");
+  device_memory_ = AllocateOnDevice(gpu, bytes, "the step's tables");
+  pinned_ = AllocatePinned(gpu, bytes, "the step's tables");
 }
 
 // Sequences of a step have at least one row each, so there are at most max_rows of them.
@@ -68,10 +68,9 @@ void StepTables::BuildTiles(const StepInput& step) {
   table_.max_chunks = CeilDiv(longest, kChunk);
 }
 
-void StepTables::Send(const StepInput& step, bool recorded, const Device& device) {
+void StepTables::Send(const StepInput& step, bool recorded, const Gpu& gpu) {
   const HostTables host(pinned_->data(), max_rows_, max_tiles_);
   const HostTables there(device_memory_->data(), max_rows_, max_tiles_);
-  step_ = step;
   table_ = {.tokens = there.tokens,
             .positions = there.positions,
             .sequences = there.sequences,
@@ -92,22 +91,17 @@ void StepTables::Send(const StepInput& step, bool recorded, const Device& device
   // One block a tile and kv head leaves most of the GPU idle while there are fewer than two of them for each
   // multiprocessor.
   const int64_t blocks = table_.n_tiles * step.shape->n_kv_heads;
-  table_.split = table_.max_chunks > 1 && blocks < 2 * device.multiprocessors() &&
+  table_.split = table_.max_chunks > 1 && blocks < 2 * gpu.multiprocessors() &&
                  blocks * table_.max_chunks <= kMaxSplitBlocks;
   const int64_t bytes = HostTables::Bytes(max_rows_, max_tiles_, step.n_sequences * ld_pages_);
   Check(cudaMemcpyAsync(device_memory_->data(), pinned_->data(), static_cast<size_t>(bytes),
-                        cudaMemcpyHostToDevice, device.stream()),
+                        cudaMemcpyHostToDevice, gpu.stream()),
         "sending a step's tables");
 }
 
-const int32_t* StepTables::Find(const int32_t* host) const {
-  const auto within = [&](const int32_t* first, int64_t n) {
-    return first != nullptr && host >= first && host < first + n;
-  };
-  if (within(step_.tokens, step_.rows)) return table_.tokens + (host - step_.tokens);
-  if (within(step_.positions, step_.rows)) return table_.positions + (host - step_.positions);
-  if (within(step_.wanted, step_.n_wanted)) return table_.wanted + (host - step_.wanted);
-  return nullptr;
+const int32_t* StepTables::At(const StepIndices& indices) const {
+  const StepInput there = {.tokens = table_.tokens, .positions = table_.positions, .wanted = table_.wanted};
+  return there.At(indices);
 }
 
 }  // namespace kvasir::cuda

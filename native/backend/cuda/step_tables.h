@@ -4,30 +4,29 @@
 
 #include <memory>
 
-#include "backend/cuda/device.h"
+#include "backend/cuda/gpu.h"
 #include "backend/cuda/kernels.h"
+#include "backend/step.h"
 
 namespace kvasir::cuda {
 
 class StepTables {
  public:
   // Steps of up to max_rows tokens, of sequences of up to max_positions.
-  StepTables(const Device& device, int64_t max_rows, int64_t max_positions);
+  StepTables(const Gpu& gpu, int64_t max_rows, int64_t max_positions);
 
   // The stream must have read the tables of the step before. `recorded`: sizes are rounded up, so that like steps have
-  // equal ones. The caller keeps the arrays of `step` until the next call.
-  void Send(const StepInput& step, bool recorded, const Device& device);
+  // equal ones.
+  void Send(const StepInput& step, bool recorded, const Gpu& gpu);
   const StepTable& table() const { return table_; }
-  // Where ids or indices of the step, which lie in its arrays, are on the device; nullptr for others.
-  const int32_t* Find(const int32_t* host) const;
-  void Forget() { step_ = {}; }
+  // Where a part of the step's arrays is on the device.
+  const int32_t* At(const StepIndices& indices) const;
 
  private:
   void BuildTiles(const StepInput& step);
 
   int64_t max_rows_, max_tiles_, ld_pages_;
   std::unique_ptr<BackendMemory> device_memory_, pinned_;
-  StepInput step_;
   StepTable table_;
   struct HostTables;
 };

@@ -14,7 +14,7 @@ constexpr int64_t kChunkBytes = int64_t{16} << 20;
 
 }  // namespace
 
-WeightUpload::WeightUpload(const Device& device) : device_(device) {
+WeightUpload::WeightUpload(const Gpu& device) : device_(device) {
   device.Use();
   copies_.emplace();
   for (Lane& lane : lanes_) {

@@ -5,13 +5,13 @@
 #include <memory>
 #include <optional>
 
-#include "backend/cuda/device.h"
+#include "backend/cuda/gpu.h"
 
 namespace kvasir::cuda {
 
 class WeightUpload {
  public:
-  explicit WeightUpload(const Device& device);
+  explicit WeightUpload(const Gpu& device);
   ~WeightUpload();
   WeightUpload(const WeightUpload&) = delete;
   WeightUpload& operator=(const WeightUpload&) = delete;
@@ -29,7 +29,7 @@ class WeightUpload {
   // Waits until the lane's buffers are free and fills the pinned one.
   void Fill(Lane& lane, const uint8_t* from, int64_t bytes);
 
-  const Device& device_;
+  const Gpu& device_;
   std::optional<Stream> copies_;
   Lane lanes_[2];
   int next_ = 0;

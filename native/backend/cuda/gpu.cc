@@ -1,4 +1,4 @@
-#include "backend/cuda/device.h"
+#include "backend/cuda/gpu.h"
 
 namespace kvasir::cuda {
 
@@ -29,7 +29,7 @@ class PinnedMemory final : public BackendMemory {
 
 }  // namespace
 
-Device::Device(int index) : index_(index) {
+Gpu::Gpu(int index) : index_(index) {
   Use();
   int major = 0, minor = 0;
   Check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index),
@@ -42,16 +42,15 @@ Device::Device(int index) : index_(index) {
   stream_.emplace();
 }
 
-int64_t Device::FreeBytes() const {
+int64_t Gpu::FreeBytes() const {
   Use();
   size_t free = 0, total = 0;
   Check(cudaMemGetInfo(&free, &total), "asking for free memory");
   return static_cast<int64_t>(free);
 }
 
-std::unique_ptr<BackendMemory> AllocateOnDevice(const Device& device, int64_t bytes,
-                                                const std::string& purpose) {
-  device.Use();
+std::unique_ptr<BackendMemory> AllocateOnDevice(const Gpu& gpu, int64_t bytes, const std::string& purpose) {
+  gpu.Use();
   const auto size = static_cast<size_t>(bytes);
   if (bytes == 0) return std::make_unique<BackendMemory>(nullptr, size);
   void* data = nullptr;
@@ -62,17 +61,23 @@ std::unique_ptr<BackendMemory> AllocateOnDevice(const Device& device, int64_t by
     ThrowRefused(status, "The GPU", bytes, known ? static_cast<int64_t>(free) : -1, purpose);
   }
   auto memory = std::make_unique<DeviceMemory>(static_cast<uint8_t*>(data), size);
-  Check(cudaMemsetAsync(data, 0, size, device.stream()), "clearing memory");
+  Check(cudaMemsetAsync(data, 0, size, gpu.stream()), "clearing memory");
   return memory;
 }
 
-std::unique_ptr<BackendMemory> AllocatePinned(const Device& device, int64_t bytes,
-                                              const std::string& purpose) {
-  device.Use();
+std::unique_ptr<BackendMemory> AllocatePinned(const Gpu& gpu, int64_t bytes, const std::string& purpose) {
+  gpu.Use();
   void* data = nullptr;
   const cudaError_t status = cudaHostAlloc(&data, static_cast<size_t>(bytes), cudaHostAllocDefault);
   if (status != cudaSuccess) ThrowRefused(status, "The system", bytes, -1, purpose);
   return std::make_unique<PinnedMemory>(static_cast<uint8_t*>(data), static_cast<size_t>(bytes));
+}
+
+std::unique_ptr<BackendMemory> GrowOnDevice(const Gpu& gpu, std::unique_ptr<BackendMemory> memory,
+                                            int64_t bytes, const std::string& purpose) {
+  if (memory != nullptr && static_cast<int64_t>(memory->size()) >= bytes) return memory;
+  memory.reset();
+  return AllocateOnDevice(gpu, bytes, purpose);
 }
 
 }  // namespace kvasir::cuda

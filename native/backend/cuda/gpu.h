@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "backend/backend.h"
 #include "backend/cuda/launch.h"
+#include "backend/device.h"
 
 namespace kvasir::cuda {
 
@@ -35,12 +35,12 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-class Device {
+class Gpu {
  public:
   // Throws Error(kDeviceUnavailable).
-  explicit Device(int index);
-  Device(const Device&) = delete;
-  Device& operator=(const Device&) = delete;
+  explicit Gpu(int index);
+  Gpu(const Gpu&) = delete;
+  Gpu& operator=(const Gpu&) = delete;
 
   // Makes it the calling thread's device.
   void Use() const { Check(cudaSetDevice(index_), "choosing the device"); }
@@ -60,10 +60,11 @@ class Device {
 };
 
 // Zeroed memory of the GPU. Throws Error(kInsufficientMemory) naming `purpose`.
-std::unique_ptr<BackendMemory> AllocateOnDevice(const Device& device, int64_t bytes,
-                                                const std::string& purpose);
+std::unique_ptr<BackendMemory> AllocateOnDevice(const Gpu& gpu, int64_t bytes, const std::string& purpose);
+// `memory` if it has so many bytes, or other memory, whose values are zero.
+std::unique_ptr<BackendMemory> GrowOnDevice(const Gpu& gpu, std::unique_ptr<BackendMemory> memory,
+                                            int64_t bytes, const std::string& purpose);
 // Memory of the host that the GPU copies from and to while the host goes on.
-std::unique_ptr<BackendMemory> AllocatePinned(const Device& device, int64_t bytes,
-                                              const std::string& purpose);
+std::unique_ptr<BackendMemory> AllocatePinned(const Gpu& gpu, int64_t bytes, const std::string& purpose);
 
 }  // namespace kvasir::cuda

@@ -1,0 +1,54 @@
+// What StoreKv and Attention are told: heads, cache, sequences.
+#pragma once
+
+#include <cstdint>
+
+#include "backend/kv_layout.h"
+#include "backend/step.h"
+
+namespace kvasir {
+
+enum class RopeKind { kNone, kHalf, kInterleaved };
+
+struct AttentionShape {
+  int64_t n_heads = 0;
+  int64_t n_kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t padded_head_dim = 0;
+  float scale = 0;  // multiplies q.k
+  RopeKind rope = RopeKind::kNone;
+  int64_t rope_dim = 0;             // leading dimensions of a head that rotate
+  const float* rope_cos = nullptr;  // [positions, rope_dim / 2]
+  const float* rope_sin = nullptr;
+  // Order of the Hadamard rotation of Q, K and V heads for an INT8 cache: the power of two up to 64 that divides
+  // head_dim. 1 for a float cache.
+  int rotation = 1;
+};
+
+// Queries of a step, grouped by kv head: [n_kv_heads, rows, n_heads / n_kv_heads, padded_head_dim].
+struct Queries {
+  Dtype dtype = Dtype::kF32;
+  float* f32 = nullptr;
+  void* values = nullptr;
+  float* scales = nullptr;   // [n_kv_heads, rows, group]
+  int32_t* start = nullptr;  // the same
+};
+
+// Optional record of raw attention scores, [rows, n_heads, positions]; see model/taps.h.
+struct AttentionTrace {
+  float* scores = nullptr;
+  int64_t positions = 0;
+};
+
+struct AttentionArgs {
+  const AttentionShape* shape = nullptr;
+  const KvLayout* layout = nullptr;
+  uint8_t* pages = nullptr;  // the pool
+  int64_t layer = 0;         // among those of the backend
+  int64_t rows = 0;
+  const SequenceSpan* sequences = nullptr;
+  int64_t n_sequences = 0;
+  AttentionTrace trace;
+};
+
+}  // namespace kvasir
