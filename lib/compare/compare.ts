@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { packageVersion } from '../version.js';
 import { native } from '../native.js';
 import { type LoadOptions, invalidOption } from '../options.js';
-import { maxPositionsOf, planContext } from './context.js';
+import { maxPositionsOf, fitContext } from './context.js';
 import { measureLatency, type Series } from './latency.js';
 import { describeRun, describeSpeedup, isMeasured, largestSpread } from './latency-report.js';
 import { withInspectedPair } from './inspected-pair.js';
@@ -61,7 +61,7 @@ class Comparison {
 
   async run(): Promise<CompareReport> {
     const { parts } = this.#settings;
-    const room = planContext(await maxPositionsOf(this.#reference, this.#signal), this.#settings);
+    const room = fitContext(await maxPositionsOf(this.#reference, this.#signal), this.#settings);
     const pair = await ModelPair.load(this.#reference, {
       a: this.#load('a', room.contextLength),
       b: this.#load('b', room.contextLength),
@@ -169,7 +169,7 @@ class Comparison {
   ): Promise<void> {
     const { decodeTokens, latencySeconds } = this.#settings;
     const series: Series[] = [];
-    const plan = {
+    const latency = {
       promptLengths,
       decodeTokens,
       seconds: latencySeconds,
@@ -180,7 +180,7 @@ class Comparison {
       },
     };
     try {
-      await measureLatency(pair, plan, series);
+      await measureLatency(pair, latency, series);
     } finally {
       const [a, b] = report.modes;
       const measured = series.filter(isMeasured).sort((one, other) => one.promptTokens - other.promptTokens);

@@ -22,7 +22,7 @@ export async function maxPositionsOf(reference: string, signal: AbortSignal): Pr
   }
 }
 
-export interface ContextPlan {
+export interface ContextSizes {
   contextLength: number;
   windowTokens: number;
   /** Those that fit. At least one. */
@@ -30,7 +30,7 @@ export interface ContextPlan {
 }
 
 /** Throws INVALID_OPTION when what was asked for does not fit into the model. */
-export function planContext(maxPositions: number, settings: CompareSettings): ContextPlan {
+export function fitContext(maxPositions: number, settings: CompareSettings): ContextSizes {
   const { decodeTokens, windowTokens: given, parts } = settings;
   if (given !== undefined && given > maxPositions) {
     throw invalidOption('windowTokens', given, `at most ${maxPositions} for this model`);

@@ -28,7 +28,7 @@ const TURN_MS = 1000;
 const metrics = ['prefill', 'decode'] as const;
 export type Metric = (typeof metrics)[number];
 
-export interface LatencyPlan {
+export interface LatencySettings {
   /** Ascending. */
   promptLengths: readonly number[];
   /** Most that are decoded after a prompt. */
@@ -73,23 +73,27 @@ export function headlineLengths(lengths: readonly number[]): Record<Metric, numb
  * Fills `into` quad by quad, so that an interrupted run keeps what it has. First a few quads of everything; then the
  * lengths that stand for all, until their intervals are narrow; then the others.
  */
-export async function measureLatency(pair: ModelPair, plan: LatencyPlan, into: Series[]): Promise<void> {
+export async function measureLatency(
+  pair: ModelPair,
+  settings: LatencySettings,
+  into: Series[],
+): Promise<void> {
   const random = new Random(1);
   const { vocabSize } = (await pair.use('a')).info;
   const promptOf = (length: number) =>
     Int32Array.from({ length }, () => Math.floor(random.uniform() * vocabSize));
-  const means = { random, promptOf, decodeTokens: plan.decodeTokens };
-  const courses = plan.promptLengths.map(
-    (length) => new Course(length, { ...means, probe: new SpeedProbe(pair, plan.signal) }),
+  const means = { random, promptOf, decodeTokens: settings.decodeTokens };
+  const courses = settings.promptLengths.map(
+    (length) => new Course(length, { ...means, probe: new SpeedProbe(pair, settings.signal) }),
   );
-  const report = () => reportProgress(courses, plan);
+  const report = () => reportProgress(courses, settings);
   if (!pair.bothFit) return measureApart(courses, into, report);
   for (const course of courses) {
     await course.warmUp(['a', 'b']);
     report();
   }
   for (;;) {
-    const next = nextTurn(courses, plan);
+    const next = nextTurn(courses, settings);
     if (next === undefined) return;
     const { course, metric } = next;
     if (!into.includes(course.series)) into.push(course.series);
@@ -115,7 +119,7 @@ interface Turn {
 }
 
 /** Of those that come first, the one that had least time. */
-function nextTurn(courses: readonly Course[], { promptLengths, seconds }: LatencyPlan): Turn | undefined {
+function nextTurn(courses: readonly Course[], { promptLengths, seconds }: LatencySettings): Turn | undefined {
   const turns = courses.flatMap((course): Turn[] => metrics.map((metric) => ({ course, metric })));
   const spent = ({ course, metric }: Turn) => course.spentMs[metric];
   const least = (some: Turn[]) => some.sort((x, y) => spent(x) - spent(y))[0];
@@ -128,7 +132,7 @@ function nextTurn(courses: readonly Course[], { promptLengths, seconds }: Latenc
   return least(first) ?? least(open);
 }
 
-function reportProgress(courses: readonly Course[], { seconds, onProgress }: LatencyPlan): void {
+function reportProgress(courses: readonly Course[], { seconds, onProgress }: LatencySettings): void {
   const sum = (of: (course: Course, metric: Metric) => number) =>
     courses.reduce((all, course) => all + metrics.reduce((some, metric) => some + of(course, metric), 0), 0);
   const spent = sum((course, metric) => course.spentMs[metric]);
