@@ -240,7 +240,7 @@ void StayLoaded() {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   StayLoaded();
-  PreferShortTurns();  // this thread has an event loop to turn
+  PreferShortTimeSlice();  // this thread has an event loop
   auto data = std::make_unique<AddonData>();
   data->container_class = Napi::Persistent(ContainerWrap::Define(env));
   data->model_class = Napi::Persistent(ModelWrap::Define(env));

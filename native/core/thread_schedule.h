@@ -4,12 +4,12 @@
 
 namespace kvasir {
 
-// For the thread of an event loop: asks for turns of 0.1 ms. Linux (from 6.12) lets a thread that wakes interrupt one with
-// longer turns than its own, and takes it before those that wait with longer ones. With turns of the default length (up to
-// 2.8 ms) it waits for the end of theirs: of threads that compute, of V8's that collect garbage and compile, of workers'.
-// What it starts from then on has turns of the default length again. Does nothing where the system knows no such wish or
-// denies it, nor where the host chose another policy, long turns or a higher priority: the flag that keeps short turns from
-// being inherited would keep the priority from it too.
-void PreferShortTurns();
+// For the thread of an event loop: asks for a time slice of 0.1 ms. Linux (from 6.12) lets a thread that wakes interrupt one
+// with a longer slice than its own, and takes it before those that wait with longer ones. With a slice of the default length
+// (up to 2.8 ms) it waits for the end of theirs: of threads that compute, of V8's that collect garbage and compile, of
+// workers'. What it starts from then on has the default slice again. Does nothing where the system knows no such wish or
+// denies it, nor where the host chose another policy, a long slice or a higher priority: the flag that keeps a short slice
+// from being inherited would keep the priority from it too.
+void PreferShortTimeSlice();
 
 }  // namespace kvasir

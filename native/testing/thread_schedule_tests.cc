@@ -18,8 +18,8 @@ namespace kvasir::testing {
 namespace {
 
 #ifdef __linux__
-// ns of a turn of the calling thread, as the kernel tells (debugging information: not every kernel has it); else 0.
-int64_t Turn() {
+// ns of the calling thread's time slice, as the kernel tells (debugging information: not every kernel has it); else 0.
+int64_t TimeSlice() {
   std::ifstream file("/proc/thread-self/sched");
   for (std::string line; std::getline(file, line);) {
     if (line.rfind("se.slice", 0) == 0) return std::stoll(line.substr(line.find(':') + 1));
@@ -27,14 +27,14 @@ int64_t Turn() {
   return 0;
 }
 
-// Whether a thread may choose its turns: not before Linux 6.12, nor where a sandbox forbids it.
-bool TurnsCanBeChosen() {
+// Whether a thread may choose its time slice: not before Linux 6.12, nor where a sandbox forbids it.
+bool SlicesCanBeChosen() {
 #ifdef SYS_sched_setattr
   bool chosen = false;
   std::thread([&] {
     // struct sched_attr, version 0: size and policy, flags, nice and priority, runtime, deadline, period.
     uint64_t attributes[6] = {sizeof attributes, 0, 0, 15'000'000, 0, 0};
-    chosen = syscall(SYS_sched_setattr, 0, attributes, 0) == 0 && Turn() == 15'000'000;
+    chosen = syscall(SYS_sched_setattr, 0, attributes, 0) == 0 && TimeSlice() == 15'000'000;
   }).join();
   return chosen;
 #else
@@ -42,20 +42,20 @@ bool TurnsCanBeChosen() {
 #endif
 }
 
-// An event loop's thread has short turns by the same priority; a thread that it starts has not.
-KV_TEST(thread_schedule_short_turns_are_not_inherited) {
-  const int64_t before = Turn();
-  if (before == 0) return Skip("the kernel does not tell the length of turns");
-  if (before <= 100'000 || before >= 20'000'000) return Skip("turns are not of the usual length here");
-  if (!TurnsCanBeChosen()) return Skip("the kernel lets no thread choose the length of its turns");
+// An event loop's thread has a short time slice at the same priority; a thread that it starts has not.
+KV_TEST(thread_schedule_short_time_slices_are_not_inherited) {
+  const int64_t before = TimeSlice();
+  if (before == 0) return Skip("the kernel does not tell the length of time slices");
+  if (before <= 100'000 || before >= 20'000'000) return Skip("time slices are not of the usual length here");
+  if (!SlicesCanBeChosen()) return Skip("the kernel lets no thread choose its time slice");
   int64_t own = 0, inherited = 0;
   int policy = -1, priority = -1;
   std::thread([&] {
-    PreferShortTurns();
-    own = Turn();
+    PreferShortTimeSlice();
+    own = TimeSlice();
     policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
     priority = getpriority(PRIO_PROCESS, 0);
-    std::thread([&] { inherited = Turn(); }).join();
+    std::thread([&] { inherited = TimeSlice(); }).join();
   }).join();
   KV_EXPECT_EQ(own, 100'000);
   KV_EXPECT_EQ(inherited, before);
@@ -69,7 +69,7 @@ KV_TEST(thread_schedule_keeps_another_policy) {
   std::thread([&] {
     const sched_param none{};
     if (sched_setscheduler(0, SCHED_BATCH, &none) != 0) return;
-    PreferShortTurns();
+    PreferShortTimeSlice();
     policy = sched_getscheduler(0);
   }).join();
   if (policy == -1) return Skip("the policy cannot be changed");
