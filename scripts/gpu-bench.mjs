@@ -5,7 +5,7 @@
  * Measured for each model and dtype: `prefill` tokens of a prompt (of each of `batch`), then `tokens` decoded after
  * `depth`. The default model has 2048 positions or more; what does not fit into a model's context is left out.
  */
-export const benchPlans = [
+export const benchWorks = [
   { prefill: 512, tokens: 128, depth: 0, batch: 1 },
   { prefill: 1536, tokens: 128, depth: 1024, batch: 1 },
   { prefill: 512, tokens: 128, depth: 0, batch: 8 },

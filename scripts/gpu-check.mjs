@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isMain, run, runMain } from './command.mjs';
 import { readManifest } from './cuda-code.mjs';
-import { benchPlans, markdownOf, operationsPerToken, sharesOf } from './gpu-bench.mjs';
+import { benchWorks, markdownOf, operationsPerToken, sharesOf } from './gpu-bench.mjs';
 import { compareDevices } from './gpu-parity.mjs';
 import { buildGpuTests } from './native-build.mjs';
 import { projectRoot, setup } from './setup.mjs';
@@ -90,15 +90,15 @@ async function runBenchmarks(model, device) {
     Math.max(prefill, Math.max(1, depth) + tokens) <= contextLength;
   const measured = [];
   for (const dtype of ['int8', 'fp32']) {
-    for (const plan of benchPlans.filter(fits)) {
-      say(`  ${model}, ${dtype}, batch ${plan.batch}, depth ${plan.depth}`);
+    for (const work of benchWorks.filter(fits)) {
+      say(`  ${model}, ${dtype}, batch ${work.batch}, depth ${work.depth}`);
       const flags = [
-        `-p${plan.prefill}`,
-        `-n${plan.tokens}`,
+        `-p${work.prefill}`,
+        `-n${work.tokens}`,
         '--depth',
-        `${plan.depth}`,
+        `${work.depth}`,
         '-b',
-        `${plan.batch}`,
+        `${work.batch}`,
       ];
       const args = [cli, 'bench', model, '--device', name, '--dtype', dtype, ...flags, '--json'];
       const report = JSON.parse(execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' }));

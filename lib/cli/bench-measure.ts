@@ -5,7 +5,7 @@ import { Random } from '../generation/random.js';
 import { type Model, startGeneration } from '../model.js';
 import type { GenerateOptions } from '../options.js';
 
-export interface BenchPlan {
+export interface BenchWork {
   prefillTokens: number;
   decodeTokens: number;
   /** Of the sequences whose decode is timed. */
@@ -31,18 +31,18 @@ const sampling: GenerateOptions = { temperature: 0.8, topK: 40, topP: 0.95, seed
 /** Each kind once to warm up, then in turns. Throws the signal's reason. */
 export async function measure(
   model: Model,
-  plan: BenchPlan,
+  work: BenchWork,
   signal: AbortSignal,
   onProgress: (done: number, total: number) => void,
 ): Promise<Measurement> {
   const random = new Random(1);
   const measured: Measurement = { prefill: [], decode: [] };
-  const total = 2 * (plan.repetitions + 1);
-  for (let round = 0; round <= plan.repetitions; round++) {
+  const total = 2 * (work.repetitions + 1);
+  for (let round = 0; round <= work.repetitions; round++) {
     onProgress(2 * round, total);
-    const prefill = await timePrefill(model, plan, random, signal);
+    const prefill = await timePrefill(model, work, random, signal);
     onProgress(2 * round + 1, total);
-    const decode = await timeDecode(model, plan, random, signal);
+    const decode = await timeDecode(model, work, random, signal);
     if (round === 0) continue;
     measured.prefill.push(prefill);
     measured.decode.push(decode);
@@ -57,11 +57,11 @@ function prompts(model: Model, count: number, length: number, random: Random): I
 
 async function timePrefill(
   model: Model,
-  plan: BenchPlan,
+  work: BenchWork,
   random: Random,
   signal: AbortSignal,
 ): Promise<number> {
-  const { batch, prefillTokens } = plan;
+  const { batch, prefillTokens } = work;
   const given = prompts(model, batch, prefillTokens, random);
   const started = performance.now();
   await Promise.all(given.map((prompt) => generate(model, prompt, 1, signal)));
@@ -70,11 +70,11 @@ async function timePrefill(
 
 async function timeDecode(
   model: Model,
-  plan: BenchPlan,
+  work: BenchWork,
   random: Random,
   signal: AbortSignal,
 ): Promise<number> {
-  const { batch, promptTokens, decodeTokens } = plan;
+  const { batch, promptTokens, decodeTokens } = work;
   const given = prompts(model, batch, promptTokens, random);
   // The first token of each belongs to the prompt.
   const courses = await Promise.all(given.map((prompt) => generate(model, prompt, decodeTokens + 1, signal)));

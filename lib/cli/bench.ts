@@ -4,7 +4,7 @@ import { KvasirError } from '../errors.js';
 import type { Model } from '../model.js';
 import type { LoadOptions } from '../options.js';
 import { addLoadFlags, loadOptionsOf, parseCount } from './arguments.js';
-import { type BenchPlan, type Measurement, measure } from './bench-measure.js';
+import { type BenchWork, type Measurement, measure } from './bench-measure.js';
 import { UsageError } from './failure.js';
 import { type Inspection, inspectModel, predictMemory } from './inspect.js';
 import type { Interrupts } from './interrupt.js';
@@ -53,7 +53,7 @@ export function registerBench(program: Command, interrupts: Interrupts): void {
 async function bench(reference: string, flags: BenchFlags, { signal }: Interrupts): Promise<void> {
   const options = loadOptionsOf(flags);
   if (flags.batch > mostSequences) throw new UsageError(`--batch may be at most ${mostSequences}.`);
-  const plan: BenchPlan = {
+  const work: BenchWork = {
     prefillTokens: flags.prefill,
     decodeTokens: flags.tokens,
     // A sequence needs one token to go on from.
@@ -62,22 +62,22 @@ async function bench(reference: string, flags: BenchFlags, { signal }: Interrupt
     repetitions: flags.repetitions,
   };
   const inspection = await inspectModel(reference, signal);
-  const load = { ...options, ...cacheFor(plan, inspection), signal };
+  const load = { ...options, ...cacheFor(work, inspection), signal };
   await withModel(reference, load, async (model, loadMs) => {
     const progress = createProgress();
-    const measured = await measure(model, plan, signal, (done, total) =>
+    const measured = await measure(model, work, signal, (done, total) =>
       progress.count('measuring', done, total),
     ).finally(() => progress.stop());
-    const report = describe(model, inspection, plan, flags.depth, loadMs, measured);
+    const report = describe(model, inspection, work, flags.depth, loadMs, measured);
     if (flags.json) await writeJson(report);
     else await writeData(`${layout(report)}\n`);
   });
 }
 
 /** Room for all sequences of the batch in whole pages. Throws CONTEXT_OVERFLOW. */
-export function cacheFor(plan: BenchPlan, { description }: Inspection): LoadOptions {
+export function cacheFor(work: BenchWork, { description }: Inspection): LoadOptions {
   const { maxPositions } = description.spec;
-  const needed = Math.max(plan.prefillTokens, plan.promptTokens + plan.decodeTokens);
+  const needed = Math.max(work.prefillTokens, work.promptTokens + work.decodeTokens);
   if (needed > maxPositions) {
     throw new KvasirError(
       'CONTEXT_OVERFLOW',
@@ -87,13 +87,13 @@ export function cacheFor(plan: BenchPlan, { description }: Inspection): LoadOpti
   }
   // A multiple of every page size that is in use.
   const pages = 256;
-  return { contextLength: needed, kvCapacity: plan.batch * Math.ceil(needed / pages) * pages };
+  return { contextLength: needed, kvCapacity: work.batch * Math.ceil(needed / pages) * pages };
 }
 
 function describe(
   model: Model,
   inspection: Inspection,
-  plan: BenchPlan,
+  work: BenchWork,
   depth: number,
   loadMs: number,
   measured: Measurement,
@@ -108,15 +108,15 @@ function describe(
     loadMs,
     rssBytes: process.memoryUsage.rss(),
     prefill: {
-      tokens: plan.prefillTokens,
+      tokens: work.prefillTokens,
       tokensPerSecond: median(measured.prefill),
       samples: measured.prefill,
     },
     decode: {
-      tokens: plan.decodeTokens,
+      tokens: work.decodeTokens,
       depth,
-      batch: plan.batch,
-      bytesPerToken: bytesPerToken(model, inspection, plan),
+      batch: work.batch,
+      bytesPerToken: bytesPerToken(model, inspection, work),
       tokensPerSecond: median(measured.decode),
       samples: measured.decode,
     },
@@ -124,7 +124,7 @@ function describe(
 }
 
 /** What one decoded token reads from memory on average; a step reads the weights once for the whole batch. */
-function bytesPerToken({ info }: Model, { description }: Inspection, plan: BenchPlan) {
+function bytesPerToken({ info }: Model, { description }: Inspection, work: BenchWork) {
   const { dtype, kvDtype, contextLength, kvCapacity, threads, memory } = info;
   const options = { dtype, kvDtype, contextLength, kvCapacity, threads };
   // Of an embedding that is not the output layer too, and of positions, a step reads single rows. The two tables of
@@ -136,10 +136,10 @@ function bytesPerToken({ info }: Model, { description }: Inspection, plan: Bench
   ]).weights;
   const scales = Math.round(memory.scales * (read / memory.weights));
   // Step i of n, from 1 on, attends to the prompt and i tokens.
-  const positions = plan.promptTokens + (plan.decodeTokens + 1) / 2;
+  const positions = work.promptTokens + (work.decodeTokens + 1) / 2;
   return {
-    weights: Math.round((read - scales) / plan.batch),
-    scales: Math.round(scales / plan.batch),
+    weights: Math.round((read - scales) / work.batch),
+    scales: Math.round(scales / work.batch),
     kv: Math.round(info.kvBytesPerToken * positions),
   };
 }

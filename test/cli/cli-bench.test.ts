@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { cacheFor } from '../../lib/cli/bench.js';
-import { type BenchPlan, measure } from '../../lib/cli/bench-measure.js';
+import { type BenchWork, measure } from '../../lib/cli/bench-measure.js';
 import { Interrupts } from '../../lib/cli/interrupt.js';
 import type { Inspection } from '../../lib/cli/inspect.js';
 import { Model, startGeneration } from '../../lib/model.js';
@@ -10,7 +10,7 @@ vi.mock('../../lib/model.js', async (load) => {
   return { ...original, startGeneration: vi.fn(original.startGeneration) };
 });
 
-const plan: BenchPlan = { prefillTokens: 48, decodeTokens: 9, promptTokens: 30, batch: 3, repetitions: 2 };
+const work: BenchWork = { prefillTokens: 48, decodeTokens: 9, promptTokens: 30, batch: 3, repetitions: 2 };
 
 describe('what bench measures', () => {
   let model: Model;
@@ -25,7 +25,7 @@ describe('what bench measures', () => {
     for (let time = 0; time < 2; time++) {
       start.mockClear();
       const progress: number[] = [];
-      const measured = await measure(model, plan, new AbortController().signal, (done) =>
+      const measured = await measure(model, work, new AbortController().signal, (done) =>
         progress.push(done),
       );
       expect([measured.prefill.length, measured.decode.length]).toEqual([2, 2]);
@@ -52,7 +52,7 @@ describe('what bench measures', () => {
     const progress = (done: number) => {
       if (done === 3) stop.abort(new Error('enough'));
     };
-    await expect(measure(model, plan, stop.signal, progress)).rejects.toThrow('enough');
+    await expect(measure(model, work, stop.signal, progress)).rejects.toThrow('enough');
   });
 });
 
@@ -60,8 +60,8 @@ describe('the cache of bench', () => {
   const inspection = { description: { spec: { maxPositions: 512 } } } as Inspection;
 
   it('has room for whole sequences of the whole batch', () => {
-    expect(cacheFor(plan, inspection)).toEqual({ contextLength: 48, kvCapacity: 3 * 256 });
-    const deep = { ...plan, promptTokens: 500, decodeTokens: 12, batch: 1 };
+    expect(cacheFor(work, inspection)).toEqual({ contextLength: 48, kvCapacity: 3 * 256 });
+    const deep = { ...work, promptTokens: 500, decodeTokens: 12, batch: 1 };
     expect(cacheFor(deep, inspection)).toEqual({ contextLength: 512, kvCapacity: 512 });
     expect(() => cacheFor({ ...deep, decodeTokens: 13 }, inspection)).toThrow(
       /needs 513 positions.* has 512/,
