@@ -1,7 +1,17 @@
-/** Finds added tokens in a text: at each place the longest that fits, from left to right, as the reference does. */
+/**
+ * Finds added tokens in a text: at each place the longest that fits, from left to right, as the reference does, with the white
+ * space that a token takes from its neighbours.
+ */
 import type { AddedTokenEntry } from './definition.js';
+import { pointBefore } from './patterns/word-scanner.js';
+import { whiteSpaceSet, wordSet } from './unicode/classes.js';
 
-export type Section = string | AddedTokenEntry;
+/** text[start, end), with the token that it is, or none. Parts follow each other; with `rstrip` they may overlap. */
+export interface Section {
+  start: number;
+  end: number;
+  token?: AddedTokenEntry;
+}
 
 /** Those that begin with the same code unit. */
 interface Group {
@@ -10,8 +20,13 @@ interface Group {
   lengths: number[];
 }
 
+/** Says whether a token that was found in text[start, end) may be one there. */
+export type Accepts = (token: AddedTokenEntry, start: number, end: number) => boolean;
+
 export class AddedTokenSplitter {
   readonly #byFirstUnit = new Map<number, Group>();
+  /** First units that are below U+0100, to skip text by. */
+  readonly #firsts = new Uint8Array(0x10000);
 
   /**
    * `spelling` is what to look for in the text: the token's content, or that content normalized. The first of equal ones
@@ -21,6 +36,7 @@ export class AddedTokenSplitter {
     for (const [spelling, token] of tokens) {
       if (spelling === '') continue;
       const first = spelling.charCodeAt(0);
+      this.#firsts[first] = 1;
       let group = this.#byFirstUnit.get(first);
       if (group === undefined) {
         group = { bySpelling: new Map(), lengths: [] };
@@ -35,44 +51,69 @@ export class AddedTokenSplitter {
     }
   }
 
-  /** Texts and tokens in order, with the white space gone that a token takes from its neighbours. No empty text. */
-  split(text: string): Section[] {
-    if (this.#byFirstUnit.size === 0) return text === '' ? [] : [text];
+  /** In order; no part without a token is empty. */
+  split(text: string, accepts?: Accepts): Section[] {
+    if (text === '') return [];
+    if (this.#byFirstUnit.size === 0) return [{ start: 0, end: text.length }];
     const sections: Section[] = [];
-    let start = 0;
+    const firsts = this.#firsts;
+    let done = 0;
     for (let i = 0; i < text.length; ) {
-      const match = this.#longestAt(text, i);
+      const match = firsts[text.charCodeAt(i)] === 1 ? this.#longestAt(text, i, accepts) : undefined;
       if (match === undefined) {
         ++i;
         continue;
       }
-      sections.push(text.slice(start, i), match.token);
+      const found = i;
       i += match.length;
-      start = i;
+      const { token } = match;
+      if (token.single_word && touchesWord(text, found, i)) continue;
+      const start = token.lstrip ? Math.max(spacesBefore(text, found), done) : found;
+      const end = token.rstrip ? spacesAfter(text, i) : i;
+      if (done < start) sections.push({ start: done, end: start });
+      sections.push({ start, end, token });
+      done = end;
     }
-    sections.push(text.slice(start));
-    trimAround(sections);
-    return sections.filter((section) => section !== '');
+    if (done < text.length) sections.push({ start: done, end: text.length });
+    return sections;
   }
 
-  #longestAt(text: string, at: number): { token: AddedTokenEntry; length: number } | undefined {
+  #longestAt(
+    text: string,
+    at: number,
+    accepts: Accepts | undefined,
+  ): { token: AddedTokenEntry; length: number } | undefined {
     const group = this.#byFirstUnit.get(text.charCodeAt(at));
     if (group === undefined) return undefined;
     for (const length of group.lengths) {
       if (at + length > text.length) continue;
       const token = group.bySpelling.get(text.slice(at, at + length));
-      if (token !== undefined) return { token, length };
+      if (token !== undefined && (accepts === undefined || accepts(token, at, at + length))) {
+        return { token, length };
+      }
     }
     return undefined;
   }
 }
 
-function trimAround(sections: Section[]): void {
-  sections.forEach((token, i) => {
-    if (typeof token === 'string') return;
-    const before = sections[i - 1];
-    const after = sections[i + 1];
-    if (token.lstrip && typeof before === 'string') sections[i - 1] = before.trimEnd();
-    if (token.rstrip && typeof after === 'string') sections[i + 1] = after.trimStart();
-  });
+function pointBeforeEnd(text: string, end: number): number {
+  const unit = text.charCodeAt(end - 1);
+  return unit >> 10 === 0x37 && end > 1 ? text.codePointAt(end - 2)! : unit;
+}
+
+function touchesWord(text: string, start: number, end: number): boolean {
+  if (start > 0 && wordSet.has(pointBeforeEnd(text, start))) return true;
+  return end < text.length && wordSet.has(pointBefore(text, end, text.length));
+}
+
+function spacesBefore(text: string, start: number): number {
+  let at = start;
+  while (at > 0 && whiteSpaceSet.has(text.charCodeAt(at - 1))) --at;
+  return at;
+}
+
+function spacesAfter(text: string, end: number): number {
+  let at = end;
+  while (at < text.length && whiteSpaceSet.has(text.charCodeAt(at))) ++at;
+  return at;
 }

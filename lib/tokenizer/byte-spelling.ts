@@ -21,6 +21,10 @@ export function byteOfCharacter(unit: number): number {
 
 const encoder = new TextEncoder();
 
+export function characterOf(byte: number): string {
+  return characterOfByte[byte]!;
+}
+
 /** The UTF-8 bytes of a text, one character for each. */
 export function spellBytes(text: string): string {
   let spelled = '';

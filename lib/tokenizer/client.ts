@@ -3,6 +3,7 @@ import { KvasirError, type KvasirErrorCode } from '../errors.js';
 import type { ContentMarks } from './content-marks.js';
 import { giveBack, takeThread } from './idle-thread.js';
 import type { EncodeRequest, ReadyMessage, SentError, WorkerMessage } from './protocol.js';
+import type { TextSegment } from './segments.js';
 import type { TokenizerSource } from './source.js';
 import type { TokenizerThread } from './thread.js';
 
@@ -10,6 +11,8 @@ export interface EncodeJob {
   text: string;
   addSpecialTokens: boolean;
   marks?: ContentMarks;
+  /** A rendered chat, in place of the text (which is then ''): see `TextSegment`. */
+  segments?: readonly TextSegment[];
 }
 
 interface Pending {

@@ -5,6 +5,8 @@ export interface AddedTokenEntry {
   /** It takes the white space before it, or after it. */
   lstrip: boolean;
   rstrip: boolean;
+  /** Only where no word character touches it. */
+  single_word?: boolean;
   special: boolean;
   /** Looked for in the text after the normalizer. */
   normalized?: boolean;

@@ -1,22 +1,21 @@
 /**
- * Text to token ids: added tokens, normalizer, pre-tokenizer, model, post-processor. The steps are those of
- * `@huggingface/tokenizers`; they are driven from here so that a long text can be given up half-way, words can be
- * remembered, and stretches of text can be encoded without looking for special tokens.
+ * Text to token ids: added tokens, normalizer, pre-tokenizer, model, post-processor. A long text can be given up half-way.
+ * What a definition says of truncation and padding is left out, as the reference does when they are off.
  */
-import { Tokenizer } from '@huggingface/tokenizers';
-import { KvasirError } from '../errors.js';
-import { AddedTokenSplitter, type Section } from './added-tokens.js';
-import { adoptTables, type BpeModel, bpeTables } from './bpe-tables.js';
-import { type ContentMarks, removeMarks } from './content-marks.js';
-import {
-  type AddedTokenEntry,
-  exactPreTokenizer,
-  separateByteSpelling,
-  type TokenizerDefinition,
-  type TokenizerJson,
-} from './definition.js';
-import { spellBytes } from './byte-spelling.js';
-import { IdBuffer } from './id-buffer.js';
+import { type AlignedText, alignedText } from './aligned-text.js';
+import { AddedVocabulary, type Splitters } from './added-vocabulary.js';
+import type { ContentMarks } from './content-marks.js';
+import type { AddedTokenEntry, TokenizerDefinition } from './definition.js';
+import { readMarks } from './marked-text.js';
+import { createModel, spellsBytes } from './models/create-model.js';
+import { TokenSink, type WordModel } from './models/model.js';
+import { createNormalizer, type Normalizer } from './normalizers/normalizer.js';
+import { placeTokens } from './piece-offsets.js';
+import { Bounds, type Pieces } from './pre-tokenizers/pieces.js';
+import { createPreTokenization, type PreTokenization } from './pre-tokenizers/pre-tokenizer.js';
+import { type Encoding, joinEncodings } from './processors/encoding.js';
+import { createProcessor, type Processor } from './processors/processor.js';
+import { ContentRanges, type TextSegment } from './segments.js';
 
 export interface PipelineOptions {
   /** Add what the post-processor adds around a text. */
@@ -30,197 +29,165 @@ export interface PipelineOptions {
 /** Thrown when `stopped` says so. */
 export class EncodingStopped extends Error {}
 
-const rememberedWords = 20_000;
-/** Longer words are rarely met twice. */
-const longestRemembered = 64;
 const wordsBetweenChecks = 256;
-const metaspace = '\u2581';
-/** Spelling of the tokens that stand for one byte. */
-const byteTokens = Array.from(
-  { length: 256 },
-  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
-);
 
-/** The parts of the library's tokenizer that are used here; each is a callable object there. */
-interface Engine {
-  normalizer: ((text: string) => string) | null;
-  pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
-  model: BpeModel & ((words: string[]) => string[]) & { end_of_word_suffix?: string; fuse_unk: boolean };
-  post_processor: ((tokens: string[], pair: null, addSpecialTokens: boolean) => { tokens: string[] }) | null;
-  token_to_id(token: string): number | undefined;
+/** A text with what may not be a special token in it. */
+interface Input {
+  text: string;
+  splitters: Splitters;
+  overlaps?: (start: number, end: number) => boolean;
 }
 
 export class EncodingPipeline {
-  readonly #engine: Engine;
-  readonly #raw: AddedTokenSplitter;
-  readonly #normalized: AddedTokenSplitter;
-  /** The same for rendered chats: special tokens are matched as the template spells them, never after normalizing. */
-  readonly #chatRaw: AddedTokenSplitter;
-  readonly #markedRaw: AddedTokenSplitter;
-  readonly #chatNormalized: AddedTokenSplitter;
-  readonly #words = new Map<string, Int32Array>();
-  readonly #before: number[];
-  readonly #after: number[];
-  readonly #splitsAtMetaspace: boolean;
-  readonly #spellsBytes: boolean;
+  readonly #normalizer: Normalizer | undefined;
+  readonly #preTokenization: PreTokenization;
+  readonly #model: WordModel;
+  readonly #added: AddedVocabulary;
+  readonly #processor: Processor;
+  #words = 0;
 
   constructor(readonly definition: TokenizerDefinition) {
     const { json } = definition;
-    const { split, spellsBytes } = separateByteSpelling(exactPreTokenizer(json.pre_tokenizer));
-    const tables = bpeTables(json.model);
-    const model = tables === undefined ? plainModel(json.model) : { ...json.model, vocab: {}, merges: [] };
-    this.#engine = new Tokenizer({ ...json, model, pre_tokenizer: split }, {}) as unknown as Engine;
-    if (tables !== undefined)
-      adoptTables(this.#engine.model, tables, json.model.unk_token, json.added_tokens);
-    this.#spellsBytes = spellsBytes;
-    const normalize = this.#engine.normalizer;
-    const late = (token: AddedTokenEntry): boolean =>
-      normalize !== null && (token.normalized ?? !token.special);
-    const asWritten = (token: AddedTokenEntry): [string, AddedTokenEntry] => [token.content, token];
-    const asNormalized = (token: AddedTokenEntry): [string, AddedTokenEntry] => [
-      normalize!(token.content),
-      token,
-    ];
-    const tokens = json.added_tokens;
-    const plain = tokens.filter((token) => !token.special);
-    this.#raw = new AddedTokenSplitter(tokens.filter((token) => !late(token)).map(asWritten));
-    this.#normalized = new AddedTokenSplitter(tokens.filter(late).map(asNormalized));
-    this.#chatRaw = new AddedTokenSplitter(
-      tokens.filter((token) => token.special || !late(token)).map(asWritten),
-    );
-    this.#markedRaw = new AddedTokenSplitter(plain.filter((token) => !late(token)).map(asWritten));
-    this.#chatNormalized = new AddedTokenSplitter(plain.filter(late).map(asNormalized));
-    [this.#before, this.#after] = this.#surroundings();
-    this.#splitsAtMetaspace = this.#mayCutAtMetaspace();
+    this.#preTokenization = createPreTokenization(json.pre_tokenizer, spellsBytes(json.model));
+    const { spellsBytes: spells } = this.#preTokenization;
+    this.#model = createModel(json.model, json.pre_tokenizer !== null, spells);
+    this.#normalizer = json.normalizer === null ? undefined : createNormalizer(json.normalizer);
+    this.#added = new AddedVocabulary(json.added_tokens, this.#model, this.#normalizer);
+    this.#processor = createProcessor(json.post_processor, (id) => this.tokenOf(id));
   }
 
-  /** Token strings by id; holes where the vocabulary has none. */
-  get vocabulary(): readonly (string | undefined)[] {
-    return this.#engine.model.vocab;
+  /** One more than the greatest id. */
+  get idEnd(): number {
+    return Math.max(this.#model.idEnd, this.#added.idEnd);
+  }
+
+  get addedTokens(): Iterable<AddedTokenEntry> {
+    return this.#added.tokens;
   }
 
   idOf(token: string): number | undefined {
-    return this.#engine.token_to_id(token);
+    return this.#added.idOf(token) ?? this.#model.idOf(token);
+  }
+
+  /** The spelling of an id as decoders see it. */
+  tokenOf(id: number): string | undefined {
+    return this.#added.tokenOf(id) ?? this.#model.tokenOf(id);
+  }
+
+  isSpecial(id: number): boolean {
+    return this.#added.isSpecial(id);
+  }
+
+  /** The same as UTF-8. */
+  bytesOf(id: number): Uint8Array | undefined {
+    const added = this.#added.tokenOf(id);
+    return added === undefined ? this.#model.bytesOf(id) : Buffer.from(added);
   }
 
   /** Throws EncodingStopped. */
   encode(text: string, options: PipelineOptions): Int32Array {
-    const ids = new IdBuffer();
     const whole = replaceLoneSurrogates(text);
-    if (options.addSpecialTokens) ids.push(this.#before);
-    if (options.marks) this.#encodeChat(whole, options.marks, ids, options);
-    else this.#encodeSections(this.#raw.split(whole), this.#normalized, ids, options);
-    if (options.addSpecialTokens) ids.push(this.#after);
-    return ids.take();
+    const input = options.marks
+      ? { ...readMarks(whole, options.marks), splitters: this.#added.chat }
+      : { text: whole, splitters: this.#added.raw };
+    return this.#process([this.#sequence(input, 0, false, options)], options.addSpecialTokens, false).ids;
   }
 
-  #encodeChat(text: string, marks: ContentMarks, ids: IdBuffer, options: PipelineOptions): void {
-    const sections = this.#chatRaw.split(text).flatMap((section): Section[] => {
-      if (typeof section !== 'string' || !section.includes(marks.mark)) return [section];
-      // Taking the marks out may complete an added token that is not special, and that one counts.
-      return this.#markedRaw.split(removeMarks(section, marks));
+  /** A text, or a pair of them, with offsets and type ids. Throws EncodingStopped. */
+  encodeFully(texts: readonly [string] | readonly [string, string], options: PipelineOptions): Encoding {
+    const encodings = texts.map((text, i) => {
+      const input = { text: replaceLoneSurrogates(text), splitters: this.#added.raw };
+      return this.#sequence(input, i, true, options);
     });
-    this.#encodeSections(sections, this.#chatNormalized, ids, options);
+    return this.#process(encodings, options.addSpecialTokens, true);
   }
 
-  #encodeSections(
-    sections: Section[],
-    late: AddedTokenSplitter,
-    ids: IdBuffer,
-    options: PipelineOptions,
-  ): void {
-    const normalize = this.#engine.normalizer;
-    sections.forEach((section, index) => {
-      if (typeof section !== 'string') {
-        ids.push([section.id]);
-        return;
+  /** A rendered chat: see `TextSegment`. Adds nothing around it. Throws EncodingStopped. */
+  encodeSegments(segments: readonly TextSegment[], options: Pick<PipelineOptions, 'stopped'> = {}): Int32Array {
+    const ranges = new ContentRanges(segments);
+    const input: Input = {
+      text: replaceLoneSurrogates(ranges.text),
+      splitters: this.#added.chat,
+      overlaps: (start, end) => ranges.overlaps(start, end),
+    };
+    return this.#sequence(input, 0, false, { addSpecialTokens: false, ...options }).ids;
+  }
+
+  #process(encodings: Encoding[], addSpecialTokens: boolean, tracked: boolean): Encoding {
+    return joinEncodings(this.#processor(encodings, addSpecialTokens), tracked);
+  }
+
+  #sequence(input: Input, type: number, tracked: boolean, options: PipelineOptions): Encoding {
+    const { text, splitters, overlaps } = input;
+    const tokens = new TokenSink(tracked);
+    // A pre-tokenizer that asks for the beginning of the text must see through the normalizer.
+    const follows = tracked || (this.#preTokenization.needsOrigins && this.#normalizer !== undefined);
+    const accepts =
+      overlaps &&
+      ((token: AddedTokenEntry, start: number, end: number) => !(token.special && overlaps(start, end)));
+    for (const { start, end, token } of splitters.written.split(text, accepts)) {
+      if (token) pushAdded(tokens, token, text.slice(start, end), [start, end]);
+      else this.#section(alignedText(text.slice(start, end), start, follows), splitters, tokens, options);
+    }
+    const ids = tokens.ids.slice(0, tokens.count);
+    const typeIds = new Int32Array(tokens.count).fill(type);
+    if (tokens.spans === undefined) return { ids, typeIds };
+    return { ids, typeIds, text, values: tokens.values, offsets: tokens.spans.slice(0, 2 * tokens.count) };
+  }
+
+  #section(source: AlignedText, splitters: Splitters, tokens: TokenSink, options: PipelineOptions): void {
+    const normalized = this.#normalizer ? this.#normalizer(source) : source;
+    for (const { start, end, token } of splitters.normalized.split(normalized.text)) {
+      if (token) pushAdded(tokens, token, normalized.text.slice(start, end), placeOf(normalized, start, end));
+      else this.#encodeWords(sliceOf(normalized, start, end), tokens, options);
+    }
+  }
+
+  #encodeWords(source: AlignedText, tokens: TokenSink, { stopped }: PipelineOptions): void {
+    let pieces: Pieces = { source, bounds: Bounds.whole(source.text.length) };
+    for (const stage of this.#preTokenization.stages) pieces = stage(pieces);
+    const { bounds } = pieces;
+    for (let i = 0; i < bounds.count; ++i) {
+      const to = bounds.end(i);
+      for (let from = bounds.start(i); from < to; ) {
+        const end = this.#cutAfter(pieces.source.text, from, to);
+        if (++this.#words % wordsBetweenChecks === 0 && stopped?.()) throw new EncodingStopped();
+        const first = tokens.count;
+        this.#model.encode(pieces.source.text, from, end, tokens);
+        if (tokens.tracked) placeTokens(tokens, first, pieces.source, from, end);
+        from = end;
       }
-      for (const part of late.split(normalize ? normalize(section) : section)) {
-        if (typeof part === 'string') this.#encodeWords(this.#wordsOf(part, index), ids, options);
-        else ids.push([part.id]);
-      }
-    });
-  }
-
-  #wordsOf(text: string, sectionIndex: number): string[] {
-    const preTokenizer = this.#engine.pre_tokenizer;
-    const words = preTokenizer ? preTokenizer(text, { section_index: sectionIndex }) : [text];
-    if (!this.#splitsAtMetaspace) return words;
-    return words.flatMap((word) => word.split(/(?<=[^\u2581])(?=\u2581)/));
-  }
-
-  #encodeWords(words: string[], ids: IdBuffer, { stopped }: PipelineOptions): void {
-    words.forEach((word, i) => {
-      if (i % wordsBetweenChecks === 0 && stopped?.()) throw new EncodingStopped();
-      ids.push(this.#encodeWord(word));
-    });
-  }
-
-  #encodeWord(word: string): ArrayLike<number> {
-    const known = this.#words.get(word);
-    if (known) return known;
-    const model = this.#engine.model;
-    const ids: number[] = [];
-    for (const token of model([this.#spellsBytes ? spellBytes(word) : word])) {
-      const id = model.tokens_to_ids.get(token) ?? model.unk_token_id;
-      if (id !== undefined) ids.push(id);
     }
-    const encoded = Int32Array.from(ids);
-    if (word.length <= longestRemembered) {
-      if (this.#words.size >= rememberedWords) this.#words.clear();
-      this.#words.set(word, encoded);
-    }
-    return encoded;
   }
 
-  /** What the post-processor puts before and after a text. */
-  #surroundings(): [number[], number[]] {
-    const process = this.#engine.post_processor;
-    if (process === null) return [[], []];
-    const inside = '\u0000';
-    const { tokens } = process([inside], null, true);
-    const at = tokens.indexOf(inside);
-    const ids = tokens.map((token) => (token === inside ? -1 : this.idOf(token)));
-    const unknown = tokens[ids.indexOf(undefined)];
-    if (unknown !== undefined || at < 0) {
-      throw new KvasirError(
-        'MODEL_FORMAT',
-        `The tokenizer's post-processor adds "${unknown}", which is no token.`,
-      );
-    }
-    return [ids.slice(0, at) as number[], ids.slice(at + 1) as number[]];
-  }
-
-  /**
-   * A SentencePiece text is one word from end to end. It may be cut before every run of spaces when no token spans such
-   * a place, for then no merge can: the result is the same, and words can be remembered.
-   */
-  #mayCutAtMetaspace(): boolean {
-    const { json } = this.definition;
-    const model = this.#engine.model;
-    if (json.model.type !== 'BPE' || model.end_of_word_suffix || json.model.continuing_subword_prefix)
-      return false;
-    let spansSpace = false;
-    let hasMetaspace = false;
-    for (const token of model.vocab) {
-      const first = token?.indexOf(metaspace) ?? -1;
-      if (first < 0) continue;
-      hasMetaspace ||= first === 0;
-      spansSpace ||= first > 0 || /[^\u2581]\u2581/.test(token!);
-    }
-    const bytesKnown = byteTokens.every((token) => model.tokens_to_ids.has(token));
-    return (
-      hasMetaspace && !spansSpace && (!model.fuse_unk || (json.model.byte_fallback === true && bytesKnown))
-    );
+  /** The next place where the piece may be cut, or its end. */
+  #cutAfter(text: string, from: number, to: number): number {
+    const { cuts } = this.#model;
+    if (cuts === undefined) return to;
+    let at = from + 1;
+    while (at < to && !cuts(text, at)) ++at;
+    return at;
   }
 }
 
-/** As the library reads it. */
-function plainModel(model: TokenizerJson['model']): TokenizerJson['model'] {
-  return model.vocab instanceof Map ? { ...model, vocab: Object.fromEntries(model.vocab) } : model;
+function pushAdded(tokens: TokenSink, token: AddedTokenEntry, value: string, place: [number, number]): void {
+  if (tokens.tracked && value !== token.content) tokens.values.set(tokens.count, value);
+  tokens.push(token.id, ...place);
+}
+
+function placeOf({ starts, ends }: AlignedText, start: number, end: number): [number, number] {
+  return starts && ends ? [starts[start]!, ends[end - 1]!] : [0, 0];
+}
+
+function sliceOf(source: AlignedText, start: number, end: number): AlignedText {
+  const { text, starts, ends, base } = source;
+  if (start === 0 && end === text.length) return source;
+  const part = text.slice(start, end);
+  if (starts === undefined) return { text: part, base: base + start };
+  return { text: part, base: starts[start]!, starts: starts.subarray(start, end), ends: ends!.subarray(start, end) };
 }
 
 /** Half a character cannot be UTF-8: it becomes U+FFFD, as in every text that Node writes. */
 function replaceLoneSurrogates(text: string): string {
-  return text.replace(/[\uD800-\uDFFF]/gu, '\uFFFD');
+  return text.isWellFormed() ? text : text.toWellFormed();
 }

@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { ContentMarks } from './content-marks.js';
 import type { NamedTemplate, SpecialTokens } from './definition.js';
+import type { TextSegment } from './segments.js';
 import type { TokenizerSource } from './source.js';
 import type { TokenTableData } from './token-table.js';
 
@@ -16,6 +17,8 @@ export interface EncodeRequest {
   text: string;
   addSpecialTokens: boolean;
   marks?: ContentMarks;
+  /** A rendered chat, in place of the text. */
+  segments?: readonly TextSegment[];
   /** [1] 1: give up. */
   stop?: SharedArrayBuffer;
   /** The caller sleeps until `wake` changes. */

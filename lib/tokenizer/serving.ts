@@ -4,6 +4,7 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
+import { createDecoder } from './decoders/decoder.js';
 import { EncodingPipeline, EncodingStopped } from './encoding-pipeline.js';
 import { loadDefinition } from './load-definition.js';
 import type {
@@ -16,7 +17,7 @@ import type {
   WorkerStart,
 } from './protocol.js';
 import type { TokenizerSource } from './source.js';
-import { buildTokenTable } from './token-bytes.js';
+import { buildTokenTable } from './build-token-table.js';
 import { checkVocabularySize } from './vocabulary-size.js';
 
 /** Spellings that end a turn, for files that declare only the end of a document. */
@@ -44,12 +45,12 @@ function sent(cause: unknown, code: string, what: string): SentError {
 
 function describe(pipeline: EncodingPipeline): ReadyMessage {
   const { json, specialTokens, chatTemplates } = pipeline.definition;
-  const special = json.added_tokens.filter((token) => token.special);
+  const special = [...pipeline.addedTokens].filter((token) => token.special);
   const id = (token: string | undefined): number | undefined =>
     token === undefined ? undefined : pipeline.idOf(token);
   return {
     kind: 'ready',
-    table: buildTokenTable(pipeline.vocabulary, json.added_tokens, json.decoder),
+    table: buildTokenTable(pipeline, json.decoder),
     specialTokens,
     specialIds: { bos: id(specialTokens.bos), eos: id(specialTokens.eos) },
     specialSpellings: special.map((token) => token.content),
@@ -59,11 +60,15 @@ function describe(pipeline: EncodingPipeline): ReadyMessage {
 }
 
 function answer(pipeline: EncodingPipeline, request: EncodeRequest): EncodeReply {
-  const { id, text, addSpecialTokens, marks } = request;
+  const { id, text, addSpecialTokens, marks, segments } = request;
   const stop = request.stop && new Int32Array(request.stop);
   const stopped = (): boolean => stop !== undefined && Atomics.load(stop, 0) === 1;
   try {
-    return { kind: 'encoded', id, ids: pipeline.encode(text, { addSpecialTokens, marks, stopped }) };
+    const ids =
+      segments === undefined
+        ? pipeline.encode(text, { addSpecialTokens, marks, stopped })
+        : pipeline.encodeSegments(segments, { stopped });
+    return { kind: 'encoded', id, ids };
   } catch (cause) {
     if (cause instanceof EncodingStopped) return { kind: 'stopped', id };
     return { kind: 'failed', id, error: sent(cause, 'INTERNAL', 'The text could not be encoded') };
@@ -91,11 +96,12 @@ async function open(source: TokenizerSource): Promise<EncodingPipeline | undefin
     if (source.embeddingRows !== undefined) {
       checkVocabularySize(ready.table.special.length, source.embeddingRows);
     }
-    const { bytes, offsets, special, first } = ready.table;
-    const buffers = [bytes, offsets, special, ...(first ? [first.bytes, first.offsets] : [])];
+    // A decoder that there is not is refused here, where it is read first.
+    createDecoder(ready.table.decoder);
+    const { bytes, offsets, special } = ready.table;
     port.postMessage(
       ready,
-      buffers.map((view) => view.buffer as ArrayBuffer),
+      [bytes, offsets, special].map((view) => view.buffer as ArrayBuffer),
     );
     return pipeline;
   } catch (cause) {

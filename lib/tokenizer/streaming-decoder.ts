@@ -15,16 +15,20 @@ export class StreamingDecoder {
   #atStart: boolean;
   /** Leading spaces that may still be dropped. */
   #leading: number;
+  /** Where tokens depend on their neighbours: all so far, and how much of their text is handed out. */
+  readonly #ids: number[] = [];
+  #handedOut = '';
 
   constructor(table: TokenTable, { skipSpecialTokens = true, after }: StreamingDecoderOptions = {}) {
     this.#table = table;
     this.#skipSpecial = skipSpecialTokens;
     this.#atStart = after === undefined || table.isSpecial(after);
-    this.#leading = this.#atStart ? table.data.leadingSpaces : 0;
+    this.#leading = this.#atStart ? table.leadingSpaces : 0;
   }
 
   /** Text that is complete after this token; may be ''. Throws INVALID_OPTION for an id that is none. */
   push(tokenId: number): string {
+    if (this.#table.looksAround) return this.#pushWhole(tokenId);
     let bytes = this.#table.bytesOf(tokenId, this.#atStart);
     if (this.#skipSpecial && this.#table.isSpecial(tokenId)) return '';
     this.#atStart = false;
@@ -38,6 +42,20 @@ export class StreamingDecoder {
 
   /** The rest: U+FFFD for a character that was never finished. */
   flush(): string {
-    return this.#decoder.decode();
+    return this.#table.looksAround ? this.#handOut(this.#table.decode(this.#ids, this.#skipSpecial)) : this.#decoder.decode();
+  }
+
+  /** The whole text again, and of it what is new. A last character that may still change waits. */
+  #pushWhole(tokenId: number): string {
+    this.#ids.push(tokenId);
+    const text = this.#table.decode(this.#ids, this.#skipSpecial);
+    return text.endsWith('\uFFFD') ? '' : this.#handOut(text);
+  }
+
+  #handOut(text: string): string {
+    if (!text.startsWith(this.#handedOut)) return '';
+    const more = text.slice(this.#handedOut.length);
+    this.#handedOut = text;
+    return more;
   }
 }

@@ -1,31 +1,52 @@
 /**
- * The bytes of every token, so that the thread that streams text needs no tokenizer. The worker builds it once
- * (`token-bytes.ts`) and hands it over.
+ * The spellings of all tokens and the decoder, so that the thread that streams text needs no tokenizer. The worker builds it
+ * once (`build-token-table.ts`) and hands it over.
  */
 import { KvasirError } from '../errors.js';
+import { createDecoder, type Decoder } from './decoders/decoder.js';
+import { type TokenPlan, tokenBytes, tokenPlan } from './decoders/token-plan.js';
+import type { Component } from './definition.js';
 
 /** Plain data: crosses from the worker by transfer. */
 export interface TokenTableData {
-  /** The bytes of all tokens, one after the other. */
+  /** UTF-8 of all spellings, one after the other. */
   bytes: Uint8Array;
-  /** [size + 1] where each token begins in `bytes`. */
+  /** [size + 1] where each begins in `bytes`. */
   offsets: Uint32Array;
-  /** Where the first token of a text reads differently (WordPiece): the same two for it. */
-  first?: { bytes: Uint8Array; offsets: Uint32Array };
-  /** Spaces that the decoder takes from the front of a text. */
-  leadingSpaces: number;
   /** [size] 1: special, left out of texts by default. */
   special: Uint8Array;
+  decoder: Component | null;
 }
 
 export const space = 0x20;
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export class TokenTable {
-  constructor(readonly data: TokenTableData) {}
+  readonly #decoder: Decoder;
+  readonly #plan: TokenPlan | undefined;
+  /** Of tokens that were asked for. */
+  readonly #bytes = new Map<number, Uint8Array>();
+  readonly #firstBytes = new Map<number, Uint8Array>();
+
+  /** Throws MODEL_FORMAT for a decoder that there is not. */
+  constructor(readonly data: TokenTableData) {
+    this.#decoder = createDecoder(data.decoder);
+    this.#plan = tokenPlan(data.decoder);
+  }
 
   /** Number of ids, holes included. */
   get size(): number {
     return this.data.special.length;
+  }
+
+  /** Spaces that the decoder takes from the front of a text. */
+  get leadingSpaces(): number {
+    return this.#plan?.leadingSpaces ?? 0;
+  }
+
+  /** What a token becomes depends on its neighbours: only whole sequences can be decoded. */
+  get looksAround(): boolean {
+    return this.#plan === undefined;
   }
 
   isSpecial(id: number): boolean {
@@ -34,34 +55,40 @@ export class TokenTable {
 
   /** `atStart`: as the first token of a text; the decoder's leading spaces are still there. Throws INVALID_OPTION. */
   bytesOf(id: number, atStart = false): Uint8Array {
+    const spelling = this.#spelling(id);
+    const steps = (atStart && this.#plan?.first) || this.#plan?.steps;
+    if (this.#plan === undefined || steps === undefined) return Buffer.from(this.#decoder([spelling]).join(''));
+    const known = steps === this.#plan.first ? this.#firstBytes : this.#bytes;
+    let bytes = known.get(id);
+    if (bytes === undefined) {
+      bytes = tokenBytes(spelling, steps, this.#plan.byteLevel);
+      known.set(id, bytes);
+    }
+    return bytes;
+  }
+
+  #spelling(id: number): string {
     if (!Number.isInteger(id) || id < 0 || id >= this.size) {
       throw new KvasirError(
         'INVALID_OPTION',
         `${id} is no token id; this model has ids from 0 to ${this.size - 1}.`,
       );
     }
-    const { bytes, offsets } = (atStart && this.data.first) || this.data;
-    return bytes.subarray(offsets[id], offsets[id + 1]);
+    const { bytes, offsets } = this.data;
+    return utf8.decode(bytes.subarray(offsets[id], offsets[id + 1]));
   }
 
   /**
-   * The text of a sequence. Bytes that are no UTF-8 become U+FFFD by the rule of the web, also where byte tokens fall
-   * back: the reference gives up a whole run of those for one bad byte, which a stream could not do any more.
+   * The text of a sequence. Bytes that are no UTF-8 become U+FFFD: by the rule of the web where tokens spell bytes, and for
+   * each byte of a run where bytes have tokens of their own, as in the reference.
    */
   decode(ids: ArrayLike<number>, skipSpecialTokens: boolean): string {
-    const parts: Uint8Array[] = [];
+    const tokens: string[] = [];
     for (let i = 0; i < ids.length; ++i) {
       const id = ids[i]!;
-      const part = this.bytesOf(id, parts.length === 0);
-      if (!(skipSpecialTokens && this.isSpecial(id))) parts.push(part);
+      const spelling = this.#spelling(id);
+      if (spelling !== '' && !(skipSpecialTokens && this.isSpecial(id))) tokens.push(spelling);
     }
-    const text = Buffer.concat(parts);
-    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(text.subarray(this.#leading(text)));
-  }
-
-  #leading(text: Uint8Array): number {
-    let count = 0;
-    while (count < this.data.leadingSpaces && text[count] === space) ++count;
-    return count;
+    return this.#decoder(tokens).join('');
   }
 }

@@ -58,6 +58,7 @@ function addedToken(token: CheckedJson): AddedTokenEntry {
     content,
     lstrip: token.flag('lstrip', false),
     rstrip: token.flag('rstrip', false),
+    single_word: token.flag('single_word', false),
     special: token.flag('special', false),
     normalized: token.optionalFlag('normalized'),
   };

@@ -1,0 +1,159 @@
+/** Makes the model that a definition names. */
+import { KvasirError } from '../../errors.js';
+import type { TokenizerJson } from '../definition.js';
+import { BpeModel, type BpeOptions, cutsAtMetaspace } from './bpe.js';
+import { MergeTable } from './merge-table.js';
+import type { WordModel } from './model.js';
+import { hashByte, hashSeed, TokenIndex } from './token-index.js';
+import { UnigramModel } from './unigram.js';
+import { WordLevelModel, WordPieceModel } from './whole-words.js';
+
+type ModelJson = TokenizerJson['model'];
+
+function wrong(model: ModelJson, problem: string): KvasirError {
+  return new KvasirError('MODEL_FORMAT', `The tokenizer's ${model.type} model cannot be used: ${problem}.`);
+}
+
+/** Whether the model takes words as they are and spells their bytes itself; else they are spelled before. */
+export function spellsBytes(model: ModelJson): boolean {
+  const affixed = Boolean(model.continuing_subword_prefix) || Boolean(model.end_of_word_suffix);
+  return model.type === 'BPE' && !affixed && model.byte_fallback !== true;
+}
+
+/** `words`: the text comes in words; else as a whole, which may be cut. `spells`: by the model. Throws MODEL_FORMAT. */
+export function createModel(model: ModelJson, words: boolean, spells: boolean): WordModel {
+  switch (model.type) {
+    case 'BPE':
+      return createBpe(model, words, spells);
+    case 'Unigram':
+      return createUnigram(model);
+    case 'WordPiece':
+    case 'WordLevel':
+      return createWholeWords(model);
+    default:
+      throw new KvasirError(
+        'MODEL_FORMAT',
+        `The tokenizer has a model of the type "${model.type}"; supported are BPE, Unigram, WordPiece and WordLevel.`,
+      );
+  }
+}
+
+function readIndex(model: ModelJson): TokenIndex {
+  const { vocab } = model;
+  if (vocab instanceof TokenIndex) return vocab;
+  if (vocab instanceof Map) return TokenIndex.of(vocab as Map<string, number>, vocab.size);
+  if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) {
+    throw wrong(model, 'vocab must be an object');
+  }
+  const entries = Object.entries(vocab as Record<string, number>);
+  for (const [token, id] of entries) {
+    if (Number.isSafeInteger(id) && id >= 0 && id < 2 ** 31 - 1) continue;
+    throw wrong(model, `the id of ${JSON.stringify(token)} must be a whole number from 0 on`);
+  }
+  return TokenIndex.of(entries, entries.length);
+}
+
+function optionalText(model: ModelJson, name: string): string | undefined {
+  const value = model[name] ?? undefined;
+  if (value === undefined || typeof value === 'string') return value;
+  throw wrong(model, `${name} must be a string`);
+}
+
+function createBpe(model: ModelJson, words: boolean, spells: boolean): WordModel {
+  if (model.dropout !== undefined && model.dropout !== null && model.dropout !== 0) {
+    throw wrong(model, 'dropout makes its ids random, and is not supported');
+  }
+  const index = readIndex(model);
+  const options: BpeOptions = {
+    unknown: optionalText(model, 'unk_token'),
+    prefix: optionalText(model, 'continuing_subword_prefix') ?? '',
+    suffix: optionalText(model, 'end_of_word_suffix') ?? '',
+    fusesUnknown: model.fuse_unk === true,
+    fallsBack: model.byte_fallback === true,
+    ignoresMerges: model.ignore_merges === true,
+    spellsBytes: spells,
+  };
+  if (options.unknown !== undefined && index.get(options.unknown) === undefined) {
+    // The reference fails at the first unknown character; here there is none to put.
+    options.unknown = undefined;
+  }
+  const merges = model.merges instanceof MergeTable ? model.merges : readMerges(model, index, options.prefix);
+  const affixed = options.prefix !== '' || options.suffix !== '';
+  const cuts = words || spells || affixed || options.ignoresMerges ? undefined : cutsAtMetaspace(index);
+  return new BpeModel(index, merges, options, cuts);
+}
+
+function parts(model: ModelJson, merge: unknown): readonly [string, string] {
+  if (Array.isArray(merge) && merge.length === 2 && typeof merge[0] === 'string' && typeof merge[1] === 'string') {
+    return merge as [string, string];
+  }
+  if (typeof merge === 'string') {
+    const space = merge.indexOf(' ');
+    if (space >= 0 && merge.indexOf(' ', space + 1) < 0) return [merge.slice(0, space), merge.slice(space + 1)];
+  }
+  throw wrong(model, `${JSON.stringify(merge)} is no merge of two tokens`);
+}
+
+function readMerges(model: ModelJson, index: TokenIndex, prefix: string): MergeTable {
+  if (!Array.isArray(model.merges)) throw wrong(model, 'merges must be a list');
+  const merges = model.merges.filter((merge) => !(typeof merge === 'string' && merge.startsWith('#version')));
+  const table = new MergeTable(merges.length);
+  const encoder = new TextEncoder();
+  let bytes = new Uint8Array(1024);
+  const missing = (token: string): KvasirError =>
+    wrong(model, `a merge has ${JSON.stringify(token)}, which is no token`);
+  const find = (start: number, end: number, hash: number, token: () => string): number => {
+    const id = index.find(bytes, start, end, hash);
+    if (id < 0) throw missing(token());
+    return id;
+  };
+  merges.forEach((merge, rank) => {
+    const [left, right] = parts(model, merge);
+    if (3 * (left.length + right.length) > bytes.length) bytes = new Uint8Array(6 * (left.length + right.length));
+    const leftEnd = encoder.encodeInto(left, bytes).written;
+    let hash = hashSeed;
+    for (let i = 0; i < leftEnd; ++i) hash = hashByte(hash, bytes[i]!);
+    const leftId = find(0, leftEnd, hash, () => left);
+    const rightId = index.get(right);
+    if (rightId === undefined) throw missing(right);
+    const rest = prefix !== '' && right.startsWith(prefix) ? right.slice(prefix.length) : right;
+    const end = leftEnd + encoder.encodeInto(rest, bytes.subarray(leftEnd)).written;
+    for (let i = leftEnd; i < end; ++i) hash = hashByte(hash, bytes[i]!);
+    table.add(leftId, rightId, rank, find(0, end, hash, () => left + rest));
+  });
+  return table;
+}
+
+function createUnigram(model: ModelJson): WordModel {
+  const { vocab } = model;
+  if (!Array.isArray(vocab)) throw wrong(model, 'vocab must be a list');
+  const scores = new Float64Array(vocab.length);
+  const pieces = vocab.map((entry: unknown, id) => {
+    if (!Array.isArray(entry) || typeof entry[0] !== 'string' || typeof entry[1] !== 'number') {
+      throw wrong(model, `entry ${id} of vocab must be a token and its score`);
+    }
+    scores[id] = entry[1];
+    return entry[0];
+  });
+  const unknownId = model.unk_id ?? undefined;
+  if (unknownId !== undefined && !(Number.isInteger(unknownId) && (unknownId as number) >= 0 && (unknownId as number) < pieces.length)) {
+    throw wrong(model, 'unk_id must be an id of the vocabulary');
+  }
+  return new UnigramModel(pieces, scores, {
+    unknownId: unknownId as number | undefined,
+    fallsBack: model.byte_fallback === true,
+    missingUnknown: () => wrong(model, 'a character is unknown, and unk_id is missing'),
+  });
+}
+
+function createWholeWords(model: ModelJson): WordModel {
+  const index = readIndex(model);
+  const missing = (): KvasirError => wrong(model, 'a word is unknown, and the unknown token is missing');
+  if (model.type === 'WordLevel') {
+    return new WordLevelModel(index, optionalText(model, 'unk_token') ?? '<unk>', missing);
+  }
+  const longest = model.max_input_chars_per_word ?? 100;
+  if (!Number.isSafeInteger(longest)) throw wrong(model, 'max_input_chars_per_word must be a whole number');
+  const prefix = optionalText(model, 'continuing_subword_prefix') ?? '##';
+  return new WordPieceModel(index, optionalText(model, 'unk_token') ?? '[UNK]', missing, prefix, longest as number);
+}

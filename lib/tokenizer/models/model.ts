@@ -1,0 +1,60 @@
+/** What a model of words does, and where it puts its tokens. */
+
+export interface WordModel {
+  /** Appends the tokens of `text[from, to)`, which is not empty. */
+  encode(text: string, from: number, to: number, tokens: TokenSink): void;
+  idOf(token: string): number | undefined;
+  /** Different tokens. */
+  readonly size: number;
+  /** One more than the greatest id. */
+  readonly idEnd: number;
+  /** The spelling of an id. */
+  tokenOf(id: number): string | undefined;
+  /** The same as UTF-8. */
+  bytesOf(id: number): Uint8Array | undefined;
+  /**
+   * Places before which a text may be cut without a change of its tokens, because no token spans them; then words can be
+   * remembered. Undefined: nowhere.
+   */
+  readonly cuts?: (text: string, at: number) => boolean;
+}
+
+/** Ids, and, when offsets are wanted, the bytes of the piece (as UTF-8) that each stands for. */
+export class TokenSink {
+  ids = new Int32Array(256);
+  count = 0;
+  /** Start and end by turns, int32 [2 * capacity]. */
+  spans: Int32Array | undefined;
+  /** Texts of tokens that are not spelled as their ids are: with spaces that they took, or unknown. By place. */
+  readonly values = new Map<number, string>();
+
+  constructor(readonly tracked: boolean) {
+    if (tracked) this.spans = new Int32Array(512);
+  }
+
+  push(id: number, start: number, end: number): void {
+    if (this.count === this.ids.length) this.#grow(this.count + 1);
+    if (this.spans !== undefined) {
+      this.spans[2 * this.count] = start;
+      this.spans[2 * this.count + 1] = end;
+    }
+    this.ids[this.count++] = id;
+  }
+
+  /** Ids without spans. */
+  pushAll(ids: Int32Array, from: number, to: number): void {
+    if (this.count + to - from > this.ids.length) this.#grow(this.count + to - from);
+    for (let i = from; i < to; ++i) this.ids[this.count++] = ids[i]!;
+  }
+
+  #grow(needed: number): void {
+    const capacity = Math.max(needed, 2 * this.ids.length);
+    const ids = new Int32Array(capacity);
+    ids.set(this.ids);
+    this.ids = ids;
+    if (this.spans === undefined) return;
+    const spans = new Int32Array(2 * capacity);
+    spans.set(this.spans);
+    this.spans = spans;
+  }
+}

@@ -1,0 +1,95 @@
+/** Finds what a pattern of a definition matches in a stretch of text, as the reference does with Oniguruma. */
+import type { CheckedComponent } from '../component.js';
+import { Matches } from './matches.js';
+import { knownScanner } from './known.js';
+import { translatePattern } from './translate.js';
+
+export { Matches } from './matches.js';
+
+export interface Finder {
+  /** All parts of text[from, to), which is not empty, in order: what matches, and what lies between. */
+  find(text: string, from: number, to: number, matches: Matches): void;
+}
+
+/** The end of a match that begins at `at`, or -1. Nothing from `to` on is looked at; a match is never empty. */
+export type Scanner = (text: string, at: number, to: number) => number;
+
+export function scanningFinder(scan: Scanner): Finder {
+  return {
+    find(text, from, to, matches) {
+      let gap = from;
+      for (let at = from; at < to; ) {
+        const end = scan(text, at, to);
+        if (end < 0) {
+          at += text.charCodeAt(at) >> 10 === 0x36 && at + 1 < to ? 2 : 1;
+          continue;
+        }
+        if (gap < at) matches.push(gap, at, false);
+        matches.push(at, end, true);
+        at = end;
+        gap = end;
+      }
+      if (gap < to) matches.push(gap, to, false);
+    },
+  };
+}
+
+function literalFinder(literal: string): Finder {
+  return {
+    find(text, from, to, matches) {
+      let gap = from;
+      for (;;) {
+        const at = text.indexOf(literal, gap);
+        if (at < 0 || at + literal.length > to) break;
+        if (gap < at) matches.push(gap, at, false);
+        matches.push(at, at + literal.length, true);
+        gap = at + literal.length;
+      }
+      if (gap < to) matches.push(gap, to, false);
+    },
+  };
+}
+
+/** The stretch is the whole text for the pattern: it sees nothing before and after. */
+function regexFinder(regex: RegExp): Finder {
+  return {
+    find(text, from, to, matches) {
+      const part = from === 0 && to === text.length ? text : text.slice(from, to);
+      let gap = 0;
+      let lastEnd = -1;
+      regex.lastIndex = 0;
+      for (;;) {
+        const match = regex.exec(part);
+        if (match === null) break;
+        const start = match.index;
+        const end = start + match[0].length;
+        if (start === end) regex.lastIndex = end + (part.codePointAt(end)! > 0xffff ? 2 : 1);
+        // An empty match right behind another is none.
+        if (start === end && lastEnd === end) {
+          if (end >= part.length) break;
+          continue;
+        }
+        lastEnd = end;
+        if (gap !== start) matches.push(from + gap, from + start, false);
+        matches.push(from + start, from + end, true);
+        gap = end;
+        if (start === end && end >= part.length) break;
+      }
+      if (gap < part.length) matches.push(from + gap, to, false);
+    },
+  };
+}
+
+/** Of a component with a `pattern`. Throws MODEL_FORMAT. */
+export function createFinder(node: CheckedComponent): Finder {
+  const pattern = node.fields.pattern as { String?: unknown; Regex?: unknown } | undefined;
+  if (typeof pattern?.String === 'string' && pattern.String !== '') return literalFinder(pattern.String);
+  const source = pattern?.String === '' ? '' : pattern?.Regex;
+  if (typeof source !== 'string') throw node.wrong('pattern', 'a String or a Regex');
+  return patternFinder(source);
+}
+
+export function patternFinder(source: string): Finder {
+  const scanner = knownScanner(source);
+  return scanner ? scanningFinder(scanner) : regexFinder(translatePattern(source));
+}
