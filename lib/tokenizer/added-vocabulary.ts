@@ -88,7 +88,10 @@ export class AddedVocabulary {
       normalized: new AddedTokenSplitter(
         all
           .filter(normalized)
-          .map((token): [string, AddedTokenEntry] => [this.#normalizedText.get(token.id) ?? token.content, token]),
+          .map((token): [string, AddedTokenEntry] => [
+            this.#normalizedText.get(token.id) ?? token.content,
+            token,
+          ]),
       ),
     };
   }

@@ -77,7 +77,12 @@ export class Rewriting {
   done(): AlignedText {
     const { base } = this.source;
     if (this.#starts === undefined) return { text: this.#text, base };
-    return { text: this.#text, base, starts: Int32Array.from(this.#starts), ends: Int32Array.from(this.#ends!) };
+    return {
+      text: this.#text,
+      base,
+      starts: Int32Array.from(this.#starts),
+      ends: Int32Array.from(this.#ends!),
+    };
   }
 }
 

@@ -103,7 +103,10 @@ export class EncodingPipeline {
   }
 
   /** A rendered chat: see `TextSegment`. Adds nothing around it. Throws EncodingStopped. */
-  encodeSegments(segments: readonly TextSegment[], options: Pick<PipelineOptions, 'stopped'> = {}): Int32Array {
+  encodeSegments(
+    segments: readonly TextSegment[],
+    options: Pick<PipelineOptions, 'stopped'> = {},
+  ): Int32Array {
     const ranges = new ContentRanges(segments);
     const input: Input = {
       text: replaceLoneSurrogates(ranges.text),
@@ -184,7 +187,12 @@ function sliceOf(source: AlignedText, start: number, end: number): AlignedText {
   if (start === 0 && end === text.length) return source;
   const part = text.slice(start, end);
   if (starts === undefined) return { text: part, base: base + start };
-  return { text: part, base: starts[start]!, starts: starts.subarray(start, end), ends: ends!.subarray(start, end) };
+  return {
+    text: part,
+    base: starts[start]!,
+    starts: starts.subarray(start, end),
+    ends: ends!.subarray(start, end),
+  };
 }
 
 /** Half a character cannot be UTF-8: it becomes U+FFFD, as in every text that Node writes. */

@@ -1,6 +1,7 @@
 /** The pre-tokenizers that `tokenizer.ggml.pre` can name, as tokenizer.json components. */
 import { KvasirError } from '../errors.js';
-import { type Component, gpt2Pattern, splitIsolated } from './definition.js';
+import { type Component, splitIsolated } from './definition.js';
+import { cl100kPattern, gpt2Pattern } from './patterns/known.js';
 
 export interface ByteLevelKind {
   normalizer: Component | null;
@@ -10,11 +11,6 @@ export interface ByteLevelKind {
   /** Whether a text starts with BOS when the file does not say. */
   addsBos: boolean;
 }
-
-const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-/** Llama 3 and Qwen 2 differ in how many digits go together. */
-const cl100kPattern = (digits: string): string =>
-  `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 
 function sequence(...patterns: string[]): Component {
   const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };

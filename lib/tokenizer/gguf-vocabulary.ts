@@ -91,7 +91,15 @@ function postProcessor(vocabulary: Vocabulary, addsBos: boolean): Component | nu
   const after = around('eos', vocabulary.flag('add_eos_token', false)).map(special);
   if (before.length + after.length === 0) return null;
   const single = [...before, { Sequence: { id: 'A', type_id: 0 } }, ...after];
-  return { type: 'TemplateProcessing', single, pair: single, special_tokens: {} };
+  const pair = [...single, ...before, { Sequence: { id: 'B', type_id: 1 } }, ...after];
+  const ids = ['bos', 'eos'].flatMap((name) => vocabulary.id(name) ?? []);
+  const special_tokens = Object.fromEntries(
+    ids.map((id): [string, object] => {
+      const token = vocabulary.tokens[id]!;
+      return [token, { id: token, ids: [id], tokens: [token] }];
+    }),
+  );
+  return { type: 'TemplateProcessing', single, pair, special_tokens };
 }
 
 function byteLevelBpe(source: VocabularyMetadata, vocabulary: Vocabulary): TokenizerJson {

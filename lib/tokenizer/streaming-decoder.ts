@@ -42,7 +42,9 @@ export class StreamingDecoder {
 
   /** The rest: U+FFFD for a character that was never finished. */
   flush(): string {
-    return this.#table.looksAround ? this.#handOut(this.#table.decode(this.#ids, this.#skipSpecial)) : this.#decoder.decode();
+    return this.#table.looksAround
+      ? this.#handOut(this.#table.decode(this.#ids, this.#skipSpecial))
+      : this.#decoder.decode();
   }
 
   /** The whole text again, and of it what is new. A last character that may still change waits. */

@@ -57,7 +57,8 @@ export class TokenTable {
   bytesOf(id: number, atStart = false): Uint8Array {
     const spelling = this.#spelling(id);
     const steps = (atStart && this.#plan?.first) || this.#plan?.steps;
-    if (this.#plan === undefined || steps === undefined) return Buffer.from(this.#decoder([spelling]).join(''));
+    if (this.#plan === undefined || steps === undefined)
+      return Buffer.from(this.#decoder([spelling]).join(''));
     const known = steps === this.#plan.first ? this.#firstBytes : this.#bytes;
     let bytes = known.get(id);
     if (bytes === undefined) {

@@ -170,12 +170,22 @@ describe('damaged tokenizers', () => {
     expect(error.message).toMatch(/512.*511/);
   });
 
-  test('a decoder that cannot be taken apart is refused by name', async () => {
-    const error = await load(JSON.stringify({ ...good, decoder: { type: 'CTC' } }));
-    expect(error).toMatchObject({
-      code: 'UNSUPPORTED_ARCHITECTURE',
-      message: expect.stringContaining('CTC'),
-    });
+  test('a decoder that there is not is refused by name', async () => {
+    const error = await load(JSON.stringify({ ...good, decoder: { type: 'Nonsense' } }));
+    expect(error).toMatchObject({ code: 'MODEL_FORMAT', message: expect.stringContaining('Nonsense') });
+  });
+
+  test('a decoder that looks at neighbours decodes and streams alike', async () => {
+    const path = join(folder, 'tokenizer.json');
+    const decoder = { type: 'CTC', pad_token: '<pad>', word_delimiter_token: '\u2581', cleanup: true };
+    writeFileSync(path, JSON.stringify({ ...good, decoder }));
+    const tokenizer = await Tokenizer.load({ kind: 'tokenizer-json', path, embeddingRows: 512 });
+    const ids = tokenizer.encode('Once upon a time', { addSpecialTokens: false });
+    expect(tokenizer.decode([...ids, ids.at(-1)!])).toBe(' Once upon a time');
+    const stream = tokenizer.createStreamingDecoder();
+    const pieces = Array.from(ids, (id) => stream.push(id));
+    expect(pieces.join('') + stream.flush()).toBe(' Once upon a time');
+    await tokenizer.dispose();
   });
 
   test('a file that is not there is MODEL_NOT_FOUND', async () => {

@@ -33,7 +33,8 @@ function create(node: CheckedComponent): Decoder {
     }
     case 'BPEDecoder': {
       const suffix = node.text('suffix', '</w>');
-      return (tokens) => tokens.map((token, i) => token.replaceAll(suffix, i === tokens.length - 1 ? '' : ' '));
+      return (tokens) =>
+        tokens.map((token, i) => token.replaceAll(suffix, i === tokens.length - 1 ? '' : ' '));
     }
     case 'CTC':
       return ctcDecoder(node);

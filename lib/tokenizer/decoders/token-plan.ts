@@ -77,7 +77,11 @@ function addStep(plan: TokenPlan, part: CheckedComponent): boolean {
       addToAll(plan, (piece) => byteOfToken(piece) ?? piece);
       return true;
     case 'Strip': {
-      const [content, start, stop] = [part.character('content'), part.count('start', 0), part.count('stop', 0)];
+      const [content, start, stop] = [
+        part.character('content'),
+        part.count('start', 0),
+        part.count('stop', 0),
+      ];
       addToAll(plan, (piece) => stripToken(piece, content, start, stop));
       return true;
     }

@@ -249,4 +249,3 @@ export function cutsAtMetaspace(index: TokenIndex): ((text: string, at: number) 
     return !before.has(point);
   };
 }
-

@@ -84,12 +84,18 @@ function createBpe(model: ModelJson, words: boolean, spells: boolean): WordModel
 }
 
 function parts(model: ModelJson, merge: unknown): readonly [string, string] {
-  if (Array.isArray(merge) && merge.length === 2 && typeof merge[0] === 'string' && typeof merge[1] === 'string') {
+  if (
+    Array.isArray(merge) &&
+    merge.length === 2 &&
+    typeof merge[0] === 'string' &&
+    typeof merge[1] === 'string'
+  ) {
     return merge as [string, string];
   }
   if (typeof merge === 'string') {
     const space = merge.indexOf(' ');
-    if (space >= 0 && merge.indexOf(' ', space + 1) < 0) return [merge.slice(0, space), merge.slice(space + 1)];
+    if (space >= 0 && merge.indexOf(' ', space + 1) < 0)
+      return [merge.slice(0, space), merge.slice(space + 1)];
   }
   throw wrong(model, `${JSON.stringify(merge)} is no merge of two tokens`);
 }
@@ -109,7 +115,8 @@ function readMerges(model: ModelJson, index: TokenIndex, prefix: string): MergeT
   };
   merges.forEach((merge, rank) => {
     const [left, right] = parts(model, merge);
-    if (3 * (left.length + right.length) > bytes.length) bytes = new Uint8Array(6 * (left.length + right.length));
+    if (3 * (left.length + right.length) > bytes.length)
+      bytes = new Uint8Array(6 * (left.length + right.length));
     const leftEnd = encoder.encodeInto(left, bytes).written;
     let hash = hashSeed;
     for (let i = 0; i < leftEnd; ++i) hash = hashByte(hash, bytes[i]!);
@@ -119,7 +126,12 @@ function readMerges(model: ModelJson, index: TokenIndex, prefix: string): MergeT
     const rest = prefix !== '' && right.startsWith(prefix) ? right.slice(prefix.length) : right;
     const end = leftEnd + encoder.encodeInto(rest, bytes.subarray(leftEnd)).written;
     for (let i = leftEnd; i < end; ++i) hash = hashByte(hash, bytes[i]!);
-    table.add(leftId, rightId, rank, find(0, end, hash, () => left + rest));
+    table.add(
+      leftId,
+      rightId,
+      rank,
+      find(0, end, hash, () => left + rest),
+    );
   });
   return table;
 }
@@ -136,7 +148,10 @@ function createUnigram(model: ModelJson): WordModel {
     return entry[0];
   });
   const unknownId = model.unk_id ?? undefined;
-  if (unknownId !== undefined && !(Number.isInteger(unknownId) && (unknownId as number) >= 0 && (unknownId as number) < pieces.length)) {
+  if (
+    unknownId !== undefined &&
+    !(Number.isInteger(unknownId) && (unknownId as number) >= 0 && (unknownId as number) < pieces.length)
+  ) {
     throw wrong(model, 'unk_id must be an id of the vocabulary');
   }
   return new UnigramModel(pieces, scores, {
@@ -155,5 +170,11 @@ function createWholeWords(model: ModelJson): WordModel {
   const longest = model.max_input_chars_per_word ?? 100;
   if (!Number.isSafeInteger(longest)) throw wrong(model, 'max_input_chars_per_word must be a whole number');
   const prefix = optionalText(model, 'continuing_subword_prefix') ?? '##';
-  return new WordPieceModel(index, optionalText(model, 'unk_token') ?? '[UNK]', missing, prefix, longest as number);
+  return new WordPieceModel(
+    index,
+    optionalText(model, 'unk_token') ?? '[UNK]',
+    missing,
+    prefix,
+    longest as number,
+  );
 }

@@ -144,7 +144,8 @@ export class TokenIndex {
 
   /** Calls with the UTF-8 of every spelling. */
   forEach(each: (bytes: Uint8Array, start: number, end: number, id: number) => void): void {
-    for (let i = 0; i < this.#count; ++i) each(this.#bytes, this.#offsets[i]!, this.#offsets[i + 1]!, this.#ids[i]!);
+    for (let i = 0; i < this.#count; ++i)
+      each(this.#bytes, this.#offsets[i]!, this.#offsets[i + 1]!, this.#ids[i]!);
   }
 
   /** Room for one more token of so many bytes. */

@@ -96,11 +96,14 @@ export class UnigramModel implements WordModel {
       pieces.map((piece, id) => [piece, id] as const),
       pieces.length,
     );
-    this.#index.forEach((bytes, start, end, id) => this.#trie.insert(bytes, start, end, id));
+    this.#index.forEach((bytes, start, end, id) => {
+      this.#trie.insert(bytes, start, end, id);
+    });
     this.#fallback = Array.from({ length: 256 }, (_, byte) =>
       options.fallsBack ? this.#index.get(byteToken(byte)) : undefined,
     );
-    this.#unknownScore = scores.reduce((least, score) => Math.min(least, score), Number.POSITIVE_INFINITY) - unknownPenalty;
+    this.#unknownScore =
+      scores.reduce((least, score) => Math.min(least, score), Number.POSITIVE_INFINITY) - unknownPenalty;
   }
 
   get size(): number {

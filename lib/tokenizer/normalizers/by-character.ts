@@ -73,8 +73,17 @@ function nmtOf(c: number): string | undefined {
     return '';
   }
   const spaces =
-    c === 9 || c === 0xa || c === 0xc || c === 0xd || c === 0x1680 || (c >= 0x200b && c <= 0x200f) ||
-    c === 0x2028 || c === 0x2029 || c === 0x2581 || c === 0xfeff || c === 0xfffd;
+    c === 9 ||
+    c === 0xa ||
+    c === 0xc ||
+    c === 0xd ||
+    c === 0x1680 ||
+    (c >= 0x200b && c <= 0x200f) ||
+    c === 0x2028 ||
+    c === 0x2029 ||
+    c === 0x2581 ||
+    c === 0xfeff ||
+    c === 0xfffd;
   return spaces ? ' ' : undefined;
 }
 

@@ -1,6 +1,6 @@
 /** Finds what a pattern of a definition matches in a stretch of text, as the reference does with Oniguruma. */
 import type { CheckedComponent } from '../component.js';
-import { Matches } from './matches.js';
+import type { Matches } from './matches.js';
 import { knownScanner } from './known.js';
 import { translatePattern } from './translate.js';
 

@@ -4,7 +4,14 @@
  * `\G`, `\K`, `\X`, properties under `(?i)`, and quantifiers of quantifiers.
  */
 import { KvasirError } from '../../errors.js';
-import { type ClassReader, escapedPoint, propertyClass, readClass, shorthandClass, variantsOf } from './translate-class.js';
+import {
+  type ClassReader,
+  escapedPoint,
+  propertyClass,
+  readClass,
+  shorthandClass,
+  variantsOf,
+} from './translate-class.js';
 
 const anything = '[^]';
 const atStart = `(?<!${anything})`;

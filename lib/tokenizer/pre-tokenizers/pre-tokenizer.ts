@@ -17,10 +17,14 @@ export interface PreTokenization {
 }
 
 const spaceFinder = characterFinder((point) => whiteSpaceSet.has(point));
+const digitFinder = characterFinder((point) => numericSet.has(point));
 const punctuationFinder = characterFinder((point) => punctuationSet.has(point));
 
 /** `mayLeaveSpelling`: whether the model spells bytes by itself. Throws MODEL_FORMAT. */
-export function createPreTokenization(component: Component | null, mayLeaveSpelling: boolean): PreTokenization {
+export function createPreTokenization(
+  component: Component | null,
+  mayLeaveSpelling: boolean,
+): PreTokenization {
   const result: PreTokenization = { stages: [], spellsBytes: false, needsOrigins: false };
   if (component === null) return result;
   addStages(checked('pre-tokenizer', component), result);
@@ -32,43 +36,50 @@ export function createPreTokenization(component: Component | null, mayLeaveSpell
 }
 
 function addStages(node: CheckedComponent, result: PreTokenization): void {
-  const add = (...stages: PreTokenizer[]): void => {
-    result.stages.push(...stages);
-  };
+  if (node.type === 'Sequence') {
+    for (const stage of node.components('pretokenizers')) addStages(stage, result);
+  } else if (node.type === 'Metaspace') {
+    addMetaspace(node, result);
+  } else {
+    result.stages.push(...stagesOf(node));
+  }
+}
+
+function stagesOf(node: CheckedComponent): PreTokenizer[] {
   switch (node.type) {
-    case 'Sequence':
-      for (const stage of node.components('pretokenizers')) addStages(stage, result);
-      return;
     case 'ByteLevel':
-      if (node.flag('add_prefix_space', true)) add(prefixSpace);
-      if (node.flag('use_regex', true)) add(gpt2Splitter);
-      return add(spellPieces);
-    case 'Metaspace':
-      return addMetaspace(node, result);
+      return [
+        ...(node.flag('add_prefix_space', true) ? [prefixSpace] : []),
+        ...(node.flag('use_regex', true) ? [gpt2Splitter] : []),
+        spellPieces,
+      ];
     case 'Split':
-      return add(splitter(createFinder(node), readBehavior(node), node.flag('invert', false)));
+      return [splitter(createFinder(node), readBehavior(node), node.flag('invert', false))];
     case 'Punctuation':
-      return add(splitter(punctuationFinder, readBehavior(node, 'Isolated')));
+      return [splitter(punctuationFinder, readBehavior(node, 'Isolated'))];
     case 'Whitespace':
-      return add(splitter(wordFinder, 'Removed', true));
+      return [splitter(wordFinder, 'Removed', true)];
     case 'WhitespaceSplit':
-      return add(splitter(spaceFinder, 'Removed'));
+      return [splitter(spaceFinder, 'Removed')];
     case 'BertPreTokenizer':
-      return add(splitter(spaceFinder, 'Removed'), splitter(punctuationFinder, 'Isolated'));
-    case 'Digits': {
-      const digits = characterFinder((point) => numericSet.has(point));
-      return add(splitter(digits, node.flag('individual_digits', false) ? 'Isolated' : 'Contiguous'));
-    }
+      return [splitter(spaceFinder, 'Removed'), splitter(punctuationFinder, 'Isolated')];
+    case 'Digits':
+      return [splitter(digitFinder, node.flag('individual_digits', false) ? 'Isolated' : 'Contiguous')];
     case 'CharDelimiterSplit': {
       const delimiter = node.character('delimiter').codePointAt(0)!;
-      return add(splitter(characterFinder((point) => point === delimiter), 'Removed'));
+      return [
+        splitter(
+          characterFinder((point) => point === delimiter),
+          'Removed',
+        ),
+      ];
     }
     case 'UnicodeScripts':
-      return add(unicodeScripts);
+      return [unicodeScripts];
     case 'FixedLength': {
       const length = node.count('length', 5);
       if (length === 0) throw node.wrong('length', 'a whole number from 1 on');
-      return add(fixedLength(length));
+      return [fixedLength(length)];
     }
     default:
       throw refused('pre-tokenizer', node.type);
@@ -94,6 +105,7 @@ export function prependScheme(node: CheckedComponent): PrependScheme {
   if (scheme !== 'first' && scheme !== 'never' && scheme !== 'always') {
     throw node.wrong('prepend_scheme', 'first, never or always');
   }
-  if (!prefixed && scheme !== 'never') throw node.wrong('prepend_scheme', 'never, as add_prefix_space is false');
+  if (!prefixed && scheme !== 'never')
+    throw node.wrong('prepend_scheme', 'never, as add_prefix_space is false');
   return scheme;
 }

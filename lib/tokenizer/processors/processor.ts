@@ -10,7 +10,9 @@ export type Processor = (encodings: Encoding[], addSpecialTokens: boolean) => En
 
 /** `tokenOf`: the spelling of an id. Throws MODEL_FORMAT. */
 export function createProcessor(component: Component | null, tokenOf: TokenText): Processor {
-  return component === null ? (encodings) => encodings : create(checked('post-processor', component), tokenOf);
+  return component === null
+    ? (encodings) => encodings
+    : create(checked('post-processor', component), tokenOf);
 }
 
 function create(node: CheckedComponent, tokenOf: TokenText): Processor {
@@ -73,4 +75,3 @@ function around(before: number[], part: Encoding, after: number[], type: number)
   const values = part.values && new Map([...part.values].map(([i, value]) => [i + before.length, value]));
   return { ids, typeIds, offsets, text: part.text, values };
 }
-

@@ -49,7 +49,8 @@ export function trimOffsets(encoding: Encoding, prefixed: boolean, tokenOf: Toke
     const first = i === 0 || start === 0;
     const leading = first && prefixed && spaces.leading === 1 ? 0 : spaces.leading;
     if (leading > 0) start = Math.min(forward(text, start, leading), end);
-    if (spaces.trailing > 0 && end >= spaces.trailing) end = Math.max(backward(text, end, spaces.trailing), start);
+    if (spaces.trailing > 0 && end >= spaces.trailing)
+      end = Math.max(backward(text, end, spaces.trailing), start);
     offsets[2 * i] = start;
     offsets[2 * i + 1] = end;
   });
