@@ -42,6 +42,8 @@ export interface TokenizerDefinition {
   json: TokenizerJson;
   specialTokens: SpecialTokens;
   chatTemplates: NamedTemplate[];
+  /** What a user should know of it. */
+  warning?: string;
 }
 
 export function splitIsolated(pattern: string): Component {

@@ -55,6 +55,7 @@ export interface ReadyMessage {
   specialSpellings: string[];
   endTokenIds: number[];
   chatTemplates: NamedTemplate[];
+  warning?: string;
 }
 
 export type EncodeReply =

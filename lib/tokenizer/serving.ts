@@ -44,7 +44,7 @@ function sent(cause: unknown, code: string, what: string): SentError {
 }
 
 function describe(pipeline: EncodingPipeline): ReadyMessage {
-  const { json, specialTokens, chatTemplates } = pipeline.definition;
+  const { json, specialTokens, chatTemplates, warning } = pipeline.definition;
   const special = [...pipeline.addedTokens].filter((token) => token.special);
   const id = (token: string | undefined): number | undefined =>
     token === undefined ? undefined : pipeline.idOf(token);
@@ -56,6 +56,7 @@ function describe(pipeline: EncodingPipeline): ReadyMessage {
     specialSpellings: special.map((token) => token.content),
     endTokenIds: special.filter((token) => turnEnds.includes(token.content)).map((token) => token.id),
     chatTemplates,
+    warning,
   };
 }
 

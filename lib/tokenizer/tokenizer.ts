@@ -51,7 +51,9 @@ export class Tokenizer {
    */
   static async load(source: TokenizerSource, options: { signal?: AbortSignal } = {}): Promise<Tokenizer> {
     const client = new TokenizerClient(source, options.signal);
-    return new Tokenizer(client, await client.ready);
+    const ready = await client.ready;
+    if (ready.warning !== undefined) process.emitWarning(ready.warning, { type: 'KvasirWarning' });
+    return new Tokenizer(client, ready);
   }
 
   /** Number of token ids, added tokens included. */

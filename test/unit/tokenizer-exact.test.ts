@@ -6,9 +6,9 @@ import { describe, expect, test } from 'vitest';
 import type { MetadataValue } from '../../lib/native.js';
 import { native } from '../../lib/native.js';
 import { buildTokenTable } from '../../lib/tokenizer/build-token-table.js';
-import type { TokenizerDefinition } from '../../lib/tokenizer/definition.js';
+import { splitIsolated, type TokenizerDefinition } from '../../lib/tokenizer/definition.js';
 import { EncodingPipeline } from '../../lib/tokenizer/encoding-pipeline.js';
-import { byteLevelKind } from '../../lib/tokenizer/gguf-pre-tokenizers.js';
+import { preTokenizerKind } from '../../lib/tokenizer/gguf-pre-tokenizers.js';
 import { definitionFromGguf, type VocabularyMetadata } from '../../lib/tokenizer/gguf-vocabulary.js';
 import { StreamingDecoder } from '../../lib/tokenizer/streaming-decoder.js';
 import { TokenTable } from '../../lib/tokenizer/token-table.js';
@@ -114,7 +114,11 @@ test('nano-gpt-sort joins its letters', () => {
 });
 
 describe('rules that the big vocabularies do not show', () => {
-  const { preTokenizer: llama3, ignoreMerges } = byteLevelKind('llama-bpe');
+  const splitOf = (pre: string) => ({
+    type: 'Sequence',
+    pretokenizers: preTokenizerKind(pre).patterns.map(splitIsolated),
+  });
+  const llama3 = splitOf('llama-bpe');
 
   function encode(
     text: string,
@@ -165,13 +169,13 @@ describe('rules that the big vocabularies do not show', () => {
   test('Llama 3 takes three digits together, Qwen 2 one, GPT-2 all', () => {
     expect(encode('12345', { pre_tokenizer: llama3 })).toEqual([6, 7]);
     expect(encode('12312', { pre_tokenizer: llama3 })).toEqual([6, 5]);
-    expect(encode('123', { pre_tokenizer: byteLevelKind('qwen2').preTokenizer })).toEqual([0, 1, 2]);
+    expect(encode('123', { pre_tokenizer: splitOf('qwen2') })).toEqual([0, 1, 2]);
     expect(encode('4512', { pre_tokenizer: llama3 })).toEqual([7, 0, 1]);
-    expect(encode('4512', { pre_tokenizer: byteLevelKind('gpt-2').preTokenizer })).toEqual([7, 5]);
+    expect(encode('4512', { pre_tokenizer: splitOf('gpt-2') })).toEqual([7, 5]);
   });
 
   test('Llama 3 takes a word of the vocabulary whole, without merges that lead to it', () => {
-    expect(ignoreMerges).toBe(true);
+    expect(preTokenizerKind('llama-bpe').ignoresMerges).toBe(true);
     expect(encode('12345', {}, true)).toEqual([8]);
     expect(encode('12345', {}, false)).toEqual([6, 7]);
   });
