@@ -13,8 +13,8 @@ import { createNormalizer, type Normalizer } from './normalizers/normalizer.js';
 import { placeTokens } from './piece-offsets.js';
 import { Bounds, type Pieces } from './pre-tokenizers/pieces.js';
 import { createPreTokenization, type PreTokenization } from './pre-tokenizers/pre-tokenizer.js';
-import { type Encoding, joinEncodings } from './processors/encoding.js';
-import { createProcessor, type Processor } from './processors/processor.js';
+import { type Encoding, joinEncodings, type Processor } from './processors/encoding.js';
+import { createProcessor } from './processors/processor.js';
 import { ContentRanges, type TextSegment } from './segments.js';
 
 export interface PipelineOptions {

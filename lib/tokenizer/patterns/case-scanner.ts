@@ -1,6 +1,6 @@
 /** Scanner for the patterns of o200k and its kin, which part a word where lower case is followed by upper case. */
 import { flagsOf, letter, lowerLike, number, upperLike } from '../unicode/classes.js';
-import type { Scanner } from './finder.js';
+import type { Scanner } from './scanner.js';
 import {
   isLineEnd,
   pointBefore,

@@ -2,6 +2,7 @@
 import type { CheckedComponent } from '../component.js';
 import type { Matches } from './matches.js';
 import { knownScanner } from './known.js';
+import type { Scanner } from './scanner.js';
 import { translatePattern } from './translate.js';
 
 export { Matches } from './matches.js';
@@ -10,9 +11,6 @@ export interface Finder {
   /** All parts of text[from, to), which is not empty, in order: what matches, and what lies between. */
   find(text: string, from: number, to: number, matches: Matches): void;
 }
-
-/** The end of a match that begins at `at`, or -1. Nothing from `to` on is looked at; a match is never empty. */
-export type Scanner = (text: string, at: number, to: number) => number;
 
 export function scanningFinder(scan: Scanner): Finder {
   return {

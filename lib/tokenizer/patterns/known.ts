@@ -1,7 +1,7 @@
 /** The patterns that many vocabularies share, matched by scanners written for them. */
 import { flagsOf, letter, mark, number } from '../unicode/classes.js';
 import { caseScanner } from './case-scanner.js';
-import type { Scanner } from './finder.js';
+import type { Scanner } from './scanner.js';
 import { pointBefore, runOf, scanDeepSeek, scanDigits, scanGpt2, wordScanner } from './word-scanner.js';
 
 export const gpt2Pattern =

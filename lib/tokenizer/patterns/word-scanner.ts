@@ -3,7 +3,7 @@
  * which are the parameters here; all of them end with the three ways to take white space.
  */
 import { flagsOf, letter, mark, number, punctuating, spacing, symbol } from '../unicode/classes.js';
-import type { Scanner } from './finder.js';
+import type { Scanner } from './scanner.js';
 
 const flags = flagsOf();
 

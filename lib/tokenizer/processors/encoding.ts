@@ -11,6 +11,9 @@ export interface Encoding {
   values?: ReadonlyMap<number, string>;
 }
 
+/** Takes the encodings of the texts, and gives the parts that are put one after the other. */
+export type Processor = (encodings: Encoding[], addSpecialTokens: boolean) => Encoding[];
+
 export function joinEncodings(parts: readonly Encoding[], tracked: boolean): Encoding {
   if (parts.length === 1) return parts[0]!;
   const count = parts.reduce((sum, { ids }) => sum + ids.length, 0);

@@ -1,12 +1,9 @@
 /** Post-processors: what is put around one text or two, and offsets without the spaces of their tokens. */
 import { checked, type CheckedComponent, refused } from '../component.js';
 import type { Component } from '../definition.js';
-import type { Encoding } from './encoding.js';
+import type { Encoding, Processor } from './encoding.js';
 import { templateProcessor } from './template.js';
 import { trimOffsets, type TokenText } from './trim-offsets.js';
-
-/** Takes the encodings of the texts, and gives the parts that are put one after the other. */
-export type Processor = (encodings: Encoding[], addSpecialTokens: boolean) => Encoding[];
 
 /** `tokenOf`: the spelling of an id. Throws MODEL_FORMAT. */
 export function createProcessor(component: Component | null, tokenOf: TokenText): Processor {

@@ -1,7 +1,6 @@
 /** A template of texts and special tokens, one for a single text and one for a pair. */
 import type { CheckedComponent } from '../component.js';
-import type { Encoding } from './encoding.js';
-import type { Processor } from './processor.js';
+import type { Encoding, Processor } from './encoding.js';
 
 type Piece = { sequence: 0 | 1; type: number } | { ids: Int32Array; type: number };
 
