@@ -1,7 +1,9 @@
-// Builds build/Release/kvasir_cuda.so, the CUDA backend with its own CUDA runtime, where nvcc is; where it is not, there is
-// no library and no error. Each source is compiled once for all architectures, and kept by the content of what it is made
-// from, in build/cuda or KVASIR_CUDA_CACHE. The compiler's account of registers and spills is kept beside the object.
+// Builds build/Release/kvasir_cuda.so, the CUDA backend with its own CUDA runtime, where there is a GPU and nvcc, or where it
+// is asked for; else there is no library and no error. Each source is compiled once for all architectures, and kept by the
+// content of what it is made from, in build/cuda or KVASIR_CUDA_CACHE. The compiler's account of registers and spills is
+// kept beside the object.
 //   KVASIR_CUDA=off           leaves the library out
+//   KVASIR_CUDA=on            builds it without a GPU too, and fails where that cannot be
 //   KVASIR_CUDA_ARCHS=86,90   compiles for these alone (and PTX of the newest): for developers
 // Node built-ins only: this runs before `npm ci`.
 import { createHash } from 'node:crypto';
@@ -12,7 +14,7 @@ import { run } from './command.mjs';
 import { sayUpToDate, Step } from './progress.mjs';
 import { cudaAbi, readSources } from './sources.mjs';
 import { Stamp } from './stamp.mjs';
-import { findNvcc, SetupError } from './toolchain.mjs';
+import { findNvcc, hasGpu, SetupError } from './toolchain.mjs';
 
 export const cudaLibraryPath = 'build/Release/kvasir_cuda.so';
 /** What the last build made or why it made nothing; `kvasir doctor` reads it. */
@@ -23,6 +25,7 @@ export const cudaManifestPath = 'build/cuda/manifest.json';
 export const cudaArchitectures = [75, 80, 86, 89, 90, 100, 120];
 
 const title = 'CUDA library';
+const off = 'KVASIR_CUDA is off';
 const oldestToolkit = 12;
 const keptDays = 14;
 
@@ -41,6 +44,11 @@ export function wantedArchitectures(env = process.env) {
   throw new SetupError(`KVASIR_CUDA_ARCHS is '${given}'; it must be numbers from 75 on, such as 86,90.`);
 }
 
+/** Is the library wanted where no GPU is? Who names architectures builds for another machine. */
+export function isAskedFor(env) {
+  return /^(on|1|yes|true)$/i.test(env.KVASIR_CUDA ?? '') || Boolean(env.KVASIR_CUDA_ARCHS);
+}
+
 /** Version and architectures of a compiler. */
 async function inspectNvcc(nvcc) {
   const version = await run(nvcc, ['--version']);
@@ -55,8 +63,11 @@ async function inspectNvcc(nvcc) {
  * How the library can be built here.
  * @returns {Promise<{ reason: string } | { nvcc: string, version: string, toolkit: string, targets: number[] }>}
  */
-async function planCuda(env) {
-  if (/^(off|0|no|false)$/i.test(env.KVASIR_CUDA ?? '')) return { reason: 'KVASIR_CUDA is off' };
+async function planCuda(env, system) {
+  if (/^(off|0|no|false)$/i.test(env.KVASIR_CUDA ?? '')) return { reason: off };
+  if (!isAskedFor(env) && !hasGpu(env, system)) {
+    return { reason: 'no NVIDIA GPU was found when Kvasir was built; KVASIR_CUDA=on builds it all the same' };
+  }
   if (process.platform !== 'linux') return { reason: 'the CUDA backend is for Linux' };
   const nvcc = findNvcc(env);
   if (!nvcc) return { reason: 'nvcc was found neither in CUDA_HOME nor on PATH nor in /usr/local/cuda' };
@@ -215,14 +226,18 @@ async function buildWith(root, plan, objects, { jobs, env, step }) {
 
 /**
  * Builds the CUDA library when what it is made from changed since the last time.
- * @param {{ jobs: number, optional?: boolean, env?: NodeJS.ProcessEnv }} options `optional`: a compiler that fails is told,
- *   and the library left out: an installation goes on with the CPU
- * @throws {SetupError} with the compiler's own output
+ * @param {{ jobs: number, optional?: boolean, env?: NodeJS.ProcessEnv, system?: string }} options `optional`: a compiler
+ *   that fails is told, and the library left out: an installation goes on with the CPU. `system`: the root of the file
+ *   system that a GPU is looked for in
+ * @throws {SetupError} with the compiler's own output, or why what is asked for cannot be built
  */
-export async function buildCuda(root, { jobs, optional = false, env = process.env }) {
-  const plan = await planCuda(env);
+export async function buildCuda(root, { jobs, optional = false, env = process.env, system = '/' }) {
+  const plan = await planCuda(env, system);
   if (plan.reason !== undefined) {
     leaveOut(root, plan.reason);
+    if (isAskedFor(env) && plan.reason !== off && !optional) {
+      throw new SetupError(`The CUDA library is asked for and cannot be built: ${plan.reason}.`);
+    }
     process.stderr.write(`  ${title}: none, ${plan.reason}\n`);
     return;
   }

@@ -14,7 +14,7 @@ export const addonPath = `${release}/kvasir.node`;
 export const nativeTestsPath = `${release}/native_tests`;
 /** The tests of the CUDA kernels over the emulation as sm_75; native_tests has them as sm_80. */
 export const sm75TestsPath = `${release}/native_tests_sm75`;
-export const testingPaths = [`${release}/kvasir_testing.node`, nativeTestsPath, sm75TestsPath];
+export const testingPaths = [`${release}/kvasir_testing.node`, nativeTestsPath];
 /** The CUDA backend as C++ over the emulation of test/cuda_emulation. */
 export const emulatedCudaPath = `${release}/kvasir_cuda_emulated.so`;
 
@@ -114,7 +114,7 @@ export async function buildAddon(root, { testing = false } = {}) {
   if (testing && choice.builder !== 'cmake') {
     throw new SetupError('The tests need CMake: sudo apt-get install -y cmake');
   }
-  const how = choice.builder === 'cmake' ? 'cmake-js' : 'node-gyp: scalar and AVX2 only';
+  const how = choice.builder === 'cmake' ? 'cmake-js' : 'node-gyp';
   const title = `${testing ? 'native core and its tests' : 'native core'} (${how})`;
   const products = testing ? [addonPath, ...testingPaths] : [addonPath];
   const stamp = new Stamp(root, testing ? 'native-testing' : 'native', products);
@@ -139,12 +139,24 @@ export async function buildAddon(root, { testing = false } = {}) {
 }
 
 /**
- * Builds native_tests under sanitizers (incrementally, in build/<name>).
- * @param {string} name folder below build/
- * @param {string} sanitize CMake's KVASIR_SANITIZE
+ * Builds native_tests_sm75 beside native_tests, whose objects it shares.
  * @returns {Promise<string>} the executable
  */
-export async function buildSanitized(root, name, sanitize) {
+export async function buildSm75Tests(root) {
+  const step = new Step('native_tests for sm_75');
+  const args = ['--build', join(root, 'build'), '--target', 'native_tests_sm75', '--parallel', `${jobs()}`];
+  await runStep(step, 'cmake', args);
+  step.done();
+  return join(root, sm75TestsPath);
+}
+
+/**
+ * Builds native_tests under sanitizers (incrementally, in build/<name>).
+ * @param {string} name folder below build/
+ * @param {{ sanitize: string, tables: string[] }} options CMake's KVASIR_SANITIZE and KVASIR_TABLES
+ * @returns {Promise<string>} the executable
+ */
+export async function buildSanitized(root, name, { sanitize, tables }) {
   const choice = chooseBuilder(root);
   if (choice.builder !== 'cmake')
     throw new SetupError('The sanitizers need CMake: sudo apt-get install -y cmake');
@@ -152,7 +164,11 @@ export async function buildSanitized(root, name, sanitize) {
   const step = new Step(`native_tests with -fsanitize=${sanitize}`);
   const generator = generatorOf(choice.make);
   dropForeignCache(root, folder, generator);
-  const settings = ['-DKVASIR_NATIVE_TESTS_ONLY=ON', `-DKVASIR_SANITIZE=${sanitize}`];
+  const settings = [
+    '-DKVASIR_NATIVE_TESTS_ONLY=ON',
+    `-DKVASIR_SANITIZE=${sanitize}`,
+    `-DKVASIR_TABLES=${tables.join(';')}`,
+  ];
   await runStep(step, 'cmake', ['-S', root, '-B', folder, '-G', generator, ...settings]);
   await runStep(step, 'cmake', ['--build', folder, '--target', 'native_tests', '--parallel', `${jobs()}`]);
   step.done();

@@ -1,18 +1,22 @@
-// `npm test`: the set-up, then every check there is, stage after stage; the last line is the sum of all stages.
+// `npm test`: the set-up, then every check that a change must pass, stage after stage; the last line is their sum.
 //   npm test -- --only vitest,layers     some stages
 //   npm test -- test/cli -t 'Ctrl-C'     vitest alone, with its own filters
+// `npm run test:nightly` (--nightly): what takes longer too. It sets KVASIR_NIGHTLY=1, by which tests run whole sweeps
+// instead of samples (test/nightly.ts) and vitest.config.ts adds test/measured/ and *.nightly.test.ts; it compiles CUDA
+// for every architecture, all kernel tables under sanitizers, and fails where anything was skipped that a machine can have.
 // Node built-ins only: this runs before `npm ci`.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Interrupted, isMain, run, runMain } from './command.mjs';
-import { buildSanitized, nativeTestsPath, sm75TestsPath } from './native-build.mjs';
+import { buildSanitized, buildSm75Tests, nativeTestsPath } from './native-build.mjs';
 import { installDependencies, projectRoot, setup } from './setup.mjs';
 import { checkLayers } from './check-layers.mjs';
 import { listFiles } from './stamp.mjs';
-import { findClangFormat, SetupError } from './toolchain.mjs';
+import { findClangFormat, findNvcc, hasGpu, SetupError } from './toolchain.mjs';
 
 const root = projectRoot;
 const say = (text) => process.stdout.write(`${text}\n`);
+const isNightly = () => process.env.KVASIR_NIGHTLY === '1';
 const none = { passed: 0, failed: 0, skipped: 0 };
 
 /** The counts in the last `N passed, N failed[, N skipped]` line of an output, or undefined. */
@@ -54,6 +58,13 @@ async function checkRooms() {
   return { ...none, passed: 2 - failed, failed };
 }
 
+/** What native tests say that they left out: each reason once. No set-up gives a processor more instructions. */
+export function skipsOf(output) {
+  const reasons = [...output.matchAll(/^skipped in \w+: (.*)$/gm)].map(([, reason]) => reason);
+  const mendable = reasons.filter((reason) => !/^this CPU cannot run the kernels/.test(reason));
+  return { reasons: [...new Set(reasons)], count: mendable.length };
+}
+
 async function runNativeTests(executable, env = {}) {
   const options = { cwd: root, env: { ...process.env, ...env } };
   let result = await run(executable, [], options);
@@ -63,7 +74,9 @@ async function runNativeTests(executable, env = {}) {
   }
   const counts = judge({ status: result.status, counts: parseCounts(result.output) });
   if (counts.failed > 0) say(`${result.output.trimEnd()}\n(exit status ${result.status})`);
-  return counts;
+  const skips = skipsOf(result.output);
+  for (const reason of skips.reasons) say(`skipped: ${reason}`);
+  return { ...counts, skipped: skips.count };
 }
 
 async function runSanitized(name, sanitize) {
@@ -72,7 +85,9 @@ async function runSanitized(name, sanitize) {
     UBSAN_OPTIONS: 'print_stacktrace=1',
     TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
   };
-  return runNativeTests(await buildSanitized(root, name, sanitize), env);
+  // Kernel tables have no state, and are instances of one body: two of them show what a sanitizer can see.
+  const tables = isNightly() ? [] : ['scalar', 'avx2'];
+  return runNativeTests(await buildSanitized(root, name, { sanitize, tables }), env);
 }
 
 /** The real-model tests find the model in the cache; where it cannot be had they skip themselves by name. */
@@ -113,12 +128,22 @@ function makeStages(filters) {
     'clang-format': checkClangFormat,
     layers: checkRooms,
     native: () => runNativeTests(join(root, nativeTestsPath)),
-    sm75: () => runNativeTests(join(root, sm75TestsPath)),
+    ...(isNightly() && { sm75: async () => runNativeTests(await buildSm75Tests(root)) }),
     asan: () => runSanitized('asan', 'address,undefined'),
     tsan: () => runSanitized('tsan', 'thread'),
     model: pullModel,
     vitest: () => runVitest(filters),
   };
+}
+
+/**
+ * Without a GPU, `npm test` compiles CUDA for one architecture, whose machine code is read; nightly for all. What the
+ * user asks for stays.
+ */
+export function cudaFor(env, { nightly, gpu, nvcc }) {
+  if (env.KVASIR_CUDA || env.KVASIR_CUDA_ARCHS) return {};
+  if (nightly) return { KVASIR_CUDA: 'on' };
+  return nvcc && !gpu ? { KVASIR_CUDA_ARCHS: '90' } : {};
 }
 
 /** @returns {{ only?: string[], filters: string[] }} filters are vitest's, and stand for vitest alone */
@@ -165,7 +190,11 @@ async function runStage(name, stage) {
 }
 
 async function main() {
-  const { only, filters } = parseArguments(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  if (args.includes('--nightly')) process.env.KVASIR_NIGHTLY = '1';
+  const { only, filters } = parseArguments(args.filter((arg) => arg !== '--nightly'));
+  const machine = { nightly: isNightly(), gpu: hasGpu(), nvcc: findNvcc() !== undefined };
+  Object.assign(process.env, cudaFor(process.env, machine));
   const stages = makeStages(filters);
   const chosen = only ?? Object.keys(stages);
   const unknown = chosen.find((name) => !(name in stages));
@@ -177,6 +206,10 @@ async function main() {
     for (const key of Object.keys(sum)) sum[key] += counts[key];
   }
   const skipped = sum.skipped > 0 ? `, ${sum.skipped} skipped` : '';
+  if (isNightly() && sum.skipped > 0) {
+    say('\nNothing may be skipped nightly: the stages above say what was.');
+    sum.failed += 1;
+  }
   say(`\n${sum.passed} passed, ${sum.failed} failed${skipped}`);
   return sum.failed > 0 || sum.passed === 0 ? 1 : 0;
 }

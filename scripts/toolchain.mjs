@@ -1,6 +1,6 @@
 // Finds the system's compilers and build tools, and says in one message which Debian packages are missing.
 // Node built-ins only: this runs before `npm ci`.
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join, resolve } from 'node:path';
 
@@ -62,7 +62,7 @@ function missingMessage(what, packages) {
 }
 
 /**
- * Decides how the addon is built: `cmake` where CMake and a build tool are there, else `gyp` (scalar and AVX2 only).
+ * Decides how the addon is built: `cmake` where CMake and a build tool are there, else `gyp`.
  * @returns {{ builder: 'cmake', make: string } | { builder: 'gyp', nodeGyp: string, nodedir: string }}
  * @throws {SetupError} naming every missing package at once
  */
@@ -104,6 +104,20 @@ export function chooseBuilder(root, env = process.env, execPath = process.execPa
 export function findNvcc(env = process.env, standard = '/usr/local/cuda') {
   const inFolder = (folder) => findProgram('nvcc', { PATH: join(folder, 'bin') });
   return (env.CUDA_HOME && inFolder(env.CUDA_HOME)) || findProgram('nvcc', env) || inFolder(standard);
+}
+
+/**
+ * Is there an NVIDIA GPU, or at least its driver? In a container, a GPU is a device file; under WSL it is /dev/dxg.
+ * @param {string} system the root of the file system
+ */
+export function hasGpu(env = process.env, system = '/') {
+  const devices = join(system, 'dev');
+  const names = existsSync(devices) ? readdirSync(devices) : [];
+  if (names.some((name) => /^(nvidia\d+|nvidiactl|dxg)$/.test(name))) return true;
+  const standard = ['usr/lib/x86_64-linux-gnu', 'usr/lib/aarch64-linux-gnu', 'usr/lib64', 'usr/lib/wsl/lib'];
+  const folders = standard.map((folder) => join(system, folder));
+  const named = (env.LD_LIBRARY_PATH ?? '').split(delimiter).filter(Boolean);
+  return [...folders, ...named].some((folder) => existsSync(join(folder, 'libcuda.so.1')));
 }
 
 /** The clang-format binary that the npm package of the same name ships for this platform. */

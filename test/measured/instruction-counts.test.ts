@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { record } from './series.js';
 
 const nativeTests = fileURLToPath(new URL('../../build/Release/native_tests', import.meta.url));
 
@@ -44,6 +45,7 @@ it.skipIf(reason)(
   `costs as many instructions as before${reason ? ` [skipped: ${reason}]` : ''}`,
   () => {
     const count = countInstructions();
+    record('instruction-counts', { workload: 'workload_of_the_avx2_table', count, expected: EXPECTED });
     expect(Math.abs(count / EXPECTED - 1), `${count} instructions, ${EXPECTED} expected`).toBeLessThan(
       ALLOWANCE,
     );

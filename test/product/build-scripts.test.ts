@@ -9,7 +9,7 @@ import { functionsOf } from '../../scripts/check-sizes.mjs';
 import { buildFraction } from '../../scripts/progress.mjs';
 import { staleDependencies } from '../../scripts/setup.mjs';
 import { hashInputs, listFiles, Stamp } from '../../scripts/stamp.mjs';
-import { judge, parseArguments, parseCounts } from '../../scripts/test.mjs';
+import { cudaFor, judge, parseArguments, parseCounts, skipsOf } from '../../scripts/test.mjs';
 import { chooseBuilder } from '../../scripts/toolchain.mjs';
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url));
@@ -279,6 +279,30 @@ describe('test runner', () => {
     expect(judge({ status: 139, counts }).failed).toBe(1);
     expect(judge({ status: 0, counts: undefined }).failed).toBe(1);
     expect(judge({ status: 0, counts: { passed: 0, failed: 0, skipped: 4 } }).failed).toBe(1);
+  });
+
+  it('tells what native tests left out, and counts what a machine could have', () => {
+    const output = [
+      'skipped in a: one core',
+      "skipped in b: this CPU cannot run the kernels 'amx'",
+      "skipped in c: this CPU cannot run the kernels 'amx'",
+      '3 passed, 0 failed',
+    ].join('\n');
+    expect(skipsOf(output)).toEqual({
+      reasons: ['one core', "this CPU cannot run the kernels 'amx'"],
+      count: 1,
+    });
+    expect(skipsOf('3 passed, 0 failed')).toEqual({ reasons: [], count: 0 });
+  });
+
+  it('compiles CUDA for one architecture, for all nightly, and otherwise as it is told', () => {
+    const machine = { nightly: false, gpu: false, nvcc: true };
+    expect(cudaFor({}, machine)).toEqual({ KVASIR_CUDA_ARCHS: '90' });
+    expect(cudaFor({}, { ...machine, nvcc: false })).toEqual({});
+    expect(cudaFor({}, { ...machine, gpu: true })).toEqual({});
+    expect(cudaFor({}, { ...machine, nightly: true })).toEqual({ KVASIR_CUDA: 'on' });
+    expect(cudaFor({ KVASIR_CUDA: 'off' }, machine)).toEqual({});
+    expect(cudaFor({ KVASIR_CUDA_ARCHS: '86' }, { ...machine, nightly: true })).toEqual({});
   });
 
   it('understands its filters', () => {

@@ -22,14 +22,18 @@ import {
   wantedArchitectures,
 } from '../../scripts/cuda-build.mjs';
 import { cudaAbi, readSources } from '../../scripts/sources.mjs';
-import { findNvcc } from '../../scripts/toolchain.mjs';
+import { findNvcc, hasGpu } from '../../scripts/toolchain.mjs';
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 let root = '';
 let said = '';
+/** The root of a file system with a GPU. */
+let system = '';
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'kvasir-cuda-'));
+  system = join(root, 'system');
+  put('system/dev/nvidia0', '');
   said = '';
   vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
     said += text;
@@ -90,13 +94,28 @@ const env = (more: NodeJS.ProcessEnv = {}) => ({ PATH: `${join(root, 'bin')}:${p
 /** Sources compiled by this build, or 'link'. */
 async function build(more: NodeJS.ProcessEnv = {}, optional = false): Promise<string[]> {
   rmSync(join(root, 'calls'), { force: true });
-  await buildCuda(root, { jobs: 2, env: env(more), optional });
+  await buildCuda(root, { jobs: 2, env: env(more), optional, system });
   if (!existsSync(join(root, 'calls'))) return [];
   const calls = readFileSync(join(root, 'calls'), 'utf8').trim().split('\n');
   return calls.map((call) => / -c native\/(\S+)/.exec(call)?.[1] ?? 'link').sort();
 }
 
 const record = () => JSON.parse(readFileSync(join(root, cudaRecordPath), 'utf8'));
+
+describe('a GPU', () => {
+  it.each([
+    ['dev/nvidia0', true],
+    ['dev/nvidiactl', true],
+    ['dev/dxg', true],
+    ['dev/nvram', false],
+    ['usr/lib/x86_64-linux-gnu/libcuda.so.1', true],
+    ['usr/lib/x86_64-linux-gnu/libcudart.so.1', false],
+    ['own/libcuda.so.1', true],
+  ])('%s: %s', (file, expected) => {
+    put(`other/${file}`, '');
+    expect(hasGpu({ LD_LIBRARY_PATH: join(root, 'other/own') }, join(root, 'other'))).toBe(expected);
+  });
+});
 
 describe('the CUDA compiler', () => {
   it('is looked for in CUDA_HOME, on PATH, then in the standard folder', () => {
@@ -185,6 +204,28 @@ describe('the build of the CUDA library', () => {
     expect(existsSync(join(root, cudaLibraryPath))).toBe(false);
     // The objects are still there.
     expect(await build()).toEqual(['link']);
+  });
+
+  it('is left out without a GPU, unless it is asked for: by name or by architecture', async () => {
+    putNvcc('bin');
+    rmSync(system, { recursive: true });
+    expect(await build()).toEqual([]);
+    expect(record()).toMatchObject({
+      built: false,
+      reason: expect.stringMatching(/no NVIDIA GPU.*KVASIR_CUDA=on/),
+    });
+    expect(await build({ KVASIR_CUDA: 'on' })).toContain('link');
+    expect(record()).toMatchObject({ built: true, targets: cudaArchitectures });
+    expect(await build({ KVASIR_CUDA_ARCHS: '90' })).toContain('link');
+    expect(record()).toMatchObject({ built: true, targets: [90] });
+    expect(await build({ KVASIR_CUDA: 'off', KVASIR_CUDA_ARCHS: '90' })).toEqual([]);
+  });
+
+  it('that is asked for and cannot be built is an error, but not for an installation', async () => {
+    putNvcc('bin', '11.8', [75, 80, 86]);
+    await expect(build({ KVASIR_CUDA: 'on' })).rejects.toThrow(/asked for.*of CUDA 11\.8, and 12\.0/);
+    expect(await build({ KVASIR_CUDA: 'on' }, true)).toEqual([]);
+    expect(record()).toMatchObject({ built: false });
   });
 
   it('keeps its objects where KVASIR_CUDA_CACHE says: a fresh clone only links', async () => {
