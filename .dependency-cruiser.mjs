@@ -7,9 +7,11 @@ const rooms = {
   'native.ts': ['errors.ts'],
   generation: ['errors.ts'],
   hub: ['errors.ts'],
-  architectures: ['errors.ts', 'native.ts'],
+  'config-schema.ts': ['errors.ts'],
+  'spec.ts': ['config-schema.ts'],
+  architectures: ['config-schema.ts', 'errors.ts', 'native.ts', 'spec.ts'],
   tokenizer: ['errors.ts', 'native.ts'],
-  formats: ['architectures', 'hub', 'tokenizer', 'errors.ts', 'native.ts'],
+  formats: ['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'spec.ts'],
   'options.ts': ['generation', 'errors.ts', 'native.ts'],
   engine: ['generation', 'errors.ts', 'native.ts', 'options.ts'],
 };

@@ -1,6 +1,7 @@
 /** What a loaded model says about itself. */
 import type { ModelDescription } from './formats/index.js';
 import type { KvDtype, NativeModelInfo } from './native.js';
+import { layerCount } from './spec.js';
 
 /** All in bytes. */
 export interface MemoryInfo {
@@ -71,7 +72,7 @@ export function describeLoaded(
     name,
     architecture: description.architecture,
     parameters: description.parameters,
-    layers: description.spec.nLayers,
+    layers: layerCount(description.spec),
     vocabSize: description.spec.vocabSize,
     storedDtype: description.storedDtype,
     dtype: options.dtype,

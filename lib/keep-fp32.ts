@@ -1,9 +1,8 @@
 /** The names behind `keepFp32`: which linears a model has, and which of them a caller means. */
 import type { ModelDescription } from './formats/index.js';
+import { native } from './native.js';
 import { invalidOption, type LoadOptions } from './options.js';
-
-/** Linears of a layer, in the order of the graph. q, k and v are one, as gate and up are. */
-export const LAYER_LINEARS = ['qkv', 'o', 'gate_up', 'down'] as const;
+import { specToJson } from './spec.js';
 
 const wholes: Readonly<Record<string, string>> = {
   q: 'qkv',
@@ -15,14 +14,13 @@ const wholes: Readonly<Record<string, string>> = {
 
 /** Every linear of a model, as native names them. */
 export function linearNames({ spec, tensors }: ModelDescription): string[] {
-  const layers = Array.from({ length: spec.nLayers }, (_, i) =>
-    LAYER_LINEARS.map((name) => `layers.${i}.${name}`),
-  );
-  return [
-    'embed.tokens',
-    ...layers.flat(),
-    ...('lm_head.weight' in tensors || 'lm_head.blocks' in tensors ? ['lm_head'] : []),
-  ];
+  return native()
+    .tensorsOf(specToJson(spec))
+    .filter(({ role, optional, name }) => {
+      const isThere = !optional || `${name}.weight` in tensors || `${name}.blocks` in tensors;
+      return role !== 'vector' && isThere;
+    })
+    .map(({ name }) => name);
 }
 
 /** What `keepFp32` names, linear by linear. Throws INVALID_OPTION for a name that is none, or where nothing is INT8. */

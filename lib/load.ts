@@ -10,7 +10,6 @@ import { mebibytes, requireMemory } from './memory.js';
 import {
   type Container,
   fromNative,
-  type ModelSpec,
   type NativeLoadOptions,
   type NativeModel,
   native,
@@ -18,6 +17,7 @@ import {
   type TensorMap,
 } from './native.js';
 import { contextLengthOf, DEFAULT_CONTEXT_LENGTH, invalidOption, type LoadOptions } from './options.js';
+import { layerCount, type ModelSpec, specToJson } from './spec.js';
 import { Tokenizer } from './tokenizer/tokenizer.js';
 import { checkVocabularySize } from './tokenizer/vocabulary-size.js';
 
@@ -106,8 +106,9 @@ class Tokenizing {
 function layersOn(
   { index }: DeviceChoice,
   { gpuLayers = 'auto' }: LoadOptions,
-  { nLayers }: ModelSpec,
+  spec: ModelSpec,
 ): Pick<Effective, 'device' | 'gpuLayers'> {
+  const nLayers = layerCount(spec);
   if (gpuLayers !== 'auto' && gpuLayers > nLayers) {
     throw invalidOption('gpuLayers', gpuLayers, `'auto' or an integer from 0 to ${nLayers} for this model`);
   }
@@ -173,14 +174,15 @@ async function checkMemory({ spec, tensors }: ModelDescription, options: Effecti
 }
 
 /** The share of the layers that is known to stay on the CPU. */
-function hostShare({ nLayers }: ModelSpec, { device = -1, gpuLayers = -1 }: Effective): number {
+function hostShare(spec: ModelSpec, { device = -1, gpuLayers = -1 }: Effective): number {
+  const nLayers = layerCount(spec);
   if (device < 0) return 1;
   return gpuLayers < 0 ? 0 : (nLayers - gpuLayers) / nLayers;
 }
 
 function predictMemory(spec: ModelSpec, tensors: TensorMap, options: Effective) {
   try {
-    return native().predictMemory(spec, tensors, options);
+    return native().predictMemory(specToJson(spec), tensors, options);
   } catch (error) {
     return rethrow(error);
   }
@@ -214,7 +216,7 @@ async function loadBoth(
     }
   };
   await nextTurn();
-  const load = native().loadModel(container, spec, tensors, { ...effective, onProgress: report });
+  const load = native().loadModel(container, specToJson(spec), tensors, { ...effective, onProgress: report });
   load.promise.catch((error) => giveUp(fromNative(error)));
   const fitting = tokenizing.promise.then((tokenizer) => {
     checkVocabularySize(tokenizer.vocabSize, spec.vocabSize);

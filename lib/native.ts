@@ -46,55 +46,40 @@ export interface Container {
   close(): void;
 }
 
-/** Where one canonical tensor comes from. */
+/** Where one canonical tensor comes from: a view of the rows of a stored one. */
 export interface TensorSource {
   /** Name in the container. */
   name: string;
   /** The file stores [in, out] instead of [out, in] (GPT-2's Conv1D). Default false. */
   transposed?: boolean;
-  /** First output row that belongs to this tensor (after transposing), for fused QKV. Default 0. */
-  rowOffset?: number;
+  /** Stored row (after transposing) of row 0, for tensors that are stored as one. Default 0. */
+  firstRow?: number;
+  /** Rows that follow each other, before the next `group` of them begins `stride` rows after this one. Default: all. */
+  group?: number;
+  stride?: number;
+  /** Index into the outermost of three dimensions. */
+  expert?: number;
+  /** The value is 1 + what is stored. Default false. */
+  addOne?: boolean;
 }
 
-export interface RopeSpec {
-  /** 'half' rotates (i, i + dim/2) as Hugging Face stores it; 'interleaved' rotates (2i, 2i + 1) as GGUF and llama2.c do. */
-  kind: 'half' | 'interleaved';
-  /** [dim / 2] f32, rounded as the reference rounds them; scaling variants are already in it. */
-  inverseFrequencies: Float32Array;
+/** A row of the table of a model's tensors (native/model/tensors.h). */
+export interface ModelTensor {
+  /** 'layers.3.qkv', 'layers.3.attn_norm.weight'. */
+  name: string;
+  /** 'table': rows that are looked up; 'linear': packed; 'vector': float32 values that stay as they are. */
+  role: 'table' | 'linear' | 'vector';
+  /** -1: before the layers; their number: after them. */
+  layer: number;
+  rows: number;
+  columns: number;
+  /** Of a table or linear: the canonical tensors that it stacks, without `.weight`. */
+  parts: string[];
+  /** A checkpoint may leave it out. */
+  optional: boolean;
 }
 
-/** One transformer with parameters: what native needs to know of an architecture. */
-export interface ModelSpec {
-  vocabSize: number;
-  hiddenSize: number;
-  nLayers: number;
-  nHeads: number;
-  nKvHeads: number;
-  headDim: number;
-  ffnSize: number;
-  /** Longest position the model was made for. */
-  maxPositions: number;
-  norm: 'rms' | 'layer';
-  normEps: number;
-  activation: 'silu' | 'gelu_tanh' | 'gelu_erf';
-  /** activation(gate(x)) * up(x), else activation(up(x)). */
-  gated: boolean;
-  /** Absent: no rotary embedding. */
-  rope?: RopeSpec;
-  /** Multiplies q.k before the softmax; default 1 / sqrt(headDim). */
-  attentionScale?: number;
-}
-
-/**
- * Canonical tensor names, N = 0..nLayers-1; [rows, columns] f32 after conversion:
- *   embed.tokens [vocabSize, hiddenSize]            embed.positions [maxPositions, hiddenSize] (optional)
- *   layers.N.attn_norm.weight|bias [hiddenSize]     layers.N.ffn_norm.weight|bias [hiddenSize]
- *   layers.N.q.weight [nHeads*headDim, hiddenSize]  layers.N.k.weight, layers.N.v.weight [nKvHeads*headDim, hiddenSize]
- *   layers.N.o.weight [hiddenSize, nHeads*headDim]
- *   layers.N.gate.weight (gated only), layers.N.up.weight [ffnSize, hiddenSize]  layers.N.down.weight [hiddenSize, ffnSize]
- *   final_norm.weight|bias [hiddenSize]             lm_head.weight [vocabSize, hiddenSize] (absent: tied to embed.tokens)
- * Every linear may have `.bias` beside `.weight`.
- */
+/** By canonical name: a linear's parts with `.weight` and `.bias`, everything else as the table of tensors calls it. */
 export type TensorMap = Record<string, TensorSource>;
 
 /*
@@ -296,12 +281,19 @@ export interface CudaReport {
   devices: CudaDeviceInfo[];
 }
 
+/** A `ModelSpec` as `specToJson` writes it. */
+export type SpecJson = string;
+
 export interface NativeAddon {
+  /** Every tensor of a model, in the order of the graph. Throws MODEL_FORMAT for a spec that cannot be. */
+  tensorsOf(spec: SpecJson): ModelTensor[];
+  /** Throws MODEL_FORMAT naming a tensor that a checkpoint with these entries lacks or has in another shape. */
+  checkTensors(entries: readonly TensorEntry[], spec: SpecJson, tensors: TensorMap): void;
   /** Parses headers only, off the JS thread. Rejects with MODEL_FORMAT or MODEL_NOT_FOUND. */
   openContainer(paths: string[]): Promise<Container>;
   loadModel(
     container: Container,
-    spec: ModelSpec,
+    spec: SpecJson,
     tensors: TensorMap,
     options: NativeLoadOptions,
   ): { promise: Promise<NativeModel & NativeInspection>; cancel(): void };
@@ -312,7 +304,7 @@ export interface NativeAddon {
    */
   quantizeModel(
     container: Container,
-    spec: ModelSpec,
+    spec: SpecJson,
     tensors: TensorMap,
     options: NativeLoadOptions,
     path: string,
@@ -320,7 +312,7 @@ export interface NativeAddon {
   ): { promise: Promise<number>; cancel(): void };
   /** What the load would take, without reading a weight. */
   predictMemory(
-    spec: ModelSpec,
+    spec: SpecJson,
     tensors: TensorMap,
     options: NativeLoadOptions,
   ): { weights: number; kv: number; scratch: number };

@@ -9,6 +9,7 @@ import { type ModelFiles, resolveModel } from './hub/index.js';
 import { mebibytes, requireMemory } from './memory.js';
 import { type Container, fromNative, native, rethrow } from './native.js';
 import { invalidOption, type LoadProgress } from './options.js';
+import { specToJson } from './spec.js';
 import { writeTokenizerFiles } from './tokenizer/write-files.js';
 
 /** 'quantize' is reading and writing the weights. */
@@ -114,7 +115,8 @@ async function writeWeights(
   path: string,
   { threads = 0, onProgress, signal }: QuantizeOptions,
 ): Promise<void> {
-  const { architecture, spec, tensors, storedDtype } = description;
+  const { architecture, tensors, storedDtype } = description;
+  const spec = specToJson(description.spec);
   const { displayName } = files;
   // Only weights are loaded: the context is that of no sequence.
   const load = { dtype: 'int8', kvDtype: 'int8', contextLength: 1, kvCapacity: 1, threads } as const;
@@ -132,7 +134,10 @@ async function writeWeights(
       giveUp(error);
     }
   };
-  const metadata = int8Metadata(architecture, spec, { source: displayName, sourceDtype: storedDtype });
+  const metadata = int8Metadata(architecture, description.spec, {
+    source: displayName,
+    sourceDtype: storedDtype,
+  });
   const running = native().quantizeModel(
     container,
     spec,

@@ -1,27 +1,24 @@
-/** The registry of families. A new one is a file here and a line in the table below. */
+/** The registry of families. A new one is a file here and a line in the list below. */
 import { KvasirError } from '../errors.js';
+import { type Family, type GgufFacts, planOf } from './family.js';
 import { GgufKeys, type GgufMetadata } from './gguf-keys.js';
-import { gpt2FromConfig, gpt2FromGguf } from './gpt2.js';
-import { llamaFromConfig, llamaFromGguf } from './llama.js';
+import { gpt2 } from './gpt2.js';
+import { llama } from './llama.js';
 import type { ArchitecturePlan } from './plan.js';
 
-export type { ArchitecturePlan, TensorSlot } from './plan.js';
+export type { ArchitecturePlan, StoredTensor } from './plan.js';
 
-interface Family {
-  fromConfig: (config: unknown) => ArchitecturePlan;
-  fromGguf: (keys: GgufKeys, embeddingRows: number) => ArchitecturePlan;
-}
+const families: readonly Family[] = [llama, gpt2];
 
-/** Keyed by `model_type` of config.json and `general.architecture` of GGUF, which agree for these. */
-const families: ReadonlyMap<string, Family> = new Map([
-  ['llama', { fromConfig: llamaFromConfig, fromGguf: llamaFromGguf }],
-  ['gpt2', { fromConfig: gpt2FromConfig, fromGguf: gpt2FromGguf }],
-]);
+const byModelType: ReadonlyMap<unknown, Family> = new Map(families.map((one) => [one.modelType, one]));
+const byGgufArchitecture: ReadonlyMap<unknown, Family> = new Map(
+  families.map((one) => [one.ggufArchitecture, one]),
+);
 
-export const supportedArchitectures: readonly string[] = [...families.keys()];
+export const supportedArchitectures: readonly string[] = families.map(({ modelType }) => modelType);
 
-function family(name: unknown, where: string): Family {
-  const found = typeof name === 'string' ? families.get(name) : undefined;
+function familyOf(from: ReadonlyMap<unknown, Family>, name: unknown, where: string): Family {
+  const found = from.get(name);
   if (found) return found;
   const said = name === undefined ? 'is missing' : `is ${JSON.stringify(name)?.slice(0, 60)}`;
   throw new KvasirError(
@@ -32,12 +29,22 @@ function family(name: unknown, where: string): Family {
 
 /** From the parsed `config.json` of a Hugging Face folder. */
 export function planFromConfig(config: Readonly<Record<string, unknown>>): ArchitecturePlan {
-  return family(config.model_type, 'model_type in config.json').fromConfig(config);
+  const family = familyOf(byModelType, config.model_type, 'model_type in config.json');
+  return planOf(family, 0, family.fromConfig(config));
 }
 
-/** From GGUF metadata; `embeddingRows` are the rows of the stored token table. */
-export function planFromGguf(metadata: GgufMetadata, embeddingRows: number): ArchitecturePlan {
+/**
+ * From GGUF metadata.
+ * @param embeddingRows rows of the stored token table
+ * @param tensor the values of a small tensor, or undefined where there is none
+ */
+export function planFromGguf(
+  metadata: GgufMetadata,
+  embeddingRows: number,
+  tensor: GgufFacts['tensor'] = () => undefined,
+): ArchitecturePlan {
   const name = metadata['general.architecture'];
-  const found = family(name, 'general.architecture in the GGUF file');
-  return found.fromGguf(new GgufKeys(metadata, String(name)), embeddingRows);
+  const family = familyOf(byGgufArchitecture, name, 'general.architecture in the GGUF file');
+  const facts = { keys: new GgufKeys(metadata, String(name)), embeddingRows, tensor };
+  return planOf(family, 1, family.fromGguf(facts));
 }

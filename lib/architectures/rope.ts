@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot';
 import { KvasirError } from '../errors.js';
-import { plainObject, positive } from './config-schema.js';
+import { plainObject, positive } from '../config-schema.js';
 
 const f32 = Math.fround;
 
@@ -66,6 +66,22 @@ export function ropeFrequencies(theta: number, dim: number, scaling?: RopeScalin
     'UNSUPPORTED_ARCHITECTURE',
     `Rotary scaling of the kind "${kind}" is not supported; supported are default, linear and llama3.`,
   );
+}
+
+/** Divided one by one by what a checkpoint's tensor holds, if it has one. */
+export function scaledByTensor(
+  frequencies: Float32Array,
+  name: string,
+  factors?: Float32Array,
+): Float32Array {
+  if (factors === undefined) return frequencies;
+  if (factors.length !== frequencies.length || !factors.every((factor) => factor > 0)) {
+    throw new KvasirError(
+      'MODEL_FORMAT',
+      `${name} must hold ${frequencies.length} positive factors, one for each rotary frequency; it has ${factors.length} values.`,
+    );
+  }
+  return frequencies.map((frequency, i) => frequency / factors[i]!);
 }
 
 function required(scaling: RopeScaling, name: keyof RopeScaling & string): number {

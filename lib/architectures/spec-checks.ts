@@ -1,43 +1,55 @@
 /** Refuses parameters that no real model has, before a byte of memory is asked for on their account. */
 import { KvasirError } from '../errors.js';
-import type { ModelSpec } from '../native.js';
+import type { AttentionSpec, ModelSpec } from '../spec.js';
 
 const limits = {
   vocabSize: 1 << 22,
   hiddenSize: 1 << 16,
-  nLayers: 1 << 10,
-  nHeads: 1 << 10,
-  nKvHeads: 1 << 10,
+  layers: 1 << 10,
+  heads: 1 << 10,
+  kvHeads: 1 << 10,
   headDim: 1 << 10,
   ffnSize: 1 << 20,
   maxPositions: 1 << 24,
 } as const;
 
-/** Throws MODEL_FORMAT naming the parameter. */
+function fail(message: string): never {
+  throw new KvasirError('MODEL_FORMAT', message);
+}
+
+/** Throws MODEL_FORMAT naming the parameter: the reference's name of it, where it is known. */
+export function checkSize(name: keyof typeof limits, value: number): number {
+  const limit = limits[name];
+  if (Number.isSafeInteger(value) && value >= 1 && value <= limit) return value;
+  return fail(
+    `The model's configuration says ${name} = ${value}; it must be a whole number from 1 to ${limit}.`,
+  );
+}
+
+function checkAttention({ heads, kvHeads, headDim, rope }: AttentionSpec): void {
+  checkSize('heads', heads);
+  checkSize('kvHeads', kvHeads);
+  checkSize('headDim', headDim);
+  if (heads % kvHeads !== 0) {
+    fail(
+      `The model's configuration has ${heads} attention heads, which ${kvHeads} key-value heads do not divide.`,
+    );
+  }
+  if (rope !== undefined && headDim % 2 !== 0) {
+    fail(`A rotary embedding needs an even head size, not ${headDim}.`);
+  }
+}
+
+/** Throws MODEL_FORMAT naming the parameter. Rotary frequencies need not be there yet. */
 export function checkSpec(spec: ModelSpec): ModelSpec {
-  for (const [name, limit] of Object.entries(limits) as [keyof typeof limits, number][]) {
-    const value = spec[name];
-    if (!Number.isSafeInteger(value) || value < 1 || value > limit) {
-      throw new KvasirError(
-        'MODEL_FORMAT',
-        `The model's configuration says ${name} = ${value}; it must be a whole number from 1 to ${limit}.`,
-      );
-    }
-  }
-  if (spec.nHeads % spec.nKvHeads !== 0) {
-    throw new KvasirError(
-      'MODEL_FORMAT',
-      `The model's configuration has ${spec.nHeads} attention heads, which ${spec.nKvHeads} key-value heads do not divide.`,
-    );
-  }
-  if (spec.rope !== undefined && spec.headDim % 2 !== 0) {
-    throw new KvasirError('MODEL_FORMAT', `A rotary embedding needs an even head size, not ${spec.headDim}.`);
-  }
+  checkSize('vocabSize', spec.vocabSize);
+  checkSize('hiddenSize', spec.hiddenSize);
+  checkSize('layers', spec.stack.layers.length);
+  checkSize('maxPositions', spec.maxPositions);
+  spec.attentions.forEach(checkAttention);
+  for (const { size } of spec.feedForwards) checkSize('ffnSize', size);
   if (!(spec.normEps >= 0 && spec.normEps < 1)) {
-    throw new KvasirError(
-      'MODEL_FORMAT',
-      `The model's configuration says normEps = ${spec.normEps}; it must be in [0, 1).`,
-    );
+    fail(`The model's configuration says normEps = ${spec.normEps}; it must be in [0, 1).`);
   }
   return spec;
 }

@@ -6,6 +6,7 @@ import type { Int8Origin } from '../formats/index.js';
 import { availableMemory } from '../memory.js';
 import { fromNative, native, type TensorEntry } from '../native.js';
 import { contextLengthOf, type LoadOptions } from '../options.js';
+import { attentionOf, feedForwardOf, layerCount } from '../spec.js';
 import { addLoadFlags, loadOptionsOf } from './arguments.js';
 import { type Inspection, inspectModel, type MemoryPrediction, predictMemory } from './inspect.js';
 import type { Interrupts } from './interrupt.js';
@@ -54,6 +55,7 @@ async function info(
 
 async function contents({ files, description, tensors, metadata }: Inspection) {
   const { architecture, spec, parameters, storedDtype, int8Origin } = description;
+  const attention = attentionOf(spec, 0);
   const paths = allPaths(files);
   const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
   return {
@@ -62,12 +64,12 @@ async function contents({ files, description, tensors, metadata }: Inspection) {
     files: paths.map((path, i) => ({ path, bytes: sizes[i]! })),
     architecture,
     parameters,
-    layers: spec.nLayers,
-    heads: spec.nHeads,
-    kvHeads: spec.nKvHeads,
-    headDim: spec.headDim,
+    layers: layerCount(spec),
+    heads: attention.heads,
+    kvHeads: attention.kvHeads,
+    headDim: attention.headDim,
     hiddenSize: spec.hiddenSize,
-    ffnSize: spec.ffnSize,
+    ffnSize: feedForwardOf(spec, 0).size,
     maxPositions: spec.maxPositions,
     vocabSize: spec.vocabSize,
     storedDtype,

@@ -2,6 +2,7 @@
 import { describeModel, type ModelDescription } from '../formats/index.js';
 import { type ModelFiles, resolveModel } from '../hub/index.js';
 import { fromNative, native, type NativeLoadOptions, type TensorEntry } from '../native.js';
+import { specToJson } from '../spec.js';
 import { createProgress } from './progress.js';
 
 export interface Inspection {
@@ -46,7 +47,7 @@ export function predictMemory(
 ): MemoryPrediction {
   const counted = Object.fromEntries(Object.entries(tensors).filter(([name]) => !leftOut.includes(name)));
   try {
-    const { weights, kv, scratch } = native().predictMemory(spec, counted, options);
+    const { weights, kv, scratch } = native().predictMemory(specToJson(spec), counted, options);
     return { weights, kv, scratch, total: weights + kv + scratch };
   } catch (error) {
     throw fromNative(error);

@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { packageVersion } from '../version.js';
 import { native } from '../native.js';
+import { layerCount } from '../spec.js';
 import { type LoadOptions, invalidOption } from '../options.js';
 import { maxPositionsOf, fitContext } from './context.js';
 import { measureLatency, type Series } from './latency.js';
@@ -247,7 +248,8 @@ class Comparison {
       this.#reference,
       { contextLength: windowTokens, threads, keepFp32, signal },
       async ({ reference, quantized, description }) => {
-        const { nLayers, vocabSize } = description.spec;
+        const { vocabSize } = description.spec;
+        const nLayers = layerCount(description.spec);
         const shared = { reference, quantized, nLayers, vocabSize, signal };
         const window = windows[0]!.slice(0, LAYER_WINDOW);
         const onProgress = (part: number) => this.#clock.at('layers', part);

@@ -4,6 +4,7 @@ import { resolveModel } from '../hub/index.js';
 import { keptLinears, linearNames } from '../keep-fp32.js';
 import { availableMemory } from '../memory.js';
 import { type Container, fromNative, type NativeLoadOptions, native } from '../native.js';
+import { specToJson } from '../spec.js';
 import type { InspectedModel } from './layers.js';
 
 export interface InspectedPair {
@@ -41,7 +42,7 @@ export async function withInspectedPair<T>(
       const both = optionsOf(description, settings);
       const { spec, tensors } = description;
       const required = both
-        .map((options) => native().predictMemory(spec, tensors, options))
+        .map((options) => native().predictMemory(specToJson(spec), tensors, options))
         .reduce((sum, { weights, kv, scratch }) => sum + weights + kv + scratch, 0);
       if (required > availableMemory()) return undefined;
       for (const options of both) loaded.push(await load(container, description, options, signal));
@@ -75,7 +76,7 @@ async function load(
   signal: AbortSignal,
 ): Promise<InspectedModel> {
   signal.throwIfAborted();
-  const loading = native().loadModel(container, spec, tensors, options);
+  const loading = native().loadModel(container, specToJson(spec), tensors, options);
   const cancel = () => loading.cancel();
   signal.addEventListener('abort', cancel, { once: true });
   try {

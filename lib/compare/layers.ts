@@ -3,7 +3,6 @@
  * only that layer is INT8. Works on two native models of one checkpoint and on one window.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { LAYER_LINEARS } from '../keep-fp32.js';
 import type { NativeInspection, NativeModel } from '../native.js';
 import { compareRows } from './divergence.js';
 import { ErrorSum, type TensorError } from './tensor-error.js';
@@ -71,7 +70,7 @@ const taps = [
 ];
 /** What each linear of a layer reads. */
 const inputs = { qkv: 'attn_norm', o: 'attention', gate_up: 'ffn_norm', down: 'activation' } as const;
-type LayerLinear = (typeof LAYER_LINEARS)[number];
+type LayerLinear = keyof typeof inputs;
 
 /** Throws the signal's reason; what was analyzed before is in `into` then. */
 export async function analyzeLayers(given: LayerInputs, into: LayerAnalysis): Promise<void> {
@@ -142,7 +141,7 @@ class LayerAnalyzer {
     const rounded = await quantized.runLayers({ ...run, input: this.#rounded });
     const name = `layers.${index}`;
     const linears: LinearError[] = [];
-    for (const linear of LAYER_LINEARS) {
+    for (const linear of this.#linearsOf(name)) {
       const input = exact.taps[`${name}.${inputs[linear]}`]!;
       linears.push({
         name: `${name}.${linear}`,
@@ -166,6 +165,13 @@ class LayerAnalyzer {
     this.#exact = exact.hidden;
     this.#rounded = rounded.hidden;
     return { error: { name, kl, accumulated: ErrorSum.of(exact.hidden, rounded.hidden), linears }, ranked };
+  }
+
+  /** Those of a layer whose input is traced. */
+  #linearsOf(layer: string): LayerLinear[] {
+    const names = Object.keys(this.#given.reference.info.linears);
+    const linears = Object.keys(inputs) as LayerLinear[];
+    return linears.filter((linear) => names.includes(`${layer}.${linear}`));
   }
 
   /** Undefined where it is tied to the embedding. */

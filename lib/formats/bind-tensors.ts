@@ -1,8 +1,16 @@
 /** Binds an architecture's plan to the tensors that a file really has; every disagreement is named. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { ArchitecturePlan, TensorSlot } from '../architectures/index.js';
+import type { ArchitecturePlan, StoredTensor } from '../architectures/index.js';
 import { KvasirError } from '../errors.js';
-import type { TensorEntry, TensorMap, TensorSource } from '../native.js';
+import {
+  type Container,
+  type ModelTensor,
+  native,
+  rethrow,
+  type TensorEntry,
+  type TensorMap,
+} from '../native.js';
+import { specToJson } from '../spec.js';
 
 export interface BoundTensors {
   tensors: TensorMap;
@@ -14,45 +22,30 @@ export interface BoundTensors {
 
 const listed = 6;
 
-/** Slots between two turns of the event loop: half a millisecond, in code that runs for the first time. */
-const slotsPerTurn = 64;
+/** Tensors between two turns of the event loop: half a millisecond, in code that runs for the first time. */
+const tensorsPerTurn = 64;
 
 function list(items: readonly string[]): string {
   const more = items.length > listed ? ` and ${items.length - listed} more` : '';
   return items.slice(0, listed).join(', ') + more;
 }
 
-/** The shape the file must have for this slot. */
-function storedShape(slot: TensorSlot): number[] {
-  const shape = [slot.storedRows ?? slot.shape[0]!, ...slot.shape.slice(1)];
-  return slot.transposed ? shape.reverse() : shape;
+/** The canonical tensors that one of the table is made of: weights and biases of its parts, or itself. */
+function* canonicalNames({ name, role, parts }: ModelTensor): Iterable<string> {
+  if (role !== 'linear') {
+    yield name;
+    return;
+  }
+  for (const part of parts) yield* [`${part}.weight`, `${part}.bias`];
 }
 
-function sourceOf(slot: TensorSlot, entry: TensorEntry): TensorSource {
-  return {
-    name: entry.name,
-    ...(slot.transposed ? { transposed: true } : {}),
-    ...(slot.rowOffset ? { rowOffset: slot.rowOffset } : {}),
-  };
-}
-
-function checkAll(
-  plan: ArchitecturePlan,
-  problems: { missing: string[]; misshapen: string[]; extra: string[] },
-): void {
-  const { missing, misshapen, extra } = problems;
+function checkAll(plan: ArchitecturePlan, missing: readonly string[], extra: readonly string[]): void {
   if (missing.length > 0) {
     throw new KvasirError(
       'MODEL_FORMAT',
       `The model file lacks ${missing.length} tensors that a ${plan.architecture} model needs: ${list(missing)}.` +
         ' The file is incomplete, or its configuration belongs to another model.',
       { details: { missing: missing.length } },
-    );
-  }
-  if (misshapen.length > 0) {
-    throw new KvasirError(
-      'MODEL_FORMAT',
-      `Shapes in the model file disagree with its configuration: ${list(misshapen)}.`,
     );
   }
   if (extra.length > 0) {
@@ -63,37 +56,52 @@ function checkAll(
   }
 }
 
-/** Rejects with MODEL_FORMAT for missing tensors and wrong shapes, UNSUPPORTED_ARCHITECTURE for tensors nobody would read. */
-export async function bindTensors(
+/**
+ * Rejects with MODEL_FORMAT for missing tensors and, as native checks them, wrong shapes; with UNSUPPORTED_ARCHITECTURE for
+ * tensors nobody would read.
+ */
+export async function bindTensors(plan: ArchitecturePlan, container: Container): Promise<BoundTensors> {
+  const spec = specToJson(plan.spec);
+  const bound = await findTensors(plan, native().tensorsOf(spec), container.tensors);
+  await nextTurn();
+  try {
+    native().checkTensors(container.tensors, spec, bound.tensors);
+  } catch (error) {
+    rethrow(error);
+  }
+  return bound;
+}
+
+/** The same without a look at shapes. */
+export async function findTensors(
   plan: ArchitecturePlan,
+  table: readonly ModelTensor[],
   entries: readonly TensorEntry[],
 ): Promise<BoundTensors> {
   const byName = new Map(entries.map((entry) => [entry.name, entry]));
   const tensors: TensorMap = {};
   const used = new Set<TensorEntry>();
   const missing: string[] = [];
-  const misshapen: string[] = [];
+  const find = (stored: StoredTensor, canonical: string): void => {
+    const entry = byName.get(stored.names.find((name) => byName.has(name)) ?? '');
+    if (entry !== undefined) {
+      tensors[canonical] = { name: entry.name, ...stored.view };
+      used.add(entry);
+    } else if (stored.presence === 'required') missing.push(stored.names[0]!);
+  };
   let inTurn = 0;
-  for (const slot of plan.slots()) {
-    if (++inTurn % slotsPerTurn === 0) await nextTurn();
-    const name = slot.names.find((candidate) => byName.has(candidate));
-    const entry = name === undefined ? undefined : byName.get(name);
-    if (entry === undefined) {
-      if (!slot.optional) missing.push(slot.names[0]!);
-      continue;
+  for (const row of table) {
+    for (const canonical of canonicalNames(row)) {
+      const stored = plan.source(canonical);
+      if (stored !== undefined) find(stored, canonical);
     }
-    const expected = storedShape(slot);
-    if (expected.length !== entry.shape.length || expected.some((size, i) => size !== entry.shape[i])) {
-      misshapen.push(`${entry.name} is [${entry.shape.join(', ')}], expected [${expected.join(', ')}]`);
-    }
-    tensors[slot.canonical] = sourceOf(slot, entry);
-    used.add(entry);
+    if (++inTurn % tensorsPerTurn === 0) await nextTurn();
   }
   await nextTurn();
   const extra = entries
     .filter((entry) => !used.has(entry) && !plan.ignored.some((pattern) => pattern.test(entry.name)))
     .map((entry) => entry.name);
-  checkAll(plan, { missing, misshapen: [...new Set(misshapen)], extra });
+  checkAll(plan, missing, extra);
   return { tensors, ...count(used) };
 }
 

@@ -1,5 +1,6 @@
 /** What the engine needs to know of a model. */
-import type { ModelSpec, TensorMap } from '../native.js';
+import type { TensorMap } from '../native.js';
+import type { ModelSpec } from '../spec.js';
 import type { Int8Origin } from './int8-form.js';
 import type { TokenizerSource } from '../tokenizer/source.js';
 

@@ -34,33 +34,17 @@ function tokenCount(metadata: Readonly<Record<string, MetadataValue>>): number {
   throw new KvasirError('MODEL_FORMAT', 'The GGUF file has no vocabulary (tokenizer.ggml.tokens).');
 }
 
-/** Llama 3 scaling as converters write it: one factor for each frequency, which divides it. */
-const ropeFactors = 'rope_freqs.weight';
-
-function scaledFrequencies(frequencies: Float32Array, factors: Float32Array): Float32Array {
-  if (factors.length !== frequencies.length || !factors.every((factor) => factor > 0)) {
-    throw new KvasirError(
-      'MODEL_FORMAT',
-      `${ropeFactors} must hold ${frequencies.length} positive factors, one for each rotary frequency; it has ${factors.length} values.`,
-    );
-  }
-  return frequencies.map((frequency, i) => frequency / factors[i]!);
-}
-
 /** Throws MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE, naming what is wrong. */
 export async function describeGguf(files: GgufFiles, container: Container): Promise<ModelDescription> {
   const { metadata, tensors } = container;
   const table = tensors.find((tensor) => tensor.name === 'token_embd.weight');
   // Without the table any row count does: the plan fails on the architecture or on the missing tensor.
   const rows = table?.shape[0] ?? 1;
-  const plan = planFromGguf(metadata, rows);
-  const { rope } = plan.spec;
-  if (rope !== undefined && tensors.some(({ name }) => name === ropeFactors)) {
-    rope.inverseFrequencies = scaledFrequencies(rope.inverseFrequencies, container.readTensor(ropeFactors));
-    plan.ignored = [...plan.ignored, /^rope_freqs\.weight$/];
-  }
+  const read = (name: string) =>
+    tensors.some((tensor) => tensor.name === name) ? container.readTensor(name) : undefined;
+  const plan = planFromGguf(metadata, rows, read);
   await nextTurn();
-  const bound = await bindTensors(plan, tensors);
+  const bound = await bindTensors(plan, container);
   const tokens = tokenCount(metadata);
   if (tokens > rows) {
     throw new KvasirError(

@@ -1,7 +1,7 @@
 /** Describes a Hugging Face folder: config.json, safetensors, generation_config.json, tokenizer files. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as v from 'valibot';
-import { finite, parseConfig, positive } from '../architectures/config-schema.js';
+import { finite, parseConfig, positive } from '../config-schema.js';
 import { planFromConfig } from '../architectures/index.js';
 import { KvasirError } from '../errors.js';
 import type { HfFolderFiles } from '../hub/model-files.js';
@@ -75,7 +75,7 @@ async function describeCheckpoint(config: Record<string, unknown>, container: Co
   return {
     architecture: plan.architecture,
     spec: plan.spec,
-    ...(await bindTensors(plan, container.tensors)),
+    ...(await bindTensors(plan, container)),
   };
 }
 

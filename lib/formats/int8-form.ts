@@ -2,11 +2,10 @@
  * The INT8 form of a model, as `kvasir quantize` writes it: what the metadata of its weights says, in both directions.
  * The weights themselves, their scheme and their checksums are native's business (native/model/stored_weights.h).
  */
-import * as v from 'valibot';
-import { count, finite, parseConfig, positive } from '../architectures/config-schema.js';
 import { checkSpec } from '../architectures/spec-checks.js';
 import { KvasirError } from '../errors.js';
-import type { Container, ModelSpec, TensorEntry, TensorMap } from '../native.js';
+import { type Container, native, type TensorEntry, type TensorMap } from '../native.js';
+import { type ModelSpec, parseSpec, specToJson } from '../spec.js';
 import { parseJsonObject } from './json-file.js';
 
 /** `format` in the metadata of the weights, and `quant_method` in config.json. */
@@ -31,42 +30,9 @@ export function isInt8Form({ format, metadata }: Container): boolean {
   return format === 'safetensors' && metadata.format === int8Format;
 }
 
-/** Every field of a spec; a stored one that is not known here is refused. */
-const specFields = {
-  vocabSize: count,
-  hiddenSize: count,
-  nLayers: count,
-  nHeads: count,
-  nKvHeads: count,
-  headDim: count,
-  ffnSize: count,
-  maxPositions: count,
-  norm: v.picklist(['rms', 'layer']),
-  normEps: finite,
-  activation: v.picklist(['silu', 'gelu_tanh', 'gelu_erf']),
-  gated: v.boolean(),
-  rope: v.optional(
-    v.strictObject({
-      kind: v.picklist(['half', 'interleaved']),
-      inverseFrequencies: v.pipe(v.array(finite), v.minLength(1)),
-    }),
-  ),
-  attentionScale: v.optional(positive),
-} satisfies Record<keyof ModelSpec, v.GenericSchema>;
-const specSchema = v.strictObject(specFields);
-type StoredSpec = v.InferOutput<typeof specSchema>;
-
-/** float32 values are doubles exactly, and JSON keeps doubles exactly. */
-function storedSpec({ rope, ...spec }: ModelSpec): StoredSpec {
-  if (rope === undefined) return spec;
-  return { ...spec, rope: { ...rope, inverseFrequencies: [...rope.inverseFrequencies] } };
-}
-
-function parseSpec(json: string): ModelSpec {
+function storedSpec(json: string): ModelSpec {
   const where = 'the spec in the metadata of the INT8 form';
-  const { rope, ...spec } = parseConfig(specSchema, parseJsonObject(json, where), where);
-  const frequencies = rope && Float32Array.from(rope.inverseFrequencies);
-  return checkSpec({ ...spec, ...(rope ? { rope: { ...rope, inverseFrequencies: frequencies! } } : {}) });
+  return checkSpec(parseSpec(parseJsonObject(json, where), where));
 }
 
 /** What the metadata says beside the scheme, which native adds. */
@@ -75,29 +41,16 @@ export function int8Metadata(
   spec: ModelSpec,
   { source, sourceDtype }: Int8Origin,
 ): Record<string, string> {
-  return { architecture, spec: JSON.stringify(storedSpec(spec)), source, source_dtype: sourceDtype };
+  return { architecture, spec: specToJson(spec), source, source_dtype: sourceDtype };
 }
 
-/** [rows, columns] of the linears and of what else there is, by the name in the file without its ending. */
-function shapesOf(spec: ModelSpec): Map<string, readonly [rows: number, columns: number]> {
-  const { vocabSize, hiddenSize: hidden, ffnSize: ffn, nHeads, nKvHeads, headDim } = spec;
-  const shapes = new Map<string, readonly [number, number]>([
-    ['embed.tokens', [vocabSize, hidden]],
-    ['lm_head', [vocabSize, hidden]],
-  ]);
-  for (let n = 0; n < spec.nLayers; ++n) {
-    shapes.set(`layers.${n}.qkv`, [(nHeads + 2 * nKvHeads) * headDim, hidden]);
-    shapes.set(`layers.${n}.o`, [hidden, nHeads * headDim]);
-    shapes.set(`layers.${n}.gate_up`, [(spec.gated ? 2 : 1) * ffn, hidden]);
-    shapes.set(`layers.${n}.down`, [hidden, ffn]);
-  }
-  return shapes;
-}
-
-/** Weights of one stored tensor without the padding of its blocks. */
-function valuesIn({ name, shape }: TensorEntry, shapes: ReturnType<typeof shapesOf>): number {
-  const linear = name.endsWith('.blocks') ? shapes.get(name.slice(0, -'.blocks'.length)) : undefined;
-  return (linear ?? shape).reduce((product, size) => product * size, 1);
+/** Weights of all stored tensors without the padding of their blocks. */
+function parametersOf(spec: ModelSpec, tensors: readonly TensorEntry[]): number {
+  const rows = native().tensorsOf(specToJson(spec));
+  const linears = new Map(rows.map((row) => [`${row.name}.blocks`, row.rows * row.columns]));
+  const values = ({ name, shape }: TensorEntry) =>
+    linears.get(name) ?? shape.reduce((product, size) => product * size, 1);
+  return tensors.reduce((sum, tensor) => sum + values(tensor), 0);
 }
 
 function text({ metadata }: Container, key: string): string {
@@ -111,15 +64,13 @@ function text({ metadata }: Container, key: string): string {
 
 /** Throws MODEL_FORMAT. Whether the tensors fit the spec is checked where they are loaded, natively. */
 export function readInt8Form(container: Container): Int8Form {
-  const spec = parseSpec(text(container, 'spec'));
-  const shapes = shapesOf(spec);
-  const parameters = container.tensors.reduce((sum, tensor) => sum + valuesIn(tensor, shapes), 0);
+  const spec = storedSpec(text(container, 'spec'));
   return {
     architecture: text(container, 'architecture'),
     source: text(container, 'source'),
     sourceDtype: text(container, 'source_dtype'),
     spec,
     tensors: Object.fromEntries(container.tensors.map(({ name }) => [name, { name }])),
-    parameters,
+    parameters: parametersOf(spec, container.tensors),
   };
 }

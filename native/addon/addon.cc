@@ -7,12 +7,15 @@
 #include "addon/addon_data.h"
 #include "addon/async.h"
 #include "addon/container_wrap.h"
+#include "addon/declared_tensors.h"
 #include "addon/from_js.h"
 #include "addon/model_wrap.h"
 #include "backend/cpu.h"
 #include "backend/cuda_library.h"
 #include "core/release_memory.h"
 #include "core/thread_schedule.h"
+#include "model/tensors.h"
+#include "model/weights.h"
 #include "runtime/load.h"
 #include "runtime/quantize.h"
 
@@ -142,6 +145,49 @@ Napi::Value QuantizeModel(const Napi::CallbackInfo& info) {
   });
 }
 
+const char* RoleName(TensorRole role) {
+  switch (role) {
+    case TensorRole::kTable: return "table";
+    case TensorRole::kLinear: return "linear";
+    case TensorRole::kVector: break;
+  }
+  return "vector";
+}
+
+Napi::Value TensorsOfForJs(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    const std::vector<ModelTensor> tensors = TensorsOf(SpecFromJs(info[0]));
+    const Napi::Array list = Napi::Array::New(env, tensors.size());
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const ModelTensor& tensor = tensors[i];
+      const Napi::Object entry = Napi::Object::New(env);
+      entry.Set("name", tensor.name);
+      entry.Set("role", RoleName(tensor.role));
+      entry.Set("layer", static_cast<double>(tensor.layer));
+      entry.Set("rows", static_cast<double>(tensor.rows));
+      entry.Set("columns", static_cast<double>(tensor.columns));
+      entry.Set("optional", tensor.optional);
+      const Napi::Array parts = Napi::Array::New(env, tensor.parts.size());
+      for (size_t part = 0; part < tensor.parts.size(); ++part) {
+        parts.Set(static_cast<uint32_t>(part), tensor.parts[part].name);
+      }
+      entry.Set("parts", parts);
+      list.Set(static_cast<uint32_t>(i), entry);
+    }
+    return list;
+  });
+}
+
+// checkTensors(entries, spec, tensors)
+Napi::Value CheckTensorsForJs(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    CheckTensors(SpecFromJs(info[1]), TensorMapFromJs(info[2]), DeclaredTensors(info[0]));
+    return env.Undefined();
+  });
+}
+
 Napi::Value PredictMemoryForJs(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Guard(env, [&]() -> Napi::Value {
@@ -248,6 +294,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("openContainer", Napi::Function::New(env, OpenContainer));
   exports.Set("loadModel", Napi::Function::New(env, LoadModel));
   exports.Set("quantizeModel", Napi::Function::New(env, QuantizeModel));
+  exports.Set("tensorsOf", Napi::Function::New(env, TensorsOfForJs));
+  exports.Set("checkTensors", Napi::Function::New(env, CheckTensorsForJs));
   exports.Set("predictMemory", Napi::Function::New(env, PredictMemoryForJs));
   exports.Set("releaseMemory", Napi::Function::New(env, ReleaseMemory));
   exports.Set("cpu", Napi::Function::New(env, Cpu));

@@ -4,6 +4,7 @@
 
 #include "backend/cpu.h"
 #include "backend/cuda_library.h"
+#include "model/spec_json.h"
 
 namespace kvasir::addon {
 
@@ -61,32 +62,8 @@ Dtype DtypeFrom(const Napi::Object& object, const char* name) {
 }  // namespace
 
 ModelSpec SpecFromJs(const Napi::Value& value) {
-  const Napi::Object object = ObjectFrom(value, "spec");
-  ModelSpec spec;
-  spec.vocab_size = Integer(object, "vocabSize");
-  spec.hidden_size = Integer(object, "hiddenSize");
-  spec.n_layers = Integer(object, "nLayers");
-  spec.n_heads = Integer(object, "nHeads");
-  spec.n_kv_heads = Integer(object, "nKvHeads");
-  spec.head_dim = Integer(object, "headDim");
-  spec.ffn_size = Integer(object, "ffnSize");
-  spec.max_positions = Integer(object, "maxPositions");
-  spec.norm = Choice(object, "norm", {"rms", "layer"}) == 0 ? NormKind::kRms : NormKind::kLayer;
-  spec.norm_eps = static_cast<float>(Number(object, "normEps"));
-  constexpr ActivationKind kActivations[] = {ActivationKind::kSilu, ActivationKind::kGeluTanh,
-                                             ActivationKind::kGeluErf};
-  spec.activation = kActivations[Choice(object, "activation", {"silu", "gelu_tanh", "gelu_erf"})];
-  spec.gated = Bool(object, "gated");
-  if (Has(object, "attentionScale")) {
-    spec.attention_scale = static_cast<float>(Number(object, "attentionScale"));
-  }
-  if (Has(object, "rope")) {
-    const Napi::Object rope = ObjectFrom(object.Get("rope"), "rope");
-    spec.rope = Choice(rope, "kind", {"half", "interleaved"}) == 0 ? RopeKind::kHalf : RopeKind::kInterleaved;
-    spec.inverse_frequencies =
-        VectorFromTypedArray<float>(rope.Get("inverseFrequencies"), napi_float32_array, "inverseFrequencies");
-  }
-  return spec;
+  if (!value.IsString()) throw Napi::TypeError::New(value.Env(), "spec is not a string");
+  return SpecFromJson(value.As<Napi::String>().Utf8Value());
 }
 
 TensorMap TensorMapFromJs(const Napi::Value& value) {
@@ -99,9 +76,11 @@ TensorMap TensorMapFromJs(const Napi::Value& value) {
     TensorSource entry;
     entry.name = String(source, "name");
     entry.transposed = Bool(source, "transposed");
-    if (source.Has("rowOffset") && !source.Get("rowOffset").IsUndefined()) {
-      entry.row_offset = Integer(source, "rowOffset");
-    }
+    entry.add_one = Bool(source, "addOne");
+    if (Has(source, "firstRow")) entry.first_row = Integer(source, "firstRow");
+    if (Has(source, "group")) entry.group = Integer(source, "group");
+    if (Has(source, "stride")) entry.stride = Integer(source, "stride");
+    if (Has(source, "expert")) entry.expert = Integer(source, "expert");
     tensors[name] = entry;
   }
   return tensors;

@@ -61,7 +61,7 @@ Napi::Value FloatsToJs(Napi::Env env, const std::vector<float>& values) {
 }
 
 const LinearWeight& LinearNamed(const Transformer& transformer, const std::string& name) {
-  const LinearWeight* linear = FindLinear(transformer.weights(), name);
+  const LinearWeight* linear = FindLinear(transformer.spec(), transformer.weights(), name);
   if (linear == nullptr) throw Error(ErrorCode::kInvalidOption, "There is no linear '" + name + "'");
   return *linear;
 }

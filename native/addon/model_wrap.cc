@@ -41,8 +41,8 @@ Napi::Object InfoToJs(Napi::Env env, Transformer& transformer) {
   info.Set("kvPageSize", static_cast<double>(kKvPagePositions));
   info.Set("scratchBytes", static_cast<double>(transformer.scratch_bytes()));
   const Napi::Object linears = Napi::Object::New(env);
-  for (const std::string& name : LinearNames(weights)) {
-    const LinearWeight& linear = *FindLinear(weights, name);
+  for (const auto& [name, weight] : LinearsOf(transformer.spec(), weights)) {
+    const LinearWeight& linear = *weight;
     const Napi::Object entry = Napi::Object::New(env);
     entry.Set("dtype", linear.dtype == Dtype::kInt8 ? "int8" : "fp32");
     entry.Set("outputs", static_cast<double>(linear.n));

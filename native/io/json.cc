@@ -1,5 +1,6 @@
 #include "io/json.h"
 
+#include <charconv>
 #include <unordered_set>
 #include <utility>
 
@@ -204,6 +205,27 @@ void JsonReader::SkipNumber() {
     if (!accept('+')) accept('-');
     if (!SkipDigits()) Fail("digits expected in the exponent");
   }
+}
+
+double JsonReader::Number() {
+  Peek();
+  const size_t begin = position_;
+  SkipNumber();
+  double value = 0;
+  const char* end = text_.data() + position_;
+  const auto [stopped, error] = std::from_chars(text_.data() + begin, end, value);
+  if (error != std::errc() || stopped != end) Fail("a number that fits a double expected");
+  return value;
+}
+
+bool JsonReader::Bool() {
+  Peek();
+  for (const std::string_view word : {"true", "false"}) {
+    if (text_.substr(position_, word.size()) != word) continue;
+    position_ += word.size();
+    return word == "true";
+  }
+  Fail("true or false expected");
 }
 
 void JsonReader::Skip() {

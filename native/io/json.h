@@ -1,4 +1,4 @@
-// A strict pull reader for one JSON text, made for safetensors headers: nothing is built in memory but what
+// A strict pull reader for one JSON text, such as a safetensors header or a model's spec: nothing is built in memory but what
 // the caller asks for, so a hostile header costs no more than its own bytes. It refuses duplicate keys, deep
 // nesting, invalid UTF-8, lone surrogates, numbers out of range and anything after the value. It is no
 // general JSON library.
@@ -23,6 +23,9 @@ class JsonReader {
   std::string String();
   // An integer in [0, 2^64), written without sign, fraction or exponent.
   uint64_t Unsigned();
+  // Any number that a double holds.
+  double Number();
+  bool Bool();
   // Checks and drops a value of any type.
   void Skip();
   // Nothing but white space may follow.

@@ -1,7 +1,6 @@
 #include "model/device_weights.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "model/weight_plan.h"
 #include "quant/pack.h"
@@ -10,29 +9,20 @@ namespace kvasir {
 
 namespace {
 
-// -1 for the embedding, the number of layers for what follows them.
-int64_t LayerOf(const std::string& name, int64_t n_layers) {
-  if (name.rfind("embed", 0) == 0) return -1;
-  constexpr char kLayers[] = "layers.";
-  if (name.rfind(kLayers, 0) != 0) return n_layers;
-  return std::strtoll(name.c_str() + sizeof(kLayers) - 1, nullptr, 10);
-}
-
 // Takes memory for what is moved, in the order of the plans; with `device` it moves, else it counts.
 class Mover {
  public:
-  Mover(const ModelSpec& spec, int64_t first, Arena* arena, Device* device)
-      : n_layers_(spec.n_layers), first_(first), arena_(*arena), device_(device) {}
+  Mover(int64_t first, Arena* arena, Device* device) : first_(first), arena_(*arena), device_(device) {}
 
   void Move(const std::vector<TensorPlan>& plans, Weights* weights) {
-    const bool tied = weights->lm_head.panels == weights->embed_tokens.panels;
+    const bool tied = weights->is_tied();
     VisitPlans(
         plans,
         [&](const LinearPlan& plan) {
-          if (IsMoved(plan.name)) MoveLinear(plan.padded_n(), plan.target);
+          if (IsMoved(plan.layer)) MoveLinear(plan.padded_n(), plan.target);
         },
         [&](const VectorPlan& plan) {
-          if (IsMoved(plan.name)) MoveVector(plan.rows * plan.columns, plan.target);
+          if (IsMoved(plan.layer)) MoveVector(plan.rows * plan.columns, plan.target);
         });
     if (!tied) return;
     if (first_ == 0) {
@@ -47,7 +37,7 @@ class Mover {
   const uint8_t* lowest_moved() const { return lowest_moved_; }
 
  private:
-  bool IsMoved(const std::string& name) const { return first_ == 0 || LayerOf(name, n_layers_) >= first_; }
+  bool IsMoved(int64_t layer) const { return first_ == 0 || layer >= first_; }
 
   void Note(const void* host) {
     const auto* at = static_cast<const uint8_t*>(host);
@@ -72,7 +62,7 @@ class Mover {
     *values = own;
   }
 
-  const int64_t n_layers_, first_;
+  const int64_t first_;
   Arena& arena_;
   Device* device_;
   const uint8_t* lowest_moved_ = nullptr;
@@ -85,7 +75,7 @@ int64_t DeviceWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const
   // Only the places of tensors are read through the plans' targets.
   Weights& places = const_cast<Weights&>(weights);
   Arena counting;
-  Mover(spec, first, &counting, nullptr).Move(PlanTensors(spec, tensors, &places), &places);
+  Mover(first, &counting, nullptr).Move(PlanTensors(spec, tensors, &places), &places);
   return static_cast<int64_t>(counting.used());
 }
 
@@ -94,7 +84,7 @@ void MoveToDevice(const ModelSpec& spec, const TensorMap& tensors, int64_t first
   weights->device_memory =
       device->Allocate(DeviceWeightBytes(spec, tensors, *weights, first), "the weights", false);
   Arena arena(weights->device_memory->data(), weights->device_memory->size());
-  Mover mover(spec, first, &arena, device);
+  Mover mover(first, &arena, device);
   mover.Move(PlanTensors(spec, tensors, weights), weights);
   device->FinishUploads();  // the copies have read the host's memory
   // What comes after the host's last layer is not the host's to fetch.

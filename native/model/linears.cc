@@ -1,43 +1,31 @@
 #include "model/linears.h"
 
+#include "model/tensors.h"
+#include "model/weight_plan.h"
+
 namespace kvasir {
 
 namespace {
 
-struct LayerLinear {
-  const char* name;
-  LinearWeight LayerWeights::*member;
-};
-
-constexpr LayerLinear kLayerLinears[] = {{"qkv", &LayerWeights::qkv},
-                                         {"o", &LayerWeights::o},
-                                         {"gate_up", &LayerWeights::gate_up},
-                                         {"down", &LayerWeights::down}};
-
-bool IsTied(const Weights& weights) { return weights.lm_head.panels == weights.embed_tokens.panels; }
-
-std::string NameOf(size_t layer, const LayerLinear& linear) {
-  return "layers." + std::to_string(layer) + "." + linear.name;
+bool IsLinear(const ModelTensor& tensor, const Weights& weights) {
+  if (tensor.role == TensorRole::kVector) return false;
+  return tensor.place != TensorPlace::kLmHead || !weights.is_tied();
 }
 
 }  // namespace
 
-std::vector<std::string> LinearNames(const Weights& weights) {
-  std::vector<std::string> names = {"embed.tokens"};
-  for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
-    for (const LayerLinear& linear : kLayerLinears) names.push_back(NameOf(layer, linear));
+std::vector<NamedLinear> LinearsOf(const ModelSpec& spec, const Weights& weights) {
+  Weights& places = const_cast<Weights&>(weights);  // only to find them
+  std::vector<NamedLinear> linears;
+  for (const ModelTensor& tensor : TensorsOf(spec)) {
+    if (IsLinear(tensor, weights)) linears.push_back({tensor.name, LinearAt(tensor, &places)});
   }
-  if (!IsTied(weights)) names.push_back("lm_head");
-  return names;
+  return linears;
 }
 
-LinearWeight* FindLinear(Weights* weights, const std::string& name) {
-  if (name == "embed.tokens") return &weights->embed_tokens;
-  if (name == "lm_head" && !IsTied(*weights)) return &weights->lm_head;
-  for (size_t layer = 0; layer < weights->layers.size(); ++layer) {
-    for (const LayerLinear& linear : kLayerLinears) {
-      if (name == NameOf(layer, linear)) return &(weights->layers[layer].*linear.member);
-    }
+LinearWeight* FindLinear(const ModelSpec& spec, Weights* weights, const std::string& name) {
+  for (const ModelTensor& tensor : TensorsOf(spec)) {
+    if (tensor.name == name && IsLinear(tensor, *weights)) return LinearAt(tensor, weights);
   }
   return nullptr;
 }
@@ -45,18 +33,23 @@ LinearWeight* FindLinear(Weights* weights, const std::string& name) {
 void LinkLinears(const ModelSpec& spec, Weights* weights) {
   LinearWeight* last = nullptr;
   const auto follow = [&](LinearWeight* linear) {
+    if (linear->panels == nullptr) return;
     if (last != nullptr) last->next = linear;
     last = linear;
   };
-  for (LayerWeights& layer : weights->layers) {
-    layer.gate_up.sides = spec.gated ? 2 : 1;
-    for (const LayerLinear& linear : kLayerLinears) follow(&(layer.*linear.member));
+  for (int64_t i = 0; i < spec.n_layers(); ++i) {
+    LayerWeights& layer = weights->layers[static_cast<size_t>(i)];
+    const int sides = spec.feed_forward_of(i).gated ? 2 : 1;
+    layer.gate_up.sides = sides;
+    layer.shared_gate_up.sides = sides;
+    for (LinearWeight& expert : layer.expert_gate_up) expert.sides = sides;
+    for (LinearWeight* linear : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) follow(linear);
   }
   follow(&weights->lm_head);
 }
 
-const LinearWeight* FindLinear(const Weights& weights, const std::string& name) {
-  return FindLinear(const_cast<Weights*>(&weights), name);
+const LinearWeight* FindLinear(const ModelSpec& spec, const Weights& weights, const std::string& name) {
+  return FindLinear(spec, const_cast<Weights*>(&weights), name);
 }
 
 }  // namespace kvasir

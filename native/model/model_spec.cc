@@ -1,5 +1,8 @@
 #include "model/model_spec.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/error.h"
 
 namespace kvasir {
@@ -9,37 +12,139 @@ namespace {
 // Far above any model that fits a machine, far below where products of two would overflow.
 constexpr int64_t kLargestSize = int64_t{1} << 24;
 
-void Positive(const char* what, int64_t value, int64_t limit = kLargestSize) {
-  if (value >= 1 && value <= limit) return;
-  throw Error(ErrorCode::kModelFormat, std::string("The model's ") + what + " is " + std::to_string(value) +
-                                           ", outside 1.." + std::to_string(limit));
+[[noreturn]] void Fail(const std::string& what) {
+  throw Error(ErrorCode::kModelFormat, "The model's " + what);
+}
+
+void InRange(const std::string& what, int64_t value, int64_t least, int64_t most) {
+  if (value >= least && value <= most) return;
+  Fail(what + " is " + std::to_string(value) + ", outside " + std::to_string(least) + ".." +
+       std::to_string(most));
+}
+
+void Positive(const std::string& what, int64_t value, int64_t most = kLargestSize) {
+  InRange(what, value, 1, most);
+}
+
+void NotNegative(const std::string& what, float value) {
+  if (value >= 0 && std::isfinite(value)) return;
+  Fail(what + " is negative or not a number");
+}
+
+void Finite(const std::string& what, float value) {
+  if (std::isfinite(value)) return;
+  Fail(what + " is not a number");
+}
+
+void CheckScoreBias(const AttentionSpec& a) {
+  const ScoreBiasSpec& bias = a.score_bias;
+  if (bias.kind == ScoreBiasSpec::Kind::kAlibi) {
+    if (static_cast<int64_t>(bias.slopes.size()) != a.n_heads) Fail("ALiBi slopes are not one for each head");
+    for (const float slope : bias.slopes) Finite("ALiBi slope", slope);
+  }
+  if (bias.kind == ScoreBiasSpec::Kind::kBuckets) {
+    InRange("number of relative buckets", bias.buckets, 4, 4096);
+    InRange("largest relative distance", bias.max_distance, bias.buckets, int64_t{1} << 20);
+  }
+}
+
+void CheckAttention(const AttentionSpec& a, const std::vector<RopeSpec>& ropes, int64_t max_positions) {
+  Positive("number of heads", a.n_heads, 4096);
+  Positive("number of key/value heads", a.n_kv_heads, 4096);
+  Positive("head dimension", a.head_dim, 1024);
+  if (a.n_heads % a.n_kv_heads != 0) {
+    Fail(std::to_string(a.n_heads) + " heads do not divide among " + std::to_string(a.n_kv_heads) +
+         " key/value heads");
+  }
+  InRange("rotary embedding of an attention", a.rope, -1, static_cast<int64_t>(ropes.size()) - 1);
+  if (a.rope >= 0 &&
+      2 * static_cast<int64_t>(ropes[static_cast<size_t>(a.rope)].inverse_frequencies.size()) > a.head_dim) {
+    Fail("rotary frequencies do not fit the head dimension " + std::to_string(a.head_dim));
+  }
+  InRange("attention window", a.window, 0, int64_t{1} << 28);
+  NotNegative("attention scale", a.scale);
+  NotNegative("attention soft cap", a.soft_cap);
+  NotNegative("query scale", a.query_scale_beta);
+  if (a.query_scale_beta > 0)
+    Positive("positions of the query scale", a.query_scale_positions, max_positions);
+  CheckScoreBias(a);
+}
+
+void CheckFeedForward(const FeedForwardSpec& f) {
+  Positive("feed-forward size", f.size);
+  const ExpertsSpec& e = f.experts;
+  if (e.count == 0) return;
+  Positive("number of experts", e.count, 4096);
+  Positive("number of experts used", e.used, e.count);
+  Positive("number of expert groups", e.groups, e.count);
+  Positive("number of expert groups used", e.used_groups, e.groups);
+  if (e.count % e.groups != 0 || e.used > e.count / e.groups * e.used_groups) {
+    Fail(std::to_string(e.count) + " experts do not divide among " + std::to_string(e.groups) + " groups");
+  }
+  InRange("size of the shared expert", e.shared_size, 0, kLargestSize);
+  NotNegative("scale of experts", e.scale);
+}
+
+template <typename Kinds, typename Size>
+int64_t Largest(const Kinds& kinds, const Size& size) {
+  int64_t largest = 0;
+  for (const auto& kind : kinds) largest = std::max(largest, size(kind));
+  return largest;
 }
 
 }  // namespace
 
+int64_t ModelSpec::padded_head_dim() const {
+  return Largest(attentions, [](const AttentionSpec& a) { return a.padded_head_dim(); });
+}
+
+int64_t ModelSpec::qkv_size() const {
+  return Largest(attentions, [](const AttentionSpec& a) { return a.qkv_size(); });
+}
+
+int64_t ModelSpec::attended_size() const {
+  return Largest(attentions, [](const AttentionSpec& a) { return a.q_size(); });
+}
+
+int64_t ModelSpec::ffn_size() const {
+  return Largest(feed_forwards,
+                 [](const FeedForwardSpec& f) { return std::max(f.size, f.experts.shared_size); });
+}
+
+int64_t ModelSpec::gate_up_size() const {
+  return Largest(feed_forwards, [](const FeedForwardSpec& f) {
+    return (f.gated ? 2 : 1) * std::max(f.size, f.experts.shared_size);
+  });
+}
+
 void ModelSpec::Check() const {
   Positive("vocabulary size", vocab_size);
   Positive("hidden size", hidden_size);
-  Positive("number of layers", n_layers, 4096);
-  Positive("number of heads", n_heads, 4096);
-  Positive("number of key/value heads", n_kv_heads, 4096);
-  Positive("head dimension", head_dim, 1024);
-  Positive("feed-forward size", ffn_size);
   Positive("number of positions", max_positions, int64_t{1} << 28);
-  if (n_heads % n_kv_heads != 0) {
-    throw Error(ErrorCode::kModelFormat, "The model's " + std::to_string(n_heads) +
-                                             " heads do not divide among " + std::to_string(n_kv_heads) +
-                                             " key/value heads");
+  Positive("number of layers", n_layers(), 4096);
+  for (const RopeSpec& rope : ropes) {
+    if (rope.kind == RopeKind::kNone || rope.inverse_frequencies.empty()) {
+      Fail("rotary embedding has no frequencies");
+    }
+    for (const float frequency : rope.inverse_frequencies) NotNegative("rotary frequency", frequency);
+    NotNegative("scale of a rotary embedding", rope.scale);
   }
-  if (rope != RopeKind::kNone &&
-      (inverse_frequencies.empty() || 2 * static_cast<int64_t>(inverse_frequencies.size()) > head_dim)) {
-    throw Error(ErrorCode::kModelFormat,
-                "Rotary frequencies do not fit the head dimension " + std::to_string(head_dim));
+  for (const AttentionSpec& attention : attentions) CheckAttention(attention, ropes, max_positions);
+  for (const FeedForwardSpec& feed_forward : feed_forwards) CheckFeedForward(feed_forward);
+  for (const LayerSpec& layer : stack.layers) {
+    InRange("attention of a layer", layer.attention, 0, static_cast<int64_t>(attentions.size()) - 1);
+    InRange("feed-forward of a layer", layer.feed_forward, 0, static_cast<int64_t>(feed_forwards.size()) - 1);
   }
-  if (!(norm_eps >= 0) || !(attention_scale >= 0)) {
-    throw Error(ErrorCode::kModelFormat,
-                "The model's norm epsilon or attention scale is negative or not a number");
+  InRange("number of learned positions", embedding.positions, 0, int64_t{1} << 28);
+  if (embedding.positions > 0) {
+    InRange("offset of learned positions", embedding.position_offset, 0, embedding.positions - max_positions);
   }
+  InRange("number of token types", embedding.types, 0, 4096);
+  Finite("scale of the embedding", embedding.scale);
+  NotNegative("norm epsilon", norm_eps);
+  Finite("scale of the residual", residual_scale);
+  Finite("scale of the logits", logits_scale);
+  NotNegative("soft cap of the logits", logits_soft_cap);
 }
 
 }  // namespace kvasir

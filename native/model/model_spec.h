@@ -1,5 +1,6 @@
-// What the graph needs to know of an architecture: one transformer with parameters. lib/architectures/ fills it in;
-// this room never looks at a family's name. Mirrors ModelSpec of lib/native.ts.
+// What the graph needs to know of an architecture: kinds of rotary embeddings, attentions and feed-forwards, and a stack of
+// layers that names them. lib/architectures/ fills it in; this room never looks at a family's name. It crosses the border as
+// JSON (model/spec_json.h), whose one schema in TypeScript is lib/spec.ts; the INT8 form of a model holds the same JSON.
 #pragma once
 
 #include <cstdint>
@@ -12,38 +13,153 @@
 
 namespace kvasir {
 
-struct ModelSpec {
-  int64_t vocab_size = 0;
-  int64_t hidden_size = 0;
-  int64_t n_layers = 0;
+struct RopeSpec {
+  RopeKind kind = RopeKind::kHalf;
+  std::vector<float> inverse_frequencies;  // [rotated dimensions / 2]
+  float scale = 1;                         // multiplies cosine and sine
+};
+
+// RMS norm of queries and keys.
+struct HeadNormSpec {
+  enum class Kind { kNone, kPerHead, kFullRow };
+  Kind kind = Kind::kNone;
+  bool after_rope = false;
+};
+
+// Added to a score by the distance of key and query.
+struct ScoreBiasSpec {
+  enum class Kind { kNone, kAlibi, kBuckets };
+  Kind kind = Kind::kNone;
+  std::vector<float> slopes;   // kAlibi: [n_heads]
+  int64_t buckets = 0;         // kBuckets: rows of the table [buckets, n_heads] (T5, arXiv:1910.10683)
+  int64_t max_distance = 0;    // from which on all distances share a bucket
+  bool bidirectional = false;  // half of the buckets are for keys behind the query
+};
+
+struct AttentionSpec {
   int64_t n_heads = 0;
   int64_t n_kv_heads = 0;
   int64_t head_dim = 0;
-  int64_t ffn_size = 0;
-  int64_t max_positions = 0;
-  NormKind norm = NormKind::kRms;
-  float norm_eps = 0;
+  float scale = 0;     // multiplies q.k; 0: 1 / sqrt(head_dim)
+  int64_t rope = -1;   // index into ModelSpec::ropes; -1: none
+  int64_t window = 0;  // a query sees keys less than `window` positions away; 0: all
+  bool causal = true;
+  HeadNormSpec head_norm;
+  ScoreBiasSpec score_bias;
+  float soft_cap = 0;        // score = cap tanh(score / cap); 0: none
+  bool sinks = false;        // a learned logit for each head in the softmax's denominator
+  bool output_gate = false;  // attended *= sigmoid(gate); q's rows are followed by as many of the gate
+  float query_scale_beta =
+      0;  // queries times 1 + beta log(1 + floor(position / query_scale_positions)); 0: none
+  int64_t query_scale_positions = 0;
+
+  int64_t q_size() const { return n_heads * head_dim; }
+  int64_t kv_size() const { return n_kv_heads * head_dim; }
+  int64_t qkv_size() const { return q_size() + 2 * kv_size(); }
+  int64_t padded_head_dim() const { return (head_dim + 15) / 16 * 16; }
+};
+
+struct ExpertsSpec {
+  enum class Score { kSoftmax, kSigmoid, kSoftmaxOfUsed };
+  int64_t count = 0;  // 0: no experts, one feed-forward
+  int64_t used = 0;
+  Score score = Score::kSoftmax;
+  bool selection_bias = false;  // added to scores for the choice alone
+  int64_t groups = 1;           // the choice is among the best used_groups of them
+  int64_t used_groups = 1;
+  bool renormalize = false;
+  float scale = 1;          // of the weights of those used
+  int64_t shared_size = 0;  // of an expert that every row uses; 0: none
+  bool shared_gate = false;
+};
+
+struct FeedForwardSpec {
   ActivationKind activation = ActivationKind::kSilu;
   bool gated = false;
-  RopeKind rope = RopeKind::kNone;
-  std::vector<float> inverse_frequencies;  // [rope_dim / 2]
-  float attention_scale = 0;               // 0: 1 / sqrt(head_dim)
+  int64_t size = 0;  // of each expert, if there are any
+  ExpertsSpec experts;
 
-  int64_t padded_head_dim() const { return (head_dim + 15) / 16 * 16; }
-  int64_t qkv_size() const { return (n_heads + 2 * n_kv_heads) * head_dim; }
-  // Of `pages` pages with the KV of `layers` of the layers.
-  KvLayout kv_layout(Dtype dtype, int64_t layers, int64_t pages, int64_t run = 1) const {
-    return {dtype, layers, n_kv_heads, head_dim, padded_head_dim(), pages, run};
+  int64_t gate_up_size() const { return (gated ? 2 : 1) * size; }
+};
+
+struct EmbeddingSpec {
+  float scale = 1;
+  int64_t positions = 0;        // rows of a learned table; 0: none
+  int64_t position_offset = 0;  // row of position 0
+  int64_t types = 0;            // rows of a table of token types, of which the first is added; 0: none
+  bool norm = false;
+};
+
+// How a layer f joins the residual stream x.
+enum class ResidualForm {
+  kPre,       // x += f(norm(x))
+  kPost,      // x += norm(f(x))
+  kSandwich,  // x += norm(f(norm(x)))
+  kParallel,  // x += attention(norm(x)) + feed-forward(norm(x))
+  kAddNorm    // x = norm(x + f(x))
+};
+
+struct LayerSpec {
+  int64_t attention = 0;     // index into ModelSpec::attentions
+  int64_t feed_forward = 0;  // index into ModelSpec::feed_forwards
+};
+
+struct StackSpec {
+  ResidualForm residual = ResidualForm::kPre;
+  bool shared_norm = false;  // kParallel: attention and feed-forward read the same norm
+  std::vector<LayerSpec> layers;
+};
+
+enum class HeadKind { kLogits, kNone };
+
+struct ModelSpec {
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;
+  int64_t max_positions = 0;
+  std::vector<RopeSpec> ropes;
+  std::vector<AttentionSpec> attentions;
+  std::vector<FeedForwardSpec> feed_forwards;
+  EmbeddingSpec embedding;
+  StackSpec stack;
+  NormKind norm = NormKind::kRms;
+  float norm_eps = 0;
+  bool final_norm = true;
+  float residual_scale = 1;   // of what each layer adds
+  float logits_scale = 1;     // multiplies logits, before logits_soft_cap
+  float logits_soft_cap = 0;  // 0: none
+  HeadKind head = HeadKind::kLogits;
+
+  int64_t n_layers() const { return static_cast<int64_t>(stack.layers.size()); }
+  const LayerSpec& layer(int64_t i) const { return stack.layers[static_cast<size_t>(i)]; }
+  const AttentionSpec& attention_of(int64_t i) const {
+    return attentions[static_cast<size_t>(layer(i).attention)];
   }
-  // Throws Error(kModelFormat | kUnsupportedArchitecture) for sizes that cannot be.
+  const FeedForwardSpec& feed_forward_of(int64_t i) const {
+    return feed_forwards[static_cast<size_t>(layer(i).feed_forward)];
+  }
+  // The largest of all kinds.
+  int64_t padded_head_dim() const;
+  int64_t qkv_size() const;
+  int64_t attended_size() const;  // n_heads * head_dim
+  int64_t ffn_size() const;
+  int64_t gate_up_size() const;
+  // Throws Error(kModelFormat | kUnsupportedArchitecture) for sizes and numbers that cannot be.
   void Check() const;
 };
 
-// Where one canonical tensor lies in a container; see lib/native.ts.
+// Where one canonical tensor (model/tensors.h) lies in a container. Row r of it is row
+// first_row + r / group * stride + r % group of the stored one, or of the expert's part of it.
 struct TensorSource {
   std::string name;
-  bool transposed = false;
-  int64_t row_offset = 0;
+  bool transposed = false;  // stored as [columns, rows]
+  int64_t first_row = 0;
+  int64_t group = 0;     // 0: rows follow each other
+  int64_t stride = 0;    // from one group's first row to the next one's
+  int64_t expert = -1;   // index into the outermost of three dimensions; -1: there are at most two
+  bool add_one = false;  // the value is 1 + what is stored
+
+  // Beside other tensors in the stored one.
+  bool is_part() const { return group > 0 || expert >= 0; }
 };
 
 using TensorMap = std::map<std::string, TensorSource>;
@@ -58,7 +174,7 @@ struct LoadOptions {
   int device = -1;                     // CUDA's index of the GPU that runs layers, -1: none does
   int64_t gpu_layers = -1;             // how many, the last ones; -1: as many as its free memory takes
   std::string cuda_library;            // see ForcedCudaLibrary in backend/cuda_library.h
-  std::vector<std::string> keep_fp32;  // linears (model/linears.h) that stay float32 where dtype is kInt8
+  std::vector<std::string> keep_fp32;  // linears (model/tensors.h) that stay float32 where dtype is kInt8
 
   Dtype DtypeOf(const std::string& linear) const {
     for (const std::string& kept : keep_fp32) {

@@ -64,7 +64,7 @@ class SourceLoader {
   // A panel may span parts.
   void Stage(const LinearPlan& plan, int64_t first, int64_t count, float* out) {
     int64_t part_begin = 0;
-    for (const Part& part : plan.parts) {
+    for (const TensorPart& part : plan.parts) {
       const int64_t begin = std::max(first, part_begin),
                     end = std::min(first + count, part_begin + part.rows);
       if (begin < end) {
@@ -80,7 +80,7 @@ class SourceLoader {
 
   void LoadBias(const LinearPlan& plan) {
     float* out = const_cast<float*>(plan.target->bias);
-    for (const Part& part : plan.parts) {
+    for (const TensorPart& part : plan.parts) {
       const std::string name = part.name + ".bias";
       if (reader_.Has(name)) {
         reader_.ReadRows(name, 0, 1, part.rows, out);
@@ -114,7 +114,7 @@ class SourceLoader {
 
   // The canonical tensor that a row of the linear comes from.
   std::string NameOf(const LinearPlan& plan, int64_t row) const {
-    const Part* part = plan.parts.data();
+    const TensorPart* part = plan.parts.data();
     for (int64_t end = part->rows; row >= end; end += part->rows) ++part;
     return WeightName(*part, tensors_);
   }
@@ -133,7 +133,7 @@ void CheckSource(const std::vector<TensorPlan>& plans, const TensorMap& tensors,
   VisitPlans(
       plans,
       [&](const LinearPlan& plan) {
-        for (const Part& part : plan.parts) {
+        for (const TensorPart& part : plan.parts) {
           reader.CheckShape(WeightName(part, tensors), part.rows, plan.k);
           if (reader.Has(part.name + ".bias")) reader.CheckShape(part.name + ".bias", 1, part.rows);
         }

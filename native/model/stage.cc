@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/aligned_buffer.h"
-#include "core/error.h"
 #include "model/kv_cache.h"
 
 namespace kvasir {
@@ -17,12 +15,6 @@ int HeadRotation(int64_t head_dim) {
   return block;
 }
 
-constexpr int64_t kNoLayer = -1;
-// What taps are called: "embed", "layers.3.qkv".
-std::string TapName(int64_t layer, const char* op) {
-  return layer == kNoLayer ? op : "layers." + std::to_string(layer) + "." + op;
-}
-
 ScratchShape ShapeOf(const LoadOptions& options, const Backend& backend, int threads) {
   return {.tokens = std::min(Stage::kMaxStepTokens, options.kv_capacity),
           .logit_rows = Stage::kLogitRows,
@@ -30,19 +22,21 @@ ScratchShape ShapeOf(const LoadOptions& options, const Backend& backend, int thr
           .block_rows = backend.traits().block_rows};
 }
 
-AttentionShape AttentionShapeOf(const ModelSpec& spec, const LoadOptions& options) {
-  return {
-      .n_heads = spec.n_heads,
-      .n_kv_heads = spec.n_kv_heads,
-      .head_dim = spec.head_dim,
-      .padded_head_dim = spec.padded_head_dim(),
-      .scale = spec.attention_scale > 0
-                   ? spec.attention_scale
-                   : static_cast<float>(1.0 / std::sqrt(static_cast<double>(spec.head_dim))),
-      .rope = spec.rope,
-      .rope_dim = 2 * static_cast<int64_t>(spec.inverse_frequencies.size()),
-      .rotation = options.kv_dtype == Dtype::kInt8 ? HeadRotation(spec.head_dim) : 1,
+AttentionShape AttentionShapeOf(const AttentionSpec& a, const ModelSpec& spec, Dtype kv_dtype) {
+  AttentionShape shape = {
+      .n_heads = a.n_heads,
+      .n_kv_heads = a.n_kv_heads,
+      .head_dim = a.head_dim,
+      .padded_head_dim = a.padded_head_dim(),
+      .scale = a.scale > 0 ? a.scale : static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.head_dim))),
+      .rotation = kv_dtype == Dtype::kInt8 ? HeadRotation(a.head_dim) : 1,
   };
+  if (a.rope >= 0) {
+    const RopeSpec& rope = spec.ropes[static_cast<size_t>(a.rope)];
+    shape.rope = rope.kind;
+    shape.rope_dim = 2 * static_cast<int64_t>(rope.inverse_frequencies.size());
+  }
+  return shape;
 }
 
 }  // namespace
@@ -56,34 +50,46 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       end_(end),
       context_length_(options.context_length),
       dtype_(options.dtype),
-      kv_layout_(spec.kv_layout(options.kv_dtype, end - first, KvCache::PagesFor(options.kv_capacity),
-                                backend_->traits().kv_run)),
-      kv_pages_(backend_->Allocate(kv_layout_.PoolBytes(), "the KV cache", true)),
-      scratch_(spec, options, ShapeOf(options, *backend_, backend_->traits().threads), backend_.get()),
-      attention_(AttentionShapeOf(spec, options)) {
+      kv_layouts_(KvLayoutsOf(spec, options.kv_dtype, first, end, KvCache::PagesFor(options.kv_capacity),
+                              backend_->traits().kv_run)),
+      scratch_(spec, options, ShapeOf(options, *backend_, backend_->traits().threads), backend_.get()) {
+  for (const KvLayout& pool : kv_layouts_.pools) {
+    kv_pages_.push_back(backend_->Allocate(pool.PoolBytes(), "the KV cache", true));
+  }
+  for (const AttentionSpec& attention : spec.attentions) {
+    attentions_.push_back(AttentionShapeOf(attention, spec, options.kv_dtype));
+  }
   wanted_spans_.reserve(kLogitRows);
-  BuildRopeTables(context_length_);
+  BuildRopeTables();
 }
 
 // The angle is rounded to float32 as the reference does (its frequencies and products are float32); its cosine is
 // that of the rounded angle, computed in double.
-void Stage::BuildRopeTables(int64_t positions) {
-  if (spec_.rope == RopeKind::kNone) return;
-  const size_t half = spec_.inverse_frequencies.size();
-  const size_t n = static_cast<size_t>(positions) * half;
-  std::vector<float> tables(2 * n);
-  for (size_t p = 0; p < static_cast<size_t>(positions); ++p) {
-    for (size_t i = 0; i < half; ++i) {
-      const float angle = static_cast<float>(p) * spec_.inverse_frequencies[i];
-      tables[p * half + i] = static_cast<float>(std::cos(static_cast<double>(angle)));
-      tables[n + p * half + i] = static_cast<float>(std::sin(static_cast<double>(angle)));
+void Stage::BuildRopeTables() {
+  std::vector<const float*> cosines;
+  const auto positions = static_cast<size_t>(context_length_);
+  for (const RopeSpec& rope : spec_.ropes) {
+    const size_t half = rope.inverse_frequencies.size(), n = positions * half;
+    const double scale = static_cast<double>(rope.scale);
+    std::vector<float> tables(2 * n);
+    for (size_t p = 0; p < positions; ++p) {
+      for (size_t i = 0; i < half; ++i) {
+        const auto angle = static_cast<double>(static_cast<float>(p) * rope.inverse_frequencies[i]);
+        tables[p * half + i] = static_cast<float>(std::cos(angle) * scale);
+        tables[n + p * half + i] = static_cast<float>(std::sin(angle) * scale);
+      }
     }
+    const auto bytes = static_cast<int64_t>(tables.size() * sizeof(float));
+    rope_tables_.push_back(backend_->Allocate(bytes, "the rotary embedding", false));
+    backend_->Upload(rope_tables_.back()->data(), tables.data(), bytes);
+    cosines.push_back(reinterpret_cast<const float*>(rope_tables_.back()->data()));
   }
-  const auto bytes = static_cast<int64_t>(tables.size() * sizeof(float));
-  rope_tables_ = backend_->Allocate(bytes, "the rotary embedding", false);
-  backend_->Upload(rope_tables_->data(), tables.data(), bytes);
-  attention_.rope_cos = reinterpret_cast<const float*>(rope_tables_->data());
-  attention_.rope_sin = attention_.rope_cos + n;
+  for (size_t kind = 0; kind < attentions_.size(); ++kind) {
+    AttentionShape& shape = attentions_[kind];
+    if (shape.rope == RopeKind::kNone) continue;
+    shape.rope_cos = cosines[static_cast<size_t>(spec_.attentions[kind].rope)];
+    shape.rope_sin = shape.rope_cos + positions * static_cast<size_t>(shape.rope_dim / 2);
+  }
 }
 
 int64_t Stage::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Backend& backend,
@@ -92,16 +98,21 @@ int64_t Stage::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, c
 }
 
 void Stage::CopyPage(int32_t from, int32_t to) {
-  uint8_t* pool = kv_pages_->data();
-  if (kv_layout_.run == 1) {  // one piece: on a GPU each copy is a call
-    const int64_t bytes = kv_layout_.PageBytes();
+  for (size_t i = 0; i < kv_pages_.size(); ++i) {
+    CopyPage(kv_layouts_.pools[i], kv_pages_[i]->data(), from, to);
+  }
+}
+
+void Stage::CopyPage(const KvLayout& layout, uint8_t* pool, int32_t from, int32_t to) {
+  if (layout.run == 1) {  // one piece: on a GPU each copy is a call
+    const int64_t bytes = layout.PageBytes();
     backend_->Copy(pool + to * bytes, pool + from * bytes, bytes);
     return;
   }
-  const int64_t values = kv_layout_.HeadBytes(), scales = kv_layout_.HeadScaleBytes();
-  for (int64_t layer = 0; layer < kv_layout_.n_layers; ++layer) {
-    for (int64_t head = 0; head < kv_layout_.n_kv_heads; ++head) {
-      const KvPlace source = kv_layout_.Place(from, layer, head), target = kv_layout_.Place(to, layer, head);
+  const int64_t values = layout.HeadBytes(), scales = layout.HeadScaleBytes();
+  for (int64_t layer = 0; layer < layout.n_layers; ++layer) {
+    for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
+      const KvPlace source = layout.Place(from, layer, head), target = layout.Place(to, layer, head);
       backend_->Copy(pool + target.k, pool + source.k, values);
       backend_->Copy(pool + target.v, pool + source.v, values);
       backend_->Copy(pool + target.k_scales, pool + source.k_scales, scales);
@@ -131,7 +142,7 @@ StepScope Stage::Begin(const Step& step, bool whole) {
                                .n_sequences = step.n_sequences,
                                .wanted = step.rows,
                                .n_wanted = step.n_rows,
-                               .shape = &attention_,
+                               .shape = attentions_.data(),
                                .whole = whole && step.logits_only});
 }
 
@@ -153,7 +164,7 @@ void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
   }
   for (int64_t layer = first; layer < end; ++layer) {
     if (step.cancellation != nullptr) step.cancellation->ThrowIfCancelled();
-    if (layer + 1 == spec_.n_layers && EndsWithWantedRows(step)) {
+    if (layer + 1 == spec_.n_layers() && EndsWithWantedRows(step)) {
       RunLastLayerOfWanted(step, layer);
       break;
     }
@@ -200,7 +211,7 @@ void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
   const Rows wanted = {scratch_.gathered, scratch_.gathered_attended};
   const StepIndices rows = {StepArray::kWanted, 0, step.n_rows};
   backend_->GatherRows(scratch_.x, rows, spec_.hidden_size, wanted.x);
-  backend_->GatherRows(scratch_.attended, rows, spec_.n_heads * spec_.head_dim, wanted.attended);
+  backend_->GatherRows(scratch_.attended, rows, spec_.attention_of(layer).q_size(), wanted.attended);
   backend_->ForRowBlocks(step.n_rows, [&](const RowBlock& block) {
     AttentionOutput(step, layer, wanted, block);
     FeedForward(step, layer, wanted, block);
@@ -215,28 +226,18 @@ void Stage::ForRowBlocks(const Step& step, const std::function<void(const RowBlo
   }
 }
 
-void Stage::TakeTraceMemory(int64_t tokens, bool scores) {
-  Arena counting;
-  StepScratch::TakeRows(counting, spec_, dtype_, tokens, *backend_);
-  traced_memory_ = backend_->Allocate(static_cast<int64_t>(counting.used()), "the trace", false);
-  Arena arena(traced_memory_->data(), traced_memory_->size());
-  traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, *backend_);
-  if (!scores) return;
-  traced_scores_ =
-      backend_->Allocate(tokens * spec_.n_heads * context_length_ * static_cast<int64_t>(sizeof(float)),
-                         "the trace of attention", false);
-}
-
 RowScratch& Stage::LaneOf(const RowBlock& block, const Step& step) {
   return step.taps == nullptr ? scratch_.lanes[static_cast<size_t>(block.lane)] : traced_;
 }
 
 AttentionArgs Stage::ArgsOf(const Step& step, int64_t layer) {
   float* scores = traced_scores_ == nullptr ? nullptr : reinterpret_cast<float*>(traced_scores_->data());
-  return {.shape = &attention_,
-          .layout = &kv_layout_,
-          .pages = kv_pages_->data(),
-          .layer = layer - first_,
+  const KvLayer& place = kv_layouts_.layers[static_cast<size_t>(layer - first_)];
+  const auto pool = static_cast<size_t>(place.pool);
+  return {.shape = &ShapeAt(layer),
+          .layout = &kv_layouts_.pools[pool],
+          .pages = kv_pages_[pool]->data(),
+          .layer = place.index,
           .rows = step.n_tokens,
           .sequences = step.sequences,
           .n_sequences = step.n_sequences,
@@ -250,9 +251,9 @@ void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& bloc
   const int64_t n = block.count;
   s.normed.dtype = w.qkv.dtype;
   backend_->Norm(w.attn_norm, scratch_.x + block.first * spec_.hidden_size, n, &s.normed);
-  backend_->Linear(w.qkv, s.normed, n, s.wide, spec_.qkv_size(), false);
+  backend_->Linear(w.qkv, s.normed, n, s.wide, w.qkv.n, false);
   Record(step, layer, "attn_norm", s.normed.f32, n, spec_.hidden_size);
-  Record(step, layer, "qkv", s.wide, n, spec_.qkv_size());
+  Record(step, layer, "qkv", s.wide, n, w.qkv.n);
   backend_->StoreKv(ArgsOf(step, layer), block, s.wide, &scratch_.queries);
 }
 
@@ -262,9 +263,10 @@ void Stage::AttentionOutput(const Step& step, int64_t layer, const Rows& rows, c
   RowScratch& s = LaneOf(block, step);
   const int64_t n = block.count;
   float* x = rows.x + block.first * spec_.hidden_size;
+  s.o_input.width = w.o.k;
   float* attended = rows.attended + block.first * s.o_input.width;
   s.o_input.dtype = w.o.dtype;
-  backend_->Prepare(attended, n, attention_.rotation, &s.o_input);
+  backend_->Prepare(attended, n, ShapeAt(layer).rotation, &s.o_input);
   backend_->Linear(w.o, s.o_input, n, x, spec_.hidden_size, true);
   Record(step, layer, "attn_residual", x, n, spec_.hidden_size);
 }
@@ -272,20 +274,22 @@ void Stage::AttentionOutput(const Step& step, int64_t layer, const Rows& rows, c
 // x += down(act(gate(norm(x))) * up(norm(x))), or without a gate
 void Stage::FeedForward(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
   const LayerWeights& w = LayerAt(layer);
+  const FeedForwardSpec& f = spec_.feed_forward_of(layer);
   RowScratch& s = LaneOf(block, step);
   const int64_t n = block.count;
   float* x = rows.x + block.first * spec_.hidden_size;
   s.normed.dtype = w.gate_up.dtype;
   s.down_input.dtype = w.down.dtype;
+  s.down_input.width = f.size;
   backend_->Norm(w.ffn_norm, x, n, &s.normed);
   if (step.taps == nullptr) {
-    backend_->LinearActivation(w.gate_up, spec_.activation, s.normed, n, s.wide, s.work, &s.down_input);
+    backend_->LinearActivation(w.gate_up, f.activation, s.normed, n, s.wide, s.work, &s.down_input);
   } else {
     backend_->Linear(w.gate_up, s.normed, n, s.wide, w.gate_up.n, false);
-    backend_->Activation(spec_.activation, spec_.gated, s.wide, n, s.work, &s.down_input);
+    backend_->Activation(f.activation, f.gated, s.wide, n, s.work, &s.down_input);
     Record(step, layer, "ffn_norm", s.normed.f32, n, spec_.hidden_size);
     Record(step, layer, "gate_up", s.wide, n, w.gate_up.n);
-    Record(step, layer, "activation", s.work, n, spec_.ffn_size);
+    Record(step, layer, "activation", s.work, n, f.size);
   }
   backend_->Linear(w.down, s.down_input, n, x, spec_.hidden_size, true);
   Record(step, layer, "ffn_residual", x, n, spec_.hidden_size);
@@ -307,71 +311,6 @@ void Stage::Logits(const Step& step, const LogitsFn& on_logits) {
     Record(step, kNoLayer, "logits", scratch_.logits, count, spec_.vocab_size);
     on_logits(step.first_row + first, count, scratch_.logits);
   }
-}
-
-void Stage::ApplyLinear(const LinearWeight& weight, const float* x, int64_t rows, float* out) {
-  TakeTraceMemory(rows, false);
-  LinearInput* inputs[] = {&traced_.normed, &traced_.o_input, &traced_.down_input};
-  const auto fitting = std::find_if(std::begin(inputs), std::end(inputs),
-                                    [&](const LinearInput* one) { return one->width == weight.k; });
-  if (fitting == std::end(inputs)) throw Error(ErrorCode::kInternal, "No input is as wide as this linear");
-  LinearInput input = **fitting;
-  input.dtype = weight.dtype;
-  constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
-  const auto given = backend_->Allocate(rows * weight.k * kFloat, "a linear's input", false);
-  const auto computed = backend_->Allocate(rows * weight.n * kFloat, "a linear's output", false);
-  backend_->Upload(given->data(), x, rows * weight.k * kFloat);
-  backend_->Prepare(reinterpret_cast<float*>(given->data()), rows, 1, &input);
-  float* result = reinterpret_cast<float*>(computed->data());
-  backend_->Linear(weight, input, rows, result, weight.n, false);
-  std::copy_n(backend_->HostView(result, rows * weight.n, &host_copy_), rows * weight.n, out);
-}
-
-std::vector<float> Stage::WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids) {
-  const auto n = static_cast<int64_t>(ids.size()), values = n * weight.k;
-  const auto memory =
-      backend_->Allocate(values * static_cast<int64_t>(sizeof(float)), "rows of a linear", false);
-  float* rows = reinterpret_cast<float*>(memory->data());
-  backend_->UnpackRows(weight, ids.data(), n, rows);
-  const float* view = backend_->HostView(rows, values, &host_copy_);
-  return std::vector<float>(view, view + values);
-}
-
-void Stage::Record(const Step& step, int64_t layer, const char* op, const float* values, int64_t rows,
-                   int64_t columns) {
-  if (step.taps == nullptr) return;
-  step.taps->Record(TapName(layer, op), backend_->HostView(values, rows * columns, &host_copy_), rows,
-                    columns);
-}
-
-// The raw scores that the attention kernel computed, the weights they give (softmax over the visible positions), and
-// the heads' outputs in their own basis.
-void Stage::TapAttention(const Step& step, int64_t layer) {
-  const int64_t per_row = spec_.n_heads * context_length_, n_scores = step.n_tokens * per_row;
-  const float* traced =
-      backend_->HostView(reinterpret_cast<const float*>(traced_scores_->data()), n_scores, &host_copy_);
-  step.taps->Record(TapName(layer, "scores"), traced, step.n_tokens, per_row);
-  std::vector<float> weights(static_cast<size_t>(n_scores), 0.0f);
-  for (int64_t i = 0; i < step.n_tokens * spec_.n_heads; ++i) {
-    const float* s = traced + i * context_length_;
-    const int64_t n = step.positions[i / spec_.n_heads] + 1;
-    const float max = *std::max_element(s, s + n);
-    double sum = 0;
-    for (int64_t j = 0; j < n; ++j) sum += std::exp(static_cast<double>(s[j] - max));
-    for (int64_t j = 0; j < n; ++j) {
-      weights[static_cast<size_t>(i * context_length_ + j)] =
-          static_cast<float>(std::exp(static_cast<double>(s[j] - max)) / sum);
-    }
-  }
-  step.taps->Record(TapName(layer, "weights"), weights.data(), step.n_tokens, per_row);
-  const int64_t width = spec_.n_heads * spec_.head_dim;
-  const auto own_basis = backend_->Allocate(step.n_tokens * width * static_cast<int64_t>(sizeof(float)),
-                                            "the trace of attention", false);
-  float* attended = reinterpret_cast<float*>(own_basis->data());
-  backend_->Copy(attended, scratch_.attended, static_cast<int64_t>(own_basis->size()));
-  LinearInput rows = {.dtype = Dtype::kF32, .width = width};
-  backend_->Prepare(attended, step.n_tokens, attention_.rotation, &rows);
-  Record(step, layer, "attention", rows.f32, step.n_tokens, width);
 }
 
 }  // namespace kvasir

@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "core/cancellation.h"
+#include "model/kv_layouts.h"
 #include "model/model_spec.h"
 #include "model/step_scratch.h"
 #include "model/taps.h"
@@ -49,7 +50,8 @@ class Stage {
   const Backend& backend() const { return *backend_; }
   int64_t first() const { return first_; }
   int64_t end() const { return end_; }
-  const KvLayout& kv_layout() const { return kv_layout_; }
+  // Bytes of a page of the cache, in all layers of the stage.
+  int64_t kv_page_bytes() const { return kv_layouts_.PageBytes(); }
   int64_t scratch_bytes() const { return scratch_.bytes(); }
   // What scratch_bytes() will be with `backend` on `threads` threads.
   static int64_t ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Backend& backend,
@@ -73,10 +75,12 @@ class Stage {
   std::vector<float> WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids);
 
  private:
+  static constexpr int64_t kNoLayer = -1;  // of taps outside of layers
+
   // The residual stream and attention's output, row by row.
   struct Rows {
     float* x;         // [rows, hidden]
-    float* attended;  // [rows, n_heads * head_dim]
+    float* attended;  // [rows, n_heads * head_dim of the layer]
   };
 
   Rows AllRows() const { return {scratch_.x, scratch_.attended}; }
@@ -93,7 +97,11 @@ class Stage {
   void TapAttention(const Step& step, int64_t layer);
   void TakeTraceMemory(int64_t tokens, bool scores);
   RowScratch& LaneOf(const RowBlock& block, const Step& step);
-  void BuildRopeTables(int64_t positions);
+  void BuildRopeTables();
+  void CopyPage(const KvLayout& layout, uint8_t* pool, int32_t from, int32_t to);
+  const AttentionShape& ShapeAt(int64_t layer) const {
+    return attentions_[static_cast<size_t>(spec_.layer(layer).attention)];
+  }
   const LayerWeights& LayerAt(int64_t layer) const { return weights_.layers[static_cast<size_t>(layer)]; }
 
   const ModelSpec& spec_;
@@ -102,12 +110,13 @@ class Stage {
   int64_t first_, end_;
   int64_t context_length_;
   Dtype dtype_;  // of linears that are not kept in float32
-  KvLayout kv_layout_;
-  std::unique_ptr<BackendMemory> kv_pages_;
+  KvLayouts kv_layouts_;
+  std::vector<std::unique_ptr<BackendMemory>> kv_pages_;  // of each pool
   StepScratch scratch_;
-  AttentionShape attention_;
-  std::vector<SequenceSpan> wanted_spans_;      // see WantedSpans
-  std::unique_ptr<BackendMemory> rope_tables_;  // cos, then sin, [context, rope_dim / 2] each
+  std::vector<AttentionShape> attentions_;  // of each kind
+  std::vector<SequenceSpan> wanted_spans_;  // see WantedSpans
+  // Of each rotary embedding: cos, then sin, [context, rope_dim / 2] each.
+  std::vector<std::unique_ptr<BackendMemory>> rope_tables_;
   // With taps a step is one block, in memory of its own.
   std::unique_ptr<BackendMemory> traced_memory_;
   RowScratch traced_;

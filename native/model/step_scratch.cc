@@ -13,7 +13,7 @@ T* TakeValues(Arena& arena, int64_t count) {
 
 LinearInput TakeInput(Arena& arena, Dtype dtype, int64_t rows, int64_t width, const Ops& ops) {
   const auto bytes = static_cast<size_t>(ops.LinearInputBytes(dtype, rows, width));
-  return {.dtype = dtype, .width = width, .rows = rows, .data = arena.Take(bytes)};
+  return {.dtype = dtype, .width = width, .rows = rows, .data = bytes > 0 ? arena.Take(bytes) : nullptr};
 }
 
 }  // namespace
@@ -35,26 +35,29 @@ int64_t StepScratch::Bytes(const ModelSpec& spec, const LoadOptions& options, co
 RowScratch StepScratch::TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows,
                                  const Ops& ops) {
   RowScratch out;
-  out.wide = TakeValues<float>(arena, rows * std::max(spec.qkv_size(), (spec.gated ? 2 : 1) * spec.ffn_size));
-  out.work = TakeValues<float>(arena, rows * spec.ffn_size);
+  out.wide = TakeValues<float>(arena, rows * std::max(spec.qkv_size(), spec.gate_up_size()));
+  out.work = TakeValues<float>(arena, rows * spec.ffn_size());
   out.normed = TakeInput(arena, dtype, rows, spec.hidden_size, ops);
   out.normed.f32 = TakeValues<float>(arena, rows * spec.hidden_size);
-  out.o_input = TakeInput(arena, dtype, rows, spec.n_heads * spec.head_dim, ops);
-  out.down_input = TakeInput(arena, dtype, rows, spec.ffn_size, ops);
+  out.o_input = TakeInput(arena, dtype, rows, spec.attended_size(), ops);
+  out.down_input = TakeInput(arena, dtype, rows, spec.ffn_size(), ops);
   return out;
 }
 
 void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& options,
                        const ScratchShape& shape, const Backend& backend) {
   x = TakeValues<float>(arena, shape.tokens * spec.hidden_size);
-  attended = TakeValues<float>(arena, shape.tokens * spec.n_heads * spec.head_dim);
+  attended = TakeValues<float>(arena, shape.tokens * spec.attended_size());
   gathered = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
-  gathered_attended = TakeValues<float>(arena, shape.logit_rows * spec.n_heads * spec.head_dim);
+  gathered_attended = TakeValues<float>(arena, shape.logit_rows * spec.attended_size());
   logits = TakeValues<float>(arena, shape.logit_rows * spec.vocab_size);
   final_normed = TakeInput(arena, options.dtype, shape.logit_rows, spec.hidden_size, backend);
   final_normed.f32 = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
-  const int64_t query_rows = shape.tokens * spec.n_heads;
-  const int64_t query_values = query_rows * spec.padded_head_dim();
+  int64_t query_rows = 0, query_values = 0;
+  for (const AttentionSpec& a : spec.attentions) {
+    query_rows = std::max(query_rows, shape.tokens * a.n_heads);
+    query_values = std::max(query_values, shape.tokens * a.n_heads * a.padded_head_dim());
+  }
   queries.dtype = options.kv_dtype == Dtype::kInt8 ? Dtype::kInt8 : Dtype::kF32;
   if (queries.dtype == Dtype::kF32) {
     queries.f32 = TakeValues<float>(arena, query_values);

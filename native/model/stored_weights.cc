@@ -21,7 +21,7 @@ static_assert(kPieceBytes % 8 == 0, "pieces begin at whole words");
 const std::map<std::string, std::string>& Scheme() {
   static const auto& scheme = *new std::map<std::string, std::string>{
       {"format", "kvasir-int8"},
-      {"version", "1"},
+      {"version", "2"},
       {"rotation", "hadamard"},
       {"rotation_size", std::to_string(kGroup)},
       {"group_size", std::to_string(kGroup)},

@@ -1,8 +1,44 @@
 #include "model/tensor_reader.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace kvasir {
+
+namespace {
+
+// A tensor, or an expert's part of one, after transposing.
+struct Stored {
+  int64_t rows;
+  int64_t columns;
+};
+
+Stored StoredOf(const TensorSource& source, const TensorInfo& info) {
+  const int64_t experts = source.expert < 0 ? 1 : info.shape.front();
+  const int64_t columns = info.shape.empty() ? 1 : info.shape.back();
+  const int64_t rows = columns == 0 || experts == 0 ? 0 : info.elements() / columns / experts;
+  if (source.transposed) return {columns, rows};
+  return {rows, columns};
+}
+
+int64_t StoredRow(const TensorSource& source, int64_t row) {
+  if (source.group == 0) return source.first_row + row;
+  return source.first_row + row / source.group * source.stride + row % source.group;
+}
+
+// Whether a view of `need` rows lies inside `have` of them.
+bool IsInside(const TensorSource& source, int64_t need, int64_t have) {
+  constexpr int64_t kMost = int64_t{1} << 40;
+  if (source.first_row < 0 || source.first_row > have || need < 1 || need > kMost) return false;
+  if (source.group == 0) return need <= have - source.first_row;
+  if (source.group < 0 || source.stride < source.group || source.stride > kMost) return false;
+  const int64_t groups = (need - 1) / source.group;
+  if (groups > kMost / source.stride) return false;
+  return StoredRow(source, need - 1) < have;
+}
+
+}  // namespace
 
 TensorReader::TensorReader(const Container& container, const TensorMap& tensors)
     : container_(container), tensors_(tensors) {
@@ -28,34 +64,34 @@ const TensorInfo& TensorReader::Info(const std::string& name) const {
 void TensorReader::CheckShape(const std::string& name, int64_t rows, int64_t columns) const {
   const TensorSource& source = Source(name);
   const TensorInfo& info = Info(source.name);
-  const int64_t stored_columns = info.shape.empty() ? 1 : info.shape.back();
-  const int64_t stored_rows = stored_columns == 0 ? 0 : info.elements() / stored_columns;
-  const int64_t have_rows = source.transposed ? stored_columns : stored_rows;
-  const int64_t have_columns = source.transposed ? stored_rows : stored_columns;
+  if (source.expert >= 0 && (info.shape.size() < 2 || source.expert >= info.shape.front())) {
+    throw Error(ErrorCode::kModelFormat,
+                "Tensor '" + source.name + "' has no part for expert " + std::to_string(source.expert));
+  }
+  const Stored stored = StoredOf(source, info);
   // A vector counts as one row of `columns` or, sliced from a fused bias, as part of a longer one.
-  const bool vector = rows == 1 && stored_rows == 1;
-  const int64_t have = vector ? stored_columns : have_rows, need = vector ? columns : rows;
-  const bool columns_fit = vector || have_columns == columns;
-  const bool shared = uses_.at(source.name) > 1;
-  const bool rows_fit =
-      source.row_offset >= 0 && source.row_offset <= have && need <= have - source.row_offset;
-  if (columns_fit && rows_fit && (shared || have == need)) return;
-  throw Error(ErrorCode::kModelFormat, "Tensor '" + source.name + "' has " + std::to_string(have_rows) +
-                                           " x " + std::to_string(have_columns) +
+  const bool vector = rows == 1 && stored.rows == 1 && !source.transposed;
+  const int64_t have = vector ? stored.columns : stored.rows, need = vector ? columns : rows;
+  const bool columns_fit = vector || stored.columns == columns;
+  const bool fits = columns_fit && IsInside(source, need, have);
+  const bool shared = source.is_part() || uses_.at(source.name) > 1;
+  if (fits && (shared || have == need)) return;
+  throw Error(ErrorCode::kModelFormat, "Tensor '" + source.name + "' has " + std::to_string(stored.rows) +
+                                           " x " + std::to_string(stored.columns) +
                                            " values, but the configuration needs " + std::to_string(rows) +
                                            " x " + std::to_string(columns) + " for '" + name +
                                            "'; the configuration and the weights do not belong together");
 }
 
-std::shared_ptr<const TensorReader::Whole> TensorReader::ReadWhole(const TensorInfo& info, int64_t rows) {
+std::shared_ptr<const TensorReader::Whole> TensorReader::ReadWhole(const TensorInfo& info) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const auto& whole : wholes_) {
     if (whole != nullptr && whole->name == info.name) return whole;
   }
   wholes_[0] = std::move(wholes_[1]);
-  auto whole =
-      std::make_shared<Whole>(Whole{info.name, std::vector<float>(static_cast<size_t>(info.elements()))});
-  container_.ReadRows(info, 0, rows, whole->values.data());
+  const int64_t elements = info.elements();
+  auto whole = std::make_shared<Whole>(Whole{info.name, std::vector<float>(static_cast<size_t>(elements))});
+  container_.ReadRows(info, 0, elements / info.shape.back(), whole->values.data());
   wholes_[1] = whole;
   return whole;
 }
@@ -64,23 +100,49 @@ void TensorReader::ReadRows(const std::string& name, int64_t first, int64_t rows
                             float* out) {
   const TensorSource& source = Source(name);
   const TensorInfo& info = Info(source.name);
-  first += source.row_offset;
-  if (rows == 1 && info.shape.size() == 1) {
-    // A vector; the offset counts elements.
-    std::vector<float> all(static_cast<size_t>(info.elements()));
-    container_.ReadRows(info, 0, 1, all.data());
-    for (int64_t i = 0; i < columns; ++i) out[i] = all[static_cast<size_t>(first + i)];
-    return;
+  const bool vector = rows == 1 && (info.shape.size() == 1 || (source.expert >= 0 && info.shape.size() == 2));
+  if (vector) {
+    ReadVector(source, info, columns, out);
+  } else if (source.transposed) {
+    ReadTransposed(source, info, first, rows, columns, out);
+  } else {
+    ReadStored(source, info, first, rows, columns, out);
   }
-  if (!source.transposed) {
-    container_.ReadRows(info, first, rows, out);
-    return;
+  if (!source.add_one) return;
+  for (int64_t i = 0; i < rows * columns; ++i) out[i] += 1.0f;
+}
+
+// Its rows are the vector's elements.
+void TensorReader::ReadVector(const TensorSource& source, const TensorInfo& info, int64_t columns,
+                              float* out) {
+  std::vector<float> all(static_cast<size_t>(info.elements()));
+  container_.ReadRows(info, 0, info.elements() / info.shape.back(), all.data());
+  const int64_t begin = source.expert < 0 ? 0 : source.expert * info.shape.back();
+  for (int64_t i = 0; i < columns; ++i) out[i] = all[static_cast<size_t>(begin + StoredRow(source, i))];
+}
+
+void TensorReader::ReadStored(const TensorSource& source, const TensorInfo& info, int64_t first, int64_t rows,
+                              int64_t columns, float* out) {
+  const int64_t begin = source.expert < 0 ? 0 : source.expert * StoredOf(source, info).rows;
+  while (rows > 0) {
+    const int64_t run = source.group == 0 ? rows : std::min(rows, source.group - first % source.group);
+    container_.ReadRows(info, begin + StoredRow(source, first), run, out);
+    first += run;
+    rows -= run;
+    out += run * columns;
   }
-  const int64_t stored_columns = info.shape.back();
-  const std::shared_ptr<const Whole> whole = ReadWhole(info, columns);
-  for (int64_t column = 0; column < columns; ++column) {
-    const float* stored = whole->values.data() + column * stored_columns + first;
-    for (int64_t row = 0; row < rows; ++row) out[row * columns + column] = stored[row];
+}
+
+void TensorReader::ReadTransposed(const TensorSource& source, const TensorInfo& info, int64_t first,
+                                  int64_t rows, int64_t columns, float* out) {
+  const Stored stored = StoredOf(source, info);
+  const std::shared_ptr<const Whole> whole = ReadWhole(info);
+  const int64_t begin = source.expert < 0 ? 0 : source.expert * stored.rows * stored.columns;
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* values = whole->values.data() + begin + StoredRow(source, first + row);
+    for (int64_t column = 0; column < columns; ++column) {
+      out[row * columns + column] = values[column * stored.rows];
+    }
   }
 }
 

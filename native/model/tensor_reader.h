@@ -1,5 +1,5 @@
-// Reads canonical tensors from a container: resolves names, checks shapes, undoes transposed storage.
-// It gives float32 rows and knows neither quantization nor what a tensor is for.
+// Reads canonical tensors from a container: resolves names, checks shapes, undoes the ways in which checkpoints store them
+// (TensorSource). It gives float32 rows and knows neither quantization nor what a tensor is for.
 #pragma once
 
 #include <array>
@@ -34,9 +34,14 @@ class TensorReader {
   std::map<std::string, int> uses_;  // canonical tensors that read from a stored one (3 for a fused QKV)
   struct Whole {
     std::string name;
-    std::vector<float> values;  // as stored: [in, out]
+    std::vector<float> values;  // as stored: [columns, rows], of experts one after another
   };
-  std::shared_ptr<const Whole> ReadWhole(const TensorInfo& info, int64_t rows);
+  std::shared_ptr<const Whole> ReadWhole(const TensorInfo& info);
+  void ReadVector(const TensorSource& source, const TensorInfo& info, int64_t columns, float* out);
+  void ReadStored(const TensorSource& source, const TensorInfo& info, int64_t first, int64_t rows,
+                  int64_t columns, float* out);
+  void ReadTransposed(const TensorSource& source, const TensorInfo& info, int64_t first, int64_t rows,
+                      int64_t columns, float* out);
   std::mutex mutex_;
   // Threads that share out tensors in order are at the end of one and at the beginning of the next.
   std::array<std::shared_ptr<const Whole>, 2> wholes_;

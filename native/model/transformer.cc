@@ -33,7 +33,7 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
       dtype_(options.dtype),
       positions_(static_cast<size_t>(std::min(Stage::kMaxStepTokens, options.kv_capacity))) {
   for (size_t i = 0; i < backends.size(); ++i) {
-    const int64_t end = i + 1 < backends.size() ? first_layers[i + 1] : spec.n_layers;
+    const int64_t end = i + 1 < backends.size() ? first_layers[i + 1] : spec.n_layers();
     stages_.push_back(
         std::make_unique<Stage>(spec_, *weights_, std::move(backends[i]), options, first_layers[i], end));
   }
@@ -41,7 +41,7 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
 
 int64_t Transformer::kv_page_bytes() const {
   int64_t bytes = 0;
-  for (const auto& stage : stages_) bytes += stage->kv_layout().PageBytes();
+  for (const auto& stage : stages_) bytes += stage->kv_page_bytes();
   return bytes;
 }
 
@@ -130,7 +130,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
                .logits_only = taps == nullptr,
                .taps = taps,
                .cancellation = cancellation},
-              {.first = 0, .end = spec_.n_layers}, on_logits);
+              {.first = 0, .end = spec_.n_layers()}, on_logits);
       for (const BatchSequence& part : parts) cache_.Commit(part.id, part.n_tokens);
       first += n;
     }

@@ -12,7 +12,7 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
                             const LogitsFn& on_logits) {
   Stage& stage = OnlyStage();
   const int64_t n = static_cast<int64_t>(tokens.size());
-  if (n > static_cast<int64_t>(positions_.size()) || range.first < 0 || range.end > spec_.n_layers ||
+  if (n > static_cast<int64_t>(positions_.size()) || range.first < 0 || range.end > spec_.n_layers() ||
       range.first > range.end) {
     throw Error(ErrorCode::kInternal, "These layers or so many tokens cannot be inspected at once");
   }
@@ -62,9 +62,9 @@ void Transformer::Borrow(const Transformer& lender, const std::vector<std::strin
       lender.stages_.front()->backend().name() != OnlyStage().backend().name()) {
     throw Error(ErrorCode::kInvalidOption, "A model borrows linears only from one on the same device");
   }
-  const bool tied = weights_->lm_head.panels == weights_->embed_tokens.panels;
+  const bool tied = weights_->is_tied();
   const auto put = [&](const std::string& name, const LinearWeight& weight) {
-    LinearWeight& place = *FindLinear(weights_.get(), name);
+    LinearWeight& place = *FindLinear(spec_, weights_.get(), name);
     const LinearWeight* next = place.next;  // of this model's
     place = weight;
     place.next = next;
@@ -73,8 +73,8 @@ void Transformer::Borrow(const Transformer& lender, const std::vector<std::strin
   for (const auto& [name, own] : replaced_) put(name, own);
   replaced_.clear();
   for (const std::string& name : names) {
-    const LinearWeight* own = FindLinear(*weights_, name);
-    const LinearWeight* other = FindLinear(lender.weights(), name);
+    const LinearWeight* own = FindLinear(spec_, *weights_, name);
+    const LinearWeight* other = FindLinear(lender.spec(), lender.weights(), name);
     if (own == nullptr || other == nullptr || own->n != other->n || own->k != other->k ||
         (other->dtype == Dtype::kInt8 && dtype_ != Dtype::kInt8)) {
       throw Error(ErrorCode::kInvalidOption, "The linear '" + name + "' cannot be borrowed");

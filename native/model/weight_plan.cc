@@ -6,79 +6,111 @@ namespace kvasir {
 
 namespace {
 
-class Planner {
- public:
-  Planner(const ModelSpec& spec, const TensorMap& tensors, Weights* weights)
-      : s_(spec), tensors_(tensors), weights_(*weights) {}
+LayerWeights& LayerOf(const ModelTensor& tensor, Weights* weights) {
+  return weights->layers[static_cast<size_t>(tensor.layer)];
+}
 
-  std::vector<TensorPlan> Plan() {
-    weights_.layers.resize(static_cast<size_t>(s_.n_layers));
-    Linear("embed.tokens", {{"embed.tokens", s_.vocab_size}}, s_.hidden_size, &weights_.embed_tokens);
-    if (Has("embed.positions")) {
-      Vector("embed.positions", s_.max_positions, s_.hidden_size, &weights_.embed_positions);
-    }
-    for (int64_t i = 0; i < s_.n_layers; ++i) {
-      Layer("layers." + std::to_string(i) + ".", &weights_.layers[static_cast<size_t>(i)]);
-    }
-    Norm("final_norm", &weights_.final_norm);
-    if (Has("lm_head.weight") || Has("lm_head.blocks")) {
-      Linear("lm_head", {{"lm_head", s_.vocab_size}}, s_.hidden_size, &weights_.lm_head);
-    }
-    return std::move(plans_);
+NormWeight* NormAt(const ModelTensor& tensor, Weights* weights) {
+  switch (tensor.place) {
+    case TensorPlace::kEmbedNorm: return &weights->embed_norm;
+    case TensorPlace::kAttnNorm: return &LayerOf(tensor, weights).attn_norm;
+    case TensorPlace::kAttnPostNorm: return &LayerOf(tensor, weights).attn_post_norm;
+    case TensorPlace::kFfnNorm: return &LayerOf(tensor, weights).ffn_norm;
+    case TensorPlace::kFfnPostNorm: return &LayerOf(tensor, weights).ffn_post_norm;
+    case TensorPlace::kFinalNorm: return &weights->final_norm;
+    default: return nullptr;
   }
+}
 
- private:
-  bool Has(const std::string& name) const { return tensors_.count(name) != 0; }
-
-  void Layer(const std::string& at, LayerWeights* layer) {
-    const int64_t heads = s_.n_heads * s_.head_dim, kv_heads = s_.n_kv_heads * s_.head_dim;
-    Norm(at + "attn_norm", &layer->attn_norm);
-    Linear(at + "qkv", {{at + "q", heads}, {at + "k", kv_heads}, {at + "v", kv_heads}}, s_.hidden_size,
-           &layer->qkv);
-    Linear(at + "o", {{at + "o", s_.hidden_size}}, heads, &layer->o);
-    Norm(at + "ffn_norm", &layer->ffn_norm);
-    std::vector<Part> gate_up;
-    if (s_.gated) gate_up.push_back({at + "gate", s_.ffn_size});
-    gate_up.push_back({at + "up", s_.ffn_size});
-    Linear(at + "gate_up", std::move(gate_up), s_.hidden_size, &layer->gate_up);
-    Linear(at + "down", {{at + "down", s_.hidden_size}}, s_.ffn_size, &layer->down);
+const float** VectorAt(const ModelTensor& tensor, Weights* weights) {
+  switch (tensor.place) {
+    case TensorPlace::kEmbedPositions: return &weights->embed_positions;
+    case TensorPlace::kEmbedTypes: return &weights->embed_types;
+    case TensorPlace::kQNorm: return &LayerOf(tensor, weights).q_norm;
+    case TensorPlace::kKNorm: return &LayerOf(tensor, weights).k_norm;
+    case TensorPlace::kSinks: return &LayerOf(tensor, weights).sinks;
+    case TensorPlace::kScoreBias: return &LayerOf(tensor, weights).score_bias;
+    case TensorPlace::kRouterBias: return &LayerOf(tensor, weights).router_bias;
+    case TensorPlace::kSharedGate: return &LayerOf(tensor, weights).shared_gate;
+    default: break;
   }
+  NormWeight* norm = NormAt(tensor, weights);
+  return tensor.is_bias ? &norm->bias : &norm->weight;
+}
 
-  void Linear(const std::string& name, std::vector<Part> parts, int64_t k, LinearWeight* target) {
-    LinearPlan plan{name, std::move(parts), k, Has(name + ".bias"), target};
-    for (const Part& part : plan.parts) plan.biased = plan.biased || Has(part.name + ".bias");
-    plans_.emplace_back(std::move(plan));
+bool Has(const TensorMap& tensors, const std::string& name) { return tensors.count(name) != 0; }
+
+bool IsThere(const ModelTensor& tensor, const TensorMap& tensors) {
+  if (tensor.role == TensorRole::kVector) return Has(tensors, tensor.name);
+  return Has(tensors, tensor.name + ".blocks") || Has(tensors, WeightName(tensor.parts.front(), tensors));
+}
+
+LinearPlan PlanLinear(const ModelTensor& tensor, const TensorMap& tensors, Weights* weights) {
+  LinearPlan plan = {.name = tensor.name,
+                     .layer = tensor.layer,
+                     .parts = tensor.parts,
+                     .rows = tensor.rows,
+                     .k = tensor.columns,
+                     .biased = Has(tensors, tensor.name + ".bias"),
+                     .target = LinearAt(tensor, weights)};
+  for (const TensorPart& part : plan.parts) plan.biased = plan.biased || Has(tensors, part.name + ".bias");
+  return plan;
+}
+
+void SizeLayers(const ModelSpec& spec, Weights* weights) {
+  weights->layers.resize(static_cast<size_t>(spec.n_layers()));
+  for (int64_t i = 0; i < spec.n_layers(); ++i) {
+    const auto experts = static_cast<size_t>(spec.feed_forward_of(i).experts.count);
+    weights->layers[static_cast<size_t>(i)].expert_gate_up.resize(experts);
+    weights->layers[static_cast<size_t>(i)].expert_down.resize(experts);
   }
-
-  void Vector(const std::string& name, int64_t rows, int64_t columns, const float** target) {
-    plans_.emplace_back(VectorPlan{name, rows, columns, target});
-  }
-
-  void Norm(const std::string& name, NormWeight* norm) {
-    norm->kind = s_.norm;
-    norm->eps = s_.norm_eps;
-    Vector(name + ".weight", 1, s_.hidden_size, &norm->weight);
-    if (Has(name + ".bias")) Vector(name + ".bias", 1, s_.hidden_size, &norm->bias);
-  }
-
-  const ModelSpec& s_;
-  const TensorMap& tensors_;
-  Weights& weights_;
-  std::vector<TensorPlan> plans_;
-};
+}
 
 }  // namespace
 
 int64_t LinearPlan::padded_n() const { return (n() + kPanelColumns - 1) / kPanelColumns * kPanelColumns; }
 
-bool IsQuantized(const TensorMap& tensors) { return tensors.count("embed.tokens.blocks") != 0; }
+bool IsQuantized(const TensorMap& tensors) { return Has(tensors, "embed.tokens.blocks"); }
 
-std::vector<TensorPlan> PlanTensors(const ModelSpec& spec, const TensorMap& tensors, Weights* weights) {
-  return Planner(spec, tensors, weights).Plan();
+LinearWeight* LinearAt(const ModelTensor& tensor, Weights* weights) {
+  const auto expert = static_cast<size_t>(tensor.expert);
+  switch (tensor.place) {
+    case TensorPlace::kEmbedTokens: return &weights->embed_tokens;
+    case TensorPlace::kLmHead: return &weights->lm_head;
+    case TensorPlace::kQkv: return &LayerOf(tensor, weights).qkv;
+    case TensorPlace::kO: return &LayerOf(tensor, weights).o;
+    case TensorPlace::kRouter: return &LayerOf(tensor, weights).router;
+    case TensorPlace::kGateUp: return &LayerOf(tensor, weights).gate_up;
+    case TensorPlace::kDown: return &LayerOf(tensor, weights).down;
+    case TensorPlace::kExpertGateUp: return &LayerOf(tensor, weights).expert_gate_up[expert];
+    case TensorPlace::kExpertDown: return &LayerOf(tensor, weights).expert_down[expert];
+    case TensorPlace::kSharedGateUp: return &LayerOf(tensor, weights).shared_gate_up;
+    case TensorPlace::kSharedDown: return &LayerOf(tensor, weights).shared_down;
+    default: return nullptr;
+  }
 }
 
-std::string WeightName(const Part& part, const TensorMap& tensors) {
-  return tensors.count(part.name) != 0 ? part.name : part.name + ".weight";
+std::vector<TensorPlan> PlanTensors(const ModelSpec& spec, const TensorMap& tensors, Weights* weights) {
+  SizeLayers(spec, weights);
+  std::vector<TensorPlan> plans;
+  for (const ModelTensor& tensor : TensorsOf(spec)) {
+    if (NormWeight* norm = NormAt(tensor, weights)) {
+      norm->kind = spec.norm;
+      norm->eps = spec.norm_eps;
+    }
+    if (tensor.optional && !IsThere(tensor, tensors)) continue;
+    if (tensor.role == TensorRole::kVector) {
+      plans.emplace_back(
+          VectorPlan{tensor.name, tensor.layer, tensor.rows, tensor.columns, VectorAt(tensor, weights)});
+    } else {
+      plans.emplace_back(PlanLinear(tensor, tensors, weights));
+    }
+  }
+  return plans;
+}
+
+std::string WeightName(const TensorPart& part, const TensorMap& tensors) {
+  return Has(tensors, part.name) ? part.name : part.name + ".weight";
 }
 
 }  // namespace kvasir

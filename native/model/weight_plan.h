@@ -1,5 +1,5 @@
-// Every tensor that a model keeps, in the one order of arena, loading and quantized file, so that prediction, loading
-// and writing cannot disagree. It knows canonical names (lib/native.ts lists them); it reads nothing.
+// The tensors of one load: those of the table (model/tensors.h) that its source has, with where each goes. Arena, loading,
+// prediction and quantized file all take them in this order, so that they cannot disagree. It reads nothing.
 #pragma once
 
 #include <string>
@@ -8,29 +8,22 @@
 
 #include "backend/backend.h"
 #include "model/model_spec.h"
+#include "model/tensors.h"
 #include "model/weights.h"
 
 namespace kvasir {
 
-// Rows of one canonical tensor inside a packed linear.
-struct Part {
-  std::string name;  // without ".weight"
-  int64_t rows;
-};
-
 // A linear of the graph: which tensors it stacks, [sum of rows, k].
 struct LinearPlan {
   std::string name;  // "layers.3.qkv": what a quantized file calls it
-  std::vector<Part> parts;
+  int64_t layer = ModelTensor::kBeforeLayers;
+  std::vector<TensorPart> parts;
+  int64_t rows = 0;
   int64_t k = 0;
   bool biased = false;
   LinearWeight* target = nullptr;
 
-  int64_t n() const {
-    int64_t rows = 0;
-    for (const Part& part : parts) rows += part.rows;
-    return rows;
-  }
+  int64_t n() const { return rows; }
   int64_t padded_n() const;  // to whole panels: the bias has as many values
   std::string blocks_name() const { return name + ".blocks"; }
   std::string bias_name() const { return name + ".bias"; }
@@ -39,6 +32,7 @@ struct LinearPlan {
 // Float32 values that stay as they are, [rows, columns].
 struct VectorPlan {
   std::string name;
+  int64_t layer = ModelTensor::kBeforeLayers;
   int64_t rows = 1;
   int64_t columns = 0;
   const float** target = nullptr;
@@ -49,12 +43,15 @@ using TensorPlan = std::variant<LinearPlan, VectorPlan>;
 // Names come from a quantized file: linears are stored as they lie in memory.
 bool IsQuantized(const TensorMap& tensors);
 
-// The plans point into *weights, whose layers are sized; what is loaded there stays. A tied head has no plan: it is
-// weights->embed_tokens.
+// The plans point into *weights, whose layers are sized and whose norms get their kind; what is loaded there stays. What is
+// optional and not in `tensors` has no plan: a tied head is weights->embed_tokens.
 std::vector<TensorPlan> PlanTensors(const ModelSpec& spec, const TensorMap& tensors, Weights* weights);
 
+// Where a tensor of a table or linear lies in *weights; nullptr for a vector.
+LinearWeight* LinearAt(const ModelTensor& tensor, Weights* weights);
+
 // The embedding goes by its bare name, linears by "<name>.weight".
-std::string WeightName(const Part& part, const TensorMap& tensors);
+std::string WeightName(const TensorPart& part, const TensorMap& tensors);
 
 // Calls linear(const LinearPlan&) or vector(const VectorPlan&) for each, in order.
 template <typename LinearFn, typename VectorFn>

@@ -76,6 +76,11 @@ void CheckDtype(const TensorMap& tensors, const LoadOptions& options) {
 
 }  // namespace
 
+void CheckTensors(const ModelSpec& spec, const TensorMap& tensors, const Container& checkpoint) {
+  Weights places;
+  CheckSource(PlanTensors(spec, tensors, &places), tensors, TensorReader(checkpoint, tensors));
+}
+
 WeightBytes PredictWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options) {
   CheckDtype(tensors, options);
   Weights places;
@@ -117,7 +122,9 @@ std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& ten
     LoadSource(plans, tensors, &reader, traits.pack_panel_s8, &tasks);
   }
   if (progress) progress(total, total);
-  if (weights->lm_head.panels == nullptr) weights->lm_head = weights->embed_tokens;
+  if (spec.head == HeadKind::kLogits && weights->lm_head.panels == nullptr) {
+    weights->lm_head = weights->embed_tokens;
+  }
   LinkLinears(spec, weights.get());
   return weights;
 }

@@ -8,6 +8,8 @@
 #include "core/error.h"
 #include "core/release_memory.h"
 #include "model/device_weights.h"
+#include "model/graph_support.h"
+#include "model/kv_layouts.h"
 
 namespace kvasir {
 
@@ -15,6 +17,7 @@ namespace {
 
 void CheckOptions(const ModelSpec& spec, const LoadOptions& options) {
   spec.Check();
+  CheckGraphSupports(spec);
   if (options.context_length < 1 || options.context_length > spec.max_positions) {
     throw Error(ErrorCode::kInvalidOption, "contextLength is " + std::to_string(options.context_length) +
                                                ", but this model has positions for 1.." +
@@ -24,9 +27,9 @@ void CheckOptions(const ModelSpec& spec, const LoadOptions& options) {
     throw Error(ErrorCode::kInvalidOption,
                 "The KV cache must hold at least one context and at most 2^31 positions");
   }
-  if (options.gpu_layers > spec.n_layers) {
+  if (options.gpu_layers > spec.n_layers()) {
     throw Error(ErrorCode::kInvalidOption, "gpuLayers is " + std::to_string(options.gpu_layers) +
-                                               ", but this model has " + std::to_string(spec.n_layers) +
+                                               ", but this model has " + std::to_string(spec.n_layers()) +
                                                " layers");
   }
 }
@@ -42,9 +45,10 @@ int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const Loa
   constexpr int64_t kReserve = int64_t{256} << 20;
   const int64_t free = device->FreeBytes() - kReserve - Stage::ScratchBytes(spec, options, *device, 1);
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
-  for (int64_t layers = spec.n_layers; layers > 0; --layers) {
-    const int64_t bytes = DeviceWeightBytes(spec, tensors, weights, spec.n_layers - layers) +
-                          spec.kv_layout(options.kv_dtype, layers, pages).PoolBytes();
+  for (int64_t layers = spec.n_layers(); layers > 0; --layers) {
+    const int64_t first = spec.n_layers() - layers;
+    const int64_t bytes = DeviceWeightBytes(spec, tensors, weights, first) +
+                          KvLayoutsOf(spec, options.kv_dtype, first, spec.n_layers(), pages).Bytes();
     if (bytes <= free) return layers;
   }
   return 0;
@@ -60,7 +64,7 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   const int threads = options.threads == 0 ? AvailableCpus() : options.threads;
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   return {PredictWeightBytes(spec, tensors, options).total,
-          spec.kv_layout(options.kv_dtype, spec.n_layers, pages).PoolBytes(),
+          KvLayoutsOf(spec, options.kv_dtype, 0, spec.n_layers(), pages).Bytes(),
           Stage::ScratchBytes(spec, options, *backend, threads)};
 }
 
@@ -70,7 +74,7 @@ std::unique_ptr<Transformer> PlaceLayers(const ModelSpec& spec, const TensorMap&
   const int64_t layers = options.gpu_layers >= 0 ? options.gpu_layers
                                                  : FittingLayers(spec, tensors, options, *weights, gpu.get());
   if (layers == 0) return std::make_unique<Transformer>(spec, std::move(weights), std::move(cpu), options);
-  const int64_t first = spec.n_layers - layers;
+  const int64_t first = spec.n_layers() - layers;
   MoveToDevice(spec, tensors, first, gpu.get(), weights.get());
   std::vector<std::unique_ptr<Backend>> backends;
   std::vector<int64_t> first_layers;

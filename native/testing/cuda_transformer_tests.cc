@@ -40,7 +40,7 @@ std::vector<Case> Cases() {
 std::unique_ptr<Transformer> LoadOnGpu(const Case& c, const RandomContainer& container, int64_t first) {
   const ModelSpec& spec = c.kind.spec;
   LoadOptions options = OptionsOf(c.setup);
-  options.gpu_layers = spec.n_layers - first;
+  options.gpu_layers = spec.n_layers() - first;
   std::unique_ptr<Backend> cpu = MakeCpuBackend(1, "", options.context_length, spec.padded_head_dim());
   std::unique_ptr<Backend> gpu(kvasir_cuda_v1()->make_backend(
       {.device = 0, .max_positions = options.context_length, .padded_head_dim = spec.padded_head_dim()}));
@@ -132,7 +132,7 @@ KV_TEST(cuda_models_equal_the_cpu_in_batches_and_after_forks) {
 
 KV_TEST(cuda_models_equal_the_cpu_with_layers_on_both) {
   ForCases([](const Case& c) {
-    Pair pair(c, c.kind.spec.n_layers - 1);
+    Pair pair(c, c.kind.spec.n_layers() - 1);
     KV_EXPECT_EQ(static_cast<int64_t>(pair.gpu->stages().size()), 2);
     const std::vector<int32_t> tokens = RandomTokens(5, 50, c.kind.spec.vocab_size);
     const int32_t on_cpu = pair.cpu->cache().Create(), on_gpu = pair.gpu->cache().Create();

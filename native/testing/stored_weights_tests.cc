@@ -98,7 +98,7 @@ KV_TEST(stored_weights_say_what_they_are) {
   const auto container = Container::Open({stored.path()});
   const auto text = [&](const char* key) { return std::get<std::string>(container->metadata().at(key)); };
   KV_EXPECT_EQ(text("format"), "kvasir-int8");
-  KV_EXPECT_EQ(text("version"), "1");
+  KV_EXPECT_EQ(text("version"), "2");
   KV_EXPECT_EQ(text("source"), "a \"b\"\n");
   const TensorInfo* qkv = container->Find("layers.0.qkv.blocks");
   KV_EXPECT(qkv != nullptr && qkv->dtype == "U8" && qkv->shape.back() == 2112);
@@ -125,7 +125,7 @@ KV_TEST(stored_weights_refuse_another_scheme) {
   const struct {
     const char *from, *to, *message;
   } cases[] = {
-      {R"("version":"1")", R"("version":"2")", "'version' is '2'"},
+      {R"("version":"2")", R"("version":"3")", "'version' is '3'"},
       {R"("group_size":"64")", R"("group_size":"32")", "'group_size' is '32'"},
       {R"("rotation":"hadamard")", R"("rotation":"nonenone")", "'rotation'"},
       {R"("rotation_size":"64")", R"("rotation_size":"16")", "'rotation_size'"},

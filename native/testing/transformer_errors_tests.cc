@@ -58,7 +58,7 @@ KV_TEST(transformer_taps_change_nothing_and_see_everything) {
       const Rows tapped = Forward(*model, BatchOf({{model.cache().Create(), tokens}}), &taps);
       KV_EXPECT_EQ(RowDifference(tapped, expected), "");
       std::vector<std::string> names = {"embed", "final_norm", "logits"};
-      for (int64_t layer = 0; layer < kind.spec.n_layers; ++layer) {
+      for (int64_t layer = 0; layer < kind.spec.n_layers(); ++layer) {
         for (const char* op : {"attn_norm", "qkv", "scores", "weights", "attention", "attn_residual",
                                "ffn_norm", "gate_up", "activation", "ffn_residual"}) {
           names.push_back("layers." + std::to_string(layer) + "." + op);
@@ -70,10 +70,10 @@ KV_TEST(transformer_taps_change_nothing_and_see_everything) {
       KV_EXPECT_EQ(BitDifference({logits.end() - kind.spec.vocab_size, logits.end()}, expected.back()), "");
       // Each row of attention weights sums to 1 over what it may see, and is 0 beyond.
       const std::vector<float>& weights = taps.tensors.at("layers.1.weights");
-      for (int64_t row = 0; row < 70 * kind.spec.n_heads; ++row) {
+      for (int64_t row = 0; row < 70 * kind.spec.attentions[0].n_heads; ++row) {
         double sum = 0, beyond = 0;
         for (int64_t i = 0; i < 128; ++i) {
-          (i <= row / kind.spec.n_heads ? sum : beyond) +=
+          (i <= row / kind.spec.attentions[0].n_heads ? sum : beyond) +=
               std::abs(weights[static_cast<size_t>(row * 128 + i)]);
         }
         KV_EXPECT(std::abs(sum - 1) < 1e-5 && beyond == 0);

@@ -8,55 +8,48 @@
 
 namespace kvasir::testing {
 
-namespace {
-
-// Frequencies of the usual base.
-std::vector<float> Frequencies(int64_t head_dim) {
+std::vector<float> RopeFrequencies(int64_t dim) {
   std::vector<float> frequencies;
-  for (int64_t i = 0; i < head_dim / 2; ++i) {
-    frequencies.push_back(static_cast<float>(std::pow(10000.0, -2.0 * static_cast<double>(i) / head_dim)));
+  for (int64_t i = 0; i < dim / 2; ++i) {
+    frequencies.push_back(
+        static_cast<float>(std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(dim))));
   }
   return frequencies;
 }
 
-}  // namespace
+void SetLayers(ModelSpec* spec, int64_t layers) {
+  spec->stack.layers.assign(static_cast<size_t>(layers), LayerSpec());
+}
 
 ModelKind LlamaLike() {
   ModelKind kind;
   kind.name = "llama-like";
   kind.spec = {.vocab_size = 131,
                .hidden_size = 96,
-               .n_layers = 3,
-               .n_heads = 6,
-               .n_kv_heads = 2,
-               .head_dim = 16,
-               .ffn_size = 116,
                .max_positions = 2048,
+               .ropes = {{.kind = RopeKind::kInterleaved, .inverse_frequencies = RopeFrequencies(16)}},
+               .attentions = {{.n_heads = 6, .n_kv_heads = 2, .head_dim = 16, .rope = 0}},
+               .feed_forwards = {{.activation = ActivationKind::kSilu, .gated = true, .size = 116}},
                .norm = NormKind::kRms,
-               .norm_eps = 1e-5f,
-               .activation = ActivationKind::kSilu,
-               .gated = true,
-               .rope = RopeKind::kInterleaved,
-               .inverse_frequencies = Frequencies(16)};
+               .norm_eps = 1e-5f};
+  SetLayers(&kind.spec, 3);
   return kind;
 }
 
 ModelKind LlamaLikeHalf() {
   ModelKind kind = LlamaLike();
   kind.name = "llama-like, half rope";
-  kind.spec.rope = RopeKind::kHalf;
+  kind.spec.ropes[0].kind = RopeKind::kHalf;
   return kind;
 }
 
 ModelKind WideHeads() {
   ModelKind kind = LlamaLikeHalf();
   kind.name = "heads of 64";
-  kind.spec.n_layers = 2;
-  kind.spec.n_heads = 3;
-  kind.spec.n_kv_heads = 1;
-  kind.spec.head_dim = 64;
-  kind.spec.inverse_frequencies = Frequencies(64);
-  kind.spec.activation = ActivationKind::kGeluErf;
+  SetLayers(&kind.spec, 2);
+  kind.attention() = {.n_heads = 3, .n_kv_heads = 1, .head_dim = 64, .rope = 0};
+  kind.spec.ropes[0].inverse_frequencies = RopeFrequencies(64);
+  kind.feed_forward().activation = ActivationKind::kGeluErf;
   return kind;
 }
 
@@ -65,26 +58,21 @@ ModelKind GptLike() {
   kind.name = "gpt-like";
   kind.spec = {.vocab_size = 131,
                .hidden_size = 60,
-               .n_layers = 2,
-               .n_heads = 5,
-               .n_kv_heads = 5,
-               .head_dim = 12,
-               .ffn_size = 100,
                .max_positions = 2048,
+               .attentions = {{.n_heads = 5, .n_kv_heads = 5, .head_dim = 12}},
+               .feed_forwards = {{.activation = ActivationKind::kGeluTanh, .size = 100}},
+               .embedding = {.positions = 2048},
                .norm = NormKind::kLayer,
-               .norm_eps = 1e-5f,
-               .activation = ActivationKind::kGeluTanh,
-               .inverse_frequencies = {}};
+               .norm_eps = 1e-5f};
+  SetLayers(&kind.spec, 2);
   kind.layer_norm_biases = true;
   kind.linear_biases = true;
-  kind.positions = true;
   kind.tied = false;
   return kind;
 }
 
 RandomContainer::RandomContainer(const ModelKind& kind, uint32_t seed) {
   Random random(seed);
-  const ModelSpec& s = kind.spec;
   const auto add = [&](const std::string& name, std::vector<int64_t> shape, float mean, float scale) {
     int64_t n = 1;
     for (const int64_t d : shape) n *= d;
@@ -92,30 +80,25 @@ RandomContainer::RandomContainer(const ModelKind& kind, uint32_t seed) {
     for (float& v : values) v += mean;
     tensors_.push_back({name, "F32", std::move(shape), static_cast<uint64_t>(n) * 4, 0, 0});
   };
-  const auto norm = [&](const std::string& name) {
-    add(name + ".weight", {s.hidden_size}, 1, 0.2f);
-    if (kind.layer_norm_biases) add(name + ".bias", {s.hidden_size}, 0, 0.1f);
-  };
-  const auto linear = [&](const std::string& name, int64_t n, int64_t k) {
-    add(name + ".weight", {n, k}, 0, 1.2f / std::sqrt(static_cast<float>(k)));
-    if (kind.linear_biases) add(name + ".bias", {n}, 0, 0.1f);
-  };
-  add("embed.tokens", {s.vocab_size, s.hidden_size}, 0, 1);
-  if (kind.positions) add("embed.positions", {s.max_positions, s.hidden_size}, 0, 0.5f);
-  for (int64_t i = 0; i < s.n_layers; ++i) {
-    const std::string layer = "layers." + std::to_string(i) + ".";
-    norm(layer + "attn_norm");
-    linear(layer + "q", s.n_heads * s.head_dim, s.hidden_size);
-    linear(layer + "k", s.n_kv_heads * s.head_dim, s.hidden_size);
-    linear(layer + "v", s.n_kv_heads * s.head_dim, s.hidden_size);
-    linear(layer + "o", s.hidden_size, s.n_heads * s.head_dim);
-    norm(layer + "ffn_norm");
-    if (s.gated) linear(layer + "gate", s.ffn_size, s.hidden_size);
-    linear(layer + "up", s.ffn_size, s.hidden_size);
-    linear(layer + "down", s.hidden_size, s.ffn_size);
+  for (const ModelTensor& tensor : TensorsOf(kind.spec)) {
+    const auto fan_in = static_cast<float>(tensor.columns);
+    if (tensor.place == TensorPlace::kLmHead) {
+      if (!kind.tied) add("lm_head.weight", {tensor.rows, tensor.columns}, 0, 0.2f);
+    } else if (tensor.role == TensorRole::kTable) {
+      add(tensor.name, {tensor.rows, tensor.columns}, 0, 1);
+    } else if (tensor.role == TensorRole::kLinear) {
+      for (const TensorPart& part : tensor.parts) {
+        add(part.name + ".weight", {part.rows, tensor.columns}, 0, 1.2f / std::sqrt(fan_in));
+        if (kind.linear_biases) add(part.name + ".bias", {part.rows}, 0, 0.1f);
+      }
+    } else if (tensor.rows > 1) {
+      add(tensor.name, {tensor.rows, tensor.columns}, 0, 0.5f);
+    } else if (tensor.is_bias) {
+      if (kind.layer_norm_biases) add(tensor.name, {tensor.columns}, 0, 0.1f);
+    } else {
+      add(tensor.name, {tensor.columns}, 1, 0.2f);
+    }
   }
-  norm("final_norm");
-  if (!kind.tied) add("lm_head.weight", {s.vocab_size, s.hidden_size}, 0, 0.2f);
 }
 
 const TensorInfo* RandomContainer::Find(const std::string& name) const {

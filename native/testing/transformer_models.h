@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/container.h"
+#include "model/tensors.h"
 #include "model/transformer.h"
 
 namespace kvasir::testing {
@@ -16,9 +17,16 @@ struct ModelKind {
   ModelSpec spec;
   bool layer_norm_biases = false;
   bool linear_biases = false;
-  bool positions = false;  // learned
   bool tied = true;
+
+  AttentionSpec& attention() { return spec.attentions[0]; }
+  FeedForwardSpec& feed_forward() { return spec.feed_forwards[0]; }
 };
+
+// As many layers of the first attention and the first feed-forward.
+void SetLayers(ModelSpec* spec, int64_t layers);
+// 1 / base^(2 i / dim), base the usual one.
+std::vector<float> RopeFrequencies(int64_t dim);
 
 // (a) llama-like, 6 heads of 16 on 2 kv heads, rotary pairs interleaved.
 ModelKind LlamaLike();

@@ -33,10 +33,11 @@ std::vector<double> Float64Model::Linear(const std::string& name, const Vector& 
 
 // The angle is a float32 product by the model's definition; all else is float64.
 void Float64Model::Rope(int64_t position, double* head) const {
-  const size_t half = kind_.spec.inverse_frequencies.size();
-  const bool interleaved = kind_.spec.rope == RopeKind::kInterleaved;
+  const RopeSpec& rope = kind_.spec.ropes[0];
+  const size_t half = rope.inverse_frequencies.size();
+  const bool interleaved = rope.kind == RopeKind::kInterleaved;
   for (size_t i = 0; i < half; ++i) {
-    const double angle = static_cast<float>(position) * kind_.spec.inverse_frequencies[i];
+    const double angle = static_cast<float>(position) * rope.inverse_frequencies[i];
     const size_t low = interleaved ? 2 * i : i, high = interleaved ? 2 * i + 1 : i + half;
     const double a = head[low], b = head[high];
     head[low] = a * std::cos(angle) - b * std::sin(angle);
@@ -46,7 +47,7 @@ void Float64Model::Rope(int64_t position, double* head) const {
 
 std::vector<double> Float64Model::Attend(const std::vector<Vector>& keys, const std::vector<Vector>& values,
                                          const Vector& q) const {
-  const ModelSpec& s = kind_.spec;
+  const AttentionSpec& s = kind_.spec.attentions[0];
   const size_t dim = static_cast<size_t>(s.head_dim);
   Vector out(q.size());
   for (size_t head = 0; head < static_cast<size_t>(s.n_heads); ++head) {
@@ -68,7 +69,7 @@ std::vector<double> Float64Model::Attend(const std::vector<Vector>& keys, const 
 
 std::vector<double> Float64Model::FeedForward(const std::string& layer, const Vector& x) const {
   const auto act = [&](double v) {
-    switch (kind_.spec.activation) {
+    switch (kind_.spec.feed_forwards[0].activation) {
       case ActivationKind::kSilu: return v / (1 + std::exp(-v));
       case ActivationKind::kGeluErf: return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
       case ActivationKind::kGeluTanh: break;
@@ -76,15 +77,16 @@ std::vector<double> Float64Model::FeedForward(const std::string& layer, const Ve
     return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
   };
   Vector up = Linear(layer + "up", x);
-  const Vector gate = kind_.spec.gated ? Linear(layer + "gate", x) : up;
-  for (size_t i = 0; i < up.size(); ++i) up[i] = kind_.spec.gated ? act(gate[i]) * up[i] : act(up[i]);
+  const bool gated = kind_.spec.feed_forwards[0].gated;
+  const Vector gate = gated ? Linear(layer + "gate", x) : up;
+  for (size_t i = 0; i < up.size(); ++i) up[i] = gated ? act(gate[i]) * up[i] : act(up[i]);
   return Linear(layer + "down", up);
 }
 
 std::vector<std::vector<double>> Float64Model::Logits(const std::vector<int32_t>& tokens) const {
   const ModelSpec& s = kind_.spec;
   const size_t hidden = static_cast<size_t>(s.hidden_size);
-  std::vector<std::vector<Vector>> keys(static_cast<size_t>(s.n_layers)), values = keys;
+  std::vector<std::vector<Vector>> keys(static_cast<size_t>(s.n_layers())), values = keys;
   std::vector<Vector> logits;
   const auto add = [](Vector& x, const Vector& y) {
     for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
@@ -94,15 +96,15 @@ std::vector<std::vector<double>> Float64Model::Logits(const std::vector<int32_t>
     Vector x(hidden);
     for (size_t i = 0; i < hidden; ++i) {
       x[i] = container_.values("embed.tokens")[token * hidden + i];
-      if (kind_.positions) x[i] += container_.values("embed.positions")[position * hidden + i];
+      if (s.embedding.positions > 0) x[i] += container_.values("embed.positions")[position * hidden + i];
     }
-    for (size_t l = 0; l < static_cast<size_t>(s.n_layers); ++l) {
+    for (size_t l = 0; l < static_cast<size_t>(s.n_layers()); ++l) {
       const std::string layer = "layers." + std::to_string(l) + ".";
       const Vector normed = Norm(layer + "attn_norm", x);
       Vector q = Linear(layer + "q", normed), k = Linear(layer + "k", normed);
       for (Vector* heads : {&q, &k}) {
-        for (size_t at = 0; at < heads->size() && s.rope != RopeKind::kNone;
-             at += static_cast<size_t>(s.head_dim)) {
+        for (size_t at = 0; at < heads->size() && s.attentions[0].rope >= 0;
+             at += static_cast<size_t>(s.attentions[0].head_dim)) {
           Rope(static_cast<int64_t>(position), heads->data() + at);
         }
       }

@@ -37,8 +37,8 @@ Distance DistanceOf(const Rows& actual, const std::vector<std::vector<double>>& 
 // (norm, qkv, attention, o, up, down) and a residual stream that carries them on, the head has 2 more:
 // rms = sqrt(6 L + 2) sqrt(k / 2) u, and the largest of 40,000 values lies below 5 rms.
 double Tolerance(const ModelSpec& s, double rms_expected) {
-  const double sums = 6 * static_cast<double>(s.n_layers) + 2;
-  const double k = static_cast<double>(std::max(s.hidden_size, s.ffn_size));
+  const double sums = 6 * static_cast<double>(s.n_layers()) + 2;
+  const double k = static_cast<double>(std::max(s.hidden_size, s.ffn_size()));
   return 5 * std::sqrt(sums * k / 2) * kUnit * rms_expected;
 }
 

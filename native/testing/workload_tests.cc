@@ -9,7 +9,7 @@ namespace {
 
 KV_TEST(workload_of_the_avx2_table) {
   ModelKind kind = WideHeads();
-  kind.spec.ffn_size = 256;
+  kind.feed_forward().size = 256;
   const RandomContainer container(kind, 9);
   const std::vector<int32_t> tokens = RandomTokens(10, 104, kind.spec.vocab_size);
   const std::unique_ptr<Transformer> t = Load(kind, container, {Dtype::kInt8, Dtype::kInt8, "avx2", 1});

@@ -53,7 +53,8 @@ describe('the layers of stories-260k', () => {
 
   const analyze = async (int8: InspectedModel, full = false): Promise<LayerAnalysis> => {
     const found: LayerAnalysis = { layers: [], sensitivity: [] };
-    const { nLayers, vocabSize } = described.spec;
+    const { vocabSize } = described.spec;
+    const nLayers = described.spec.stack.layers.length;
     const progress: number[] = [];
     await analyzeLayers(
       {
@@ -171,7 +172,8 @@ describe('the layers of stories-260k', () => {
       expect(full.sensitivity.map(({ name }) => name).sort()).toEqual(linearNames(described).sort());
 
       // The search finds that very linear, and nothing else.
-      const { nLayers, vocabSize } = described.spec;
+      const { vocabSize } = described.spec;
+      const nLayers = described.spec.stack.layers.length;
       const shared = { reference, quantized: bad, nLayers, vocabSize, windows: [window] };
       const signal = new AbortController().signal;
       const whole = await findRecipe({ ...shared, sensitivity: full.sensitivity, maxKl: 0, signal });

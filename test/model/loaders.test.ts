@@ -72,7 +72,7 @@ function hiddenStates(model: Described, ids: readonly number[]): Float32Array {
       { sequences: [{ index: 0, tokens: Int32Array.from(ids) }], rows: Int32Array.from(ids, (_, i) => i) },
     ],
   });
-  const blocks = [...Array(model.spec.nLayers).keys()].map((layer) => `layers.${layer}.ffn_residual`);
+  const blocks = [...model.spec.stack.layers.keys()].map((layer) => `layers.${layer}.ffn_residual`);
   return joined(['embed', ...blocks, 'final_norm'].map((name) => taps!.get(name)!.values));
 }
 
@@ -90,7 +90,11 @@ describe.each([
     const hidden = prompts.map(({ ids }) => hiddenStates(model, ids));
     const truth = prompts.map((prompt) => valuesOf(prompt.hidden) as Float32Array);
     for (const [i, { ids }] of prompts.entries()) {
-      expect(prompts[i]!.hidden.shape).toEqual([model.spec.nLayers + 2, ids.length, model.spec.hiddenSize]);
+      expect(prompts[i]!.hidden.shape).toEqual([
+        model.spec.stack.layers.length + 2,
+        ids.length,
+        model.spec.hiddenSize,
+      ]);
     }
     expectErrorWithin(joined(hidden), joined(truth), float32Error.hidden, factor, 'hidden states');
   });
@@ -135,7 +139,7 @@ describe('llama3 rope scaling', () => {
 
   it('has the frequencies and the logits of the reference', async () => {
     const model = await scaledModel();
-    expect(model.spec.rope!.inverseFrequencies).toEqual(valuesOf(inverseFrequencies));
+    expect(model.spec.ropes![0]!.inverseFrequencies).toEqual([...valuesOf(inverseFrequencies)]);
     const scaled = await promptLogits(model, [ids]);
     expectErrorWithin(scaled, valuesOf(logits), float32Error, factor, 'logits');
     // And it matters: without it the same weights say something else.
@@ -218,7 +222,7 @@ it('shards are one model, bit for bit', async () => {
 it('interleaved rotary rows (GGUF) and half rotary rows (safetensors) are the same model', async () => {
   const gguf = await variant('f32.gguf');
   const folder = await variant('f32');
-  expect([gguf.spec.rope!.kind, folder.spec.rope!.kind]).toEqual(['interleaved', 'half']);
+  expect([gguf.spec.ropes![0]!.kind, folder.spec.ropes![0]!.kind]).toEqual(['interleaved', 'half']);
   const [a, b] = [await promptLogits(gguf, variants.prompts), await promptLogits(folder, variants.prompts)];
   // The same sums in another order: each is as far from the truth as PyTorch's float32 is, so twice that apart.
   const { max, rms } = differenceOf(a, b);

@@ -2,6 +2,7 @@
 import { describeModel, type ModelDescription } from '../../lib/formats/index.js';
 import { resolveModel } from '../../lib/hub/index.js';
 import { type NativeLoadOptions, type NativeModel, native } from '../../lib/native.js';
+import { specToJson } from '../../lib/spec.js';
 
 /** The kernel tables that this machine can run, least first. */
 export const kernels: readonly string[] = native().cpu().available;
@@ -42,7 +43,12 @@ export async function loadNative(described: Described, settings: LoadSettings = 
   try {
     if (settings.isa !== undefined) process.env[variable] = settings.isa;
     const { spec, tensors } = described;
-    const { promise } = native().loadModel(container, spec, tensors, loadOptions(described, settings));
+    const { promise } = native().loadModel(
+      container,
+      specToJson(spec),
+      tensors,
+      loadOptions(described, settings),
+    );
     const model = await promise;
     if (settings.isa !== undefined && model.info.kernels !== settings.isa) {
       throw new Error(`${settings.isa} was asked for, ${model.info.kernels} runs`);

@@ -19,6 +19,7 @@ import type { TokenizerSource } from '../../lib/tokenizer/source.js';
 import { Tokenizer } from '../../lib/tokenizer/tokenizer.js';
 import { command, kvasir } from '../cli/cli-command.js';
 import { expectSameBits, fixtures } from './golden.js';
+import type { ModelSpec } from '../../lib/spec.js';
 import { type Described, describeAt, joined, kernels, logitsOf, withModel } from './native-model.js';
 import { needsSmollm2, smollm2 } from './smollm2-model.js';
 
@@ -152,7 +153,8 @@ describe('what the metadata may not say', () => {
     writeFileSync(path, Buffer.concat([size, json, bytes.subarray(8 + length)]));
     return folder;
   }
-  const spec = (change: (spec: Record<string, unknown>) => void) => (metadata: Record<string, string>) => {
+  const rope = (spec: Partial<ModelSpec>) => spec.ropes![0]!;
+  const spec = (change: (spec: Partial<ModelSpec>) => void) => (metadata: Record<string, string>) => {
     const parsed = JSON.parse(metadata.spec!);
     change(parsed);
     metadata.spec = JSON.stringify(parsed);
@@ -162,21 +164,18 @@ describe('what the metadata may not say', () => {
     ['no spec', (m) => delete m.spec, /"spec"/],
     ['no source', (m) => delete m.source, /"source"/],
     ['a spec that is no JSON', (m) => Object.assign(m, { spec: '{' }), /spec.*not valid JSON/],
-    ['a spec without a field', spec((s) => delete s.ffnSize), /ffnSize/],
+    ['a spec without a field', spec((s) => delete s.hiddenSize), /hiddenSize/],
     ['a spec with a field of later days', spec((s) => Object.assign(s, { twoFaced: true })), /twoFaced/],
-    ['a hostile size', spec((s) => Object.assign(s, { nLayers: 1e9 })), /nLayers/],
+    ['a hostile size', spec((s) => Object.assign(s, { vocabSize: 1e9 })), /vocabSize/],
     [
       'a frequency that is no number',
-      spec((s) => Object.assign(s.rope as object, { inverseFrequencies: ['x'] })),
+      spec((s) => Object.assign(rope(s), { inverseFrequencies: ['x'] })),
       /rope/,
     ],
-    [
-      'more frequencies than dimensions',
-      spec((s) => (s.rope as { inverseFrequencies: number[] }).inverseFrequencies.push(1, 1)),
-      /frequencies/,
-    ],
-    ['another width', spec((s) => Object.assign(s, { ffnSize: 300 })), /needs U8 \[\d+, /],
-    ['a later version', (m) => Object.assign(m, { version: '2' }), /'version' is '2'/],
+    ['more frequencies than dimensions', spec((s) => rope(s).inverseFrequencies.push(1, 1)), /frequencies/],
+    ['another width', spec((s) => Object.assign(s.feedForwards![0]!, { size: 300 })), /needs U8 \[\d+, /],
+    ['a later version', (m) => Object.assign(m, { version: '3' }), /'version' is '3'/],
+    ['an earlier version', (m) => Object.assign(m, { version: '1' }), /'version' is '1'/],
     [
       'a wrong checksum',
       (m) => Object.assign(m, { 'checksum.final_norm.weight': '0' }),
@@ -277,7 +276,7 @@ describe('kvasir quantize', () => {
     expect(info.int8).toEqual({
       source: 'stories-260k',
       sourceDtype: 'F32',
-      version: 1,
+      version: 2,
       rotation: 'hadamard-64',
       groupSize: 64,
       scaleDtype: 'F16',

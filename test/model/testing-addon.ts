@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { type ModelSpec, type NativeLoadOptions, packageRoot, type TensorMap } from '../../lib/native.js';
+import { type NativeLoadOptions, packageRoot, type TensorMap } from '../../lib/native.js';
+import { type ModelSpec, specToJson } from '../../lib/spec.js';
 
 export interface Tap {
   name: string;
@@ -30,7 +31,7 @@ interface TraceRequest {
 }
 
 interface TestingAddon {
-  trace(request: TraceRequest): Tap[][];
+  trace(request: Omit<TraceRequest, 'spec'> & { spec: string }): Tap[][];
   readTensor(paths: string[], name: string): Float32Array;
 }
 
@@ -47,7 +48,7 @@ export const readTensor: TestingAddon['readTensor'] = addon.readTensor;
 
 /** Loads the model, runs the steps, and gives for each step its taps by name; a tap in several parts is joined. */
 export function trace(request: TraceRequest): Map<string, Tap>[] {
-  return addon.trace(request).map((taps) => {
+  return addon.trace({ ...request, spec: specToJson(request.spec) }).map((taps) => {
     const byName = new Map<string, Tap>();
     for (const tap of taps) {
       const before = byName.get(tap.name);

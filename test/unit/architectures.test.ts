@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { planFromConfig, planFromGguf, supportedArchitectures } from '../../lib/architectures/index.js';
 import { ropeFrequencies } from '../../lib/architectures/rope.js';
-import { bindTensors } from '../../lib/formats/bind-tensors.js';
-import type { ArchitecturePlan } from '../../lib/architectures/index.js';
-import type { MetadataValue } from '../../lib/native.js';
+import { findTensors } from '../../lib/formats/bind-tensors.js';
+import { type MetadataValue, native } from '../../lib/native.js';
+import { specToJson } from '../../lib/spec.js';
 
 const llama = {
   model_type: 'llama',
@@ -16,6 +16,7 @@ const llama = {
   vocab_size: 100,
   max_position_embeddings: 256,
 };
+const layer = { attention: 0, feedForward: 0 };
 const gpt2 = { model_type: 'gpt2', n_embd: 48, n_layer: 2, n_head: 3, n_positions: 32, vocab_size: 50 };
 const llamaKeys = {
   'general.architecture': 'llama',
@@ -26,9 +27,6 @@ const llamaKeys = {
   'llama.attention.head_count': 4,
   'llama.attention.head_count_kv': 2,
 };
-
-const slot = (plan: ArchitecturePlan, canonical: string) =>
-  [...plan.slots()].find((candidate) => candidate.canonical === canonical);
 
 test('inverse frequencies are those of the reference, bit for bit', () => {
   const path = new URL('../fixtures/rope/frequencies.json', import.meta.url);
@@ -44,35 +42,35 @@ describe('llama', () => {
     expect(spec).toMatchObject({
       vocabSize: 100,
       hiddenSize: 64,
-      nLayers: 2,
-      nHeads: 4,
-      nKvHeads: 2,
-      headDim: 32,
-      ffnSize: 160,
       maxPositions: 256,
+      ropes: [{ kind: 'half', inverseFrequencies: [...ropeFrequencies(5e5, 32)] }],
+      attentions: [{ heads: 4, kvHeads: 2, headDim: 32, rope: 0 }],
+      feedForwards: [{ activation: 'silu', gated: true, size: 160 }],
+      stack: { residual: 'pre', layers: [layer, layer] },
       norm: 'rms',
       normEps: 1e-5,
-      activation: 'silu',
-      gated: true,
     });
-    expect(spec.rope).toEqual({ kind: 'half', inverseFrequencies: ropeFrequencies(5e5, 32) });
   });
 
   test('has one key-value head per head, and no head of its own when tied, by default as the reference', () => {
     const { num_key_value_heads: _, ...rest } = llama;
     const { spec } = planFromConfig(rest);
-    expect([spec.nKvHeads, spec.headDim, spec.normEps]).toEqual([4, 16, 1e-6]);
-    expect(slot(planFromConfig(llama), 'lm_head.weight')).toMatchObject({ optional: false });
-    expect(slot(planFromConfig({ ...llama, tie_word_embeddings: true }), 'lm_head.weight')).toBeUndefined();
+    expect([spec.attentions[0], spec.normEps]).toEqual([
+      { heads: 4, kvHeads: 4, headDim: 16, rope: 0 },
+      1e-6,
+    ]);
+    expect(planFromConfig(llama).source('lm_head.weight')).toMatchObject({ presence: 'required' });
+    const tied = planFromConfig({ ...llama, tie_word_embeddings: true });
+    expect(tied.source('lm_head.weight')).toBeUndefined();
   });
 
   test('reads scaling and theta where newer and older files keep them', () => {
-    const linear = ropeFrequencies(20000, 16, { rope_type: 'linear', factor: 2 });
+    const linear = [...ropeFrequencies(20000, 16, { rope_type: 'linear', factor: 2 })];
     for (const config of [
       { rope_theta: 20000, rope_scaling: { type: 'linear', factor: 2 } },
       { rope_parameters: { rope_theta: 20000, rope_type: 'linear', factor: 2 } },
     ]) {
-      expect(planFromConfig({ ...llama, ...config }).spec.rope!.inverseFrequencies).toEqual(linear);
+      expect(planFromConfig({ ...llama, ...config }).spec.ropes![0]!.inverseFrequencies).toEqual(linear);
     }
   });
 
@@ -80,18 +78,18 @@ describe('llama', () => {
     const plain = planFromConfig(llama);
     const biased = planFromConfig({ ...llama, attention_bias: true, mlp_bias: true });
     for (const name of ['q', 'k', 'v', 'o', 'gate', 'up', 'down']) {
-      expect(slot(plain, `layers.1.${name}.bias`)).toBeUndefined();
-      expect(slot(biased, `layers.1.${name}.bias`)).toMatchObject({ optional: false });
+      expect(plain.source(`layers.1.${name}.bias`)).toBeUndefined();
+      expect(biased.source(`layers.1.${name}.bias`)).toMatchObject({ presence: 'required' });
     }
   });
 
   test('from GGUF rotates neighbours and takes the rows of the table', () => {
-    const { spec, slots } = planFromGguf(llamaKeys, 99);
-    expect(spec).toMatchObject({ vocabSize: 99, headDim: 16, nKvHeads: 2 });
-    expect(spec.rope).toEqual({ kind: 'interleaved', inverseFrequencies: ropeFrequencies(10000, 16) });
-    expect([...slots()].find(({ canonical }) => canonical === 'layers.1.o.weight')!.names).toEqual([
-      'blk.1.attn_output.weight',
+    const { spec, source } = planFromGguf(llamaKeys, 99);
+    expect(spec).toMatchObject({ vocabSize: 99, attentions: [{ headDim: 16, kvHeads: 2 }] });
+    expect(spec.ropes).toEqual([
+      { kind: 'interleaved', inverseFrequencies: [...ropeFrequencies(10000, 16)] },
     ]);
+    expect(source('layers.1.o.weight')!.names).toEqual(['blk.1.attn_output.weight']);
   });
 
   test.each([
@@ -120,7 +118,7 @@ describe('llama', () => {
     [{ head_dim: 15 }, /even head size/],
     [{ hidden_size: 65 }, /headDim/],
     [{ hidden_size: 1e9, head_dim: 16 }, /hiddenSize/],
-    [{ num_hidden_layers: 1e9 }, /nLayers/],
+    [{ num_hidden_layers: 1e9 }, /layers/],
     [{ vocab_size: -5 }, /vocab_size/],
     [{ vocab_size: '100' }, /vocab_size/],
     [{ rms_norm_eps: -1 }, /normEps/],
@@ -156,40 +154,35 @@ describe('gpt2', () => {
     expect(spec).toEqual({
       vocabSize: 50,
       hiddenSize: 48,
-      nLayers: 2,
-      nHeads: 3,
-      nKvHeads: 3,
-      headDim: 16,
-      ffnSize: 192,
       maxPositions: 32,
+      attentions: [{ heads: 3, kvHeads: 3, headDim: 16 }],
+      feedForwards: [{ activation: 'gelu_tanh', size: 192 }],
+      embedding: { positions: 32 },
+      stack: { residual: 'pre', layers: [layer, layer] },
       norm: 'layer',
       normEps: 1e-5,
-      activation: 'gelu_tanh',
-      gated: false,
     });
-    expect(planFromConfig({ ...gpt2, activation_function: 'gelu' }).spec.activation).toBe('gelu_erf');
-    expect(planFromConfig({ ...gpt2, n_inner: 100 }).spec.ffnSize).toBe(100);
-    expect(planFromConfig({ ...gpt2, scale_attn_weights: false }).spec.attentionScale).toBe(1);
+    const other = (config: object) => planFromConfig({ ...gpt2, ...config }).spec;
+    expect(other({ activation_function: 'gelu' }).feedForwards[0]!.activation).toBe('gelu_erf');
+    expect(other({ n_inner: 100 }).feedForwards[0]!.size).toBe(100);
+    expect(other({ scale_attn_weights: false }).attentions[0]!.scale).toBe(1);
   });
 
   test('cuts query, key and value out of one transposed tensor', () => {
     const plan = planFromConfig(gpt2);
-    expect(slot(plan, 'layers.1.k.weight')).toEqual({
-      canonical: 'layers.1.k.weight',
+    expect(plan.source('layers.1.k.weight')).toEqual({
       names: ['transformer.h.1.attn.c_attn.weight', 'h.1.attn.c_attn.weight'],
-      shape: [48, 48],
-      transposed: true,
-      rowOffset: 48,
-      storedRows: 144,
+      view: { firstRow: 48, transposed: true },
+      presence: 'required',
     });
-    expect(slot(plan, 'layers.1.v.bias')).toMatchObject({ shape: [48], rowOffset: 96, storedRows: 144 });
+    expect(plan.source('layers.1.v.bias')!.view).toEqual({ firstRow: 96 });
     const keys = Object.fromEntries(
       Object.entries({ ...llamaKeys, 'general.architecture': 'gpt2' }).map(([k, v]) => [
         k.replace('llama.', 'gpt2.'),
         v,
       ]),
     );
-    expect(slot(planFromGguf(keys, 50), 'layers.0.up.weight')!.transposed).toBe(false);
+    expect(planFromGguf(keys, 50).source('layers.0.up.weight')!.view).toBeUndefined();
   });
 
   test('refuses what the graph does not do', () => {
@@ -219,19 +212,18 @@ test('an architecture that is not there is refused with the list of those that a
 
 test('the tensors of a deep model are bound in turns of the event loop', async () => {
   const plan = planFromGguf({ ...llamaKeys, 'llama.block_count': 100 }, 50);
-  const stored = [...plan.slots()].filter(({ optional }) => !optional);
-  const entries = stored.map(({ names, shape }) => ({
-    name: names[0]!,
-    dtype: 'F32' as const,
-    shape: [...shape],
-    bytes: 0,
-  }));
+  const table = native().tensorsOf(specToJson(plan.spec));
+  const names = table.flatMap(({ name, role, parts }) =>
+    role === 'linear' ? parts.map((part) => `${part}.weight`) : [name],
+  );
+  const stored = names.map((name) => plan.source(name)!).filter(({ presence }) => presence === 'required');
+  const entries = stored.map((one) => ({ name: one.names[0]!, dtype: 'F32' as const, shape: [1], bytes: 0 }));
   let turns = 0;
   let immediate: NodeJS.Immediate = setImmediate(function count() {
     turns++;
     immediate = setImmediate(count);
   });
-  const { tensors } = await bindTensors(plan, entries);
+  const { tensors } = await findTensors(plan, table, entries);
   clearImmediate(immediate);
   expect(Object.keys(tensors)).toHaveLength(stored.length);
   expect(turns).toBeGreaterThan(stored.length / 100);

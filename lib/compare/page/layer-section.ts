@@ -1,5 +1,4 @@
 /** The section of the page on where the error comes from. */
-import { LAYER_LINEARS } from '../../keep-fp32.js';
 import type { CompareReport } from '../report.js';
 import { barChart, traceChart } from './charts.js';
 import { element, type Markup } from './markup.js';
@@ -9,6 +8,8 @@ import { shown } from './shown.js';
 
 const colours = { qkv: 'weights', o: 'kv', gate_up: 'scratch', down: 'bar' } as const;
 
+const linearsOfLayers = Object.keys(colours) as (keyof typeof colours)[];
+
 export function layerSection(report: CompareReport): Markup | undefined {
   const { layers, layersSkipped } = report;
   if (layersSkipped !== undefined) return section('Layers', element('p', { class: 'warn' }, layersSkipped));
@@ -16,7 +17,7 @@ export function layerSection(report: CompareReport): Markup | undefined {
   const [a, b] = report.modes;
   const short = (name: string) => name.replace('layers.', '');
   const inner = layers.filter(({ name }) => name.startsWith('layers.'));
-  const traces = LAYER_LINEARS.map((linear) => ({
+  const traces = linearsOfLayers.map((linear) => ({
     name: linear,
     class: colours[linear],
     values: inner.map(({ linears }) => linears.find(({ name }) => name.endsWith(linear))!.local.nmse),
@@ -31,7 +32,7 @@ export function layerSection(report: CompareReport): Markup | undefined {
       `Left: what the output loses (KL, nats) when only one layer is ${b}. Right: error of each linear\u2019s output for the ` +
         `input that ${a} gives it, and of what is handed on when all before is ${b} too. NMSE: squared error over squared size.`,
     ),
-    key(...LAYER_LINEARS.map((name): [string, string] => [name, colours[name]]), ['handed on', 'other']),
+    key(...linearsOfLayers.map((name): [string, string] => [name, colours[name]]), ['handed on', 'other']),
     element(
       'div',
       { class: 'charts' },

@@ -1,6 +1,6 @@
 /** Parsing of Hugging Face configs, with errors that name the fields. */
 import * as v from 'valibot';
-import { KvasirError } from '../errors.js';
+import { KvasirError } from './errors.js';
 
 export const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 export const finite = v.pipe(v.number(), v.finite());

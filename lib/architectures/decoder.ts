@@ -1,0 +1,148 @@
+/**
+ * The shape that most decoders share, read from both formats: Llama's. A family takes it, changes what it does otherwise and
+ * makes a spec of it.
+ */
+import * as v from 'valibot';
+import type { AttentionSpec, FeedForwardSpec, ModelSpec, RopeSpec } from '../spec.js';
+import { count, finite, parseConfig, positive, unsupported } from '../config-schema.js';
+import type { GgufFacts, Presence } from './family.js';
+import { type RopeScaling, ropeFrequencies, ropeScalingSchema, scaledByTensor } from './rope.js';
+import { checkSize, checkSpec } from './spec-checks.js';
+
+const configSchema = v.looseObject({
+  hidden_size: count,
+  intermediate_size: count,
+  num_hidden_layers: count,
+  num_attention_heads: count,
+  num_key_value_heads: v.nullish(count),
+  head_dim: v.nullish(count),
+  hidden_act: v.optional(v.string(), 'silu'),
+  vocab_size: count,
+  max_position_embeddings: v.optional(count, 2048),
+  rms_norm_eps: v.optional(finite, 1e-6),
+  rope_theta: v.optional(positive),
+  rope_scaling: v.nullish(ropeScalingSchema),
+  /** Newer files keep theta and scaling together here. */
+  rope_parameters: v.nullish(ropeScalingSchema),
+  partial_rotary_factor: v.nullish(finite),
+  sliding_window: v.nullish(count),
+  use_sliding_window: v.nullish(v.boolean()),
+  max_window_layers: v.nullish(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+  layer_types: v.nullish(v.array(v.string())),
+  attention_bias: v.nullish(v.boolean()),
+  mlp_bias: v.nullish(v.boolean()),
+  tie_word_embeddings: v.optional(v.boolean(), false),
+});
+export type DecoderConfig = v.InferOutput<typeof configSchema>;
+
+/** One attention and one feed-forward for all layers, until a family says otherwise. */
+export interface DecoderShape {
+  attention: AttentionSpec;
+  feedForward: FeedForwardSpec;
+  rope: Omit<RopeSpec, 'inverseFrequencies'> & { frequencies: () => Float32Array };
+  layers: number;
+  spec: Pick<ModelSpec, 'vocabSize' | 'hiddenSize' | 'maxPositions' | 'norm' | 'normEps'>;
+  head: Presence;
+  ignored: readonly RegExp[];
+}
+
+export interface HfShape extends DecoderShape {
+  config: DecoderConfig;
+}
+
+/** From config.json in the words of Llama. Throws MODEL_FORMAT, and UNSUPPORTED_ARCHITECTURE for what no decoder here does. */
+export function hfShape(family: string, raw: unknown): HfShape {
+  const config = parseConfig(configSchema, raw);
+  if (config.hidden_act !== 'silu') throw unsupported(family, `the activation "${config.hidden_act}"`);
+  if ((config.partial_rotary_factor ?? 1) !== 1) throw unsupported(family, 'a partial rotary embedding');
+  const heads = config.num_attention_heads;
+  const headDim = config.head_dim ?? config.hidden_size / heads;
+  const scaling: RopeScaling | null | undefined = config.rope_parameters ?? config.rope_scaling;
+  const theta = config.rope_parameters?.rope_theta ?? config.rope_theta ?? 10000;
+  const tied = config.tie_word_embeddings;
+  return {
+    config,
+    attention: { heads, kvHeads: config.num_key_value_heads ?? heads, headDim, rope: 0 },
+    feedForward: { activation: 'silu', gated: true, size: config.intermediate_size },
+    rope: { kind: 'half', frequencies: () => ropeFrequencies(theta, headDim, scaling) },
+    layers: config.num_hidden_layers,
+    spec: {
+      vocabSize: config.vocab_size,
+      hiddenSize: config.hidden_size,
+      maxPositions: config.max_position_embeddings,
+      norm: 'rms',
+      normEps: config.rms_norm_eps,
+    },
+    head: tied ? 'none' : 'required',
+    ignored: [/\.rotary_emb\.inv_freq$/, ...(tied ? [/^lm_head\.weight$/] : [])],
+  };
+}
+
+/** Llama 3's scaling as converters write it: one factor for each frequency, which divides it. */
+const ropeFactors = 'rope_freqs.weight';
+
+/** From GGUF metadata in the words of Llama. */
+export function ggufShape(facts: GgufFacts, ropeKind: RopeSpec['kind']): DecoderShape {
+  const { keys, embeddingRows } = facts;
+  const hiddenSize = keys.count('embedding_length');
+  const heads = keys.count('attention.head_count');
+  const headDim = keys.count('attention.key_length', heads > 0 ? hiddenSize / heads : 0);
+  if (keys.count('attention.value_length', headDim) !== headDim) {
+    throw unsupported(keys.prefix, 'values of another size than keys');
+  }
+  const kvHeads = keys.count('attention.head_count_kv', heads);
+  return {
+    attention: { heads, kvHeads, headDim, rope: 0 },
+    feedForward: { activation: 'silu', gated: true, size: keys.count('feed_forward_length') },
+    rope: { kind: ropeKind, frequencies: () => ggufFrequencies(facts, headDim) },
+    layers: keys.count('block_count'),
+    spec: {
+      vocabSize: embeddingRows,
+      hiddenSize,
+      maxPositions: keys.count('context_length'),
+      norm: 'rms',
+      normEps: keys.number('attention.layer_norm_rms_epsilon', 1e-5),
+    },
+    head: 'optional',
+    ignored: [/^rope_freqs\.weight$/],
+  };
+}
+
+function ggufFrequencies({ keys, tensor }: GgufFacts, headDim: number): Float32Array {
+  const theta = keys.number('rope.freq_base', 10000);
+  if (theta <= 0) throw unsupported(keys.prefix, `a rotary base of ${theta}`);
+  if (keys.count('rope.dimension_count', headDim) !== headDim) {
+    throw unsupported(keys.prefix, 'a partial rotary embedding');
+  }
+  const kind = keys.text('rope.scaling.type') ?? 'none';
+  const factor = keys.number('rope.scaling.factor', keys.number('rope.scale_linear', 1));
+  const linear = kind === 'linear' || (kind === 'none' && factor !== 1);
+  const scaling = linear ? { rope_type: 'linear', factor } : kind === 'none' ? null : { rope_type: kind };
+  return scaledByTensor(ropeFrequencies(theta, headDim, scaling), ropeFactors, tensor(ropeFactors));
+}
+
+/**
+ * The spec of a decoder whose layers are all alike, or, with `windowed`, where those layers see only `window` positions.
+ */
+export function decoderSpec(
+  { attention, feedForward, rope, layers, spec }: DecoderShape,
+  window?: { size: number; layers: (layer: number) => boolean },
+): ModelSpec {
+  const attentions = window === undefined ? [attention] : [attention, { ...attention, window: window.size }];
+  const made: ModelSpec = {
+    ...spec,
+    ropes: [],
+    attentions,
+    feedForwards: [feedForward],
+    stack: { residual: 'pre', layers: [] },
+  };
+  // Sizes are checked before anything is made as often as a configuration says.
+  checkSize('layers', layers);
+  made.stack.layers = Array.from({ length: layers }, (_, layer) => ({
+    attention: window?.layers(layer) ? 1 : 0,
+    feedForward: 0,
+  }));
+  checkSpec(made);
+  made.ropes = [{ kind: rope.kind, inverseFrequencies: [...rope.frequencies()] }];
+  return made;
+}

@@ -1,0 +1,100 @@
+/**
+ * A family: how its configuration, in both formats, becomes a spec, and one table of names. The table has a line for each
+ * tensor of a layer and for those outside of layers, keyed by the canonical name without `layers.N.` and `.weight`.
+ */
+import type { ModelSpec } from '../spec.js';
+import type { GgufKeys } from './gguf-keys.js';
+import type { ArchitecturePlan, StoredTensor, View } from './plan.js';
+
+/** A stored name without `.weight` or `.bias`, with the view of it, and whether it never has the family's prefix. */
+export type Stored = string | { name: string; view?: View; unprefixed?: true };
+
+/** What is stored may depend on the sizes of the layer. */
+export type StoredIn = Stored | ((spec: ModelSpec, layer: number) => Stored);
+
+/** [Hugging Face, GGUF]; undefined: that format has no such tensor. */
+export type Names = Readonly<Record<string, readonly [hf: StoredIn | undefined, gguf: StoredIn | undefined]>>;
+
+/** Whether a checkpoint must have a part, may have it, or must not. */
+export type Presence = 'required' | 'optional' | 'none';
+
+/** What a configuration says. */
+export interface Configured {
+  spec: ModelSpec;
+  /** Of the biases of linears, by part: 'q', 'down', 'lm_head'. Default: none. */
+  bias?: Presence | ((part: string) => Presence);
+  /** Of a head of its own. */
+  head: Presence;
+  /** Tensors that carry nothing the graph needs. */
+  ignored?: readonly RegExp[];
+}
+
+export interface GgufFacts {
+  keys: GgufKeys;
+  /** Rows of the stored token table. */
+  embeddingRows: number;
+  /** The values of a small tensor, or undefined where there is none. */
+  tensor: (name: string) => Float32Array | undefined;
+}
+
+export interface Family {
+  /** `model_type` of config.json. */
+  modelType: string;
+  /** `general.architecture` of GGUF. */
+  ggufArchitecture: string;
+  /** What layers are called: 'model.layers.N.' and 'blk.N.'. */
+  layers: readonly [hf: string, gguf: string];
+  /** What a Hugging Face checkpoint may put before every name, the usual prefix first. Default none. */
+  prefixes?: readonly string[];
+  names: Names;
+  fromConfig: (config: unknown) => Configured;
+  fromGguf: (facts: GgufFacts) => Configured;
+}
+
+const layerName = /^layers\.(\d+)\.(.*)$/;
+const ending = /\.(weight|bias)$/;
+
+/** In the order of `Names`. */
+type Format = 0 | 1;
+
+/** The plan of a checkpoint: canonical names resolved through the family's table. */
+export function planOf(family: Family, format: Format, configured: Configured): ArchitecturePlan {
+  const { spec, head, ignored = [] } = configured;
+  const prefixes = format === 0 ? (family.prefixes ?? ['']) : [''];
+  const source = (canonical: string): StoredTensor | undefined => {
+    const [, layer, rest] = layerName.exec(canonical) ?? [undefined, undefined, canonical];
+    const kind = ending.exec(rest!)?.[1];
+    const part = rest!.replace(ending, '');
+    const stored = family.names[part]?.[format];
+    if (stored === undefined) return undefined;
+    const presence = presenceOf(part, kind, configured, head);
+    if (presence === 'none') return undefined;
+    const { name, view, unprefixed } = resolve(stored, spec, Number(layer ?? 0));
+    const inLayer = layer === undefined ? '' : family.layers[format].replace('N', layer);
+    const full = `${inLayer}${name}.${kind ?? 'weight'}`;
+    return {
+      names: unprefixed ? [full] : prefixes.map((prefix) => prefix + full),
+      // A vector lies in one way only.
+      view: kind === 'bias' && view?.transposed ? { ...view, transposed: undefined } : view,
+      presence,
+    };
+  };
+  return { architecture: family.modelType, spec, source, ignored };
+}
+
+function presenceOf(
+  part: string,
+  kind: string | undefined,
+  { bias = 'none', spec }: Configured,
+  head: Presence,
+): Presence {
+  if (part === 'lm_head' && kind === 'weight') return head;
+  if (kind !== 'bias') return 'required';
+  if (part.endsWith('norm')) return spec.norm === 'layer' ? 'required' : 'none';
+  return typeof bias === 'function' ? bias(part) : bias;
+}
+
+function resolve(stored: StoredIn, spec: ModelSpec, layer: number): Exclude<Stored, string> {
+  const found = typeof stored === 'function' ? stored(spec, layer) : stored;
+  return typeof found === 'string' ? { name: found } : found;
+}

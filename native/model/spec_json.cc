@@ -1,0 +1,198 @@
+#include "model/spec_json.h"
+
+#include <cmath>
+#include <functional>
+#include <map>
+
+#include "core/error.h"
+#include "io/json.h"
+
+namespace kvasir {
+
+namespace {
+
+// Reads objects field by field; what is wrong is named with its path.
+class SpecReader {
+ public:
+  explicit SpecReader(std::string_view json) : reader_("the spec of the model", json) {}
+
+  using Fields = std::map<std::string, std::function<void()>, std::less<>>;
+
+  void Object(const char* what, const Fields& fields) {
+    reader_.Object([&](const std::string& key) {
+      const auto field = fields.find(key);
+      if (field == fields.end()) {
+        throw Error(ErrorCode::kModelFormat,
+                    "The spec of the model has an unknown field '" + key.substr(0, 40) + "' in its " + what);
+      }
+      field->second();
+    });
+  }
+
+  auto Size(int64_t* out) {
+    return [this, out] {
+      const double value = reader_.Number();
+      if (value != std::floor(value) || std::fabs(value) > 9007199254740991.0) Fail("is no whole number");
+      *out = static_cast<int64_t>(value);
+    };
+  }
+  auto Float(float* out) {
+    return [this, out] { *out = Float(); };
+  }
+  auto Flag(bool* out) {
+    return [this, out] { *out = reader_.Bool(); };
+  }
+  auto Floats(std::vector<float>* out) {
+    return [this, out] { reader_.Array([&] { out->push_back(Float()); }); };
+  }
+  template <typename Kind>
+  auto Choice(Kind* out, std::vector<std::pair<const char*, Kind>> choices) {
+    return [this, out, choices = std::move(choices)] {
+      const std::string name = reader_.String();
+      for (const auto& [known, kind] : choices) {
+        if (name == known) {
+          *out = kind;
+          return;
+        }
+      }
+      Fail("has the unknown kind '" + name.substr(0, 40) + "'");
+    };
+  }
+  // read(Item*) for each.
+  template <typename Item, typename Read>
+  auto List(std::vector<Item>* out, Read read) {
+    return [this, out, read] { reader_.Array([&] { read(&out->emplace_back()); }); };
+  }
+
+  void End() { reader_.End(); }
+
+ private:
+  float Float() { return static_cast<float>(reader_.Number()); }
+  [[noreturn]] static void Fail(const std::string& what) {
+    throw Error(ErrorCode::kModelFormat, "A value in the spec of the model " + what);
+  }
+
+  JsonReader reader_;
+};
+
+void ReadRope(SpecReader& r, RopeSpec* rope) {
+  r.Object(
+      "ropes",
+      {{"kind", r.Choice(&rope->kind, {{"half", RopeKind::kHalf}, {"interleaved", RopeKind::kInterleaved}})},
+       {"inverseFrequencies", r.Floats(&rope->inverse_frequencies)},
+       {"scale", r.Float(&rope->scale)}});
+}
+
+void ReadHeadNorm(SpecReader& r, HeadNormSpec* norm) {
+  using Kind = HeadNormSpec::Kind;
+  r.Object("headNorm",
+           {{"kind", r.Choice(&norm->kind, {{"per_head", Kind::kPerHead}, {"full_row", Kind::kFullRow}})},
+            {"afterRope", r.Flag(&norm->after_rope)}});
+}
+
+void ReadScoreBias(SpecReader& r, ScoreBiasSpec* bias) {
+  using Kind = ScoreBiasSpec::Kind;
+  r.Object("scoreBias",
+           {{"kind", r.Choice(&bias->kind, {{"alibi", Kind::kAlibi}, {"buckets", Kind::kBuckets}})},
+            {"slopes", r.Floats(&bias->slopes)},
+            {"buckets", r.Size(&bias->buckets)},
+            {"maxDistance", r.Size(&bias->max_distance)},
+            {"bidirectional", r.Flag(&bias->bidirectional)}});
+}
+
+void ReadAttention(SpecReader& r, AttentionSpec* a) {
+  const auto query_scale = [&r, a] {
+    r.Object("queryScale",
+             {{"beta", r.Float(&a->query_scale_beta)}, {"positions", r.Size(&a->query_scale_positions)}});
+  };
+  r.Object("attentions", {{"heads", r.Size(&a->n_heads)},
+                          {"kvHeads", r.Size(&a->n_kv_heads)},
+                          {"headDim", r.Size(&a->head_dim)},
+                          {"scale", r.Float(&a->scale)},
+                          {"rope", r.Size(&a->rope)},
+                          {"window", r.Size(&a->window)},
+                          {"causal", r.Flag(&a->causal)},
+                          {"headNorm", [&r, a] { ReadHeadNorm(r, &a->head_norm); }},
+                          {"scoreBias", [&r, a] { ReadScoreBias(r, &a->score_bias); }},
+                          {"softCap", r.Float(&a->soft_cap)},
+                          {"sinks", r.Flag(&a->sinks)},
+                          {"outputGate", r.Flag(&a->output_gate)},
+                          {"queryScale", query_scale}});
+}
+
+void ReadExperts(SpecReader& r, ExpertsSpec* e) {
+  using Score = ExpertsSpec::Score;
+  r.Object("experts", {{"count", r.Size(&e->count)},
+                       {"used", r.Size(&e->used)},
+                       {"score", r.Choice(&e->score, {{"softmax", Score::kSoftmax},
+                                                      {"sigmoid", Score::kSigmoid},
+                                                      {"softmax_of_used", Score::kSoftmaxOfUsed}})},
+                       {"selectionBias", r.Flag(&e->selection_bias)},
+                       {"groups", r.Size(&e->groups)},
+                       {"usedGroups", r.Size(&e->used_groups)},
+                       {"renormalize", r.Flag(&e->renormalize)},
+                       {"scale", r.Float(&e->scale)},
+                       {"sharedSize", r.Size(&e->shared_size)},
+                       {"sharedGate", r.Flag(&e->shared_gate)}});
+}
+
+void ReadFeedForward(SpecReader& r, FeedForwardSpec* f) {
+  r.Object("feedForwards",
+           {{"activation", r.Choice(&f->activation, {{"silu", ActivationKind::kSilu},
+                                                     {"gelu_tanh", ActivationKind::kGeluTanh},
+                                                     {"gelu_erf", ActivationKind::kGeluErf}})},
+            {"gated", r.Flag(&f->gated)},
+            {"size", r.Size(&f->size)},
+            {"experts", [&r, f] { ReadExperts(r, &f->experts); }}});
+}
+
+void ReadEmbedding(SpecReader& r, EmbeddingSpec* e) {
+  r.Object("embedding", {{"scale", r.Float(&e->scale)},
+                         {"positions", r.Size(&e->positions)},
+                         {"positionOffset", r.Size(&e->position_offset)},
+                         {"types", r.Size(&e->types)},
+                         {"norm", r.Flag(&e->norm)}});
+}
+
+void ReadStack(SpecReader& r, StackSpec* stack) {
+  using Form = ResidualForm;
+  const auto layer = [&r](LayerSpec* one) {
+    r.Object("layers", {{"attention", r.Size(&one->attention)}, {"feedForward", r.Size(&one->feed_forward)}});
+  };
+  r.Object("stack", {{"residual", r.Choice(&stack->residual, {{"pre", Form::kPre},
+                                                              {"post", Form::kPost},
+                                                              {"sandwich", Form::kSandwich},
+                                                              {"parallel", Form::kParallel},
+                                                              {"add_norm", Form::kAddNorm}})},
+                     {"sharedNorm", r.Flag(&stack->shared_norm)},
+                     {"layers", r.List(&stack->layers, layer)}});
+}
+
+}  // namespace
+
+ModelSpec SpecFromJson(std::string_view json) {
+  ModelSpec spec;
+  SpecReader r(json);
+  r.Object(
+      "top level",
+      {{"vocabSize", r.Size(&spec.vocab_size)},
+       {"hiddenSize", r.Size(&spec.hidden_size)},
+       {"maxPositions", r.Size(&spec.max_positions)},
+       {"ropes", r.List(&spec.ropes, [&r](RopeSpec* rope) { ReadRope(r, rope); })},
+       {"attentions", r.List(&spec.attentions, [&r](AttentionSpec* a) { ReadAttention(r, a); })},
+       {"feedForwards", r.List(&spec.feed_forwards, [&r](FeedForwardSpec* f) { ReadFeedForward(r, f); })},
+       {"embedding", [&] { ReadEmbedding(r, &spec.embedding); }},
+       {"stack", [&] { ReadStack(r, &spec.stack); }},
+       {"norm", r.Choice(&spec.norm, {{"rms", NormKind::kRms}, {"layer", NormKind::kLayer}})},
+       {"normEps", r.Float(&spec.norm_eps)},
+       {"finalNorm", r.Flag(&spec.final_norm)},
+       {"residualScale", r.Float(&spec.residual_scale)},
+       {"logitsScale", r.Float(&spec.logits_scale)},
+       {"logitsSoftCap", r.Float(&spec.logits_soft_cap)},
+       {"head", r.Choice(&spec.head, {{"logits", HeadKind::kLogits}, {"none", HeadKind::kNone}})}});
+  r.End();
+  spec.Check();
+  return spec;
+}
+
+}  // namespace kvasir

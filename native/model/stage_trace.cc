@@ -1,0 +1,104 @@
+// What a stage shows of its insides: intermediate tensors of a traced step, single linears, rows of weights. Not for serving.
+#include <algorithm>
+#include <cmath>
+
+#include "core/aligned_buffer.h"
+#include "core/error.h"
+#include "model/stage.h"
+
+namespace kvasir {
+
+namespace {
+
+int64_t MostHeads(const ModelSpec& spec) {
+  int64_t most = 0;
+  for (const AttentionSpec& attention : spec.attentions) most = std::max(most, attention.n_heads);
+  return most;
+}
+
+// What taps are called: "embed", "layers.3.qkv".
+std::string TapName(int64_t layer, const char* op) {
+  return layer < 0 ? op : "layers." + std::to_string(layer) + "." + op;
+}
+
+}  // namespace
+
+void Stage::TakeTraceMemory(int64_t tokens, bool scores) {
+  Arena counting;
+  StepScratch::TakeRows(counting, spec_, dtype_, tokens, *backend_);
+  traced_memory_ = backend_->Allocate(static_cast<int64_t>(counting.used()), "the trace", false);
+  Arena arena(traced_memory_->data(), traced_memory_->size());
+  traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, *backend_);
+  if (!scores) return;
+  traced_scores_ =
+      backend_->Allocate(tokens * MostHeads(spec_) * context_length_ * static_cast<int64_t>(sizeof(float)),
+                         "the trace of attention", false);
+}
+
+void Stage::ApplyLinear(const LinearWeight& weight, const float* x, int64_t rows, float* out) {
+  TakeTraceMemory(rows, false);
+  LinearInput* inputs[] = {&traced_.normed, &traced_.o_input, &traced_.down_input};
+  const auto fitting = std::find_if(std::begin(inputs), std::end(inputs),
+                                    [&](const LinearInput* one) { return one->width == weight.k; });
+  if (fitting == std::end(inputs)) throw Error(ErrorCode::kInternal, "No input is as wide as this linear");
+  LinearInput input = **fitting;
+  input.dtype = weight.dtype;
+  constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+  const auto given = backend_->Allocate(rows * weight.k * kFloat, "a linear's input", false);
+  const auto computed = backend_->Allocate(rows * weight.n * kFloat, "a linear's output", false);
+  backend_->Upload(given->data(), x, rows * weight.k * kFloat);
+  backend_->Prepare(reinterpret_cast<float*>(given->data()), rows, 1, &input);
+  float* result = reinterpret_cast<float*>(computed->data());
+  backend_->Linear(weight, input, rows, result, weight.n, false);
+  std::copy_n(backend_->HostView(result, rows * weight.n, &host_copy_), rows * weight.n, out);
+}
+
+std::vector<float> Stage::WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids) {
+  const auto n = static_cast<int64_t>(ids.size()), values = n * weight.k;
+  const auto memory =
+      backend_->Allocate(values * static_cast<int64_t>(sizeof(float)), "rows of a linear", false);
+  float* rows = reinterpret_cast<float*>(memory->data());
+  backend_->UnpackRows(weight, ids.data(), n, rows);
+  const float* view = backend_->HostView(rows, values, &host_copy_);
+  return std::vector<float>(view, view + values);
+}
+
+void Stage::Record(const Step& step, int64_t layer, const char* op, const float* values, int64_t rows,
+                   int64_t columns) {
+  if (step.taps == nullptr) return;
+  step.taps->Record(TapName(layer, op), backend_->HostView(values, rows * columns, &host_copy_), rows,
+                    columns);
+}
+
+// The raw scores that the attention kernel computed, the weights they give (softmax over the visible positions), and
+// the heads' outputs in their own basis.
+void Stage::TapAttention(const Step& step, int64_t layer) {
+  const AttentionShape& attention = ShapeAt(layer);
+  const int64_t per_row = attention.n_heads * context_length_, n_scores = step.n_tokens * per_row;
+  const float* traced =
+      backend_->HostView(reinterpret_cast<const float*>(traced_scores_->data()), n_scores, &host_copy_);
+  step.taps->Record(TapName(layer, "scores"), traced, step.n_tokens, per_row);
+  std::vector<float> weights(static_cast<size_t>(n_scores), 0.0f);
+  for (int64_t i = 0; i < step.n_tokens * attention.n_heads; ++i) {
+    const float* s = traced + i * context_length_;
+    const int64_t n = step.positions[i / attention.n_heads] + 1;
+    const float max = *std::max_element(s, s + n);
+    double sum = 0;
+    for (int64_t j = 0; j < n; ++j) sum += std::exp(static_cast<double>(s[j] - max));
+    for (int64_t j = 0; j < n; ++j) {
+      weights[static_cast<size_t>(i * context_length_ + j)] =
+          static_cast<float>(std::exp(static_cast<double>(s[j] - max)) / sum);
+    }
+  }
+  step.taps->Record(TapName(layer, "weights"), weights.data(), step.n_tokens, per_row);
+  const int64_t width = attention.n_heads * attention.head_dim;
+  const auto own_basis = backend_->Allocate(step.n_tokens * width * static_cast<int64_t>(sizeof(float)),
+                                            "the trace of attention", false);
+  float* attended = reinterpret_cast<float*>(own_basis->data());
+  backend_->Copy(attended, scratch_.attended, static_cast<int64_t>(own_basis->size()));
+  LinearInput rows = {.dtype = Dtype::kF32, .width = width};
+  backend_->Prepare(attended, step.n_tokens, attention.rotation, &rows);
+  Record(step, layer, "attention", rows.f32, step.n_tokens, width);
+}
+
+}  // namespace kvasir

@@ -1,0 +1,130 @@
+#include "model/tensors.h"
+
+namespace kvasir {
+
+namespace {
+
+class Table {
+ public:
+  explicit Table(const ModelSpec& spec) : s_(spec) {}
+
+  std::vector<ModelTensor> Make() {
+    Embedding();
+    for (layer_ = 0; layer_ < s_.n_layers(); ++layer_) Layer();
+    at_.clear();
+    if (s_.final_norm) Norm(TensorPlace::kFinalNorm, "final_norm", s_.hidden_size);
+    if (s_.head == HeadKind::kLogits) {
+      Linear(TensorPlace::kLmHead, "lm_head", {{"lm_head", s_.vocab_size}}, s_.hidden_size).optional = true;
+    }
+    return std::move(tensors_);
+  }
+
+ private:
+  void Embedding() {
+    const EmbeddingSpec& e = s_.embedding;
+    Linear(TensorPlace::kEmbedTokens, "embed.tokens", {{"embed.tokens", s_.vocab_size}}, s_.hidden_size)
+        .role = TensorRole::kTable;
+    if (e.positions > 0) Vector(TensorPlace::kEmbedPositions, "embed.positions", e.positions, s_.hidden_size);
+    if (e.types > 0) Vector(TensorPlace::kEmbedTypes, "embed.types", e.types, s_.hidden_size);
+    if (e.norm) Norm(TensorPlace::kEmbedNorm, "embed.norm", s_.hidden_size);
+  }
+
+  void Layer() {
+    at_ = "layers." + std::to_string(layer_) + ".";
+    const AttentionSpec& a = s_.attention_of(layer_);
+    const FeedForwardSpec& f = s_.feed_forward_of(layer_);
+    const bool sandwich = s_.stack.residual == ResidualForm::kSandwich;
+    Norm(TensorPlace::kAttnNorm, "attn_norm", s_.hidden_size);
+    Attention(a);
+    if (sandwich) Norm(TensorPlace::kAttnPostNorm, "attn_post_norm", s_.hidden_size);
+    if (!s_.stack.shared_norm) Norm(TensorPlace::kFfnNorm, "ffn_norm", s_.hidden_size);
+    if (f.experts.count > 0) {
+      Experts(f);
+    } else {
+      FeedForward(TensorPlace::kGateUp, TensorPlace::kDown, "", f.gated, f.size);
+    }
+    if (sandwich) Norm(TensorPlace::kFfnPostNorm, "ffn_post_norm", s_.hidden_size);
+  }
+
+  void Attention(const AttentionSpec& a) {
+    std::vector<TensorPart> qkv = {{"q", a.q_size()}, {"k", a.kv_size()}, {"v", a.kv_size()}};
+    if (a.output_gate) qkv.push_back({"attn_gate", a.q_size()});
+    Linear(TensorPlace::kQkv, "qkv", std::move(qkv), s_.hidden_size);
+    if (a.head_norm.kind != HeadNormSpec::Kind::kNone) {
+      const bool whole = a.head_norm.kind == HeadNormSpec::Kind::kFullRow;
+      Vector(TensorPlace::kQNorm, "q_norm.weight", 1, whole ? a.q_size() : a.head_dim);
+      Vector(TensorPlace::kKNorm, "k_norm.weight", 1, whole ? a.kv_size() : a.head_dim);
+    }
+    if (a.sinks) Vector(TensorPlace::kSinks, "sinks", 1, a.n_heads);
+    if (a.score_bias.kind == ScoreBiasSpec::Kind::kBuckets) {
+      Vector(TensorPlace::kScoreBias, "score_bias", a.score_bias.buckets, a.n_heads);
+    }
+    Linear(TensorPlace::kO, "o", {{"o", s_.hidden_size}}, a.q_size());
+  }
+
+  void Experts(const FeedForwardSpec& f) {
+    const ExpertsSpec& e = f.experts;
+    Linear(TensorPlace::kRouter, "router", {{"router", e.count}}, s_.hidden_size);
+    if (e.selection_bias) Vector(TensorPlace::kRouterBias, "router_bias", 1, e.count);
+    for (expert_ = 0; expert_ < e.count; ++expert_) {
+      const std::string at = "experts." + std::to_string(expert_) + ".";
+      FeedForward(TensorPlace::kExpertGateUp, TensorPlace::kExpertDown, at, f.gated, f.size);
+    }
+    expert_ = -1;
+    if (e.shared_size == 0) return;
+    FeedForward(TensorPlace::kSharedGateUp, TensorPlace::kSharedDown, "shared.", f.gated, e.shared_size);
+    if (e.shared_gate) Vector(TensorPlace::kSharedGate, "shared_gate", 1, s_.hidden_size);
+  }
+
+  void FeedForward(TensorPlace gate_up, TensorPlace down, const std::string& at, bool gated, int64_t size) {
+    std::vector<TensorPart> parts;
+    if (gated) parts.push_back({at + "gate", size});
+    parts.push_back({at + "up", size});
+    Linear(gate_up, at + "gate_up", std::move(parts), s_.hidden_size);
+    Linear(down, at + "down", {{at + "down", s_.hidden_size}}, size);
+  }
+
+  ModelTensor& Add(TensorPlace place, TensorRole role, const std::string& name) {
+    return tensors_.emplace_back(
+        ModelTensor{.place = place, .role = role, .name = at_ + name, .layer = layer_, .expert = expert_});
+  }
+
+  ModelTensor& Linear(TensorPlace place, const std::string& name, std::vector<TensorPart> parts, int64_t k) {
+    ModelTensor& tensor = Add(place, TensorRole::kLinear, name);
+    tensor.rows = 0;
+    tensor.columns = k;
+    for (TensorPart& part : parts) {
+      part.name = at_ + part.name;
+      tensor.rows += part.rows;
+    }
+    tensor.parts = std::move(parts);
+    return tensor;
+  }
+
+  ModelTensor& Vector(TensorPlace place, const std::string& name, int64_t rows, int64_t columns) {
+    ModelTensor& tensor = Add(place, TensorRole::kVector, name);
+    tensor.rows = rows;
+    tensor.columns = columns;
+    return tensor;
+  }
+
+  void Norm(TensorPlace place, const std::string& name, int64_t size) {
+    Vector(place, name + ".weight", 1, size);
+    if (s_.norm != NormKind::kLayer) return;
+    ModelTensor& bias = Vector(place, name + ".bias", 1, size);
+    bias.is_bias = true;
+    bias.optional = true;
+  }
+
+  const ModelSpec& s_;
+  std::vector<ModelTensor> tensors_;
+  std::string at_;
+  int64_t layer_ = ModelTensor::kBeforeLayers;
+  int64_t expert_ = -1;
+};
+
+}  // namespace
+
+std::vector<ModelTensor> TensorsOf(const ModelSpec& spec) { return Table(spec).Make(); }
+
+}  // namespace kvasir
