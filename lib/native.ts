@@ -130,6 +130,9 @@ export interface NativeModelInfo {
   kvCapacity: number;
   /** Positions of one page of the cache: sequences take and share whole pages. kvCapacity is a multiple of it. */
   kvPageSize: number;
+  /** Most tokens of a step: 512, up to 2,048 with many threads, less with a smaller kvCapacity. */
+  stepTokens: number;
+  /** All that is in native memory beside weights and cache. */
   scratchBytes: number;
   /** Every linear and how it lies in memory: embed.tokens, layers.N.qkv|o|gate_up|down, lm_head unless it is tied. */
   linears: Readonly<Record<string, LinearInfo>>;
@@ -316,7 +319,9 @@ export interface NativeAddon {
     tensors: TensorMap,
     options: NativeLoadOptions,
   ): { weights: number; kv: number; scratch: number };
-  /** Gives back to the system what malloc keeps of ended threads; for after a dispose. */
+  /** Bytes of models' memory that there is: weights, caches, scratch. Of all models of the process. */
+  liveBytes(): number;
+  /** With KVASIR_TRIM_HEAP=1 gives back to the system what malloc keeps of ended threads; for after a dispose. */
   releaseMemory(): Promise<void>;
   cpu(): CpuReport;
   /**

@@ -20,6 +20,10 @@ beats the variable, and the variable beats the default. KVASIR_CPU_ISA forces th
 
 Exit status: 0 done, 1 failed, 2 the command line is wrong, 130 ended by Ctrl-C (143 by SIGTERM).`;
 
+/** The command has its process to itself: what a guest asks for before it does, it takes (docs/process.md). */
+process.env.KVASIR_SHORT_TIME_SLICE ??= '1';
+process.env.KVASIR_TRIM_HEAP ??= '1';
+
 function createProgram(interrupts: Interrupts): Command {
   const program = new Command('kvasir')
     .description('Runs language models in INT8 or FP32.')

@@ -5,20 +5,20 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KvasirError } from '../errors.js';
 import { fromNative, type NativeModel, type StepResult } from '../native.js';
-import { MAX_STEP_TOKENS, Pace } from './pace.js';
+import { Pace } from './pace.js';
 import { Pages } from './pages.js';
 import { planStep, type Slice, type StepPlan } from './plan.js';
 import type { Request } from './request.js';
 
-/** Sequences in one step. */
-const MAX_ACTIVE = Math.min(64, MAX_STEP_TOKENS);
+/** Sequences in one step; no native step takes fewer tokens. */
+const MAX_ACTIVE = 64;
 /** Sampling may hold the event loop so long; then the rest of the step's rows waits for the next turn. */
 const SAMPLING_SLICE_MS = 2;
 
 export class Engine {
   readonly #native: NativeModel;
   readonly #pages: Pages;
-  readonly #pace = new Pace();
+  readonly #pace: Pace;
   /** First come, first served. Also requests that were suspended. */
   #queue: Request[] = [];
   /** Those that hold a sequence. */
@@ -31,6 +31,7 @@ export class Engine {
 
   constructor(native: NativeModel, contextLength: number) {
     this.#native = native;
+    this.#pace = new Pace(native.info.stepTokens);
     this.#pages = new Pages(native, contextLength);
   }
 

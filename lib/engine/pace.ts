@@ -11,8 +11,6 @@
 const SHARED_MS = 35;
 /** And while only one request runs: long enough to read the weights seldom, short enough for a newcomer. */
 const LONE_MS = 250;
-/** More brings nothing: the weights are read once per step, and 512 rows fill every kernel. */
-export const MAX_STEP_TOKENS = 512;
 /** Before anything is measured. */
 const FIRST_TOKENS = 32;
 const MIN_TOKENS = 8;
@@ -26,8 +24,14 @@ const MIN_PART = 0.25;
 const TILE = 8;
 
 export class Pace {
+  /** More brings nothing: the weights are read once per step, and a native step's rows fill every kernel and thread. */
+  readonly #stepTokens: number;
   #baseMs: number | undefined;
   #msPerToken: number | undefined;
+
+  constructor(stepTokens: number) {
+    this.#stepTokens = stepTokens;
+  }
 
   /** Tells how long a step with so many prompt tokens took. */
   record(promptTokens: number, milliseconds: number): void {
@@ -44,7 +48,7 @@ export class Pace {
 
   /** Prompt tokens that the next step may hold beside its decode tokens. */
   promptTokens(shared: boolean, decodeTokens: number): number {
-    const room = Math.max(MIN_TOKENS, MAX_STEP_TOKENS - decodeTokens);
+    const room = Math.max(MIN_TOKENS, this.#stepTokens - decodeTokens);
     if (this.#msPerToken === undefined) return Math.min(room, FIRST_TOKENS);
     const affordable = (shared ? SHARED_MS : LONE_MS) / this.#msPerToken;
     const tiles = Math.max(MIN_TOKENS, Math.floor(affordable / TILE) * TILE);

@@ -3,6 +3,8 @@
 #include <napi.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <cstring>
 
 #include "addon/addon_data.h"
 #include "addon/async.h"
@@ -12,7 +14,9 @@
 #include "addon/model_wrap.h"
 #include "backend/cpu.h"
 #include "backend/cuda_library.h"
+#include "core/aligned_buffer.h"
 #include "core/release_memory.h"
+#include "core/thread_pool.h"
 #include "core/thread_schedule.h"
 #include "model/tensors.h"
 #include "model/weights.h"
@@ -266,6 +270,10 @@ Napi::Value Cuda(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value LiveBytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(AlignedBuffer::LiveBytes()));
+}
+
 Napi::Value ReleaseMemory(const Napi::CallbackInfo& info) {
   return RunAsync(
       info.Env(), "kvasir.release",
@@ -284,9 +292,17 @@ void StayLoaded() {
   dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
+// What changes the process around this library is done on request alone. On the thread that may write the environment.
+bool Is(const char* variable, const char* expected) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && std::strcmp(value, expected) == 0;
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   StayLoaded();
-  PreferShortTimeSlice();  // this thread has an event loop
+  if (Is("KVASIR_SHORT_TIME_SLICE", "1")) PreferShortTimeSlice();  // this thread has an event loop
+  if (Is("KVASIR_TRIM_HEAP", "1")) AllowReleasing();
+  if (Is("KVASIR_MOVE_THREADS", "0")) ThreadPool::StayPut();
   auto data = std::make_unique<AddonData>();
   data->container_class = Napi::Persistent(ContainerWrap::Define(env));
   data->model_class = Napi::Persistent(ModelWrap::Define(env));
@@ -298,6 +314,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("checkTensors", Napi::Function::New(env, CheckTensorsForJs));
   exports.Set("predictMemory", Napi::Function::New(env, PredictMemoryForJs));
   exports.Set("releaseMemory", Napi::Function::New(env, ReleaseMemory));
+  exports.Set("liveBytes", Napi::Function::New(env, LiveBytes));
   exports.Set("cpu", Napi::Function::New(env, Cpu));
   exports.Set("cuda", Napi::Function::New(env, Cuda));
   return exports;

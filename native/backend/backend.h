@@ -12,11 +12,15 @@
 namespace kvasir {
 
 struct Traits {
-  std::string kernels;                  // such as "avx2" or "sm_90"
-  int threads = 1;                      // lanes that ForRowBlocks names
-  int64_t block_rows = 0;               // most rows of a block
-  int64_t kv_run = 1;                   // pages of the KV cache that lie side by side (KvLayout::run)
-  int64_t quantized_bytes = 1;          // size of a quantized value of Queries
+  std::string kernels;          // such as "avx2" or "sm_90"
+  int threads = 1;              // lanes that ForRowBlocks names
+  int64_t step_rows = 512;      // most tokens of a step
+  int64_t block_rows = 0;       // most rows of a block on the first lane
+  int64_t lane_rows = 0;        // and on the others
+  int64_t kv_run = 1;           // pages of the KV cache that lie side by side (KvLayout::run)
+  int64_t quantized_bytes = 1;  // size of a quantized value of Queries
+  // LinearActivation whose output is whole groups of 64 wide leaves `wide` alone.
+  bool fuses_activation = false;
   PackPanelFn pack_panel_s8 = nullptr;  // of the host; nullptr where a device's backend packs nothing
 };
 

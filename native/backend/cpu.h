@@ -24,6 +24,17 @@ CpuReport DescribeCpu();
 // The value of KVASIR_CPU_ISA, or empty. To be called on the thread that may write the environment.
 std::string ForcedIsa();
 
+// What MakeCpuBackend would make, without a thread: its traits, and its WorkBytes after ReserveSummary.
+struct CpuWorkShape {
+  int64_t max_positions = 0;
+  int64_t padded_head_dim = 0;
+  int64_t logit_rows = 0;
+  int64_t vocab = 0;
+  int64_t n_candidates = 0;
+};
+Traits PredictCpuTraits(int threads, const std::string& isa);
+int64_t PredictCpuWork(int threads, const std::string& isa, const CpuWorkShape& shape);
+
 // `threads` 0: one per available core. `isa` empty: the best table that this CPU has.
 // Throws Error(kInvalidOption).
 std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int64_t max_positions,

@@ -35,6 +35,8 @@ class Device {
   virtual std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) = 0;
   // What Allocate can still give, as far as it is known.
   virtual int64_t FreeBytes() = 0;
+  // Bytes of the backend's own working memory.
+  virtual int64_t WorkBytes() const = 0;
   // To the device's memory from the host's or its own, in the order of the ops before and after.
   virtual void Upload(void* to, const void* from, int64_t bytes) = 0;
   virtual void Copy(void* to, const void* from, int64_t bytes) = 0;

@@ -23,7 +23,7 @@ class Ops {
   virtual void EndStep() = 0;
   virtual void AbandonStep() noexcept = 0;
 
-  // Calls fn for blocks that together are all `rows`, at most Traits::block_rows each. A backend may run blocks side by
+  // Calls fn for blocks that together are all `rows`, as long as Traits says. A backend may run blocks side by
   // side, each lane one at a time; the ops that fn calls then work alone on their lane. fn must not throw.
   virtual void ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) = 0;
 
@@ -60,6 +60,8 @@ class Ops {
   // out [rows, n_heads * head_dim], where args.sequences say: these may be parts of the step's, and other rows of `out`
   // are undefined then. V's rotation (AttentionShape::rotation) is still in it: Prepare undoes it.
   virtual void Attention(const AttentionArgs& args, const Queries& queries, float* out) = 0;
+  // Takes the memory for Summarize of so many rows and fewer, which may grow with use otherwise.
+  virtual void ReserveSummary(int64_t rows, int64_t vocab, int64_t n_candidates) = 0;
   // logits [rows, vocab]
   virtual void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
                          LogitsSummary* summaries) = 0;

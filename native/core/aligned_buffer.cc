@@ -2,13 +2,18 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
+
 #include "core/error.h"
 
 namespace kvasir {
 
 namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
-}
+std::atomic<int64_t> live_bytes{0};
+}  // namespace
+
+int64_t AlignedBuffer::LiveBytes() { return live_bytes.load(); }
 
 AlignedBuffer::AlignedBuffer(size_t bytes, const std::string& purpose, bool lazy) : size_(bytes) {
   if (bytes == 0) return;
@@ -31,9 +36,15 @@ AlignedBuffer::AlignedBuffer(size_t bytes, const std::string& purpose, bool lazy
 #endif
   }
   data_ = reinterpret_cast<uint8_t*>(start);
+  counted_ = bytes;
+  live_bytes += static_cast<int64_t>(counted_);
 }
 
 void AlignedBuffer::ReleaseFrom(size_t offset) {
+  if (offset < counted_) {
+    live_bytes -= static_cast<int64_t>(counted_ - offset);
+    counted_ = offset;
+  }
   // Whole pages of any size that a kernel has.
   constexpr size_t kLargestPage = size_t{64} << 10;
   const uintptr_t begin =
@@ -42,19 +53,25 @@ void AlignedBuffer::ReleaseFrom(size_t offset) {
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
-AlignedBuffer::~AlignedBuffer() {
-  if (mapping_ != nullptr) munmap(mapping_, mapping_size_);
+void AlignedBuffer::Unmap() {
+  if (mapping_ == nullptr) return;
+  munmap(mapping_, mapping_size_);
+  live_bytes -= static_cast<int64_t>(counted_);
 }
+
+AlignedBuffer::~AlignedBuffer() { Unmap(); }
 
 AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
   if (this == &other) return *this;
-  if (mapping_ != nullptr) munmap(mapping_, mapping_size_);
+  Unmap();
   data_ = other.data_;
   size_ = other.size_;
+  counted_ = other.counted_;
   mapping_ = other.mapping_;
   mapping_size_ = other.mapping_size_;
   other.data_ = nullptr;
   other.size_ = 0;
+  other.counted_ = 0;
   other.mapping_ = nullptr;
   other.mapping_size_ = 0;
   return *this;

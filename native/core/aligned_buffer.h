@@ -24,10 +24,15 @@ class AlignedBuffer {
   size_t size() const { return size_; }
   // Gives the physical memory from `offset` on back to the kernel; what was there is lost.
   void ReleaseFrom(size_t offset);
+  // Sizes of all buffers that there are, without what was released of them: everything of a model's size is in one.
+  static int64_t LiveBytes();
 
  private:
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
+  void Unmap();
+
+  size_t counted_ = 0;  // in LiveBytes
   void* mapping_ = nullptr;
   size_t mapping_size_ = 0;
 };

@@ -1,5 +1,6 @@
 #include "core/release_memory.h"
 
+#include <atomic>
 #include <cstdlib>
 
 #ifdef __GLIBC__
@@ -8,9 +9,15 @@
 
 namespace kvasir {
 
+namespace {
+std::atomic<bool> allowed{false};
+}
+
+void AllowReleasing() { allowed.store(true); }
+
 void ReleaseFreeMemory() {
 #ifdef __GLIBC__
-  malloc_trim(0);
+  if (allowed.load()) malloc_trim(0);
 #endif
 }
 

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <string>
 
+#include "core/cpu_count.h"
 #include "core/error.h"
 #include "core/start_thread.h"
 
@@ -24,7 +25,7 @@ inline void Pause() {
 }
 
 // Long enough to bridge the ops of a step, short enough not to burn a core between steps.
-constexpr std::chrono::microseconds kSpin{60};
+constexpr std::chrono::microseconds kSpin{60}, kNoSpin{0};
 
 int CurrentCpu() {
 #ifdef __linux__
@@ -47,17 +48,52 @@ void LeaveCpu([[maybe_unused]] int cpu) {
 #endif
 }
 
-// state_: generation << 17 | open << 16 | helpers in the job
+// Group::state: generation << 17 | open << 16 | helpers of the group in the job
 constexpr uint64_t kOpen = uint64_t{1} << 16;
 constexpr uint64_t kHelpers = kOpen - 1;
 constexpr int kGenerationShift = 17;
+
+size_t GroupsFor(int n_threads, int size) { return static_cast<size_t>((n_threads - 1 + size - 1) / size); }
 
 // What comes in the microseconds between two jobs; more of it made no difference.
 constexpr int64_t kFetchAhead = 48 * 1024;
 
 }  // namespace
 
-ThreadPool::ThreadPool(int n_threads) : parts_(new Part[static_cast<size_t>(n_threads)]) {
+// Enters the job that `seen_state` showed, unless it has closed since.
+bool ThreadPool::Group::Join(uint64_t seen_state) {
+  const uint64_t generation = seen_state >> kGenerationShift;
+  while (seen_state >> kGenerationShift == generation && (seen_state & kOpen) != 0) {
+    if (state.compare_exchange_weak(seen_state, seen_state + 1, std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
+void ThreadPool::Group::Open(uint64_t generation) {
+  // Sequentially consistent, as `parked` is: see Helper.
+  state.store(generation << kGenerationShift | kOpen);
+  if (parked.load() == 0) return;
+  const std::lock_guard<std::mutex> lock(mutex);
+  wake.notify_all();
+}
+
+void ThreadPool::Group::Close() { state.fetch_and(~kOpen); }
+
+// Helpers finish the tasks they hold. With fewer free cores than threads one may be descheduled, so yield at last.
+void ThreadPool::Group::AwaitHelpers() const {
+  for (int spins = 0; (state.load(std::memory_order_acquire) & kHelpers) != 0; ++spins) {
+    if (spins < 2000) {
+      Pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+ThreadPool::ThreadPool(int n_threads)
+    : parts_(new Part[static_cast<size_t>(n_threads)]),
+      groups_(GroupsFor(n_threads, kGroupSize)),
+      crowded_(n_threads > AvailableCpus()) {
   helpers_.reserve(static_cast<size_t>(n_threads));
   try {
     for (int thread = 1; thread < n_threads; ++thread) {
@@ -76,11 +112,12 @@ ThreadPool::ThreadPool(int n_threads) : parts_(new Part[static_cast<size_t>(n_th
 ThreadPool::~ThreadPool() { Stop(); }
 
 void ThreadPool::Stop() {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stopping_.store(true);
+  stopping_.store(true);
+  for (Group& group : groups_) {
+    // Whoever has looked at stopping_ before is asleep when the lock is free.
+    { const std::lock_guard<std::mutex> lock(group.mutex); }
+    group.wake.notify_all();
   }
-  wake_.notify_all();
   for (std::thread& helper : helpers_) helper.join();
 }
 
@@ -93,23 +130,11 @@ void ThreadPool::Run(int64_t n_tasks, TaskFn fn, const void* context) {
     part.end = PartBegin(n_tasks, thread + 1);
   }
   caller_cpu_.store(CurrentCpu(), std::memory_order_relaxed);
-  const uint64_t generation = (state_.load(std::memory_order_relaxed) >> kGenerationShift) + 1;
-  state_.store(generation << kGenerationShift |
-               kOpen);  // sequentially consistent, as `parked_` is: see Helper
-  if (parked_.load() > 0) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    wake_.notify_all();
-  }
+  ++generation_;
+  for (Group& group : groups_) group.Open(generation_);
   RunTasks(0);
-  state_.fetch_and(~kOpen);
-  // Helpers finish the tasks they hold. With fewer free cores than threads one may be descheduled, so yield at last.
-  for (int spins = 0; (state_.load(std::memory_order_acquire) & kHelpers) != 0; ++spins) {
-    if (spins < 2000) {
-      Pause();
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  for (Group& group : groups_) group.Close();
+  for (const Group& group : groups_) group.AwaitHelpers();
 }
 
 void ThreadPool::Expect(const void* data, int64_t bytes) {
@@ -121,62 +146,60 @@ void ThreadPool::Expect(const void* data, int64_t bytes) {
 const char* ThreadPool::FetchExpected(int thread, uint64_t generation, const char* fetched) {
   const char* data = expected_.load(std::memory_order_acquire);
   if (data == fetched) return data;
+  const std::atomic<uint64_t>& state = GroupOf(thread).state;
   const int64_t bytes = expected_bytes_.load(std::memory_order_relaxed);
   const int64_t begin = bytes * thread / size(), end = std::min(bytes, begin + kFetchAhead);
   for (int64_t i = begin; i < end; i += 64) {
     __builtin_prefetch(data + i, 0, 2);
     const bool look = i / 64 % 32 == 0;
-    if (look && state_.load(std::memory_order_relaxed) >> kGenerationShift != generation) break;
+    if (look && state.load(std::memory_order_relaxed) >> kGenerationShift != generation) break;
   }
   return data;
 }
 
 void ThreadPool::RunTasks(int thread) {
-  thread_ = thread;
+  const Running outer = running_;
+  running_ = {this, thread};
   for (int i = 0; i < size(); ++i) {
     Part& part = parts_[static_cast<size_t>((thread + i) % size())];
-    for (;;) {
+    // Looking first: of a part that is done, which most are in the end, the line stays shared.
+    while (part.next.load(std::memory_order_relaxed) < part.end) {
       const int64_t task = part.next.fetch_add(1, std::memory_order_relaxed);
       if (task >= part.end) break;
       fn_(context_, task, thread);
     }
   }
-  thread_ = -1;
-}
-
-// Enters the job that `state` showed, unless it has closed since.
-bool ThreadPool::Join(uint64_t state) {
-  const uint64_t generation = state >> kGenerationShift;
-  while (state >> kGenerationShift == generation && (state & kOpen) != 0) {
-    if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire)) return true;
-  }
-  return false;
+  running_ = outer;
 }
 
 void ThreadPool::Helper(int thread) {
+  Group& group = GroupOf(thread);
   uint64_t seen = 0;
   const char* fetched = nullptr;
   for (;;) {
-    uint64_t state = state_.load(std::memory_order_acquire);
-    const auto spin_until = std::chrono::steady_clock::now() + kSpin;
+    uint64_t state = group.state.load(std::memory_order_acquire);
+    const auto spin_until = std::chrono::steady_clock::now() + (crowded_ ? kNoSpin : kSpin);
     while (state >> kGenerationShift == seen) {
       for (int i = 0; i < 32; ++i) Pause();
-      state = state_.load(std::memory_order_acquire);
+      state = group.state.load(std::memory_order_acquire);
       if (std::chrono::steady_clock::now() < spin_until) continue;
       // Announce the sleep before the last look: either this sees the new job or the caller sees the sleeper.
-      std::unique_lock<std::mutex> lock(mutex_);
-      parked_.fetch_add(1);
-      wake_.wait(lock, [&] { return stopping_.load() || state_.load() >> kGenerationShift != seen; });
-      parked_.fetch_sub(1);
+      std::unique_lock<std::mutex> lock(group.mutex);
+      group.parked.fetch_add(1);
+      group.wake.wait(lock,
+                      [&] { return stopping_.load() || group.state.load() >> kGenerationShift != seen; });
+      group.parked.fetch_sub(1);
       if (stopping_.load()) return;
-      state = state_.load();
+      state = group.state.load();
     }
     seen = state >> kGenerationShift;
     const int cpu = CurrentCpu();
-    if (cpu >= 0 && cpu == caller_cpu_.load(std::memory_order_relaxed)) LeaveCpu(cpu);
-    if (!Join(state)) continue;
+    if (!crowded_ && may_move_.load(std::memory_order_relaxed) && cpu >= 0 &&
+        cpu == caller_cpu_.load(std::memory_order_relaxed))
+      LeaveCpu(cpu);
+    if (!group.Join(state)) continue;
     RunTasks(thread);
-    state_.fetch_sub(1, std::memory_order_release);
+    group.state.fetch_sub(1, std::memory_order_release);
     fetched = FetchExpected(thread, seen, fetched);
   }
 }

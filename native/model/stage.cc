@@ -15,11 +15,19 @@ int HeadRotation(int64_t head_dim) {
   return block;
 }
 
-ScratchShape ShapeOf(const LoadOptions& options, const Backend& backend, int threads) {
-  return {.tokens = std::min(Stage::kMaxStepTokens, options.kv_capacity),
+ScratchShape ShapeOf(const LoadOptions& options, const Traits& traits) {
+  return {.tokens = std::min(traits.step_rows, options.kv_capacity),
           .logit_rows = Stage::kLogitRows,
-          .lanes = threads,
-          .block_rows = backend.traits().block_rows};
+          .traits = traits};
+}
+
+// cos, then sin, [context, rope_dim / 2] f32 each.
+int64_t RopeTableBytes(const ModelSpec& spec, int64_t positions) {
+  int64_t bytes = 0;
+  for (const RopeSpec& rope : spec.ropes) {
+    bytes += 2 * positions * static_cast<int64_t>(rope.inverse_frequencies.size() * sizeof(float));
+  }
+  return bytes;
 }
 
 AttentionShape AttentionShapeOf(const AttentionSpec& a, const ModelSpec& spec, Dtype kv_dtype) {
@@ -49,10 +57,11 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       first_(first),
       end_(end),
       context_length_(options.context_length),
+      kv_capacity_(options.kv_capacity),
       dtype_(options.dtype),
       kv_layouts_(KvLayoutsOf(spec, options.kv_dtype, first, end, KvCache::PagesFor(options.kv_capacity),
                               backend_->traits().kv_run)),
-      scratch_(spec, options, ShapeOf(options, *backend_, backend_->traits().threads), backend_.get()) {
+      scratch_(spec, options, ShapeOf(options, backend_->traits()), backend_.get()) {
   for (const KvLayout& pool : kv_layouts_.pools) {
     kv_pages_.push_back(backend_->Allocate(pool.PoolBytes(), "the KV cache", true));
   }
@@ -61,6 +70,9 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
   }
   wanted_spans_.reserve(kLogitRows);
   BuildRopeTables();
+  if (end_ == spec.n_layers()) {
+    backend_->ReserveSummary(kLogitRows, spec.vocab_size, std::min(kCandidates, spec.vocab_size));
+  }
 }
 
 // The angle is rounded to float32 as the reference does (its frequencies and products are float32); its cosine is
@@ -92,9 +104,18 @@ void Stage::BuildRopeTables() {
   }
 }
 
-int64_t Stage::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Backend& backend,
-                            int threads) {
-  return StepScratch::Bytes(spec, options, ShapeOf(options, backend, threads), backend);
+int64_t Stage::step_rows() const { return std::min(backend_->traits().step_rows, kv_capacity_); }
+
+int64_t Stage::scratch_bytes() const {
+  int64_t tables = 0;
+  for (const auto& memory : rope_tables_) tables += static_cast<int64_t>(memory->size());
+  return scratch_.bytes() + tables + backend_->WorkBytes();
+}
+
+int64_t Stage::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Traits& traits,
+                            const Ops& ops) {
+  return StepScratch::Bytes(spec, options, ShapeOf(options, traits), ops) +
+         RopeTableBytes(spec, options.context_length);
 }
 
 void Stage::CopyPage(int32_t from, int32_t to) {

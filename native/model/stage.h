@@ -38,9 +38,9 @@ using LogitsFn = std::function<void(int64_t first, int64_t n_rows, const float* 
 
 class Stage {
  public:
-  // Most tokens a step takes, and rows whose logits are computed at a time.
-  static constexpr int64_t kMaxStepTokens = 512;
+  // Rows whose logits are computed at a time, and how many of the largest are asked for.
   static constexpr int64_t kLogitRows = 16;
+  static constexpr int64_t kCandidates = 256;
 
   // Layers [first, end) of the model. `weights` outlives the stage; those of its layers are in the backend's memory.
   Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Backend> backend,
@@ -52,10 +52,13 @@ class Stage {
   int64_t end() const { return end_; }
   // Bytes of a page of the cache, in all layers of the stage.
   int64_t kv_page_bytes() const { return kv_layouts_.PageBytes(); }
-  int64_t scratch_bytes() const { return scratch_.bytes(); }
-  // What scratch_bytes() will be with `backend` on `threads` threads.
-  static int64_t ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Backend& backend,
-                              int threads);
+  // Most tokens of a step.
+  int64_t step_rows() const;
+  // All that the stage and its backend hold beside weights and cache.
+  int64_t scratch_bytes() const;
+  // What of scratch_bytes() the stage holds, on a backend of such traits.
+  static int64_t ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Traits& traits,
+                              const Ops& ops);
 
   void CopyPage(int32_t from, int32_t to);
 
@@ -108,7 +111,7 @@ class Stage {
   const Weights& weights_;
   std::unique_ptr<Backend> backend_;
   int64_t first_, end_;
-  int64_t context_length_;
+  int64_t context_length_, kv_capacity_;
   Dtype dtype_;  // of linears that are not kept in float32
   KvLayouts kv_layouts_;
   std::vector<std::unique_ptr<BackendMemory>> kv_pages_;  // of each pool

@@ -25,10 +25,10 @@ std::string TapName(int64_t layer, const char* op) {
 
 void Stage::TakeTraceMemory(int64_t tokens, bool scores) {
   Arena counting;
-  StepScratch::TakeRows(counting, spec_, dtype_, tokens, *backend_);
+  StepScratch::TakeRows(counting, spec_, dtype_, tokens, *backend_, false);
   traced_memory_ = backend_->Allocate(static_cast<int64_t>(counting.used()), "the trace", false);
   Arena arena(traced_memory_->data(), traced_memory_->size());
-  traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, *backend_);
+  traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, *backend_, false);
   if (!scores) return;
   traced_scores_ =
       backend_->Allocate(tokens * MostHeads(spec_) * context_length_ * static_cast<int64_t>(sizeof(float)),

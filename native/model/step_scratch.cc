@@ -26,16 +26,17 @@ StepScratch::StepScratch(const ModelSpec& spec, const LoadOptions& options, cons
 }
 
 int64_t StepScratch::Bytes(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape,
-                           const Backend& backend) {
+                           const Ops& ops) {
   Arena counting;
-  StepScratch().Take(counting, spec, options, shape, backend);
+  StepScratch().Take(counting, spec, options, shape, ops);
   return static_cast<int64_t>(counting.used());
 }
 
 RowScratch StepScratch::TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows,
-                                 const Ops& ops) {
+                                 const Ops& ops, bool fused) {
   RowScratch out;
-  out.wide = TakeValues<float>(arena, rows * std::max(spec.qkv_size(), spec.gate_up_size()));
+  const int64_t activated = fused ? 0 : spec.gate_up_size();
+  out.wide = TakeValues<float>(arena, rows * std::max(spec.qkv_size(), activated));
   out.work = TakeValues<float>(arena, rows * spec.ffn_size());
   out.normed = TakeInput(arena, dtype, rows, spec.hidden_size, ops);
   out.normed.f32 = TakeValues<float>(arena, rows * spec.hidden_size);
@@ -45,13 +46,13 @@ RowScratch StepScratch::TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtyp
 }
 
 void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& options,
-                       const ScratchShape& shape, const Backend& backend) {
+                       const ScratchShape& shape, const Ops& ops) {
   x = TakeValues<float>(arena, shape.tokens * spec.hidden_size);
   attended = TakeValues<float>(arena, shape.tokens * spec.attended_size());
   gathered = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
   gathered_attended = TakeValues<float>(arena, shape.logit_rows * spec.attended_size());
   logits = TakeValues<float>(arena, shape.logit_rows * spec.vocab_size);
-  final_normed = TakeInput(arena, options.dtype, shape.logit_rows, spec.hidden_size, backend);
+  final_normed = TakeInput(arena, options.dtype, shape.logit_rows, spec.hidden_size, ops);
   final_normed.f32 = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
   int64_t query_rows = 0, query_values = 0;
   for (const AttentionSpec& a : spec.attentions) {
@@ -62,13 +63,18 @@ void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& o
   if (queries.dtype == Dtype::kF32) {
     queries.f32 = TakeValues<float>(arena, query_values);
   } else {
-    queries.values = TakeValues<uint8_t>(arena, query_values * backend.traits().quantized_bytes);
+    queries.values = TakeValues<uint8_t>(arena, query_values * shape.traits.quantized_bytes);
     queries.scales = TakeValues<float>(arena, query_rows);
     queries.start = TakeValues<int32_t>(arena, query_rows);
   }
+  // Rows whose activation shares panels or is padded to a group are not fused (Traits::fuses_activation).
+  const bool fused = shape.traits.fuses_activation &&
+                     std::all_of(spec.feed_forwards.begin(), spec.feed_forwards.end(),
+                                 [](const FeedForwardSpec& f) { return f.size % kGroup == 0; });
   lanes.clear();
-  for (int64_t lane = 0; lane < shape.lanes; ++lane) {
-    lanes.push_back(TakeRows(arena, spec, options.dtype, shape.block_rows, backend));
+  for (int lane = 0; lane < shape.traits.threads; ++lane) {
+    const int64_t rows = lane == 0 ? shape.traits.block_rows : shape.traits.lane_rows;
+    lanes.push_back(TakeRows(arena, spec, options.dtype, rows, ops, fused));
   }
 }
 

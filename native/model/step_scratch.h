@@ -24,8 +24,7 @@ struct RowScratch {
 struct ScratchShape {
   int64_t tokens = 0;      // of a step
   int64_t logit_rows = 0;  // whose logits are computed at a time
-  int64_t lanes = 0;
-  int64_t block_rows = 0;
+  Traits traits;
 };
 
 class StepScratch {
@@ -34,9 +33,10 @@ class StepScratch {
   StepScratch(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape, Backend* backend);
 
   static int64_t Bytes(const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape,
-                       const Backend& backend);
-  // `rows` rows of a block from `arena`.
-  static RowScratch TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows, const Ops& ops);
+                       const Ops& ops);
+  // `rows` rows of a block from `arena`. `fused`: LinearActivation does not use `wide`.
+  static RowScratch TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t rows, const Ops& ops,
+                             bool fused);
 
   int64_t bytes() const { return static_cast<int64_t>(memory_->size()); }
 
@@ -52,7 +52,7 @@ class StepScratch {
 
  private:
   void Take(Arena& arena, const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape,
-            const Backend& backend);
+            const Ops& ops);
 
   std::unique_ptr<BackendMemory> memory_;
 };

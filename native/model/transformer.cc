@@ -30,13 +30,15 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
                for (const auto& stage : stages_) stage->CopyPage(from, to);
              }),
       context_length_(options.context_length),
-      dtype_(options.dtype),
-      positions_(static_cast<size_t>(std::min(Stage::kMaxStepTokens, options.kv_capacity))) {
+      dtype_(options.dtype) {
   for (size_t i = 0; i < backends.size(); ++i) {
     const int64_t end = i + 1 < backends.size() ? first_layers[i + 1] : spec.n_layers();
     stages_.push_back(
         std::make_unique<Stage>(spec_, *weights_, std::move(backends[i]), options, first_layers[i], end));
   }
+  int64_t step_rows = INT64_MAX;
+  for (const auto& stage : stages_) step_rows = std::min(step_rows, stage->step_rows());
+  positions_.resize(static_cast<size_t>(step_rows));
 }
 
 int64_t Transformer::kv_page_bytes() const {

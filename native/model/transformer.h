@@ -54,8 +54,10 @@ class Transformer {
   KvCache& cache() { return cache_; }
   int64_t kv_page_bytes() const;
   int64_t scratch_bytes() const;
+  // Most tokens of a step.
+  int64_t step_rows() const { return static_cast<int64_t>(positions_.size()); }
 
-  // Appends the batch to its sequences. Batches of more than Stage::kMaxStepTokens are split. Throws Error(kInvalidOption
+  // Appends the batch to its sequences. Batches of more than step_rows() tokens are split. Throws Error(kInvalidOption
   // | kContextOverflow | kCancelled | kDeviceUnavailable); the sequences are then as they were.
   void Forward(const Batch& batch, const CancellationToken* cancellation, TapSink* taps,
                const LogitsFn& on_logits);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 
 #include "core/start_thread.h"
 
@@ -97,16 +98,16 @@ void Engine::Loop() {
 
 StepResult Engine::Run(const StepRequest& request) {
   StepResult result;
-  const size_t rows = request.batch.rows.size();
-  const int64_t vocab = transformer_->spec().vocab_size;
-  result.candidates = std::min(kCandidates, vocab);
-  result.candidate_ids.resize(rows * static_cast<size_t>(result.candidates));
-  result.candidate_logits.resize(result.candidate_ids.size());
-  result.log_sum_exp.resize(rows);
-  result.log_sum_exp_1.resize(rows);
-  result.target_logits.assign(rows, std::nanf(""));
-  result.full.resize(rows);
   try {
+    const size_t rows = request.batch.rows.size();
+    const int64_t vocab = transformer_->spec().vocab_size;
+    result.candidates = std::min(kCandidates, vocab);
+    result.candidate_ids.resize(rows * static_cast<size_t>(result.candidates));
+    result.candidate_logits.resize(result.candidate_ids.size());
+    result.log_sum_exp.resize(rows);
+    result.log_sum_exp_1.resize(rows);
+    result.target_logits.assign(rows, std::nanf(""));
+    result.full.resize(rows);
     if (request.temperatures.size() != rows || request.full_logits.size() != rows ||
         request.targets.size() != rows) {
       throw Error(ErrorCode::kInternal, "A step's row options disagree with its rows");
@@ -121,6 +122,8 @@ StepResult Engine::Run(const StepRequest& request) {
     } else {
       result.error = error;
     }
+  } catch (const std::bad_alloc&) {
+    result.error = Error(ErrorCode::kInsufficientMemory, "The system refused memory for a step");
   } catch (const std::exception& error) {
     result.error = Error(ErrorCode::kInternal, error.what());
   }

@@ -38,7 +38,7 @@ struct StepResult {
 
 class Engine {
  public:
-  static constexpr int64_t kCandidates = 256;
+  static constexpr int64_t kCandidates = Stage::kCandidates;
 
   explicit Engine(std::unique_ptr<Transformer> transformer);
   // Waits for the running step.

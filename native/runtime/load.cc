@@ -4,7 +4,6 @@
 
 #include "backend/cpu.h"
 #include "backend/cuda_library.h"
-#include "core/cpu_count.h"
 #include "core/error.h"
 #include "core/release_memory.h"
 #include "model/device_weights.h"
@@ -43,7 +42,8 @@ int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const Loa
                       const Weights& weights, Backend* device) {
   // CUDA's own memory for kernels, recorded graphs and pinned copies.
   constexpr int64_t kReserve = int64_t{256} << 20;
-  const int64_t free = device->FreeBytes() - kReserve - Stage::ScratchBytes(spec, options, *device, 1);
+  const int64_t free =
+      device->FreeBytes() - kReserve - Stage::ScratchBytes(spec, options, device->traits(), *device);
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   for (int64_t layers = spec.n_layers(); layers > 0; --layers) {
     const int64_t first = spec.n_layers() - layers;
@@ -61,11 +61,16 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   LoadOptions one_thread = options;
   one_thread.threads = 1;
   const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
-  const int threads = options.threads == 0 ? AvailableCpus() : options.threads;
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   return {PredictWeightBytes(spec, tensors, options).total,
           KvLayoutsOf(spec, options.kv_dtype, 0, spec.n_layers(), pages).Bytes(),
-          Stage::ScratchBytes(spec, options, *backend, threads)};
+          Stage::ScratchBytes(spec, options, PredictCpuTraits(options.threads, options.isa), *backend) +
+              PredictCpuWork(options.threads, options.isa,
+                             {.max_positions = options.context_length,
+                              .padded_head_dim = spec.padded_head_dim(),
+                              .logit_rows = Stage::kLogitRows,
+                              .vocab = spec.vocab_size,
+                              .n_candidates = std::min(Stage::kCandidates, spec.vocab_size)})};
 }
 
 std::unique_ptr<Transformer> PlaceLayers(const ModelSpec& spec, const TensorMap& tensors,

@@ -46,6 +46,7 @@ class GatedBackend final : public Backend {
     return backend_->Allocate(bytes, purpose, lazy);
   }
   int64_t FreeBytes() override { return backend_->FreeBytes(); }
+  int64_t WorkBytes() const override { return backend_->WorkBytes(); }
   void Upload(void* to, const void* from, int64_t bytes) override { backend_->Upload(to, from, bytes); }
   void Copy(void* to, const void* from, int64_t bytes) override { backend_->Copy(to, from, bytes); }
   void UploadLinear(const LinearWeight& packed, const LinearWeight& own) override {
@@ -97,6 +98,9 @@ class GatedBackend final : public Backend {
   }
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override {
     backend_->Attention(args, queries, out);
+  }
+  void ReserveSummary(int64_t rows, int64_t vocab, int64_t n_candidates) override {
+    backend_->ReserveSummary(rows, vocab, n_candidates);
   }
   void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
                  LogitsSummary* summaries) override {

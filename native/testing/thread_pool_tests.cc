@@ -38,6 +38,35 @@ KV_TEST(thread_pool_runs_every_task_once) {
   }
 }
 
+// Several groups of helpers.
+KV_TEST(thread_pool_of_many_groups_runs_every_task_once) {
+  for (const int size : {9, 10, 17, 64}) {
+    ThreadPool pool(size);
+    for (const int64_t n : {2, 16, 65, 1000}) {
+      const int64_t before = pool.jobs();
+      ExpectEachOnce(pool, n);
+      KV_EXPECT_EQ(pool.jobs() - before, int64_t{1});
+    }
+    ExpectEachOnce(pool, 1);  // the caller alone: no job
+    KV_EXPECT_EQ(pool.jobs(), int64_t{4});
+  }
+}
+
+// A task of one pool is not one of another's: what it asks of that one is shared among its threads.
+KV_TEST(thread_pool_in_a_task_of_another_pool) {
+  ThreadPool outer(2);
+  std::atomic<int64_t> sum{0};
+  outer.ParallelFor(4, [&](int64_t task, int) {
+    ThreadPool inner(3);
+    inner.ParallelFor(100, [&](int64_t i, int thread) {
+      KV_EXPECT(thread >= 0 && thread < 3);
+      sum += i + task;
+    });
+    KV_EXPECT_EQ(inner.jobs(), int64_t{1});
+  });
+  KV_EXPECT_EQ(sum.load(), int64_t{4 * 4950 + 100 * 6});
+}
+
 // Threads that own a scratch area by their number must not meet in it.
 KV_TEST(thread_pool_numbers_are_exclusive) {
   ThreadPool pool(kLargestPool);

@@ -8,6 +8,10 @@ import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { Model } from '../../dist/index.js';
 
+// As the command line does, before the addon is loaded.
+process.env.KVASIR_SHORT_TIME_SLICE ??= '1';
+process.env.KVASIR_TRIM_HEAP ??= '1';
+
 /** Gaps of all phases, for the report of the whole. */
 const allGaps = [];
 

@@ -13,6 +13,8 @@ import { resolveModel } from '../../dist/hub/index.js';
 import { native } from '../../dist/native.js';
 import { Tokenizer } from '../../dist/tokenizer/tokenizer.js';
 
+// As the command line does: what malloc keeps of ended threads goes back.
+process.env.KVASIR_TRIM_HEAP ??= '1';
 const [mode, reference, count = '50'] = process.argv.slice(2);
 const options = { contextLength: 512, kvCapacity: 512 };
 

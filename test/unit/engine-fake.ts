@@ -62,6 +62,7 @@ export class FakeNative implements NativeModel {
       kvBytesPerToken: 1,
       kvCapacity: this.#options.kvCapacity,
       kvPageSize: this.#options.kvPageSize,
+      stepTokens: 512,
       scratchBytes: 0,
       linears: {},
     };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_STEP_TOKENS, Pace } from '../../lib/engine/pace.js';
+import { Pace } from '../../lib/engine/pace.js';
 
 /** Runs a prompt beside a decoding neighbour on a machine with these costs; returns the steps' prompt tokens. */
 function prefill(pace: Pace, promptTokens: number, cost: (tokens: number, step: number) => number): number[] {
@@ -17,7 +17,7 @@ describe('pace', () => {
   it('adds about as much as is allowed to a step, however high the base is', () => {
     for (const base of [1, 8, 30]) {
       for (const perToken of [0.2, 1, 3]) {
-        const pace = new Pace();
+        const pace = new Pace(512);
         for (let i = 0; i < 5; i++) pace.record(0, base);
         const cost = (tokens: number) => base + perToken * tokens;
         const steps = prefill(pace, 4000, cost).slice(6, -1);
@@ -29,7 +29,7 @@ describe('pace', () => {
   });
 
   it('never adds more than 100 ms after the first step, though tokens grow dearer with depth', () => {
-    const pace = new Pace();
+    const pace = new Pace(512);
     pace.record(0, 10);
     const price = (step: number) => 0.5 + step * 0.05;
     const steps = prefill(pace, 2048, (tokens, step) => 10 + price(step) * tokens);
@@ -39,7 +39,7 @@ describe('pace', () => {
   });
 
   it('recovers from a hiccup', () => {
-    const pace = new Pace();
+    const pace = new Pace(512);
     pace.record(0, 10);
     const steady = prefill(pace, 600, (tokens) => 10 + tokens).at(-2) as number;
     pace.record(steady, 400);
@@ -49,12 +49,15 @@ describe('pace', () => {
   });
 
   it('a lone request gets larger steps, within the limit', () => {
-    const pace = new Pace();
+    const pace = new Pace(512);
     for (let i = 0; i < 9; i++) pace.record(64, 64);
     expect(pace.promptTokens(true, 1)).toBe(32);
     expect(pace.promptTokens(false, 0)).toBe(248);
     for (let i = 0; i < 20; i++) pace.record(512, 5);
-    expect(pace.promptTokens(false, 0)).toBe(MAX_STEP_TOKENS);
-    expect(pace.promptTokens(true, 12)).toBe(MAX_STEP_TOKENS - 12);
+    expect(pace.promptTokens(false, 0)).toBe(512);
+    expect(pace.promptTokens(true, 12)).toBe(512 - 12);
+    const large = new Pace(2048);
+    for (let i = 0; i < 20; i++) large.record(2048, 5);
+    expect(large.promptTokens(false, 0)).toBe(2048);
   });
 });

@@ -33,7 +33,7 @@ describe('a step', () => {
       new PlainRequest(300, 0, 3),
     ];
     // Nothing is measured yet, so 32 prompt tokens.
-    const plan = planStep(requests, new Pace());
+    const plan = planStep(requests, new Pace(512));
     expect(plan?.promptTokens).toBe(32);
     expect(plan?.slices.map(({ count }) => count)).toEqual([15, 1, 3, 14]);
     expect([...(plan?.batch.sequences ?? [])]).toEqual([0, 1, 2, 3]);
@@ -55,8 +55,8 @@ describe('a step', () => {
     const [paused, settled, ready] = [0, 1, 2].map((sequence) => new PlainRequest(5, 4, sequence));
     paused.paused = true;
     settled.settled = true;
-    expect([...(planStep([paused, settled, ready], new Pace())?.batch.sequences ?? [])]).toEqual([2]);
-    expect(planStep([paused, settled], new Pace())).toBeUndefined();
-    expect(planStep([], new Pace())).toBeUndefined();
+    expect([...(planStep([paused, settled, ready], new Pace(512))?.batch.sequences ?? [])]).toEqual([2]);
+    expect(planStep([paused, settled], new Pace(512))).toBeUndefined();
+    expect(planStep([], new Pace(512))).toBeUndefined();
   });
 });

@@ -78,7 +78,7 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
   const int64_t halves = gated ? 2 : 1;
   pool_.ParallelFor(cut.tasks(), [&](int64_t task, int thread) {
     const KernelScope scope(kernels_, rows);
-    float* part = reinterpret_cast<float*>(activated_.data()) + thread * activated_stride_;
+    float* part = work_.activated + thread * work_.activated_stride;
     const int64_t end = cut.First(task + 1);
     for (int64_t group = cut.First(task); group < end; group += span) {
       const int64_t n_groups = std::min(span, end - group), ld = halves * n_groups * kGroup;

@@ -154,44 +154,65 @@ void CpuBackend::AttentionByTile(const AttentionArgs& args, const Queries& queri
   });
 }
 
-// Of the chunks of a tile each is a task; whoever does the last one merges them.
+// Chunks [first, first + count) of each tile.
+struct CpuBackend::ChunkWindow {
+  int64_t first, count;
+  int64_t slots;  // states of a tile: what was merged so far, and one for each chunk
+  bool Last(const Tile& tile) const { return tile.n_chunks <= first + count; }
+};
+
+// As many chunks at a time as there is memory for the states of, which is all of them but of long sequences in batches.
 void CpuBackend::AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks,
                                   float* out) {
-  const int64_t n_tiles = first_tile_.back(), n_tasks = n_tiles * n_chunks;
+  const int64_t slots = work_.states / first_tile_.back(),
+                window = slots - 1;  // at least two slots: ThreadWork
+  for (int64_t first = 0; first < n_chunks; first += window) {
+    AttentionInWindow(args, queries, {first, std::min(window, n_chunks - first), slots}, out);
+  }
+}
+
+// Of the chunks of a tile each is a task; whoever does the last one merges them, in order, into the tile's first state.
+void CpuBackend::AttentionInWindow(const AttentionArgs& args, const Queries& queries,
+                                   const ChunkWindow& window, float* out) {
+  const int64_t n_tiles = first_tile_.back(), n_tasks = n_tiles * window.count;
   const int width = static_cast<int>(args.shape->padded_head_dim);
   const int64_t stride = kMaxTileRows * (2 + width);  // max, sum, acc of a tile's rows
   const auto state = [&](int64_t tile, int64_t chunk) {
-    float* max = partials_.data() + (tile * n_chunks + chunk) * stride;
+    const int64_t slot = chunk == 0 ? 0 : chunk - window.first + 1;
+    float* max = work_.partials + (tile * window.slots + slot) * stride;
     return SoftmaxState{max, max + kMaxTileRows, max + 2 * kMaxTileRows};
   };
   for (int64_t tile = 0; tile < n_tiles; ++tile) {
-    chunks_left_[static_cast<size_t>(tile)].store(TileAt(args, tile).n_chunks, std::memory_order_relaxed);
+    const int64_t left = std::clamp<int64_t>(TileAt(args, tile).n_chunks - window.first, 0, window.count);
+    work_.chunks_left[tile].store(left, std::memory_order_relaxed);
   }
-  for (FetchedTask& fetched : fetched_) fetched.task = -1;
+  for (int64_t thread = 0; thread < threads(); ++thread) work_.fetched[thread].task = -1;
   pool_.ParallelFor(n_tasks, [&](int64_t task, int thread) {
-    const int64_t index = task / n_chunks, chunk = task % n_chunks;
+    const int64_t index = task / window.count, chunk = window.first + task % window.count;
     const Tile tile = TileAt(args, index);
     if (chunk >= tile.n_chunks) return;
     const KernelScope scope(kernels_, tile.rows);
-    int64_t& fetched = fetched_[static_cast<size_t>(thread)].task;
+    int64_t& fetched = work_.fetched[thread].task;
     const bool here = fetched == task;
     // The thread's next task, if it has one and this is its own part.
     ChunkPages next;
     const int64_t following = task + 1;
     bool ahead = task >= pool_.PartBegin(n_tasks, thread) && following < pool_.PartBegin(n_tasks, thread + 1);
     if (ahead) {
-      const ChunkPlace place = {TileAt(args, following / n_chunks), following % n_chunks};
+      const ChunkPlace place = {TileAt(args, following / window.count),
+                                window.first + following % window.count};
       ahead = place.chunk < place.tile.n_chunks;
       if (ahead) next = PagesOf(args, place);
     }
     if (ahead) fetched = following;
     ChunkOfTile(args, queries, {tile, chunk}, ahead ? &next : nullptr, here, state(index, chunk));
-    if (chunks_left_[static_cast<size_t>(index)].fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-    const SoftmaxState first = state(index, 0);
-    for (int64_t later = 1; later < tile.n_chunks; ++later) {
-      MergeChunk(args, tile, later, first, state(index, later));
+    if (work_.chunks_left[index].fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    const SoftmaxState merged = state(index, 0);
+    const int64_t end = std::min(tile.n_chunks, window.first + window.count);
+    for (int64_t later = std::max<int64_t>(1, window.first); later < end; ++later) {
+      MergeChunk(args, tile, later, merged, state(index, later));
     }
-    FinishTile(args, tile, first.sum, first.acc, out);
+    if (window.Last(tile)) FinishTile(args, tile, merged.sum, merged.acc, out);
   });
 }
 

@@ -11,14 +11,33 @@
 
 namespace kvasir {
 
-std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int64_t max_positions,
-                                        int64_t padded_head_dim) {
+namespace {
+
+int CheckedThreads(int threads) {
   if (threads < 0 || threads > 1024) {
     throw Error(ErrorCode::kInvalidOption, "threads must be between 1 and 1024, or 0 for one per core");
   }
-  const cpu::KernelTable& kernels = cpu::SelectKernels(isa);
-  return std::make_unique<cpu::CpuBackend>(threads == 0 ? AvailableCpus() : threads, kernels, max_positions,
-                                           padded_head_dim);
+  return threads == 0 ? AvailableCpus() : threads;
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int64_t max_positions,
+                                        int64_t padded_head_dim) {
+  const int count = CheckedThreads(threads);
+  return std::make_unique<cpu::CpuBackend>(count, cpu::SelectKernels(isa), max_positions, padded_head_dim);
+}
+
+Traits PredictCpuTraits(int threads, const std::string& isa) {
+  const int count = CheckedThreads(threads);
+  return cpu::TraitsOf(cpu::SelectKernels(isa), count);
+}
+
+int64_t PredictCpuWork(int threads, const std::string& isa, const CpuWorkShape& shape) {
+  const int count = CheckedThreads(threads);
+  return cpu::ThreadWork::Bytes(cpu::SelectKernels(isa),
+                                {count, shape.max_positions, shape.padded_head_dim}) +
+         cpu::SummaryWork::Bytes({shape.logit_rows, shape.vocab, shape.n_candidates});
 }
 
 std::string ForcedIsa() {
@@ -52,46 +71,63 @@ constexpr int64_t kRowUnit = 6;
 // Blocks grow with L2 up to this: no larger one was measured.
 constexpr int64_t kMostL2MiB = 2;
 
-Traits TraitsOf(const KernelTable& kernels, int threads) {
-  return {.kernels = kernels.name,
-          .threads = threads,
-          .block_rows = kernels.block_rows * std::clamp<int64_t>(L2Bytes() >> 20, 1, kMostL2MiB),
-          .kv_run = kChunkPositions / kKvPagePositions,  // a chunk of attention
-          .quantized_bytes = kernels.quantized_bytes,
-          .pack_panel_s8 = kernels.pack_panel_s8};
+int64_t UnitOf(const KernelTable& kernels) { return kernels.row_tile > 1 ? kernels.row_tile : kRowUnit; }
+
+// Steps grow with the threads, so that each gets blocks of its own; beyond the largest a thread's rows would be so many that
+// tokens of others wait too long.
+constexpr int64_t kStepRows = 512, kMostStepRows = 2048;
+
+int64_t StepRows(const KernelTable& kernels, int threads) {
+  int64_t rows = kStepRows;
+  while (rows < kMostStepRows && rows < int64_t{kernels.thread_rows} * threads) rows *= 2;
+  return rows;
+}
+
+// Rows of a step from which on each thread takes blocks of its own.
+int64_t RowsForBlocks(const KernelTable& kernels, const Traits& traits) {
+  const int64_t wanted = int64_t{kernels.thread_rows} * traits.threads;
+  return wanted <= traits.step_rows ? wanted : traits.step_rows / 2;
 }
 
 }  // namespace
 
+Traits TraitsOf(const KernelTable& kernels, int threads) {
+  const int64_t block_rows = kernels.block_rows * std::clamp<int64_t>(L2Bytes() >> 20, 1, kMostL2MiB);
+  const int64_t step_rows = StepRows(kernels, threads), unit = UnitOf(kernels);
+  return {.kernels = kernels.name,
+          .threads = threads,
+          .step_rows = step_rows,
+          .block_rows = block_rows,
+          .lane_rows = std::min(block_rows, CeilDiv(CeilDiv(step_rows, unit), threads) * unit),
+          .kv_run = kChunkPositions / kKvPagePositions,  // a chunk of attention
+          .quantized_bytes = kernels.quantized_bytes,
+          .fuses_activation = true,
+          .pack_panel_s8 = kernels.pack_panel_s8};
+}
+
 CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions,
                        int64_t padded_head_dim)
-    : kernels_(kernels),
-      pool_(threads),
-      chunks_left_(static_cast<size_t>(kSplitTiles * threads)),
-      fetched_(static_cast<size_t>(threads)),
-      activated_stride_(int64_t{kernels.activated_rows} * 2 * kGroup),
-      activated_(static_cast<size_t>(threads * activated_stride_) * sizeof(float), "activations") {
+    : kernels_(kernels), pool_(threads), work_(kernels, {threads, max_positions, padded_head_dim}) {
   traits_ = TraitsOf(kernels, threads);
   if (padded_head_dim > kMaxHeadDim) {
     throw Error(
         ErrorCode::kUnsupportedArchitecture,
         "Attention heads of more than " + std::to_string(kMaxHeadDim) + " dimensions are not supported");
   }
-  const int64_t max_chunks = (max_positions + kChunkPositions - 1) / kChunkPositions;
-  partials_.resize(
-      static_cast<size_t>(kSplitTiles * threads * max_chunks * kMaxTileRows * (2 + padded_head_dim)));
 }
+
+int64_t CpuBackend::WorkBytes() const { return work_.bytes() + summary_.bytes(); }
 
 // With many rows each thread takes blocks through all ops of a run, so that what they hand on stays in its L2 and the
 // threads meet once, at the end. With few, a block's ops share their columns among the threads.
 void CpuBackend::ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) {
   const int64_t most = traits().block_rows;
-  if (rows < kernels_.thread_rows * threads()) {
+  if (rows < RowsForBlocks(kernels_, traits())) {
     for (int64_t first = 0; first < rows; first += most) fn({first, std::min(most, rows - first), 0});
     return;
   }
   // As many blocks for each thread, of sizes that differ by one unit.
-  const int64_t unit = kernels_.row_tile > 1 ? kernels_.row_tile : kRowUnit;
+  const int64_t unit = UnitOf(kernels_);
   const int64_t units = CeilDiv(rows, unit);
   const int64_t blocks = CeilDiv(CeilDiv(units, most / unit), threads()) * threads();
   pool_.ParallelFor(blocks, [&](int64_t block, int thread) {

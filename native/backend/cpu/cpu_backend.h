@@ -2,20 +2,16 @@
 // table. One op, one file. No arithmetic of its own besides rotary embedding and table look-ups.
 #pragma once
 
-#include <atomic>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/cpu_work.h"
 #include "backend/cpu/kernel_table.h"
 #include "backend/cpu/linear_input.h"
 #include "backend/cpu/task_cuts.h"
-#include "core/aligned_buffer.h"
 #include "core/thread_pool.h"
 
 namespace kvasir::cpu {
-
-// With fewer tiles a thread, attention is split by chunks too.
-constexpr int64_t kSplitTiles = 4;
 
 // The registers of a table's kernels, for as long as a thread calls them for so many rows.
 class KernelScope {
@@ -44,6 +40,8 @@ struct PanelRun {
   bool accumulate;
 };
 
+Traits TraitsOf(const KernelTable& kernels, int threads);
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions, int64_t padded_head_dim);
@@ -51,6 +49,7 @@ class CpuBackend final : public Backend {
   std::string name() const override { return "cpu"; }
   std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override;
   int64_t FreeBytes() override { return INT64_MAX; }
+  int64_t WorkBytes() const override;
   void Upload(void* to, const void* from, int64_t bytes) override;
   void Copy(void* to, const void* from, int64_t bytes) override { Upload(to, from, bytes); }
   void UploadLinear(const LinearWeight& packed, const LinearWeight& own) override;
@@ -77,8 +76,12 @@ class CpuBackend final : public Backend {
                         float* wide, float* scratch, LinearInput* out) override;
   void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv, Queries* queries) override;
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override;
+  void ReserveSummary(int64_t rows, int64_t vocab, int64_t n_candidates) override;
   void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
                  LogitsSummary* summaries) override;
+
+  // Jobs of the pool so far: barriers of all threads.
+  int64_t jobs() const { return pool_.jobs(); }
 
  private:
   int threads() const { return pool_.size(); }
@@ -105,24 +108,17 @@ class CpuBackend final : public Backend {
                   float* out) const;
   void AttentionByTile(const AttentionArgs& args, const Queries& queries, float* out);
   void AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks, float* out);
+  struct ChunkWindow;
+  void AttentionInWindow(const AttentionArgs& args, const Queries& queries, const ChunkWindow& window,
+                         float* out);
 
   const KernelTable& kernels_;
   ThreadPool pool_;
   StepInput step_;  // that runs
   // Attention tiles of the running op: index of each sequence's first tile.
   std::vector<int64_t> first_tile_;
-  // Of a split decode: the chunks' states, how many chunks of each tile are left, and the task whose pages a thread has
-  // asked for.
-  std::vector<float> partials_;
-  std::vector<std::atomic<int64_t>> chunks_left_;
-  struct alignas(64) FetchedTask {
-    int64_t task;
-  };
-  std::vector<FetchedTask> fetched_;
-  // Of each thread, columns that wait for their activation.
-  const int64_t activated_stride_;
-  AlignedBuffer activated_;
-  std::vector<float> block_maxima_, part_maxima_, exp_sums_;  // of the logits that are summarized
+  ThreadWork work_;
+  SummaryWork summary_;
 };
 
 }  // namespace kvasir::cpu

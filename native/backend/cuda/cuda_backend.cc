@@ -18,7 +18,9 @@ CudaBackend::CudaBackend(const CudaBackendOptions& options)
         "Attention heads of more than " + std::to_string(kMaxHeadDim) + " dimensions are not supported");
   }
   traits_.kernels = "sm_" + std::to_string(gpu_.architecture());
+  traits_.step_rows = kMaxStepRows;
   traits_.block_rows = kMaxStepRows;
+  traits_.lane_rows = kMaxStepRows;
   gpu_.Synchronize();
 }
 
@@ -34,6 +36,14 @@ void CudaBackend::ForRowBlocks(int64_t rows, const std::function<void(const RowB
 
 std::unique_ptr<BackendMemory> CudaBackend::Allocate(int64_t bytes, const std::string& purpose, bool) {
   return AllocateOnDevice(gpu_, bytes, purpose);
+}
+
+int64_t CudaBackend::WorkBytes() const {
+  int64_t bytes = 0;
+  for (const auto* memory : {&partials_, &ids_, &summary_}) {
+    if (*memory != nullptr) bytes += static_cast<int64_t>((*memory)->size());
+  }
+  return bytes;
 }
 
 // From pageable memory: the call returns when it has been read.

@@ -23,6 +23,8 @@ class CudaBackend final : public Backend {
   std::string name() const override { return "cuda:" + std::to_string(gpu_.index()); }
   std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override;
   int64_t FreeBytes() override { return gpu_.FreeBytes(); }
+  // What split attention, ids and summaries have grown to.
+  int64_t WorkBytes() const override;
   void Upload(void* to, const void* from, int64_t bytes) override;
   void Copy(void* to, const void* from, int64_t bytes) override;
   void UploadLinear(const LinearWeight& packed, const LinearWeight& own) override;
@@ -49,6 +51,7 @@ class CudaBackend final : public Backend {
                         float* wide, float* scratch, LinearInput* out) override;
   void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv, Queries* queries) override;
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override;
+  void ReserveSummary(int64_t, int64_t, int64_t) override {}
   void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
                  LogitsSummary* summaries) override;
 

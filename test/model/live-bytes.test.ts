@@ -1,0 +1,36 @@
+/**
+ * Native memory of models, counted to the byte: a load takes what was predicted, and whatever happens to a model, its
+ * dispose brings the count back to where it was.
+ */
+import { expect, it } from 'vitest';
+import { Model } from '../../lib/index.js';
+import { native } from '../../lib/native.js';
+
+const options = { contextLength: 128, kvCapacity: 256, threads: 2 };
+
+it('a load takes what was predicted', async () => {
+  const before = native().liveBytes();
+  const model = await Model.load('stories-260k', options);
+  const { predicted, actual } = model.info.memory;
+  expect(predicted).toBe(actual);
+  expect(native().liveBytes() - before).toBe(actual);
+  await model.dispose();
+  expect(native().liveBytes()).toBe(before);
+});
+
+it('500 cycles of load, generate, abort, error and dispose end where they began', async () => {
+  const before = native().liveBytes();
+  for (let cycle = 0; cycle < 500; cycle++) {
+    const model = await Model.load('stories-260k', options);
+    await model.generate('Once', { maxTokens: 2 });
+    const abort = new AbortController();
+    const aborted = model.generate('Once', { maxTokens: 100, signal: abort.signal });
+    abort.abort();
+    await Promise.allSettled([aborted]);
+    await expect(model.generate('a '.repeat(400), { maxTokens: 1 })).rejects.toThrow();
+    const running = Promise.allSettled([model.generate('Once', { maxTokens: 100 })]);
+    await model.dispose();
+    expect((await running)[0].status).toBe('rejected');
+    expect(native().liveBytes()).toBe(before);
+  }
+}, 600_000);
