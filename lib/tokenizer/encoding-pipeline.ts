@@ -6,6 +6,7 @@ import { type AlignedText, alignedText } from './aligned-text.js';
 import { AddedVocabulary, type Splitters } from './added-vocabulary.js';
 import type { ContentMarks } from './content-marks.js';
 import type { AddedTokenEntry, TokenizerDefinition } from './definition.js';
+import { encodeWithout } from './control-tokens.js';
 import { readMarks } from './marked-text.js';
 import { createModel, spellsBytes } from './models/create-model.js';
 import { TokenSink, type WordModel } from './models/model.js';
@@ -44,6 +45,7 @@ export class EncodingPipeline {
   readonly #model: WordModel;
   readonly #added: AddedVocabulary;
   readonly #processor: Processor;
+  #barred: ReadonlySet<number> | undefined;
   #words = 0;
 
   constructor(readonly definition: TokenizerDefinition) {
@@ -140,13 +142,19 @@ export class EncodingPipeline {
 
   #section(source: AlignedText, splitters: Splitters, tokens: TokenSink, options: PipelineOptions): void {
     const normalized = this.#normalizer ? this.#normalizer(source) : source;
+    const barred = splitters === this.#added.raw ? undefined : this.#controlTokens;
     for (const { start, end, token } of splitters.normalized.split(normalized.text)) {
       if (token) pushAdded(tokens, token, normalized.text.slice(start, end), placeOf(normalized, start, end));
-      else this.#encodeWords(sliceOf(normalized, start, end), tokens, options);
+      else this.#encodeWords(sliceOf(normalized, start, end), tokens, options, barred);
     }
   }
 
-  #encodeWords(source: AlignedText, tokens: TokenSink, { stopped }: PipelineOptions): void {
+  #encodeWords(
+    source: AlignedText,
+    tokens: TokenSink,
+    { stopped }: PipelineOptions,
+    barred: ReadonlySet<number> | undefined,
+  ): void {
     let pieces: Pieces = { source, bounds: Bounds.whole(source.text.length) };
     for (const stage of this.#preTokenization.stages) pieces = stage(pieces);
     const { bounds } = pieces;
@@ -156,11 +164,23 @@ export class EncodingPipeline {
         const end = this.#cutAfter(pieces.source.text, from, to);
         if (++this.#words % wordsBetweenChecks === 0 && stopped?.()) throw new EncodingStopped();
         const first = tokens.count;
-        this.#model.encode(pieces.source.text, from, end, tokens);
+        if (barred === undefined) this.#model.encode(pieces.source.text, from, end, tokens);
+        else encodeWithout(barred, this.#model, pieces.source.text.slice(from, end), tokens);
         if (tokens.tracked) placeTokens(tokens, first, pieces.source, from, end);
         from = end;
       }
     }
+  }
+
+  /** What no content may become: special tokens, but the unknown one, which a model puts by itself. */
+  get #controlTokens(): ReadonlySet<number> {
+    if (this.#barred === undefined) {
+      const { unk_token, unk_id } = this.definition.json.model;
+      const unknown = typeof unk_token === 'string' ? this.idOf(unk_token) : unk_id;
+      const special = [...this.#added.tokens].filter((token) => token.special && token.id !== unknown);
+      this.#barred = new Set(special.map(({ id }) => id));
+    }
+    return this.#barred;
   }
 
   /** The next place where the piece may be cut, or its end. */

@@ -1,5 +1,6 @@
 /** Reads `tokenizer.json` and its companions. Blocking work of tens of milliseconds: for the worker thread only. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { KvasirError } from '../errors.js';
 import { CheckedJson } from './checked-json.js';
 import type {
@@ -47,8 +48,7 @@ function component(tokenizer: CheckedJson, name: string): Component | null {
   return node.value as Component;
 }
 
-function addedToken(token: CheckedJson): AddedTokenEntry {
-  const { id } = token.value;
+function addedToken(token: CheckedJson, id = token.value.id): AddedTokenEntry {
   if (!Number.isSafeInteger(id) || (id as number) < 0) throw token.wrong('id', 'a whole number from 0 on');
   const content = token.text('content');
   if (content === '') throw token.wrong('content', 'a string with something in it');
@@ -77,14 +77,36 @@ function templates(config: CheckedJson | undefined, path: string | undefined): N
   return [{ name: 'default', template: readText(path) }, ...listed.filter(({ name }) => name !== 'default')];
 }
 
-/** A token is given by its text, or by an object with its `content`. */
-function specialTokens(config: CheckedJson | undefined): SpecialTokens {
+/** Those of tokenizer.json, with the flags that the configuration has for them, and then those that it alone has. */
+function addedTokens(tokenizer: CheckedJson, config: CheckedJson | undefined): AddedTokenEntry[] {
+  const tokens = new Map<string, AddedTokenEntry>();
+  const add = (token: AddedTokenEntry): void => {
+    tokens.set(token.content, token);
+  };
+  for (const token of tokenizer.objects('added_tokens')) add(addedToken(token));
+  const more = config?.object('added_tokens_decoder');
+  for (const id of Object.keys(more?.value ?? {})) add(addedToken(more!.object(id)!, Number(id)));
+  return [...tokens.values()];
+}
+
+/** A token is given by its text, or by an object with its `content`. The first file that names it counts. */
+function specialTokens(...files: (CheckedJson | undefined)[]): SpecialTokens {
   const text = (name: string): string | undefined => {
-    const given = config?.value[name];
-    if (config === undefined || given === undefined || given === null) return undefined;
-    return typeof given === 'string' ? given : config.object(name)!.text('content');
+    const file = files.find((one) => (one?.value[name] ?? undefined) !== undefined);
+    const given = file?.value[name];
+    return file === undefined || typeof given === 'string'
+      ? (given as string)
+      : file.object(name)!.text('content');
   };
   return { bos: text('bos_token'), eos: text('eos_token'), unk: text('unk_token'), pad: text('pad_token') };
+}
+
+/** The file that older folders name special tokens in. */
+export const specialTokensFile = 'special_tokens_map.json';
+
+function specialTokensMap(tokenizerPath: string): CheckedJson | undefined {
+  const path = join(dirname(tokenizerPath), specialTokensFile);
+  return existsSync(path) ? CheckedJson.of(specialTokensFile, readJson(path)) : undefined;
 }
 
 /** Throws MODEL_NOT_FOUND or MODEL_FORMAT. */
@@ -98,14 +120,14 @@ export function definitionFromFiles(
       : CheckedJson.of('tokenizer_config.json', readJson(source.configPath));
   return {
     json: {
-      added_tokens: tokenizer.objects('added_tokens').map(addedToken),
+      added_tokens: addedTokens(tokenizer, config),
       normalizer: component(tokenizer, 'normalizer'),
       pre_tokenizer: component(tokenizer, 'pre_tokenizer'),
       post_processor: component(tokenizer, 'post_processor'),
       decoder: component(tokenizer, 'decoder'),
       model: typedModel(tokenizer),
     },
-    specialTokens: specialTokens(config),
+    specialTokens: specialTokens(config, specialTokensMap(source.path)),
     chatTemplates: templates(config, source.chatTemplatePath),
   };
 }

@@ -14,7 +14,11 @@ const added: (Partial<AddedTokenEntry> & { id: number; content: string })[] = [
 
 function pipelineOf(normalizer: Component | null = null): EncodingPipeline {
   const vocab: Record<string, number> = {};
-  for (let code = 0x20; code < 0x7f; ++code) vocab[String.fromCharCode(code)] = code;
+  // As many as there are ids, so that added tokens are numbered from 200 on.
+  for (let code = 0; code < 200; ++code) {
+    if (code !== 1)
+      vocab[code >= 0x20 && code < 0x7f ? String.fromCharCode(code) : `<unused ${code}>`] = code;
+  }
   vocab.ab = 1;
   return new EncodingPipeline({
     json: {
@@ -36,7 +40,7 @@ function segmentsOf(text: string): TextSegment[] {
 }
 
 const pipeline = pipelineOf();
-const size = 0x7f - 0x20 + 1;
+const size = 200;
 const [s, upper, , tool, end] = [size, size + 1, size + 2, size + 3, size + 4];
 const spelled = (text: string): number[] => Array.from(text, (character) => character.charCodeAt(0));
 const encode = (text: string, from = pipeline): number[] => Array.from(from.encodeSegments(segmentsOf(text)));

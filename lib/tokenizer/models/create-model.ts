@@ -8,6 +8,8 @@ import { hashByte, hashSeed, TokenIndex } from './token-index.js';
 import { UnigramModel } from './unigram.js';
 import { WordLevelModel, WordPieceModel } from './whole-words.js';
 
+const encoder = new TextEncoder();
+
 type ModelJson = TokenizerJson['model'];
 
 function wrong(model: ModelJson, problem: string): KvasirError {
@@ -45,12 +47,17 @@ function readIndex(model: ModelJson): TokenIndex {
   if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) {
     throw wrong(model, 'vocab must be an object');
   }
-  const entries = Object.entries(vocab as Record<string, number>);
-  for (const [token, id] of entries) {
-    if (Number.isSafeInteger(id) && id >= 0 && id < 2 ** 31 - 1) continue;
-    throw wrong(model, `the id of ${JSON.stringify(token)} must be a whole number from 0 on`);
+  const ids = vocab as Record<string, number>;
+  const tokens = Object.keys(ids);
+  const index = new TokenIndex(tokens.length, 12 * tokens.length);
+  for (const token of tokens) {
+    const id = ids[token]!;
+    if (!(Number.isSafeInteger(id) && id >= 0 && id < 2 ** 31 - 1)) {
+      throw wrong(model, `the id of ${JSON.stringify(token)} must be a whole number from 0 on`);
+    }
+    index.add(token, id);
   }
-  return TokenIndex.of(entries, entries.length);
+  return index;
 }
 
 function optionalText(model: ModelJson, name: string): string | undefined {
@@ -100,39 +107,74 @@ function parts(model: ModelJson, merge: unknown): readonly [string, string] {
   throw wrong(model, `${JSON.stringify(merge)} is no merge of two tokens`);
 }
 
+/** Bytes of a spelling and its hash, written where merges are looked up from. */
+class MergeSpelling {
+  bytes = new Uint8Array(1024);
+  length = 0;
+  hash = hashSeed;
+
+  clear(): void {
+    this.length = 0;
+    this.hash = hashSeed;
+  }
+
+  add(text: string): void {
+    if (this.length + 3 * text.length > this.bytes.length) {
+      const larger = new Uint8Array(2 * (this.length + 3 * text.length));
+      larger.set(this.bytes);
+      this.bytes = larger;
+    }
+    const { bytes } = this;
+    let at = this.length;
+    let hash = this.hash;
+    for (let i = 0; i < text.length; ++i) {
+      const unit = text.charCodeAt(i);
+      if (unit < 0x80) {
+        bytes[at++] = unit;
+        hash = hashByte(hash, unit);
+      } else if (unit < 0x800) {
+        bytes[at] = 0xc0 | (unit >> 6);
+        bytes[at + 1] = 0x80 | (unit & 0x3f);
+        hash = hashByte(hashByte(hash, bytes[at]!), bytes[at + 1]!);
+        at += 2;
+      } else {
+        const end = at + encoder.encodeInto(text.slice(i), bytes.subarray(at)).written;
+        for (; at < end; ++at) hash = hashByte(hash, bytes[at]!);
+        break;
+      }
+    }
+    this.length = at;
+    this.hash = hash;
+  }
+
+  idIn(index: TokenIndex): number {
+    return index.find(this.bytes, 0, this.length, this.hash);
+  }
+}
+
 function readMerges(model: ModelJson, index: TokenIndex, prefix: string): MergeTable {
   if (!Array.isArray(model.merges)) throw wrong(model, 'merges must be a list');
-  const merges = model.merges.filter((merge) => !(typeof merge === 'string' && merge.startsWith('#version')));
+  const { merges } = model;
   const table = new MergeTable(merges.length);
-  const encoder = new TextEncoder();
-  let bytes = new Uint8Array(1024);
-  const missing = (token: string): KvasirError =>
-    wrong(model, `a merge has ${JSON.stringify(token)}, which is no token`);
-  const find = (start: number, end: number, hash: number, token: () => string): number => {
-    const id = index.find(bytes, start, end, hash);
-    if (id < 0) throw missing(token());
+  const spelling = new MergeSpelling();
+  const known = (id: number, token: string): number => {
+    if (id < 0) throw wrong(model, `a merge has ${JSON.stringify(token)}, which is no token`);
     return id;
   };
-  merges.forEach((merge, rank) => {
+  let rank = 0;
+  for (const merge of merges) {
+    if (typeof merge === 'string' && merge.startsWith('#version')) continue;
     const [left, right] = parts(model, merge);
-    if (3 * (left.length + right.length) > bytes.length)
-      bytes = new Uint8Array(6 * (left.length + right.length));
-    const leftEnd = encoder.encodeInto(left, bytes).written;
-    let hash = hashSeed;
-    for (let i = 0; i < leftEnd; ++i) hash = hashByte(hash, bytes[i]!);
-    const leftId = find(0, leftEnd, hash, () => left);
-    const rightId = index.get(right);
-    if (rightId === undefined) throw missing(right);
+    spelling.clear();
+    spelling.add(right);
+    const rightId = known(spelling.idIn(index), right);
+    spelling.clear();
+    spelling.add(left);
+    const leftId = known(spelling.idIn(index), left);
     const rest = prefix !== '' && right.startsWith(prefix) ? right.slice(prefix.length) : right;
-    const end = leftEnd + encoder.encodeInto(rest, bytes.subarray(leftEnd)).written;
-    for (let i = leftEnd; i < end; ++i) hash = hashByte(hash, bytes[i]!);
-    table.add(
-      leftId,
-      rightId,
-      rank,
-      find(0, end, hash, () => left + rest),
-    );
-  });
+    spelling.add(rest);
+    table.add(leftId, rightId, rank++, known(spelling.idIn(index), left + rest));
+  }
   return table;
 }
 

@@ -1,0 +1,185 @@
+/**
+ * Our tokenizer beside the reference (Rust `tokenizers`, through Python), each on one core, one vocabulary after the other.
+ *
+ * usage: node scripts/measure/tokenizers.mjs speed PYTHON TOKENIZER.json...
+ *        node scripts/measure/tokenizers.mjs differences PYTHON COUNT TOKENIZER.json...
+ *
+ * `speed` prints a table, of processor time, all threads of the process together, so that neighbours matter less: prose (1 MB of texts/), 100 KB of one character, and how long until the tokenizer is ready.
+ * `differences` encodes COUNT seeded random strings with both, prints the first that differs, and fails when one does.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { EncodingPipeline } from '../../dist/tokenizer/encoding-pipeline.js';
+import { definitionFromFiles } from '../../dist/tokenizer/tokenizer-files.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const reference = join(root, 'scripts/measure/tokenizers_reference.py');
+const [mode, python, ...rest] = process.argv.slice(2);
+const scratch = mkdtempSync(join(tmpdir(), 'kvasir-tokenizers-'));
+process.on('exit', () => rmSync(scratch, { recursive: true }));
+
+function nameOf(path) {
+  const folder = dirname(path);
+  return basename(folder) === 'models' ? basename(dirname(folder)) : basename(folder);
+}
+
+function write(name, value) {
+  const path = join(scratch, name);
+  writeFileSync(path, JSON.stringify(value));
+  return path;
+}
+
+function load(path) {
+  return new EncodingPipeline(definitionFromFiles({ kind: 'tokenizer-json', path }));
+}
+
+function best(times, work) {
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < times; ++i) {
+    const start = process.cpuUsage();
+    work();
+    const { user, system } = process.cpuUsage(start);
+    least = Math.min(least, (user + system) / 1000);
+  }
+  return least;
+}
+
+function prose() {
+  const folder = join(root, 'texts');
+  const files = readdirSync(folder).filter((name) => name.endsWith('.txt') || name.endsWith('.md'));
+  const all = files.map((name) => readFileSync(join(folder, name), 'utf8')).join('\n');
+  return all.repeat(Math.ceil(1e6 / all.length)).slice(0, 1e6);
+}
+
+function speed(paths) {
+  const texts = [prose(), ...[' ', 'a', '='].map((character) => character.repeat(100_000))];
+  const file = write('texts.json', texts);
+  console.log(
+    '| vocabulary | prose MB/s | reference | ratio | spaces ms | a ms | = ms | ready ms | from_file ms | read + parse ms |',
+  );
+  console.log('|---|---|---|---|---|---|---|---|---|---|');
+  for (const path of paths) {
+    const theirs = JSON.parse(execFileSync(python, [reference, 'speed', path, file]).toString());
+    const parse = best(2, () => JSON.parse(readFileSync(path, 'utf8')));
+    const ready = best(2, () => load(path));
+    const pipeline = load(path);
+    const ours = texts.map((text) => best(3, () => pipeline.encode(text, { addSpecialTokens: true })) / 1000);
+    const rate = (seconds) => Buffer.byteLength(texts[0]) / 1e6 / seconds;
+    const long = [1, 2, 3].map(
+      (i) => `${(1000 * ours[i]).toFixed(0)} / ${(1000 * theirs.seconds[i]).toFixed(0)}`,
+    );
+    const cells = [
+      nameOf(path),
+      rate(ours[0]).toFixed(1),
+      rate(theirs.seconds[0]).toFixed(1),
+      (theirs.seconds[0] / ours[0]).toFixed(1),
+      ...long,
+      ready.toFixed(0),
+      (1000 * theirs.load).toFixed(0),
+      parse.toFixed(0),
+    ];
+    console.log(`| ${cells.join(' | ')} |`);
+  }
+}
+
+/** Numerical Recipes' linear congruence: the same strings every time. */
+function randomOf(seed) {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+const words =
+  "the of and Hello hello WORLD naïve café it's It'S we'LL 'ſ ΣΑΣ İ ﬁ ½ Ⅳ ٣٤ 你好 日本語 カタ ひら 한국어 Привет שלום مرحبا हिन्दी ไทย function return self.x camelCase snake_case http://a.b/c 2024-01-02 3.14".split(
+    ' ',
+  );
+const odd = [
+  ' ',
+  ' ',
+  '  ',
+  '    ',
+  '\n',
+  '\n\n',
+  '\r\n',
+  '\t',
+  ' \n ',
+  '\u00a0',
+  '\u3000',
+  '\u0085',
+  '\ufeff',
+  '\u200b',
+  '\u2028',
+  '\u0301',
+  'e\u0301',
+  '\u0327\u0301',
+  '\u0000',
+  '\u007f',
+  '\ufffd',
+  '👨\u200d👩\u200d👧',
+  '🇩🇪',
+  '😀',
+  '𝐀',
+  '\u2581',
+  '\u2581\u2581',
+  '...',
+  '--',
+  '(a)',
+  '{',
+  '}',
+  '"',
+  '#',
+  '/',
+  '<s>',
+  '</s>',
+  '<0x41>',
+  '<|endoftext|>',
+  '<|im_start|>',
+  '<unk>',
+];
+
+/** Words, oddities, and now and then any character at all. */
+function strings(count) {
+  const random = randomOf(7);
+  const any = () => {
+    const point = [0x100, 0x800, 0x3000, 0x10000, 0x20000][random(5)];
+    const chosen = random(point);
+    return chosen >= 0xd800 && chosen < 0xe000 ? '\ud7ff' : String.fromCodePoint(chosen);
+  };
+  return Array.from({ length: count }, () => {
+    let text = '';
+    for (let n = 1 + random(12); n > 0; --n) {
+      const kind = random(10);
+      text += kind < 5 ? words[random(words.length)] : kind < 9 ? odd[random(odd.length)] : any();
+    }
+    return text;
+  });
+}
+
+function differences(count, paths) {
+  const texts = strings(count);
+  const file = write('texts.json', texts);
+  const out = join(scratch, 'ids.json');
+  let failed = false;
+  for (const path of paths) {
+    execFileSync(python, [reference, 'ids', path, file, out]);
+    const expected = JSON.parse(readFileSync(out, 'utf8'));
+    const pipeline = load(path);
+    const wrong = texts.flatMap((text, i) => {
+      const ids = Array.from(pipeline.encode(text, { addSpecialTokens: true }));
+      return ids.join() === expected[i].join() ? [] : [{ text, ids, expected: expected[i] }];
+    });
+    console.log(`${nameOf(path)}: ${wrong.length} of ${count} differ`);
+    if (wrong.length > 0) console.log(JSON.stringify(wrong[0]));
+    failed ||= wrong.length > 0;
+  }
+  process.exitCode = failed ? 1 : 0;
+}
+
+if (mode === 'speed') speed(rest);
+else if (mode === 'differences') differences(Number(rest[0]), rest.slice(1));
+else throw new Error('usage: tokenizers.mjs speed PYTHON FILE... | differences PYTHON COUNT FILE...');
