@@ -9,6 +9,7 @@ export type KvasirErrorCode =
   | 'DEVICE_UNAVAILABLE'
   | 'DISPOSED'
   | 'DOWNLOAD'
+  | 'LIMIT_EXCEEDED'
   | 'INTERNAL';
 
 export class KvasirError extends Error {

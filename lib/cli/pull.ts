@@ -52,7 +52,8 @@ async function pullModel(
 /** Weights last: they are what is long to list. */
 export function allPaths(files: ModelFiles): string[] {
   if (files.kind === 'gguf') return [...files.weights];
-  const { config, generationConfig, tokenizer, tokenizerConfig, chatTemplate, weights } = files;
-  const described = [config, generationConfig, tokenizer, tokenizerConfig, chatTemplate];
+  const { config, generationConfig, tokenizer, tokenizerConfig, specialTokensMap, chatTemplate, weights } =
+    files;
+  const described = [config, generationConfig, tokenizer, tokenizerConfig, specialTokensMap, chatTemplate];
   return [...described.filter((path) => path !== undefined), ...weights];
 }

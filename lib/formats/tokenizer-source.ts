@@ -16,6 +16,7 @@ export function tokenizerSourceOf(files: ModelFiles): TokenizerSource {
     kind: 'tokenizer-json',
     path: files.tokenizer,
     configPath: files.tokenizerConfig,
+    specialTokensMapPath: files.specialTokensMap,
     chatTemplatePath: files.chatTemplate,
   };
 }

@@ -35,6 +35,7 @@ const wanted = [
   'generation_config.json',
   'tokenizer.json',
   'tokenizer_config.json',
+  'special_tokens_map.json',
   'chat_template.jinja',
 ];
 const shardIndex = 'model.safetensors.index.json';

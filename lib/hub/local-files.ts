@@ -82,6 +82,7 @@ export async function folderFiles(root: string, displayName = basename(root)): P
     weights: await weightFiles(root, names),
     tokenizer: optional('tokenizer.json'),
     tokenizerConfig: optional('tokenizer_config.json'),
+    specialTokensMap: optional('special_tokens_map.json'),
     generationConfig: optional('generation_config.json'),
     chatTemplate: optional('chat_template.jinja'),
     displayName,

@@ -9,6 +9,7 @@ export interface HfFolderFiles {
   weights: string[];
   tokenizer?: string;
   tokenizerConfig?: string;
+  specialTokensMap?: string;
   generationConfig?: string;
   /** `chat_template.jinja`; it wins over the template in `tokenizer_config.json`. */
   chatTemplate?: string;

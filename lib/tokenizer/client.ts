@@ -1,22 +1,32 @@
 /** The main thread's end of a tokenizer that lives on a worker thread. */
 import { KvasirError, type KvasirErrorCode } from '../errors.js';
-import type { ContentMarks } from './content-marks.js';
+import type { ChatMessage, ChatTemplateOptions } from './chat-messages.js';
 import { giveBack, takeThread } from './idle-thread.js';
-import type { EncodeRequest, ReadyMessage, SentError, WorkerMessage } from './protocol.js';
-import type { TextSegment } from './segments.js';
+import type { ReadyMessage, Reply, Request, SentError, WorkerMessage } from './protocol.js';
 import type { TokenizerSource } from './source.js';
 import type { TokenizerThread } from './thread.js';
 
 export interface EncodeJob {
+  kind: 'encode';
   text: string;
   addSpecialTokens: boolean;
-  marks?: ContentMarks;
-  /** A rendered chat, in place of the text (which is then ''): see `TextSegment`. */
-  segments?: readonly TextSegment[];
 }
 
+/** Plain data. */
+export interface ChatJob {
+  kind: 'chat';
+  messages: readonly ChatMessage[];
+  options: ChatTemplateOptions;
+  wanted: 'text' | 'ids';
+}
+
+export type Job = EncodeJob | ChatJob;
+
+/** An answer that is no failure. */
+export type Answer = Extract<Reply, { kind: 'encoded' | 'rendered' }>;
+
 interface Pending {
-  resolve: (ids: Int32Array) => void;
+  resolve: (answer: Answer) => void;
   reject: (error: unknown) => void;
 }
 
@@ -51,12 +61,12 @@ export class TokenizerClient {
   }
 
   /** Rejects with the signal's reason, DISPOSED, or the worker's error. */
-  async encode(job: EncodeJob, signal?: AbortSignal): Promise<Int32Array> {
+  async ask(job: Job, signal?: AbortSignal): Promise<Answer> {
     signal?.throwIfAborted();
     if (this.#ended) throw this.#ended;
     const id = this.#thread.nextId();
     const stop = signal ? new SharedArrayBuffer(4) : undefined;
-    const request: EncodeRequest = { kind: 'encode', id, ...job, stop };
+    const request: Request = { ...job, id, stop };
     return new Promise((resolve, reject) => {
       const abort = (): void => {
         Atomics.store(new Int32Array(stop!), 0, 1);
@@ -66,9 +76,9 @@ export class TokenizerClient {
       signal?.addEventListener('abort', abort, { once: true });
       if (this.#pending.size === 0) this.#thread.ref();
       this.#pending.set(id, {
-        resolve: (ids) => {
+        resolve: (answer) => {
           done();
-          resolve(ids);
+          resolve(answer);
         },
         reject: (error) => {
           done();
@@ -80,11 +90,11 @@ export class TokenizerClient {
   }
 
   /** Blocks this thread until the worker has answered. */
-  encodeSync(job: EncodeJob): Int32Array {
+  askSync(job: Job): Answer {
     if (this.#ended) throw this.#ended;
     const id = this.#thread.nextId();
-    const reply = this.#thread.postAndWait({ kind: 'encode', id, ...job, synchronous: true }, longestSleepMs);
-    if (reply?.kind === 'encoded') return reply.ids;
+    const reply = this.#thread.postAndWait({ ...job, id, synchronous: true }, longestSleepMs);
+    if (reply?.kind === 'encoded' || reply?.kind === 'rendered') return reply;
     if (reply?.kind === 'failed') throw received(reply.error);
     throw new KvasirError(
       'INTERNAL',
@@ -110,7 +120,8 @@ export class TokenizerClient {
         void this.#thread.terminate();
         return;
       case 'encoded':
-        this.#settle(message.id)?.resolve(message.ids);
+      case 'rendered':
+        this.#settle(message.id)?.resolve(message);
         return;
       case 'failed':
         this.#settle(message.id)?.reject(received(message.error));

@@ -31,6 +31,9 @@ export interface SpecialTokens {
   eos?: string;
   unk?: string;
   pad?: string;
+  sep?: string;
+  cls?: string;
+  mask?: string;
 }
 
 export interface NamedTemplate {

@@ -4,10 +4,8 @@
  */
 import { type AlignedText, alignedText } from './aligned-text.js';
 import { AddedVocabulary, type Splitters } from './added-vocabulary.js';
-import type { ContentMarks } from './content-marks.js';
 import type { AddedTokenEntry, TokenizerDefinition } from './definition.js';
 import { encodeWithout } from './control-tokens.js';
-import { readMarks } from './marked-text.js';
 import { createModel, spellsBytes } from './models/create-model.js';
 import { TokenSink, type WordModel } from './models/model.js';
 import { createNormalizer, type Normalizer } from './normalizers/normalizer.js';
@@ -21,8 +19,6 @@ import { ContentRanges, type TextSegment } from './segments.js';
 export interface PipelineOptions {
   /** Add what the post-processor adds around a text. */
   addSpecialTokens: boolean;
-  /** The text is a rendered chat whose marked stretches are plain text. */
-  marks?: ContentMarks;
   /** Asked between words; true gives up. */
   stopped?: () => boolean;
 }
@@ -88,10 +84,7 @@ export class EncodingPipeline {
 
   /** Throws EncodingStopped. */
   encode(text: string, options: PipelineOptions): Int32Array {
-    const whole = replaceLoneSurrogates(text);
-    const input = options.marks
-      ? { ...readMarks(whole, options.marks), splitters: this.#added.chat }
-      : { text: whole, splitters: this.#added.raw };
+    const input = { text: replaceLoneSurrogates(text), splitters: this.#added.raw };
     return this.#process([this.#sequence(input, 0, false, options)], options.addSpecialTokens, false).ids;
   }
 

@@ -1,8 +1,7 @@
 /** What the tokenizer's threads say to each other. */
 import type { MessagePort } from 'node:worker_threads';
-import type { ContentMarks } from './content-marks.js';
-import type { NamedTemplate, SpecialTokens } from './definition.js';
-import type { TextSegment } from './segments.js';
+import type { ChatMessage, ChatTemplateOptions } from './chat-messages.js';
+import type { NamedTemplate } from './definition.js';
 import type { TokenizerSource } from './source.js';
 import type { TokenTableData } from './token-table.js';
 
@@ -16,14 +15,25 @@ export interface EncodeRequest {
   id: number;
   text: string;
   addSpecialTokens: boolean;
-  marks?: ContentMarks;
-  /** A rendered chat, in place of the text. */
-  segments?: readonly TextSegment[];
   /** [1] 1: give up. */
   stop?: SharedArrayBuffer;
   /** The caller sleeps until `wake` changes. */
   synchronous?: true;
 }
+
+/** Renders a conversation, for its text or for its tokens. Messages and options are plain data. */
+export interface ChatRequest {
+  kind: 'chat';
+  id: number;
+  messages: readonly ChatMessage[];
+  options: ChatTemplateOptions;
+  wanted: 'text' | 'ids';
+  stop?: SharedArrayBuffer;
+  synchronous?: true;
+}
+
+/** What gets an answer of its own. */
+export type Request = EncodeRequest | ChatRequest;
 
 /** First of all, and first after a `close`: builds the tokenizer. */
 export interface OpenRequest {
@@ -37,7 +47,7 @@ export type ThreadRequest =
   | { kind: 'close' }
   /** Where answers to synchronous requests go; before the first of them. */
   | { kind: 'replies'; port: MessagePort }
-  | EncodeRequest;
+  | Request;
 
 /** An error as plain data; `code` is that of a KvasirError. */
 export interface SentError {
@@ -49,23 +59,21 @@ export interface SentError {
 export interface ReadyMessage {
   kind: 'ready';
   table: TokenTableData;
-  specialTokens: SpecialTokens;
   specialIds: { bos?: number; eos?: number };
-  /** Spellings of all special tokens. */
-  specialSpellings: string[];
   endTokenIds: number[];
   chatTemplates: NamedTemplate[];
   warning?: string;
 }
 
-export type EncodeReply =
+export type Reply =
   | { kind: 'encoded'; id: number; ids: Int32Array }
+  | { kind: 'rendered'; id: number; text: string }
   | { kind: 'stopped'; id: number }
   | { kind: 'failed'; id: number; error: SentError };
 
 export type WorkerMessage =
   | ReadyMessage
   | { kind: 'broken'; error: SentError }
-  | EncodeReply
+  | Reply
   /** The tokenizer is gone. `collected`: so is its memory, and the thread may have another. */
   | { kind: 'closed'; collected: boolean };

@@ -4,13 +4,17 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
+import type { Segment } from '../templates/text.js';
+import type { ChatTemplate } from './chat-template.js';
 import { createDecoder } from './decoders/decoder.js';
 import { EncodingPipeline, EncodingStopped } from './encoding-pipeline.js';
 import { loadDefinition } from './load-definition.js';
 import type {
-  EncodeReply,
+  ChatRequest,
   EncodeRequest,
   ReadyMessage,
+  Reply,
+  Request,
   SentError,
   ThreadRequest,
   WorkerMessage,
@@ -35,7 +39,7 @@ const { wake } = workerData as WorkerStart;
 const counter = new Int32Array(wake);
 const port = parentPort!;
 
-let pipeline: EncodingPipeline | undefined;
+let served: Served | undefined;
 let replies: MessagePort | undefined;
 
 function sent(cause: unknown, code: string, what: string): SentError {
@@ -51,35 +55,53 @@ function describe(pipeline: EncodingPipeline): ReadyMessage {
   return {
     kind: 'ready',
     table: buildTokenTable(pipeline, json.decoder),
-    specialTokens,
     specialIds: { bos: id(specialTokens.bos), eos: id(specialTokens.eos) },
-    specialSpellings: special.map((token) => token.content),
     endTokenIds: special.filter((token) => turnEnds.includes(token.content)).map((token) => token.id),
     chatTemplates,
     warning,
   };
 }
 
-function answer(pipeline: EncodingPipeline, request: EncodeRequest): EncodeReply {
-  const { id, text, addSpecialTokens, marks, segments } = request;
+/** A tokenizer and what conversations need beside it, which is built when the first comes. */
+class Served {
+  #chats: ChatTemplate | undefined;
+  constructor(readonly pipeline: EncodingPipeline) {}
+
+  encode({ text, addSpecialTokens }: EncodeRequest, stopped: () => boolean): Int32Array {
+    return this.pipeline.encode(text, { addSpecialTokens, stopped });
+  }
+
+  /** The template language is read when the first conversation comes: a load does not wait for it. */
+  async render({ messages, options }: ChatRequest): Promise<Segment[]> {
+    const { chatTemplates, specialTokens } = this.pipeline.definition;
+    if (this.#chats === undefined) {
+      const { ChatTemplate } = await import('./chat-template.js');
+      this.#chats ??= new ChatTemplate(chatTemplates, specialTokens);
+    }
+    return this.#chats.render(messages, options);
+  }
+}
+
+async function answer(served: Served, request: Request): Promise<Reply> {
+  const { id } = request;
   const stop = request.stop && new Int32Array(request.stop);
   const stopped = (): boolean => stop !== undefined && Atomics.load(stop, 0) === 1;
   try {
-    const ids =
-      segments === undefined
-        ? pipeline.encode(text, { addSpecialTokens, marks, stopped })
-        : pipeline.encodeSegments(segments, { stopped });
-    return { kind: 'encoded', id, ids };
+    if (request.kind === 'encode') return { kind: 'encoded', id, ids: served.encode(request, stopped) };
+    const segments = await served.render(request);
+    if (request.wanted === 'ids')
+      return { kind: 'encoded', id, ids: served.pipeline.encodeSegments(segments, { stopped }) };
+    return { kind: 'rendered', id, text: segments.map(({ text }) => text).join('') };
   } catch (cause) {
     if (cause instanceof EncodingStopped) return { kind: 'stopped', id };
     return { kind: 'failed', id, error: sent(cause, 'INTERNAL', 'The text could not be encoded') };
   }
 }
 
-function encode(request: EncodeRequest): void {
+async function serveRequest(request: Request): Promise<void> {
   // Requests come after the tokenizer was said to be ready, and before it is closed.
-  if (pipeline === undefined) return;
-  const reply = answer(pipeline, request);
+  if (served === undefined) return;
+  const reply = await answer(served, request);
   const transfer = reply.kind === 'encoded' ? [reply.ids.buffer as ArrayBuffer] : [];
   if (!request.synchronous) {
     port.postMessage(reply, transfer);
@@ -90,7 +112,7 @@ function encode(request: EncodeRequest): void {
   Atomics.notify(counter, 0);
 }
 
-async function open(source: TokenizerSource): Promise<EncodingPipeline | undefined> {
+async function open(source: TokenizerSource): Promise<Served | undefined> {
   try {
     const pipeline = new EncodingPipeline(await loadDefinition(source));
     const ready = describe(pipeline);
@@ -104,7 +126,7 @@ async function open(source: TokenizerSource): Promise<EncodingPipeline | undefin
       ready,
       [bytes, offsets, special].map((view) => view.buffer as ArrayBuffer),
     );
-    return pipeline;
+    return new Served(pipeline);
   } catch (cause) {
     port.postMessage({ kind: 'broken', error: sent(cause, 'MODEL_FORMAT', 'The tokenizer cannot be built') });
     return undefined;
@@ -131,17 +153,18 @@ async function collectGarbage(): Promise<boolean> {
 async function serve(request: ThreadRequest): Promise<void> {
   switch (request.kind) {
     case 'open':
-      pipeline = await open(request.source);
+      served = await open(request.source);
       return;
     case 'close':
-      pipeline = undefined;
+      served = undefined;
       port.postMessage({ kind: 'closed', collected: await collectGarbage() } satisfies WorkerMessage);
       return;
     case 'replies':
       replies = request.port;
       return;
     case 'encode':
-      encode(request);
+    case 'chat':
+      await serveRequest(request);
       return;
   }
 }

@@ -6,6 +6,8 @@ export type TokenizerSource =
       path: string;
       /** `tokenizer_config.json`. */
       configPath?: string;
+      /** `special_tokens_map.json`. */
+      specialTokensMapPath?: string;
       /** `chat_template.jinja`. */
       chatTemplatePath?: string;
       /** Rows of the embedding: a token id beyond them is MODEL_FORMAT. Absent: not checked. */

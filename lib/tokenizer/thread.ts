@@ -9,14 +9,7 @@ import {
   type WorkerOptions,
 } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
-import type {
-  EncodeReply,
-  EncodeRequest,
-  OpenRequest,
-  ThreadRequest,
-  WorkerMessage,
-  WorkerStart,
-} from './protocol.js';
+import type { OpenRequest, Reply, Request, ThreadRequest, WorkerMessage, WorkerStart } from './protocol.js';
 
 /** The compiled worker: beside this file, or in dist when this file runs as TypeScript. */
 function workerFile(): URL {
@@ -93,19 +86,19 @@ export class TokenizerThread {
     return this.#nextId++;
   }
 
-  post(request: OpenRequest | EncodeRequest): void {
+  post(request: OpenRequest | Request): void {
     this.#unanswered++;
     this.#worker.postMessage(request);
   }
 
   /** Blocks this thread until the worker has answered a synchronous request, or died: then undefined. */
-  postAndWait(request: EncodeRequest, longestMs: number): EncodeReply | undefined {
+  postAndWait(request: Request, longestMs: number): Reply | undefined {
     const replies = this.#openReplies();
     const counter = new Int32Array(this.#wake);
     const before = Atomics.load(counter, 0);
     this.post(request);
     Atomics.wait(counter, 0, before, longestMs);
-    const reply = receiveMessageOnPort(replies)?.message as EncodeReply | undefined;
+    const reply = receiveMessageOnPort(replies)?.message as Reply | undefined;
     if (reply !== undefined) this.#unanswered--;
     return reply;
   }

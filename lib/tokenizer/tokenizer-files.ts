@@ -1,6 +1,5 @@
 /** Reads `tokenizer.json` and its companions. Blocking work of tens of milliseconds: for the worker thread only. */
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { KvasirError } from '../errors.js';
 import { CheckedJson } from './checked-json.js';
 import type {
@@ -98,15 +97,22 @@ function specialTokens(...files: (CheckedJson | undefined)[]): SpecialTokens {
       ? (given as string)
       : file.object(name)!.text('content');
   };
-  return { bos: text('bos_token'), eos: text('eos_token'), unk: text('unk_token'), pad: text('pad_token') };
+  return {
+    bos: text('bos_token'),
+    eos: text('eos_token'),
+    unk: text('unk_token'),
+    pad: text('pad_token'),
+    sep: text('sep_token'),
+    cls: text('cls_token'),
+    mask: text('mask_token'),
+  };
 }
 
-/** The file that older folders name special tokens in. */
-export const specialTokensFile = 'special_tokens_map.json';
-
-function specialTokensMap(tokenizerPath: string): CheckedJson | undefined {
-  const path = join(dirname(tokenizerPath), specialTokensFile);
-  return existsSync(path) ? CheckedJson.of(specialTokensFile, readJson(path)) : undefined;
+/** Old files have their special tokens here; those with `added_tokens_decoder` do not read it, as in the reference. */
+function mappedTokens(path: string | undefined, config: CheckedJson | undefined): SpecialTokens {
+  if (path === undefined || config?.value.added_tokens_decoder !== undefined) return {};
+  const tokens = specialTokens(CheckedJson.of('special_tokens_map.json', readJson(path)));
+  return Object.fromEntries(Object.entries(tokens).filter(([, token]) => token !== undefined));
 }
 
 /** Throws MODEL_NOT_FOUND or MODEL_FORMAT. */
@@ -127,7 +133,7 @@ export function definitionFromFiles(
       decoder: component(tokenizer, 'decoder'),
       model: typedModel(tokenizer),
     },
-    specialTokens: specialTokens(config, specialTokensMap(source.path)),
+    specialTokens: { ...specialTokens(config), ...mappedTokens(source.specialTokensMapPath, config) },
     chatTemplates: templates(config, source.chatTemplatePath),
   };
 }

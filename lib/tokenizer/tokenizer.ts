@@ -1,13 +1,19 @@
 /** The public tokenizer of a model: text to ids and back, and chat templates. */
-import { type ChatMessage, ChatTemplate, type ChatTemplateOptions, checkMessages } from './chat-template.js';
-import { TokenizerClient } from './client.js';
-import { markValue, SpecialSpellings } from './content-marks.js';
+import { KvasirError } from '../errors.js';
+import {
+  type ChatMessage,
+  type ChatTemplateOptions,
+  checkMessages,
+  checkTemplateOptions,
+} from './chat-messages.js';
+import { type Answer, type ChatJob, TokenizerClient } from './client.js';
+import type { NamedTemplate } from './definition.js';
 import type { ReadyMessage } from './protocol.js';
 import type { TokenizerSource } from './source.js';
 import { StreamingDecoder, type StreamingDecoderOptions } from './streaming-decoder.js';
 import { TokenTable } from './token-table.js';
 
-export type { ChatMessage, ChatTemplateOptions } from './chat-template.js';
+export type { ChatMessage, ChatTemplateOptions } from './chat-messages.js';
 export type { StreamingDecoder, StreamingDecoderOptions } from './streaming-decoder.js';
 
 export interface EncodeOptions {
@@ -27,8 +33,7 @@ export interface DecodeOptions {
 export class Tokenizer {
   readonly #client: TokenizerClient;
   readonly #table: TokenTable;
-  readonly #template: ChatTemplate;
-  readonly #spellings: SpecialSpellings;
+  readonly #templates: readonly NamedTemplate[];
   readonly bosTokenId: number | undefined;
   readonly eosTokenId: number | undefined;
   /** Tokens that end a turn, known by the vocabulary; to be united with what the checkpoint declares. */
@@ -38,8 +43,7 @@ export class Tokenizer {
   private constructor(client: TokenizerClient, ready: ReadyMessage) {
     this.#client = client;
     this.#table = new TokenTable(ready.table);
-    this.#template = new ChatTemplate(ready.chatTemplates, ready.specialTokens);
-    this.#spellings = new SpecialSpellings(ready.specialSpellings);
+    this.#templates = ready.chatTemplates;
     this.bosTokenId = ready.specialIds.bos;
     this.eosTokenId = ready.specialIds.eos;
     this.endTokenIds = ready.endTokenIds;
@@ -63,7 +67,7 @@ export class Tokenizer {
 
   /** The model's chat template (Jinja), when it has one. */
   get chatTemplate(): string | undefined {
-    const { templates } = this.#template;
+    const templates = this.#templates;
     return (templates.find(({ name }) => name === 'default') ?? templates[0])?.template;
   }
 
@@ -72,7 +76,7 @@ export class Tokenizer {
    * per megabyte. In a server use `encodeAsync`. Throws DISPOSED.
    */
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): Int32Array {
-    return this.#client.encodeSync({ text, addSpecialTokens });
+    return idsOf(this.#client.askSync({ kind: 'encode', text, addSpecialTokens }));
   }
 
   /** On the worker thread. Rejects with the signal's reason when aborted, DISPOSED after `dispose`. */
@@ -80,7 +84,7 @@ export class Tokenizer {
     text: string,
     { addSpecialTokens = true, signal }: EncodeOptions & { signal?: AbortSignal } = {},
   ): Promise<Int32Array> {
-    return this.#client.encode({ text, addSpecialTokens }, signal);
+    return idsOf(await this.#client.ask({ kind: 'encode', text, addSpecialTokens }, signal));
   }
 
   /** Number of tokens that `encodeAsync` gives. */
@@ -116,12 +120,20 @@ export class Tokenizer {
   }
 
   /**
-   * The conversation as text. To encode it use `encodeChat`: text cannot tell a special token from its spelling.
-   * Throws INVALID_OPTION when the model has no template or the template refuses the conversation.
+   * The conversation as text. To encode it use `encodeChat`: text cannot tell a special token from its spelling. Blocks
+   * this thread as `encode` does. Throws INVALID_OPTION when the model has no template, or the template refuses or leaves
+   * out what it is given; LIMIT_EXCEEDED when it takes too much.
    */
   applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
-    checkMessages(messages);
-    return this.#template.render(messages, options);
+    return textOf(this.#client.askSync(chatJob(messages, options, 'text')));
+  }
+
+  /** The same on the worker thread. Rejects as `applyChatTemplate` throws, and with the signal's reason when aborted. */
+  async applyChatTemplateAsync(
+    messages: readonly ChatMessage[],
+    { signal, ...options }: ChatTemplateOptions & { signal?: AbortSignal } = {},
+  ): Promise<string> {
+    return textOf(await this.#client.ask(chatJob(messages, options, 'text'), signal));
   }
 
   /**
@@ -132,13 +144,7 @@ export class Tokenizer {
     messages: readonly ChatMessage[],
     { signal, ...options }: ChatTemplateOptions & { signal?: AbortSignal } = {},
   ): Promise<Int32Array> {
-    checkMessages(messages);
-    const marks = this.#spellings.createMarks();
-    const text = this.#template.render(markValue(messages, this.#spellings, marks), {
-      ...options,
-      tools: options.tools && markValue(options.tools, this.#spellings, marks),
-    });
-    return this.#client.encode({ text, addSpecialTokens: false, marks }, signal);
+    return idsOf(await this.#client.ask(chatJob(messages, options, 'ids'), signal));
   }
 
   /** Ends the worker thread; encodings under way reject with DISPOSED. Idempotent. `decode` goes on working. */
@@ -146,4 +152,23 @@ export class Tokenizer {
     this.#disposed ??= this.#client.dispose();
     return this.#disposed;
   }
+}
+
+function chatJob(
+  messages: readonly ChatMessage[],
+  options: ChatTemplateOptions,
+  wanted: ChatJob['wanted'],
+): ChatJob {
+  return { kind: 'chat', messages: checkMessages(messages), options: checkTemplateOptions(options), wanted };
+}
+
+/** The worker answers with what it was asked for. */
+function idsOf(answer: Answer): Int32Array {
+  if (answer.kind === 'encoded') return answer.ids;
+  throw new KvasirError('INTERNAL', 'The tokenizer thread gave text for tokens.');
+}
+
+function textOf(answer: Answer): string {
+  if (answer.kind === 'rendered') return answer.text;
+  throw new KvasirError('INTERNAL', 'The tokenizer thread gave tokens for text.');
 }

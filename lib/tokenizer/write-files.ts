@@ -1,21 +1,18 @@
 /** Writes a tokenizer as the files of a Hugging Face folder, from which `tokenizer-files.ts` reads the same one. */
 import { copyFile, writeFile } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { TokenizerDefinition } from './definition.js';
 import { loadDefinition } from './load-definition.js';
 import type { TokenizerSource } from './source.js';
-import { specialTokensFile } from './tokenizer-files.js';
 
 /** Files are copied as they are; a GGUF vocabulary is written as its equivalent. Blocks for a large one's JSON. */
 export async function writeTokenizerFiles(source: TokenizerSource, folder: string): Promise<void> {
   if (source.kind === 'gguf') return writeDefinition(await loadDefinition(source), folder);
-  const special = join(dirname(source.path), specialTokensFile);
   const copies: [from: string | undefined, name: string][] = [
     [source.path, 'tokenizer.json'],
     [source.configPath, 'tokenizer_config.json'],
     [source.chatTemplatePath, 'chat_template.jinja'],
-    [existsSync(special) ? special : undefined, specialTokensFile],
+    [source.specialTokensMapPath, 'special_tokens_map.json'],
   ];
   for (const [from, name] of copies) if (from !== undefined) await copyFile(from, join(folder, name));
 }

@@ -19,9 +19,14 @@ function load(name: string): EncodingPipeline {
   for (const [file, content] of Object.entries(inputs[name]!)) {
     writeFileSync(join(folder, file), JSON.stringify(content));
   }
-  const configPath = join(folder, 'tokenizer_config.json');
+  const at = (file: string) => (file in inputs[name]! ? join(folder, file) : undefined);
   return new EncodingPipeline(
-    definitionFromFiles({ kind: 'tokenizer-json', path: join(folder, 'tokenizer.json'), configPath }),
+    definitionFromFiles({
+      kind: 'tokenizer-json',
+      path: join(folder, 'tokenizer.json'),
+      configPath: at('tokenizer_config.json'),
+      specialTokensMapPath: at('special_tokens_map.json'),
+    }),
   );
 }
 

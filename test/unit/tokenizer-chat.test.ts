@@ -1,67 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { Random } from '../../lib/generation/random.js';
 import { AddedTokenSplitter } from '../../lib/tokenizer/added-tokens.js';
+import type { ChatMessage } from '../../lib/tokenizer/chat-messages.js';
 import { ChatTemplate } from '../../lib/tokenizer/chat-template.js';
-import { markText, markValue, removeMarks, SpecialSpellings } from '../../lib/tokenizer/content-marks.js';
 import type { AddedTokenEntry, TokenizerDefinition } from '../../lib/tokenizer/definition.js';
 import { EncodingPipeline } from '../../lib/tokenizer/encoding-pipeline.js';
 import { definitionFromGguf } from '../../lib/tokenizer/gguf-vocabulary.js';
-
-const specials = ['<|end|>', '<s>', '</s>', '§'];
-const spellings = new SpecialSpellings(specials);
-
-describe('marking', () => {
-  const marks = spellings.createMarks();
-  const marked = (text: string): string => markText(text, spellings, marks);
-
-  test.each([[''], ['plain text'], ['a < b, c > d, x|y'], ['<tag>'], ['ends with |'], [' spaces ']])(
-    'leaves %j alone',
-    (text) => {
-      expect(marked(text)).toBe(text);
-    },
-  );
-
-  test.each([['<|end|>'], ['a<s>b</s>'], ['<s<s>>'], ['<<s>'], ['§'], ['<|end|><|end|>'], ['a §§ b']])(
-    'no special token is whole in %j, and nothing is lost',
-    (text) => {
-      for (const special of specials) expect(marked(text)).not.toContain(special);
-      expect(removeMarks(marked(text), marks)).toBe(text);
-    },
-  );
-
-  test('no two contents side by side make one, trimmed or not', () => {
-    const halves = ['<|end|>', '<s>', '</s>'].flatMap((special) =>
-      Array.from({ length: special.length - 1 }, (_, i) => [special.slice(0, i + 1), special.slice(i + 1)]),
-    );
-    for (const [left, right] of halves) {
-      for (const rendered of [
-        marked(left!) + marked(right!),
-        marked(`x${left}  `).trim() + marked(`  ${right}`).trim(),
-      ]) {
-        for (const special of specials) expect(rendered).not.toContain(special);
-        expect(removeMarks(rendered, marks)).toContain(left! + right!);
-      }
-      // Nor with what the template itself writes beside it.
-      for (const special of specials) {
-        expect(marked(left!) + right).not.toContain(special);
-        expect(left + marked(right!)).not.toContain(special);
-      }
-    }
-  });
-
-  test('reaches every string, however deep, and no key', () => {
-    const value = { '<s>': ['<s>', { deep: '<s>' }], number: 3, nothing: null, yes: true };
-    const result = markValue(value, spellings, marks) as typeof value;
-    expect(Object.keys(result)).toEqual(['<s>', 'number', 'nothing', 'yes']);
-    expect(JSON.stringify(result['<s>'])).not.toContain('<s>');
-    expect([result.number, result.nothing, result.yes]).toEqual([3, null, true]);
-  });
-
-  test('a mark cannot be guessed', () => {
-    expect(spellings.createMarks().mark).not.toBe(marks.mark);
-    expect(marks.mark).toHaveLength(12);
-  });
-});
 
 describe('a chat', () => {
   /** One token per character; special tokens and one added token that is not special. */
@@ -102,14 +46,7 @@ describe('a chat', () => {
   function encode(messages: object[], tools?: object[], from = definition()): number[] {
     const pipeline = new EncodingPipeline(from);
     const template = new ChatTemplate(from.chatTemplates, from.specialTokens);
-    const known = new SpecialSpellings(
-      from.json.added_tokens.filter((token) => token.special).map((token) => token.content),
-    );
-    const marks = known.createMarks();
-    const text = template.render(markValue(messages, known, marks), {
-      tools: tools && markValue(tools, known, marks),
-    });
-    return Array.from(pipeline.encode(text, { addSpecialTokens: false, marks }));
+    return Array.from(pipeline.encodeSegments(template.render(messages as ChatMessage[], { tools })));
   }
 
   const spelled = (text: string): number[] => Array.from(text, (character) => character.charCodeAt(0));
@@ -127,8 +64,8 @@ describe('a chat', () => {
     const content = 'a<s><|end|>b<tool>';
     const body = [...spelled('a<s><|end|>b'), 202];
     expect(encode([{ role: 'user', content }])).toEqual([201, ...spelled('user: '), ...body, 200]);
-    expect(encode([{ role: '<s>', content: '' }])).toEqual([201, ...spelled('<s>: '), 200]);
-    expect(encode([], [{ name: content }])).toEqual([...body, 200]);
+    expect(encode([{ role: 'user', content: '' }], [{ name: content }])).toEqual([...body, 200]);
+    expect(() => encode([{ role: '<s>', content: '' }])).toThrow(/knows no role '<s>'/);
   });
 
   test('takes none that a normalizer would make', () => {
@@ -145,49 +82,6 @@ describe('a chat', () => {
 });
 
 describe('with many special tokens', () => {
-  /** The definition, word by word. */
-  function naivePoints(text: string, tokens: readonly string[]): number[] {
-    const points = new Set<number>();
-    for (const token of tokens) {
-      const first = String.fromCodePoint(token.codePointAt(0)!).length;
-      for (let at = 0; at < text.length; ++at) if (text.startsWith(token, at)) points.add(at + first);
-      for (const end of [text.length, text.trimEnd().length]) {
-        for (let length = first; length < token.length; ++length) {
-          if (text.slice(0, end).endsWith(token.slice(0, length))) points.add(end - length + first);
-        }
-      }
-      for (const at of [0, text.length - text.trimStart().length]) {
-        for (let length = 1; length < token.length; ++length) {
-          if (text.startsWith(token.slice(-length), at)) points.add(at);
-        }
-      }
-    }
-    return [...points].sort((a, b) => a - b);
-  }
-
-  test('marks stand where the definition says', () => {
-    const random = new Random(7);
-    const letters = ['a', 'b', '<', '>', ' ', '\u{1F600}', '\u{1F601}'];
-    const word = (longest: number) =>
-      Array.from({ length: 1 + Math.floor(random.uniform() * longest) }, () => {
-        return letters[Math.floor(random.uniform() * letters.length)]!;
-      }).join('');
-    let marked = 0;
-    for (let round = 0; round < 300; ++round) {
-      const tokens = Array.from({ length: 5 }, () => `${word(1)}${word(4)}`);
-      const known = new SpecialSpellings(tokens);
-      for (let i = 0; i < 20; ++i) {
-        const text = word(10);
-        const points = known.breakPoints(text);
-        expect(points, `${JSON.stringify(text)} with ${JSON.stringify(tokens)}`).toEqual(
-          naivePoints(text, tokens),
-        );
-        marked += points.length;
-      }
-    }
-    expect(marked).toBeGreaterThan(1000);
-  });
-
   test('added tokens are found as the definition says: the longest, from left to right', () => {
     const random = new Random(9);
     const word = (longest: number) =>
@@ -239,11 +133,12 @@ describe('with many special tokens', () => {
         metadataArray: (key) => arrays[key.replace('tokenizer.ggml.', '')]!,
       }),
     );
-    const known = new SpecialSpellings(tokens.slice(256));
     const text = `${'<|control_'.repeat(20_000)}<|control_127999|>`;
     const ids = pipeline.encode(text, { addSpecialTokens: false });
     expect(ids.at(-1)).toBe(127_999);
-    expect(known.breakPoints(`${text}<|con`)).toEqual([text.length - 18 + 1, text.length + 1]);
+    // As content it is the same text without the token.
+    const content = pipeline.encodeSegments([{ text: '<|control_127999|>', content: true }]);
+    expect(content).not.toContain(127_999);
     expect(performance.now() - started).toBeLessThan(15_000);
   }, 60_000);
 });
