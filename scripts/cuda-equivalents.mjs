@@ -82,14 +82,14 @@ export const equivalents = [
     reason: 'counts all i in another order',
   },
   {
-    file: 'quantize_rows.cu',
+    file: 'norm.cuh',
     code: 'pairs[g * (kGroup / 2) + lane]',
     from: '[g * (kGroup / 2) + lane]',
     reason:
       'lanes swap their sums in pairs; each level of the tree of xor-shuffles adds the same two, and + commutes',
   },
   {
-    file: 'quantize_rows.cu',
+    file: 'norm.cuh',
     code: 'tile[16 * i + lane % 16]',
     from: '[16 * i + lane % 16]',
     reason:

@@ -10,6 +10,16 @@ namespace kvasir {
 
 enum class RopeKind { kNone, kHalf, kInterleaved };
 
+// RMS norm of queries and keys: of each head, with one weight for all heads, or of all heads of a row together.
+enum class HeadNormKind { kNone, kPerHead, kFullRow };
+struct HeadNorm {
+  HeadNormKind kind = HeadNormKind::kNone;
+  bool after_rope = false;  // of kPerHead alone: kFullRow comes before
+  float eps = 0;
+  const float* q_weight = nullptr;  // [head_dim], or [n_heads * head_dim]
+  const float* k_weight = nullptr;  // [head_dim], or [n_kv_heads * head_dim]
+};
+
 struct AttentionShape {
   int64_t n_heads = 0;
   int64_t n_kv_heads = 0;
@@ -20,6 +30,7 @@ struct AttentionShape {
   int64_t rope_dim = 0;             // leading dimensions of a head that rotate
   const float* rope_cos = nullptr;  // [positions, rope_dim / 2]
   const float* rope_sin = nullptr;
+  const float* q_scales = nullptr;  // [positions] or nullptr: multiply queries after rotary embedding
   // Order of the Hadamard rotation of Q, K and V heads for an INT8 cache: the power of two up to 64 that divides
   // head_dim. 1 for a float cache.
   int rotation = 1;
@@ -49,6 +60,7 @@ struct AttentionArgs {
   const SequenceSpan* sequences = nullptr;
   int64_t n_sequences = 0;
   AttentionTrace trace;
+  HeadNorm norm = {};  // of the layer's queries and keys
 };
 
 }  // namespace kvasir

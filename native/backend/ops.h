@@ -7,6 +7,8 @@
 #include <functional>
 
 #include "backend/attention.h"
+#include "backend/op_forms.h"
+#include "backend/router_form.h"
 #include "backend/step.h"
 #include "backend/types.h"
 
@@ -47,13 +49,33 @@ class Ops {
   virtual void Linear(const LinearWeight& weight, const LinearInput& x, int64_t rows, float* out,
                       int64_t ld_out, bool accumulate) = 0;
   // act(gate) * up for gate_up [rows, 2 * width], or act(x) for x [rows, width]; f32 work rows are in `scratch`.
-  virtual void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
-                          LinearInput* out) = 0;
+  virtual void Activation(const ActivationForm& form, bool gated, const float* x, int64_t rows,
+                          float* scratch, LinearInput* out) = 0;
   // Linear and Activation in one: x W^T, W of gate and up or of up alone, activated, as input of the next linear.
   // scratch [rows, out->width] as for Activation, wide [rows, weight.n].
-  virtual void LinearActivation(const LinearWeight& weight, ActivationKind kind, const LinearInput& x,
+  virtual void LinearActivation(const LinearWeight& weight, const ActivationForm& form, const LinearInput& x,
                                 int64_t rows, float* wide, float* scratch, LinearInput* out) = 0;
-  // qkv [block.count, (n_heads + 2 n_kv_heads) * head_dim]: rotary embedding, then K and V into the cache, Q into
+  // x [rows, width] joined by y [rows, width] (nullptr: see JoinForm).
+  virtual void AddNorm(const AddNormForm& form, const float* y, int64_t rows, int64_t width, float* x) = 0;
+  // x [rows, width] += factor of the row * y [rows, width]
+  virtual void AddScaledRows(const RowFactors& factors, const float* y, int64_t rows, int64_t width,
+                             float* x) = 0;
+  // x [rows, width] scaled and capped.
+  virtual void Scale(const Scaling& scaling, int64_t rows, int64_t width, float* x) = 0;
+  // x [rows, width], of attention, turned back and gated.
+  virtual void ApplyGate(const OutputGate& gate, int64_t rows, int64_t width, float* x) = 0;
+  // The experts that each row uses, the best first, the lower id first among equals: ids and weights [rows, router.used] of
+  // logits [rows, router.n_experts].
+  virtual void Route(const RouterForm& router, const float* logits, int64_t rows, int32_t* ids,
+                     float* weights) = 0;
+  // Of the scratch memory of Experts for up to `rows` rows, aligned to 64.
+  virtual int64_t ExpertsScratchBytes(const ExpertsForm& form, int64_t rows) const = 0;
+  // out [rows, hidden] = for each row the weighted sum of what its experts make of it, in the order of ranks. x holds the
+  // rows in float32, and quantized where any expert's gate_up is INT8. A step with experts is not a whole one
+  // (StepInput::whole): a GPU is asked which experts are used.
+  virtual void Experts(const ExpertsForm& form, const LinearInput& x, const RoutedRows& routed, int64_t rows,
+                       void* scratch, float* out) = 0;
+  // qkv [block.count, (n_heads + 2 n_kv_heads) * head_dim]: head norm, rotary embedding, scale of the position, then K and V into the cache, Q into
   // queries.
   virtual void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,
                        Queries* queries) = 0;

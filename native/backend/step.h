@@ -35,7 +35,7 @@ struct StepInput {
   const int32_t* wanted = nullptr;  // [n_wanted] rows whose logits are computed
   int64_t n_wanted = 0;
   const AttentionShape* shape = nullptr;
-  bool whole = true;  // all layers of the backend, and no trace
+  bool whole = true;  // all layers of the backend, no trace, and no experts
 
   const int32_t* At(const StepIndices& indices) const {
     switch (indices.array) {

@@ -8,7 +8,7 @@
 namespace kvasir {
 
 enum class NormKind { kRms, kLayer };
-enum class ActivationKind { kSilu, kGeluTanh, kGeluErf };
+enum class ActivationKind { kSilu, kGeluTanh, kGeluErf, kRelu, kRelu2, kQuickGelu, kClampedSwiglu };
 
 struct NormWeight {
   NormKind kind = NormKind::kRms;

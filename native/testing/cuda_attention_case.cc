@@ -119,6 +119,9 @@ struct CpuStep {
                        .values = values.data(),
                        .scales = scales.data(),
                        .start = start.data()};
+    HeadNorm norm = step.norm;
+    norm.q_weight = step.q_weight.data();
+    norm.k_weight = step.k_weight.data();
     const AttentionArgs args = {.shape = &p.shape,
                                 .layout = &p.layout,
                                 .pages = pool,
@@ -126,7 +129,8 @@ struct CpuStep {
                                 .rows = rows,
                                 .sequences = spans.data(),
                                 .n_sequences = static_cast<int64_t>(spans.size()),
-                                .trace = trace};
+                                .trace = trace,
+                                .norm = norm};
     backend.StoreKv(args, {.first = 0, .count = rows, .lane = 0}, qkv, &queries);
     if (out == nullptr) return;
     backend.Attention(args, queries, out);
@@ -189,12 +193,16 @@ void FillInputs(Random& random, AttentionStep* step) {
     step->cos.push_back(std::cos(angle));
     step->sin.push_back(std::sin(angle));
   }
+  const bool whole = step->norm.kind == HeadNormKind::kFullRow;
+  step->q_weight = random.Bells(step->head_dim * (whole ? step->n_heads : 1));
+  step->k_weight = random.Bells(step->head_dim * (whole ? step->n_kv_heads : 1));
 }
 
 StepResult RunOnCpu(const AttentionStep& step) {
   Prepared p = Prepare(step);
   p.shape.rope_cos = step.cos.data();
   p.shape.rope_sin = step.sin.data();
+  p.shape.q_scales = step.q_scales.empty() ? nullptr : step.q_scales.data();
   std::vector<uint8_t> pool(static_cast<size_t>(p.layout.PoolBytes()), kDirt);
   const std::unique_ptr<Backend> backend =
       MakeCpuBackend(1, "scalar", step.longest(), step.padded_head_dim());
@@ -235,6 +243,11 @@ StepResult RunOnCuda(const AttentionStep& step) {
   DeviceArray<float> cos(step.cos), sin(step.sin), history(step.history), qkv(step.qkv);
   p.shape.rope_cos = cos.data();
   p.shape.rope_sin = sin.data();
+  DeviceArray<float> q_weight(step.q_weight), k_weight(step.k_weight), q_scales(step.q_scales);
+  if (!step.q_scales.empty()) p.shape.q_scales = q_scales.data();
+  HeadNorm norm = step.norm;
+  norm.q_weight = q_weight.data();
+  norm.k_weight = k_weight.data();
   DeviceArray<uint8_t> pool(std::vector<uint8_t>(static_cast<size_t>(p.layout.PoolBytes()), kDirt));
   DeviceArray<int32_t> pages(p.pages);
   const cuda::KvPages kv = {pool.data(), p.layout, kLayer};
@@ -262,8 +275,8 @@ StepResult RunOnCuda(const AttentionStep& step) {
   DeviceArray<int32_t> positions(now.positions), sequences(now.sequences);
   DeviceArray<cuda::AttentionTile> tiles(now.tiles);
   if (step.history_rows() > 0) {
-    cuda::StoreKv(p.shape, kv, table(old_positions, old_sequences, step.history_rows()), 0,
-                  step.history_rows(), history.data(), queries, nullptr);
+    cuda::StoreKv(p.shape, norm, kv, table(old_positions, old_sequences, step.history_rows()),
+                  {.first = 0, .count = step.history_rows()}, history.data(), queries, nullptr);
   }
   cuda::StepTable t = table(positions, sequences, step.rows());
   t.tiles = tiles.data();
@@ -272,7 +285,8 @@ StepResult RunOnCuda(const AttentionStep& step) {
   t.split = step.split;
   const int64_t rows_at_once = step.store_rows > 0 ? step.store_rows : step.rows();
   for (int64_t first = 0; first < step.rows(); first += rows_at_once) {
-    cuda::StoreKv(p.shape, kv, t, first, std::min(rows_at_once, step.rows() - first),
+    cuda::StoreKv(p.shape, norm, kv, t,
+                  {.first = first, .count = std::min(rows_at_once, step.rows() - first)},
                   qkv.data() + first * step.width(), queries, nullptr);
   }
   const size_t out_size = static_cast<size_t>(step.rows() * step.n_heads * step.head_dim);

@@ -31,6 +31,9 @@ struct AttentionStep {
   int64_t store_rows = 0;           // rows of a StoreKv; 0: all at once
   std::vector<float> history, qkv;  // [positions or rows, n_heads + 2 n_kv_heads, head_dim]
   std::vector<float> cos, sin;      // [positions, rope_dim / 2]
+  HeadNorm norm;                    // its weights are these:
+  std::vector<float> q_weight, k_weight;
+  std::vector<float> q_scales;  // [positions] or empty
 
   bool int8() const { return dtype == Dtype::kInt8; }
   int64_t group() const { return n_heads / n_kv_heads; }

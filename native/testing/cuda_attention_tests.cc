@@ -101,6 +101,33 @@ KV_TEST(cuda_attention_stores_all_kinds_of_heads) {
   }
 }
 
+// Norms of heads and of whole rows, before and after rotary embedding, and scales of positions.
+KV_TEST(cuda_attention_stores_normed_heads) {
+  Random random(77);
+  const HeadNorm norms[] = {{HeadNormKind::kPerHead, false, 1e-6f},
+                            {HeadNormKind::kPerHead, true, 1e-5f},
+                            {HeadNormKind::kFullRow, false, 1e-6f},
+                            {}};
+  for (const Dtype dtype : kCaches) {
+    for (const int64_t head_dim : {20, 80, 256}) {
+      if (kSanitized && head_dim != 80) continue;
+      for (const HeadNorm& norm : norms) {
+        for (const RopeKind rope : {RopeKind::kHalf, RopeKind::kInterleaved}) {
+          AttentionStep step = Step(dtype, head_dim, 2, 3, {{0, 3}, {3, 2}});
+          step.rope = rope;
+          step.rope_dim = rope == RopeKind::kInterleaved ? head_dim / 4 * 2 : head_dim;
+          step.norm = norm;
+          FillInputs(random, &step);
+          for (int64_t i = 0; norm.kind != HeadNormKind::kFullRow && i < step.longest(); ++i) {
+            step.q_scales.push_back(random.Uniform(0.5f, 2));
+          }
+          ExpectEqualToCpu(step);
+        }
+      }
+    }
+  }
+}
+
 // Values that are not finite, outliers, and scores so far apart that weights vanish.
 KV_TEST(cuda_attention_equals_cpu_at_the_edges_of_float) {
   for (const Dtype dtype : kCaches) {
@@ -142,6 +169,8 @@ KV_TEST(cuda_attention_comparison_sees_each_part) {
     KV_EXPECT(seen([](AttentionStep* s) { s->scale *= 1.0001f; }));
     KV_EXPECT(seen([](AttentionStep* s) { s->cos[270 * 16] += 0.1f; }));
     KV_EXPECT(seen([](AttentionStep* s) { s->rope = RopeKind::kInterleaved; }));
+    KV_EXPECT(seen([](AttentionStep* s) { s->norm.kind = HeadNormKind::kPerHead; }));
+    KV_EXPECT(seen([](AttentionStep* s) { s->q_scales.assign(272, 1.01f); }));
     KV_EXPECT(seen([](AttentionStep* s) { s->rotation = s->int8() ? 16 : 2; }));
     cuda_emulation::TakeReports();
   }

@@ -146,7 +146,8 @@ KV_TEST(cuda_quantize_of_nan_and_infinity_equals_the_cpu) {
 KV_TEST(cuda_activations_equal_the_cpu) {
   Random random(24);
   for (const ActivationKind kind :
-       {ActivationKind::kSilu, ActivationKind::kGeluTanh, ActivationKind::kGeluErf}) {
+       {ActivationKind::kSilu, ActivationKind::kGeluTanh, ActivationKind::kGeluErf, ActivationKind::kRelu,
+        ActivationKind::kRelu2, ActivationKind::kQuickGelu, ActivationKind::kClampedSwiglu}) {
     for (const bool gated : {false, true}) {
       for (const int64_t width : kWidths) {
         const int64_t rows = kPatterns;

@@ -84,13 +84,37 @@ class GatedBackend final : public Backend {
               bool accumulate) override {
     backend_->Linear(weight, x, rows, out, ld_out, accumulate);
   }
-  void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
+  void Activation(const ActivationForm& form, bool gated, const float* x, int64_t rows, float* scratch,
                   LinearInput* out) override {
-    backend_->Activation(kind, gated, x, rows, scratch, out);
+    backend_->Activation(form, gated, x, rows, scratch, out);
   }
-  void LinearActivation(const LinearWeight& weight, ActivationKind kind, const LinearInput& x, int64_t rows,
-                        float* wide, float* scratch, LinearInput* out) override {
-    backend_->LinearActivation(weight, kind, x, rows, wide, scratch, out);
+  void LinearActivation(const LinearWeight& weight, const ActivationForm& form, const LinearInput& x,
+                        int64_t rows, float* wide, float* scratch, LinearInput* out) override {
+    backend_->LinearActivation(weight, form, x, rows, wide, scratch, out);
+  }
+  void AddNorm(const AddNormForm& form, const float* y, int64_t rows, int64_t width, float* x) override {
+    backend_->AddNorm(form, y, rows, width, x);
+  }
+  void AddScaledRows(const RowFactors& factors, const float* y, int64_t rows, int64_t width,
+                     float* x) override {
+    backend_->AddScaledRows(factors, y, rows, width, x);
+  }
+  void Scale(const Scaling& scaling, int64_t rows, int64_t width, float* x) override {
+    backend_->Scale(scaling, rows, width, x);
+  }
+  void ApplyGate(const OutputGate& gate, int64_t rows, int64_t width, float* x) override {
+    backend_->ApplyGate(gate, rows, width, x);
+  }
+  void Route(const RouterForm& router, const float* logits, int64_t rows, int32_t* ids,
+             float* weights) override {
+    backend_->Route(router, logits, rows, ids, weights);
+  }
+  int64_t ExpertsScratchBytes(const ExpertsForm& form, int64_t rows) const override {
+    return backend_->ExpertsScratchBytes(form, rows);
+  }
+  void Experts(const ExpertsForm& form, const LinearInput& x, const RoutedRows& routed, int64_t rows,
+               void* scratch, float* out) override {
+    backend_->Experts(form, x, routed, rows, scratch, out);
   }
   void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,
                Queries* queries) override {

@@ -59,7 +59,8 @@ KV_TEST(kernel_exp_is_that_of_float64) {
 }
 
 using Activation = void (*KernelTable::*)(const float*, const float*, int64_t, float*);
-constexpr Activation kActivations[] = {&KernelTable::silu, &KernelTable::gelu_tanh, &KernelTable::gelu_erf};
+constexpr Activation kActivations[] = {&KernelTable::silu, &KernelTable::gelu_tanh, &KernelTable::gelu_erf,
+                                       &KernelTable::relu, &KernelTable::relu2,     &KernelTable::quick_gelu};
 
 std::vector<float> Run(const KernelTable& table, Activation act, const std::vector<float>& gate,
                        const std::vector<float>& up) {
@@ -83,6 +84,15 @@ Bounded Logistic(double x, double a, double a_error) {
 
 Bounded Oracle(Activation act, double x) {
   if (act == &KernelTable::silu) return Logistic(x, x, 0);
+  if (act == &KernelTable::quick_gelu) {
+    const double a = static_cast<double>(1.702f) * x;
+    return Logistic(x, a, std::min(std::abs(a), 100.0) * kUnit);
+  }
+  if (act == &KernelTable::relu) return {std::max(x, 0.0), 0};
+  if (act == &KernelTable::relu2) {
+    const double value = std::max(x, 0.0) * std::max(x, 0.0);
+    return {value, value * kUnit + 0x1p-149};
+  }
   if (act == &KernelTable::gelu_tanh) {
     const double inner = x + 0.044715 * x * x * x, a = 2 * std::sqrt(2 / M_PI) * inner;
     return Logistic(x, a, std::min(std::abs(a), 100.0) * 8 * kUnit);
@@ -123,7 +133,9 @@ KV_TEST(kernel_activations_at_the_extremes) {
   for (const KernelTable* table : cpu::AvailableKernels()) {
     for (const Activation act : kActivations) {
       const std::vector<float> out = Run(*table, act, {}, {kInfinity, 1e30f, 100, 0, -0.0f, -1e30f});
-      KV_EXPECT(out[0] == kInfinity && out[1] == 1e30f && out[2] == 100);
+      const bool squared = act == &KernelTable::relu2;  // 1e30f^2 is beyond float32
+      KV_EXPECT(out[0] == kInfinity && out[1] == (squared ? kInfinity : 1e30f));
+      KV_EXPECT_EQ(out[2], squared ? 10000 : 100);
       KV_EXPECT(out[3] == 0 && out[4] == 0);
       KV_EXPECT(std::abs(out[5]) <= 1e30f * 1e-8f);
       KV_EXPECT(std::isnan(Run(*table, act, {}, {NAN})[0]));

@@ -72,14 +72,23 @@ std::vector<double> Float64Model::FeedForward(const std::string& layer, const Ve
     switch (kind_.spec.feed_forwards[0].activation) {
       case ActivationKind::kSilu: return v / (1 + std::exp(-v));
       case ActivationKind::kGeluErf: return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
+      case ActivationKind::kRelu: return std::max(v, 0.0);
+      case ActivationKind::kRelu2: return std::max(v, 0.0) * std::max(v, 0.0);
+      case ActivationKind::kQuickGelu: return v / (1 + std::exp(-1.702 * v));
+      case ActivationKind::kClampedSwiglu:
+        return std::min(v, 7.0) / (1 + std::exp(-1.702 * std::min(v, 7.0)));
       case ActivationKind::kGeluTanh: break;
     }
     return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
   };
   Vector up = Linear(layer + "up", x);
   const bool gated = kind_.spec.feed_forwards[0].gated;
+  const bool clamped = kind_.spec.feed_forwards[0].activation == ActivationKind::kClampedSwiglu;
   const Vector gate = gated ? Linear(layer + "gate", x) : up;
-  for (size_t i = 0; i < up.size(); ++i) up[i] = gated ? act(gate[i]) * up[i] : act(up[i]);
+  for (size_t i = 0; i < up.size(); ++i) {
+    const double factor = clamped ? std::clamp(up[i], -7.0, 7.0) + 1 : up[i];
+    up[i] = gated ? act(gate[i]) * factor : act(up[i]);
+  }
   return Linear(layer + "down", up);
 }
 

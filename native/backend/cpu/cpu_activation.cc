@@ -5,18 +5,37 @@
 
 namespace kvasir::cpu {
 
-CpuBackend::ActivateFn CpuBackend::Activate(ActivationKind kind) const {
-  switch (kind) {
-    case ActivationKind::kSilu: return kernels_.silu;
-    case ActivationKind::kGeluTanh: return kernels_.gelu_tanh;
-    case ActivationKind::kGeluErf: return kernels_.gelu_erf;
+// A kernel with its numbers.
+struct CpuBackend::ActivateFn {
+  void (*plain)(const float* gate, const float* up, int64_t n, float* out);
+  void (*clamped)(const float* gate, const float* up, int64_t n, const SwigluForm& form, float* out);
+  SwigluForm form;
+
+  void operator()(const float* gate, const float* up, int64_t n, float* out) const {
+    if (plain != nullptr) {
+      plain(gate, up, n, out);
+    } else {
+      clamped(gate, up, n, form, out);
+    }
   }
-  return kernels_.silu;
+};
+
+CpuBackend::ActivateFn CpuBackend::Activate(const ActivationForm& form) const {
+  switch (form.kind) {
+    case ActivationKind::kSilu: break;
+    case ActivationKind::kGeluTanh: return {kernels_.gelu_tanh, nullptr, {}};
+    case ActivationKind::kGeluErf: return {kernels_.gelu_erf, nullptr, {}};
+    case ActivationKind::kRelu: return {kernels_.relu, nullptr, {}};
+    case ActivationKind::kRelu2: return {kernels_.relu2, nullptr, {}};
+    case ActivationKind::kQuickGelu: return {kernels_.quick_gelu, nullptr, {}};
+    case ActivationKind::kClampedSwiglu: return {nullptr, kernels_.clamped_swiglu, {form.alpha, form.limit}};
+  }
+  return {kernels_.silu, nullptr, {}};
 }
 
-void CpuBackend::Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
-                            LinearInput* out) {
-  const auto activate = Activate(kind);
+void CpuBackend::Activation(const ActivationForm& form, bool gated, const float* x, int64_t rows,
+                            float* scratch, LinearInput* out) {
+  const ActivateFn activate = Activate(form);
   const int64_t width = out->width;
   if (out->dtype == Dtype::kF32) out->f32 = scratch;
   ForFewRows(pool_, rows, [&](int64_t first, int64_t count) {
@@ -36,9 +55,8 @@ struct CpuBackend::GatedPart {
   int64_t rows, ld;
 };
 
-void CpuBackend::ActivateGroup(ActivationKind kind, const GatedPart& part, int64_t first_row, int64_t group,
-                               LinearInput* out) const {
-  const auto activate = Activate(kind);
+void CpuBackend::ActivateGroup(const ActivateFn& activate, const GatedPart& part, int64_t first_row,
+                               int64_t group, LinearInput* out) const {
   const auto activate_row = [&](int64_t r, float* to) {
     activate(part.gate == nullptr ? nullptr : part.gate + r * part.ld, part.up + r * part.ld, kGroup, to);
   };
@@ -59,16 +77,18 @@ void CpuBackend::ActivateGroup(ActivationKind kind, const GatedPart& part, int64
 
 // Some groups of 64 columns at a time, as many as KernelTable::activated_rows lets wait, gate and up, until they are activated
 // and quantized: one in prefill, in decode all of a task, so that the weights of each come in one stretch.
-void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kind, const LinearInput& x,
-                                  int64_t rows, float* wide, float* scratch, LinearInput* out) {
+void CpuBackend::LinearActivation(const LinearWeight& weight, const ActivationForm& form,
+                                  const LinearInput& x, int64_t rows, float* wide, float* scratch,
+                                  LinearInput* out) {
   const int64_t width = out->width;
   const bool gated = weight.n == 2 * width;
   if (width % kGroup != 0) {  // gate and up share a panel, or a group is padded
     Linear(weight, x, rows, wide, weight.n, false);
-    Activation(kind, gated, wide, rows, scratch, out);
+    Activation(form, gated, wide, rows, scratch, out);
     return;
   }
   if (out->dtype == Dtype::kF32) out->f32 = scratch;
+  const ActivateFn activate = Activate(form);
   ExpectAfter(weight, rows);
   constexpr int64_t kGroupPanels = kGroup / kPanelColumns;
   const int64_t groups = width / kGroup;
@@ -100,8 +120,8 @@ void CpuBackend::LinearActivation(const LinearWeight& weight, ActivationKind kin
         for (int64_t i = 0; i < n_groups; ++i) {
           const float* first = part + i * kGroup;
           const float* second = first + n_groups * kGroup;
-          ActivateGroup(kind, {gated ? first : nullptr, gated ? second : first, count, ld}, row, group + i,
-                        out);
+          ActivateGroup(activate, {gated ? first : nullptr, gated ? second : first, count, ld}, row,
+                        group + i, out);
         }
       }
     }

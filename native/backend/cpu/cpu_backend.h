@@ -70,10 +70,20 @@ class CpuBackend final : public Backend {
   void Prepare(float* x, int64_t rows, int rotation, LinearInput* out) override;
   void Linear(const LinearWeight& weight, const LinearInput& x, int64_t rows, float* out, int64_t ld_out,
               bool accumulate) override;
-  void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
+  void Activation(const ActivationForm& form, bool gated, const float* x, int64_t rows, float* scratch,
                   LinearInput* out) override;
-  void LinearActivation(const LinearWeight& weight, ActivationKind kind, const LinearInput& x, int64_t rows,
-                        float* wide, float* scratch, LinearInput* out) override;
+  void LinearActivation(const LinearWeight& weight, const ActivationForm& form, const LinearInput& x,
+                        int64_t rows, float* wide, float* scratch, LinearInput* out) override;
+  void AddNorm(const AddNormForm& form, const float* y, int64_t rows, int64_t width, float* x) override;
+  void AddScaledRows(const RowFactors& factors, const float* y, int64_t rows, int64_t width,
+                     float* x) override;
+  void Scale(const Scaling& scaling, int64_t rows, int64_t width, float* x) override;
+  void ApplyGate(const OutputGate& gate, int64_t rows, int64_t width, float* x) override;
+  void Route(const RouterForm& router, const float* logits, int64_t rows, int32_t* ids,
+             float* weights) override;
+  int64_t ExpertsScratchBytes(const ExpertsForm& form, int64_t rows) const override;
+  void Experts(const ExpertsForm& form, const LinearInput& x, const RoutedRows& routed, int64_t rows,
+               void* scratch, float* out) override;
   void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv, Queries* queries) override;
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override;
   void ReserveSummary(int64_t rows, int64_t vocab, int64_t n_candidates) override;
@@ -85,14 +95,16 @@ class CpuBackend final : public Backend {
 
  private:
   int threads() const { return pool_.size(); }
-  using ActivateFn = void (*)(const float* gate, const float* up, int64_t n, float* out);
-  ActivateFn Activate(ActivationKind kind) const;
+  struct ActivateFn;  // see cpu_activation.cc
+  ActivateFn Activate(const ActivationForm& form) const;
   void ExpectAfter(const LinearWeight& weight, int64_t rows);
   void LinearPanels(const LinearWeight& weight, const LinearInput& x, const PanelRun& run) const;
   struct GatedPart;  // see cpu_activation.cc
-  void ActivateGroup(ActivationKind kind, const GatedPart& part, int64_t first_row, int64_t group,
+  void ActivateGroup(const ActivateFn& activate, const GatedPart& part, int64_t first_row, int64_t group,
                      LinearInput* out) const;
   void QuantizeRows(const float* x, int64_t row, int64_t count, bool rotate, LinearInput* out) const;
+  void NormRow(const NormWeight& norm, const float* x, int64_t width, float* out) const;
+  void GatherInput(const LinearInput& x, const int32_t* rows, int64_t n, LinearInput* out);
   void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,
                   const float* qkv_row, Queries* queries) const;
   struct Tile;  // query rows that share a kv head and a pass over its cache; see cpu_attention.cc

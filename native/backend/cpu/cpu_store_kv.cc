@@ -1,4 +1,4 @@
-// Rotary embedding, and the KV cache's writes.
+// Norms of heads, rotary embedding, and the KV cache's writes.
 #include <algorithm>
 #include <cstring>
 
@@ -35,17 +35,56 @@ void Rope(const AttentionShape& shape, int64_t position, float* x) {
 // Head vectors of one token that are prepared together: a vector that has just been stored in parts is slow to load whole.
 constexpr int64_t kHeadsTogether = 8;
 
-// `n` head vectors in a row, each padded with zeros, rotated for an INT8 cache. rope_position < 0: values have none.
-void LoadHeads(const AttentionShape& shape, const KernelTable& kernels, const float* source, int64_t n,
-               int64_t rope_position, float* heads) {
+// What is done to the head vectors of one token's queries, keys or values.
+struct HeadWork {
+  int64_t rope_position = -1;  // < 0: they are not turned
+  HeadNorm norm = {};
+  const float* weight = nullptr;  // the norm's, of the first head
+  int64_t weight_step = 0;        // to that of the next one: 0 where all share it
+  float row_scale = 0;            // of kFullRow: that of the whole row's RMS norm
+  float scale = 1;
+};
+
+void PrepareHead(const AttentionShape& shape, const KernelTable& kernels, const HeadWork& work,
+                 const float* source, const float* weight, float* head) {
+  const int64_t n = shape.head_dim;
+  const bool per_head = work.norm.kind == HeadNormKind::kPerHead;
+  if (work.norm.kind == HeadNormKind::kFullRow) {
+    kernels.scale_by_weight(source, weight, n, work.row_scale, head);
+  } else if (per_head && !work.norm.after_rope) {
+    kernels.rms_norm(source, weight, n, work.norm.eps, head);
+  } else {
+    std::copy_n(source, n, head);
+  }
+  std::fill(head + n, head + shape.padded_head_dim, 0.0f);
+  if (work.rope_position >= 0 && shape.rope != RopeKind::kNone) Rope(shape, work.rope_position, head);
+  if (per_head && work.norm.after_rope) kernels.rms_norm(head, weight, n, work.norm.eps, head);
+  if (work.scale != 1.0f) kernels.scale_values(n, work.scale, head);
+}
+
+// `n` head vectors in a row, each padded with zeros, rotated for an INT8 cache.
+void LoadHeads(const AttentionShape& shape, const KernelTable& kernels, const HeadWork& work,
+               const float* source, int64_t n, float* heads) {
   for (int64_t h = 0; h < n; ++h) {
-    float* head = heads + h * shape.padded_head_dim;
-    std::copy_n(source + h * shape.head_dim, shape.head_dim, head);
-    std::fill(head + shape.head_dim, head + shape.padded_head_dim, 0.0f);
-    if (rope_position >= 0 && shape.rope != RopeKind::kNone) Rope(shape, rope_position, head);
+    PrepareHead(shape, kernels, work, source + h * shape.head_dim, work.weight + h * work.weight_step,
+                heads + h * shape.padded_head_dim);
   }
   // The order of the rotation divides the padding too, where there is any.
   if (shape.rotation > 1) kernels.rotate_blocks(heads, n * shape.padded_head_dim, shape.rotation);
+}
+
+HeadWork WorkOf(const AttentionArgs& args, const KernelTable& kernels, int64_t position, const float* row,
+                bool is_query) {
+  const AttentionShape& s = *args.shape;
+  HeadWork work = {.rope_position = position, .norm = args.norm};
+  work.weight = is_query ? args.norm.q_weight : args.norm.k_weight;
+  if (args.norm.kind == HeadNormKind::kFullRow) {
+    work.weight_step = s.head_dim;
+    work.row_scale =
+        kernels.rms_scale(row, (is_query ? s.n_heads : s.n_kv_heads) * s.head_dim, args.norm.eps);
+  }
+  if (is_query && s.q_scales != nullptr) work.scale = s.q_scales[position];
+  return work;
 }
 
 // One position's K into `slot` of a head's part of a page: dimensions lie 64 positions apart (AttentionChunk::k_pages).
@@ -99,32 +138,35 @@ void CpuBackend::StoreToken(const AttentionArgs& args, const SequenceSpan& seque
   const int64_t slot = position % kKvPagePositions;
   float heads[kHeadsTogether * kMaxHeadDim];
   // Calls back with the number and the vector of each of n heads from `source` on.
-  const auto each_head = [&](const float* source, int64_t n, int64_t rope_position, const auto& use) {
+  const auto each_head = [&](const float* source, int64_t n, HeadWork work, const auto& use) {
     for (int64_t first = 0; first < n; first += kHeadsTogether) {
       const int64_t together = std::min(kHeadsTogether, n - first);
-      LoadHeads(s, kernels_, source + first * s.head_dim, together, rope_position, heads);
+      LoadHeads(s, kernels_, work, source + first * s.head_dim, together, heads);
+      work.weight += together * work.weight_step;
       for (int64_t h = 0; h < together; ++h) use(first + h, heads + h * width);
     }
   };
 
-  each_head(qkv_row, s.n_heads, position, [&](int64_t h, const float* head) {
-    const int64_t index = (h / group * args.rows + row) * group + h % group;
-    if (queries->dtype == Dtype::kF32) {
-      std::copy_n(head, width, queries->f32 + index * width);
-    } else {
-      kernels_.quantize_head(
-          head, width, static_cast<uint8_t*>(queries->values) + index * width * kernels_.quantized_bytes,
-          queries->scales + index, queries->start + index);
-    }
-  });
+  each_head(
+      qkv_row, s.n_heads, WorkOf(args, kernels_, position, qkv_row, true), [&](int64_t h, const float* head) {
+        const int64_t index = (h / group * args.rows + row) * group + h % group;
+        if (queries->dtype == Dtype::kF32) {
+          std::copy_n(head, width, queries->f32 + index * width);
+        } else {
+          kernels_.quantize_head(
+              head, width, static_cast<uint8_t*>(queries->values) + index * width * kernels_.quantized_bytes,
+              queries->scales + index, queries->start + index);
+        }
+      });
   const float* keys = qkv_row + s.n_heads * s.head_dim;
-  each_head(keys, s.n_kv_heads, position, [&](int64_t h, const float* head) {
-    const KvPlace place = layout.Place(page, args.layer, h);
-    float* scale = reinterpret_cast<float*>(args.pages + place.k_scales) + slot;
-    StoreKey(kernels_, layout.dtype, head, width, slot, args.pages + place.k, scale);
-  });
+  each_head(keys, s.n_kv_heads, WorkOf(args, kernels_, position, keys, false),
+            [&](int64_t h, const float* head) {
+              const KvPlace place = layout.Place(page, args.layer, h);
+              float* scale = reinterpret_cast<float*>(args.pages + place.k_scales) + slot;
+              StoreKey(kernels_, layout.dtype, head, width, slot, args.pages + place.k, scale);
+            });
   const float* values = keys + s.n_kv_heads * s.head_dim;
-  each_head(values, s.n_kv_heads, -1, [&](int64_t h, const float* head) {
+  each_head(values, s.n_kv_heads, {}, [&](int64_t h, const float* head) {
     const KvPlace place = layout.Place(page, args.layer, h);
     float* scale = reinterpret_cast<float*>(args.pages + place.v_scales) + slot;
     StoreValue(kernels_, layout.dtype, head, width, slot, args.pages + place.v, scale);

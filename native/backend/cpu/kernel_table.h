@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "backend/router_form.h"
 #include "quant/int8_layout.h"
 
 namespace kvasir::cpu {
@@ -99,6 +100,26 @@ struct SoftmaxState {
   float* acc;  // [rows, head_dim]
 };
 
+// Of a row: (x - mean) / sqrt(var + eps) * weight + bias, or x / sqrt(mean(x^2) + eps) * weight.
+struct RowNorm {
+  const float* weight;  // [n]
+  const float* bias;    // [n] or nullptr; nullptr of an RMS norm
+  float eps;
+};
+
+struct SwigluForm {
+  float alpha, limit;
+};
+
+// What the experts that a row uses gave for it.
+struct ExpertOutputs {
+  const float* y;         // rows of n
+  const int32_t* places;  // [used] of y's rows, in the order of ranks
+  const float* weights;   // [used]
+  int used;               // >= 1
+  bool accumulate;        // onto what is there
+};
+
 struct KernelTable {
   const char* name;
   int quantized_bytes;  // size of a quantized activation
@@ -124,6 +145,25 @@ struct KernelTable {
   // out[i] = (x[i] - mean) / sqrt(var + eps) * weight[i] + bias[i]; bias may be nullptr
   void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n, float eps,
                      float* out);
+  // 1/sqrt(mean(x^2) + eps), and x[i] * scale * weight[i]: the two halves of rms_norm.
+  float (*rms_scale)(const float* x, int64_t n, float eps);
+  void (*scale_by_weight)(const float* x, const float* weight, int64_t n, float scale, float* out);
+  // x[i] += scale * norm(y)[i], by one fused add
+  void (*rms_norm_add)(const float* y, const RowNorm& norm, int64_t n, float scale, float* x);
+  void (*layer_norm_add)(const float* y, const RowNorm& norm, int64_t n, float scale, float* x);
+  // x[i] += scale * y[i], by one fused add
+  void (*add_scaled)(const float* y, int64_t n, float scale, float* x);
+  // x[i] *= scale
+  void (*scale_values)(int64_t n, float scale, float* x);
+  // x[i] = cap * tanh(x[i] / cap)
+  void (*soft_cap)(int64_t n, float cap, float* x);
+  // x[i] /= 1 + exp(-gate[i])
+  void (*sigmoid_gate)(const float* gate, int64_t n, float* x);
+  // Of a row: the experts that it uses, the best first, the lower id first among equals, and their weights [used].
+  // logits [n_experts].
+  void (*route)(const RouterForm& router, const float* logits, int32_t* ids, float* weights);
+  // Of a row: out [n] = the weighted sum of what its experts gave, in the order of ranks.
+  void (*sum_experts)(const ExpertOutputs& in, int64_t n, float* out);
   // x [rows, ld_x] f32, n of each row, to groups of 64 (the last one padded with zeros), rotated first unless they already
   // are. At most kQuantizedRows rows, all of one tile; `out` points to the first one's place.
   void (*quantize_rows)(const float* x, int64_t ld_x, int rows, int64_t n, bool rotate,
@@ -142,6 +182,11 @@ struct KernelTable {
   void (*silu)(const float* gate, const float* up, int64_t n, float* out);
   void (*gelu_tanh)(const float* gate, const float* up, int64_t n, float* out);
   void (*gelu_erf)(const float* gate, const float* up, int64_t n, float* out);
+  void (*relu)(const float* gate, const float* up, int64_t n, float* out);
+  void (*relu2)(const float* gate, const float* up, int64_t n, float* out);
+  void (*quick_gelu)(const float* gate, const float* up, int64_t n, float* out);
+  // The limited, shifted gate of ops_activations.h.
+  void (*clamped_swiglu)(const float* gate, const float* up, int64_t n, const SwigluForm& form, float* out);
   void (*attention_chunk_f32)(const AttentionChunk&);
   void (*attention_chunk_f16)(const AttentionChunk&);  // over a cache of f16, with q_f32
   void (*attention_chunk_s8)(const AttentionChunk&);

@@ -1,52 +1,7 @@
-// Work on single rows: norms, rotation, quantization, activations, log-sum-exp. Included by each kernels_<isa>.cc
-// inside its own namespace.
+// Work on single rows: rotation, quantization, log-sum-exp. Included by each kernels_<isa>.cc inside its own namespace.
 #pragma once
 
 #include "backend/cpu/ops_math.h"
-
-void RmsNorm(const float* x, const float* weight, int64_t n, float eps, float* out) {
-  // Four sums: one would wait a fused add's latency for each vector.
-  F32 squares[4] = {Zero(), Zero(), Zero(), Zero()};
-  int64_t done = 0;
-  for (; done + 64 <= n; done += 64) {
-    for (int j = 0; j < 4; ++j) {
-      const F32 v = Load(x + done + 16 * j);
-      squares[j] = Fma(v, v, squares[j]);
-    }
-  }
-  for (int j = 0; done < n; done += 16, ++j) {
-    const F32 v = LoadFirst(x + done, n - done, 0.0f);
-    squares[j] = Fma(v, v, squares[j]);
-  }
-  const F32 total = Add(Add(squares[0], squares[1]), Add(squares[2], squares[3]));
-  const float mean = Sum(total) / static_cast<float>(n);
-  const F32 scale = Set1(1.0f / __builtin_sqrtf(mean + eps));
-  for (int64_t i = 0; i < n; i += 16) {
-    const F32 v = Mul(LoadFirst(x + i, n - i, 0.0f), scale);
-    StoreFirst(out + i, n - i, Mul(v, LoadFirst(weight + i, n - i, 0.0f)));
-  }
-}
-
-// Two passes: the variance is that of the centred values, as in the reference.
-void LayerNorm(const float* x, const float* weight, const float* bias, int64_t n, float eps, float* out) {
-  F32 total = Zero();
-  for (int64_t i = 0; i < n; i += 16) total = Add(total, LoadFirst(x + i, n - i, 0.0f));
-  const float mean_value = Sum(total) / static_cast<float>(n);
-  const F32 mean = Set1(mean_value);
-  F32 squares = Zero();
-  for (int64_t i = 0; i < n; i += 16) {
-    const F32 v = Sub(LoadFirst(x + i, n - i, mean_value), mean);
-    squares = Fma(v, v, squares);
-  }
-  const float variance = Sum(squares) / static_cast<float>(n);
-  const F32 scale = Set1(1.0f / __builtin_sqrtf(variance + eps));
-  for (int64_t i = 0; i < n; i += 16) {
-    F32 v = Mul(Sub(LoadFirst(x + i, n - i, 0.0f), mean), scale);
-    v = Mul(v, LoadFirst(weight + i, n - i, 0.0f));
-    if (bias != nullptr) v = Add(v, LoadFirst(bias + i, n - i, 0.0f));
-    StoreFirst(out + i, n - i, v);
-  }
-}
 
 // Hadamard transform of 64 values: strides 1, 2, 4, 8 inside a vector, 16 and 32 across. Times kRotationNorm, a power
 // of two and so exact wherever it is applied, it is orthonormal.
@@ -279,35 +234,6 @@ void QuantizeHeadS8(const float* x, int64_t n, int8_t* values, float* scale) {
 
 void RoundToHalf(const float* x, int64_t n, uint16_t* out) {
   for (int64_t i = 0; i < n; i += 16) StoreHalf(out + i, Load(x + i));
-}
-
-template <typename Act>
-inline void Activate(const float* gate, const float* up, int64_t n, float* out, const Act& act) {
-  for (int64_t i = 0; i < n; i += 16) {
-    const F32 u = LoadFirst(up + i, n - i, 0.0f);
-    const F32 v = gate != nullptr ? Mul(act(LoadFirst(gate + i, n - i, 0.0f)), u) : act(u);
-    StoreFirst(out + i, n - i, v);
-  }
-}
-
-// x / (1 + exp(-x))
-void Silu(const float* gate, const float* up, int64_t n, float* out) {
-  Activate(gate, up, n, out, [](F32 x) { return Div(x, Add(Set1(1.0f), Exp(Sub(Zero(), x)))); });
-}
-
-// 0.5 x (1 + tanh(u)) = x / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) (Hendrycks and Gimpel, 2016)
-void GeluTanh(const float* gate, const float* up, int64_t n, float* out) {
-  Activate(gate, up, n, out, [](F32 x) {
-    const F32 inner = Fma(Mul(Mul(x, x), x), Set1(0.044715f), x);
-    return Div(x, Add(Set1(1.0f), Exp(Mul(inner, Set1(-1.5957691216f)))));
-  });
-}
-
-void GeluErf(const float* gate, const float* up, int64_t n, float* out) {
-  Activate(gate, up, n, out, [](F32 x) {
-    const F32 half = Mul(x, Set1(0.5f));
-    return Fma(half, Erf(Mul(x, Set1(0.70710678f))), half);
-  });
 }
 
 // A NaN counts for nothing.

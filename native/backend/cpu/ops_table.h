@@ -1,10 +1,14 @@
 // The table of one ISA, filled with the kernels above it. Included last by each kernels_<isa>.cc.
 #pragma once
 
+#include "backend/cpu/ops_activations.h"
 #include "backend/cpu/ops_attention.h"
+#include "backend/cpu/ops_experts.h"
 #include "backend/cpu/ops_linear.h"
 #include "backend/cpu/ops_math.h"
+#include "backend/cpu/ops_norms.h"
 #include "backend/cpu/ops_rows.h"
+#include "backend/cpu/ops_scale.h"
 
 // Enough rows to use a weight panel well while it is in L1, few enough that a block of 3,072 columns, its inputs and a
 // panel stay in an L2 of 1 MiB.
@@ -31,6 +35,16 @@ constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s
       .linear_s8 = linear_s8,
       .rms_norm = RmsNorm,
       .layer_norm = LayerNorm,
+      .rms_scale = RmsScale,
+      .scale_by_weight = ScaleByWeight,
+      .rms_norm_add = RmsNormAdd,
+      .layer_norm_add = LayerNormAdd,
+      .add_scaled = AddScaled,
+      .scale_values = ScaleValues,
+      .soft_cap = SoftCap,
+      .sigmoid_gate = SigmoidGate,
+      .route = Route,
+      .sum_experts = SumExperts,
       .quantize_rows = QuantizeRows,
       .rotate_blocks = RotateBlocks,
       .pack_panel_s8 = PackPanelS8,
@@ -40,6 +54,10 @@ constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s
       .silu = Silu,
       .gelu_tanh = GeluTanh,
       .gelu_erf = GeluErf,
+      .relu = Relu,
+      .relu2 = Relu2,
+      .quick_gelu = QuickGelu,
+      .clamped_swiglu = ClampedSwiglu,
       .attention_chunk_f32 = AttentionChunkF32,
       .attention_chunk_f16 = AttentionChunkF16,
       .attention_chunk_s8 = AttentionChunkS8,

@@ -29,10 +29,13 @@ struct StoreArgs {
   const float* sin;
   int rotation;
   float rotation_norm;
+  HeadNorm norm;
+  const float* q_scales;  // [positions] or nullptr
 };
 
-// Value d of a head vector x, turned by its position: pairs (d, d + half) or (2 i, 2 i + 1).
-__device__ __forceinline__ float Rope(const StoreArgs& a, const float* x, int position, int d) {
+// A head vector x, value d turned by its position: pairs (d, d + half) or (2 i, 2 i + 1).
+template <typename Vector>
+__device__ __forceinline__ float Rope(const StoreArgs& a, const Vector& x, int position, int d) {
   const int half = a.rope_dim / 2;
   if (d >= 2 * half) return x[d];
   const bool interleaved = a.rope == RopeKind::kInterleaved;
@@ -43,6 +46,78 @@ __device__ __forceinline__ float Rope(const StoreArgs& a, const float* x, int po
   const float sin = a.sin[static_cast<int64_t>(position) * half + i];
   const float straight = __fmul_rn(x[d], cos), crossed = __fmul_rn(other, sin);
   return is_high ? __fadd_rn(straight, crossed) : __fsub_rn(straight, crossed);
+}
+
+// The end of the CPU's RmsScale (backend/cpu/ops_norms.h): its 64 running sums, each over values 64 apart, are sums `lane`
+// and `lane + 32` of a lane.
+__device__ __forceinline__ float RmsScaleOfSums(float low, float high, int n, float eps) {
+  low = __fadd_rn(low, __shfl_xor_sync(kAllLanes, low, 16));
+  high = __fadd_rn(high, __shfl_xor_sync(kAllLanes, high, 16));
+  const float mean = __fdiv_rn(SumLanes16(__fadd_rn(low, high)), static_cast<float>(n));
+  return __fdiv_rn(1.0f, __fsqrt_rn(__fadd_rn(mean, eps)));
+}
+
+// 1 / sqrt(mean(x^2) + eps) of x [n], by one warp.
+__device__ __forceinline__ float RmsScaleOfRow(const float* x, int n, float eps) {
+  float low = 0, high = 0;
+  for (int i = static_cast<int>(threadIdx.x) % 32; i < n; i += 64) {
+    low = __fmaf_rn(x[i], x[i], low);
+    if (i + 32 < n) high = __fmaf_rn(x[i + 32], x[i + 32], high);
+  }
+  return RmsScaleOfSums(low, high, n, eps);
+}
+
+// A head vector as the norm leaves it, computed where it is read.
+struct NormedHead {
+  const float* x;
+  const float* weight;
+  float scale;
+  __device__ __forceinline__ float operator[](int d) const {
+    return __fmul_rn(__fmul_rn(x[d], scale), weight[d]);
+  }
+};
+
+// A query or key with its norm, before rotary embedding or after it, and the scale of its position.
+template <int kCount>
+__device__ __forceinline__ void LoadNormed(const StoreArgs& a, int64_t local, int head, int position,
+                                           float (&v)[kCount]) {
+  const bool is_q = head < a.n_heads, whole = a.norm.kind == HeadNormKind::kFullRow;
+  const int lane = static_cast<int>(threadIdx.x) % 32, kv_head = head - a.n_heads;
+  const float* row = a.qkv + local * (a.n_heads + 2 * a.n_kv_heads) * a.head_dim;
+  const float* x = row + head * a.head_dim;
+  const float* weight = is_q ? a.norm.q_weight : a.norm.k_weight;
+  const bool turns = a.rope != RopeKind::kNone;
+  if (a.norm.kind == HeadNormKind::kNone || a.norm.after_rope) {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      const int d = 32 * j + lane;
+      v[j] = d >= a.head_dim ? 0.0f : turns ? Rope(a, x, position, d) : x[d];
+    }
+    if (a.norm.kind != HeadNormKind::kNone) {
+      float sums[2] = {};
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) sums[j % 2] = __fmaf_rn(v[j], v[j], sums[j % 2]);
+      const float scale = RmsScaleOfSums(sums[0], sums[1], a.head_dim, a.norm.eps);
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) {
+        const int d = 32 * j + lane;
+        if (d < a.head_dim) v[j] = __fmul_rn(__fmul_rn(v[j], scale), weight[d]);
+      }
+    }
+  } else {
+    const float* normed = !whole ? x : is_q ? row : row + a.n_heads * a.head_dim;
+    const int n = a.head_dim * (!whole ? 1 : is_q ? a.n_heads : a.n_kv_heads);
+    const int64_t of_head = whole ? static_cast<int64_t>(is_q ? head : kv_head) * a.head_dim : 0;
+    const NormedHead values = {x, weight + of_head, RmsScaleOfRow(normed, n, a.norm.eps)};
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      const int d = 32 * j + lane;
+      v[j] = d >= a.head_dim ? 0.0f : turns ? Rope(a, values, position, d) : values[d];
+    }
+  }
+  if (!is_q || a.q_scales == nullptr) return;
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) v[j] = __fmul_rn(v[j], a.q_scales[position]);
 }
 
 // Orthonormal Hadamard of order `rotation` on blocks of the head: stride 32 lies between registers, smaller ones between
@@ -154,8 +229,8 @@ __device__ __forceinline__ void StoreS8(const StoreArgs& a, const Destination& t
   }
 }
 
-// kCount values a lane: padded_head_dim / 32, rounded up to 2, 4 or 8.
-template <int kCount, Dtype kDtype>
+// kCount values a lane: padded_head_dim / 32, rounded up to 2, 4 or 8. kNormed: queries and keys have a norm or a scale.
+template <int kCount, Dtype kDtype, bool kNormed>
 __global__ void __launch_bounds__(kStoreThreads) StoreHeads(StoreArgs a) {
   const int heads = a.n_heads + 2 * a.n_kv_heads;
   const int64_t index = (static_cast<int64_t>(blockIdx.x) * kStoreThreads + threadIdx.x) / 32;
@@ -166,10 +241,14 @@ __global__ void __launch_bounds__(kStoreThreads) StoreHeads(StoreArgs a) {
   const float* x = a.qkv + index * a.head_dim;
   const bool turns = a.rope != RopeKind::kNone && head < a.n_heads + a.n_kv_heads;
   float v[kCount];
+  if (kNormed && head < a.n_heads + a.n_kv_heads) {
+    LoadNormed(a, local, head, position, v);
+  } else {
 #pragma unroll
-  for (int j = 0; j < kCount; ++j) {
-    const int d = 32 * j + lane;
-    v[j] = d >= a.head_dim ? 0.0f : turns ? Rope(a, x, position, d) : x[d];
+    for (int j = 0; j < kCount; ++j) {
+      const int d = 32 * j + lane;
+      v[j] = d >= a.head_dim ? 0.0f : turns ? Rope(a, x, position, d) : x[d];
+    }
   }
   if (a.rotation > 1) RotateHead<kCount>(a, v);
   Destination to = {head, 0, nullptr, position % kPage};
@@ -188,7 +267,7 @@ __global__ void __launch_bounds__(kStoreThreads) StoreHeads(StoreArgs a) {
   }
 }
 
-template <int kCount>
+template <int kCount, bool kNormed>
 void Launch(const StoreArgs& args, Dtype dtype, cudaStream_t stream) {
   const int64_t threads = args.count * (args.n_heads + 2 * args.n_kv_heads) * 32;
   const LaunchConfig config = {
@@ -196,17 +275,24 @@ void Launch(const StoreArgs& args, Dtype dtype, cudaStream_t stream) {
       .block = dim3(kStoreThreads),
       .stream = stream};
   switch (dtype) {
-    case Dtype::kF32: KVASIR_LAUNCH((StoreHeads<kCount, Dtype::kF32>), config, args); break;
-    case Dtype::kF16: KVASIR_LAUNCH((StoreHeads<kCount, Dtype::kF16>), config, args); break;
-    case Dtype::kInt8: KVASIR_LAUNCH((StoreHeads<kCount, Dtype::kInt8>), config, args); break;
+    case Dtype::kF32: KVASIR_LAUNCH((StoreHeads<kCount, Dtype::kF32, kNormed>), config, args); break;
+    case Dtype::kF16: KVASIR_LAUNCH((StoreHeads<kCount, Dtype::kF16, kNormed>), config, args); break;
+    case Dtype::kInt8: KVASIR_LAUNCH((StoreHeads<kCount, Dtype::kInt8, kNormed>), config, args); break;
   }
+}
+
+template <bool kNormed>
+void Launch(const StoreArgs& args, Dtype dtype, cudaStream_t stream) {
+  if (args.padded_head_dim <= 64) return Launch<2, kNormed>(args, dtype, stream);
+  if (args.padded_head_dim <= 128) return Launch<4, kNormed>(args, dtype, stream);
+  Launch<8, kNormed>(args, dtype, stream);
 }
 
 }  // namespace
 
-void StoreKv(const AttentionShape& shape, const KvPages& kv, const StepTable& step, int64_t first,
-             int64_t count, const float* qkv, const Queries& queries, cudaStream_t stream) {
-  if (count == 0) return;
+void StoreKv(const AttentionShape& shape, const HeadNorm& norm, const KvPages& kv, const StepTable& step,
+             const RowBlock& block, const float* qkv, const Queries& queries, cudaStream_t stream) {
+  if (block.count == 0) return;
   const Dtype dtype = kv.layout.dtype;
   const StoreArgs args = {
       .cache = ViewOf(kv),
@@ -215,8 +301,8 @@ void StoreKv(const AttentionShape& shape, const KvPages& kv, const StepTable& st
       .positions = step.positions,
       .sequences = step.sequences,
       .step_rows = step.rows,
-      .first = first,
-      .count = count,
+      .first = block.first,
+      .count = block.count,
       .qkv = qkv,
       .queries = dtype == Dtype::kInt8 ? queries.values : queries.f32,
       .query_scales = queries.scales,
@@ -231,10 +317,11 @@ void StoreKv(const AttentionShape& shape, const KvPages& kv, const StepTable& st
       .sin = shape.rope_sin,
       .rotation = shape.rotation,
       .rotation_norm = 1.0f / __builtin_sqrtf(static_cast<float>(shape.rotation)),
+      .norm = norm,
+      .q_scales = shape.q_scales,
   };
-  if (shape.padded_head_dim <= 64) return Launch<2>(args, dtype, stream);
-  if (shape.padded_head_dim <= 128) return Launch<4>(args, dtype, stream);
-  Launch<8>(args, dtype, stream);
+  if (norm.kind != HeadNormKind::kNone || shape.q_scales != nullptr) return Launch<true>(args, dtype, stream);
+  Launch<false>(args, dtype, stream);
 }
 
 }  // namespace kvasir::cuda

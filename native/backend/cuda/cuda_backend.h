@@ -45,10 +45,20 @@ class CudaBackend final : public Backend {
   void Prepare(float* x, int64_t rows, int rotation, LinearInput* out) override;
   void Linear(const LinearWeight& weight, const LinearInput& x, int64_t rows, float* out, int64_t ld_out,
               bool accumulate) override;
-  void Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
+  void Activation(const ActivationForm& form, bool gated, const float* x, int64_t rows, float* scratch,
                   LinearInput* out) override;
-  void LinearActivation(const LinearWeight& weight, ActivationKind kind, const LinearInput& x, int64_t rows,
-                        float* wide, float* scratch, LinearInput* out) override;
+  void LinearActivation(const LinearWeight& weight, const ActivationForm& form, const LinearInput& x,
+                        int64_t rows, float* wide, float* scratch, LinearInput* out) override;
+  void AddNorm(const AddNormForm& form, const float* y, int64_t rows, int64_t width, float* x) override;
+  void AddScaledRows(const RowFactors& factors, const float* y, int64_t rows, int64_t width,
+                     float* x) override;
+  void Scale(const Scaling& scaling, int64_t rows, int64_t width, float* x) override;
+  void ApplyGate(const OutputGate& gate, int64_t rows, int64_t width, float* x) override;
+  void Route(const RouterForm& router, const float* logits, int64_t rows, int32_t* ids,
+             float* weights) override;
+  int64_t ExpertsScratchBytes(const ExpertsForm& form, int64_t rows) const override;
+  void Experts(const ExpertsForm& form, const LinearInput& x, const RoutedRows& routed, int64_t rows,
+               void* scratch, float* out) override;
   void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv, Queries* queries) override;
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override;
   void ReserveSummary(int64_t, int64_t, int64_t) override {}

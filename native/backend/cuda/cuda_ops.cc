@@ -41,25 +41,44 @@ void CudaBackend::Linear(const LinearWeight& weight, const LinearInput& x, int64
   if (Queues()) cuda::Linear(weight, ActivationsOf(x), rows, out, ld_out, accumulate, stream());
 }
 
-void CudaBackend::Activation(ActivationKind kind, bool gated, const float* x, int64_t rows, float* scratch,
-                             LinearInput* out) {
+void CudaBackend::Activation(const ActivationForm& form, bool gated, const float* x, int64_t rows,
+                             float* scratch, LinearInput* out) {
   out->f32 = scratch;
-  if (Queues()) Activate(kind, gated, x, rows, ActivationsOf(*out), stream());
+  if (Queues()) Activate(form, gated, x, rows, ActivationsOf(*out), stream());
 }
 
-void CudaBackend::LinearActivation(const LinearWeight& weight, ActivationKind kind, const LinearInput& x,
-                                   int64_t rows, float* wide, float* scratch, LinearInput* out) {
+void CudaBackend::LinearActivation(const LinearWeight& weight, const ActivationForm& form,
+                                   const LinearInput& x, int64_t rows, float* wide, float* scratch,
+                                   LinearInput* out) {
   Linear(weight, x, rows, wide, weight.n, false);
   // The float32 values are wanted only by a linear of that dtype.
-  Activation(kind, weight.n == 2 * out->width, wide, rows, out->dtype == Dtype::kF32 ? scratch : nullptr,
+  Activation(form, weight.n == 2 * out->width, wide, rows, out->dtype == Dtype::kF32 ? scratch : nullptr,
              out);
+}
+
+void CudaBackend::AddNorm(const AddNormForm& form, const float* y, int64_t rows, int64_t width, float* x) {
+  if (Queues()) cuda::AddNorm(form, y, rows, width, x, stream());
+}
+
+void CudaBackend::AddScaledRows(const RowFactors& factors, const float* y, int64_t rows, int64_t width,
+                                float* x) {
+  if (Queues()) cuda::AddScaledRows(factors, y, rows, width, x, stream());
+}
+
+void CudaBackend::Scale(const Scaling& scaling, int64_t rows, int64_t width, float* x) {
+  if (Queues()) cuda::Scale(scaling, rows, width, x, stream());
+}
+
+void CudaBackend::ApplyGate(const OutputGate& gate, int64_t rows, int64_t width, float* x) {
+  if (!Queues()) return;
+  if (gate.rotation > 1) RotateBlocks(x, rows, width, gate.rotation, stream());
+  cuda::ApplyGate(gate.values, gate.ld, rows, width, x, stream());
 }
 
 void CudaBackend::StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,
                           Queries* queries) {
   if (!Queues()) return;
-  cuda::StoreKv(*args.shape, PagesOf(args), tables_.table(), block.first, block.count, qkv, *queries,
-                stream());
+  cuda::StoreKv(*args.shape, args.norm, PagesOf(args), tables_.table(), block, qkv, *queries, stream());
 }
 
 void CudaBackend::Attention(const AttentionArgs& args, const Queries& queries, float* out) {

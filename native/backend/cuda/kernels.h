@@ -8,6 +8,8 @@
 
 #include "backend/attention.h"
 #include "backend/cuda/cuda_platform.h"
+#include "backend/op_forms.h"
+#include "backend/router_form.h"
 #include "backend/types.h"
 #include "quant/int8_layout.h"
 
@@ -122,10 +124,42 @@ void Norm(const NormWeight& weight, const float* x, int64_t rows, const Activati
 void Quantize(const float* x, int64_t rows, bool rotated, const Activations& out, cudaStream_t stream);
 // act(gate) * up of gate_up [rows, 2 * width], or act(x) of x [rows, width], into out.f32 and, where
 // out.dtype is kInt8, quantized; out.f32 may then be nullptr.
-void Activate(ActivationKind kind, bool gated, const float* x, int64_t rows, const Activations& out,
+void Activate(const ActivationForm& form, bool gated, const float* x, int64_t rows, const Activations& out,
               cudaStream_t stream);
 // In place: undoes a head rotation of x [rows, width].
 void RotateBlocks(float* x, int64_t rows, int64_t width, int block, cudaStream_t stream);
+
+// ---- residual.cu: see backend/op_forms.h ----
+
+// x [rows, width] joined by y [rows, width]; y may be nullptr for kAddThenNorm.
+void AddNorm(const AddNormForm& form, const float* y, int64_t rows, int64_t width, float* x,
+             cudaStream_t stream);
+// x [rows, width] += factor of the row * y [rows, width]
+void AddScaledRows(const RowFactors& factors, const float* y, int64_t rows, int64_t width, float* x,
+                   cudaStream_t stream);
+// x [rows, width] scaled and capped.
+void Scale(const Scaling& scaling, int64_t rows, int64_t width, float* x, cudaStream_t stream);
+// x [rows, width] *= sigmoid(gate [rows, ld_gate])
+void ApplyGate(const float* gate, int64_t ld_gate, int64_t rows, int64_t width, float* x,
+               cudaStream_t stream);
+
+// ---- experts.cu ----
+
+// ids and weights [rows, router.used] of logits [rows, router.n_experts]; see KernelTable::route.
+void Route(const RouterForm& router, const float* logits, int64_t rows, int32_t* ids, float* weights,
+           cudaStream_t stream);
+// out [n] = rows x[rows[i]], in the form of out.dtype, which x must have.
+void GatherInput(const Activations& x, const int32_t* rows, int64_t n, const Activations& out,
+                 cudaStream_t stream);
+// out [rows, width] (+)= for each row the weighted sum of what its experts gave; see KernelTable::sum_experts.
+struct ExpertSums {
+  const float* y = nullptr;         // [rows * used, width]
+  const int32_t* places = nullptr;  // [rows, used] of y's rows, in the order of ranks
+  const float* weights = nullptr;   // [rows, used]
+  int64_t used = 0;
+  bool accumulate = false;
+};
+void SumExperts(const ExpertSums& in, int64_t rows, int64_t width, float* out, cudaStream_t stream);
 
 // ---- linear_s8.cu, linear_f32.cu ----
 
@@ -135,10 +169,10 @@ void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, floa
 
 // ---- attention_store.cu, attention_s8.cu, attention_f32.cu, attention_merge.cu ----
 
-// Rows [first, first + count) of the step, qkv [count, (n_heads + 2 n_kv_heads) * head_dim]: rotary embedding, K and V
+// Rows of the step, qkv [block.count, (n_heads + 2 n_kv_heads) * head_dim]: head norm, rotary embedding, K and V
 // into the cache, Q into queries ([n_kv_heads, step rows, group, padded_head_dim] f32 or s8 with scales).
-void StoreKv(const AttentionShape& shape, const KvPages& kv, const StepTable& step, int64_t first,
-             int64_t count, const float* qkv, const Queries& queries, cudaStream_t stream);
+void StoreKv(const AttentionShape& shape, const HeadNorm& norm, const KvPages& kv, const StepTable& step,
+             const RowBlock& block, const float* qkv, const Queries& queries, cudaStream_t stream);
 // Bytes of `partials` for a step with `split`.
 int64_t AttentionPartialBytes(const AttentionShape& shape, int64_t n_tiles, int64_t max_chunks);
 // out [step rows, n_heads * head_dim]. V's rotation is still in it. trace.scores (device, or nullptr) as in backend.h.

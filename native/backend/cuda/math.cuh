@@ -74,6 +74,24 @@ __device__ __forceinline__ float Erf(float z) {
                         (__float_as_int(z) & static_cast<int>(0x80000000u)));
 }
 
+// See ops_math.h.
+__device__ __forceinline__ float Tanh(float x) {
+  const float a = AbsOf(x);
+  const float u = __fmul_rn(a, a);
+  float p = 1.736935694e-03f;
+  p = __fmaf_rn(p, u, -7.657255046e-03f);
+  p = __fmaf_rn(p, u, 2.145203389e-02f);
+  p = __fmaf_rn(p, u, -5.389272422e-02f);
+  p = __fmaf_rn(p, u, 1.333269477e-01f);
+  p = __fmaf_rn(p, u, -3.333331645e-01f);
+  const float near = __fmaf_rn(__fmul_rn(a, u), p, a);
+  const float e = Exp(__fsub_rn(0.0f, __fadd_rn(a, a)));
+  const float tail = __fsub_rn(1.0f, __fdiv_rn(__fadd_rn(e, e), __fadd_rn(1.0f, e)));
+  const float magnitude = a < 0.75f ? near : tail;
+  return __int_as_float((__float_as_int(magnitude) & 0x7fffffff) |
+                        (__float_as_int(x) & static_cast<int>(0x80000000u)));
+}
+
 // scale = amax / 127 and the factor 127 / amax; both 0 for zeros (ScaleOf of ops_rows.h).
 struct QuantScale {
   float scale, inverse;

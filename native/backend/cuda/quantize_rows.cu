@@ -3,6 +3,7 @@
 
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
+#include "backend/cuda/norm.cuh"
 #include "backend/cuda/rotate.cuh"
 
 namespace kvasir::cuda {
@@ -38,83 +39,6 @@ __device__ __forceinline__ void StoreGroup(const RowsOut& out, int64_t row, int6
   if (out.values == nullptr) return;
   const int64_t at = valid ? row * out.groups + group : 0;
   QuantizeGroup(v, lane, out.rotate, valid, {out.values + at * kGroup, out.scales + at});
-}
-
-constexpr int kTile = 2048;  // values of a row that lie in shared memory at once, a multiple of 64
-
-// Values [base, base + kTile) of a row of n into shared memory, `fill` up to the next multiple of 64. Returns how many
-// multiples of 64 there are.
-__device__ __forceinline__ int LoadTile(const float* x, int64_t base, int64_t n, float fill,
-                                        SharedPtr<float> tile) {
-  const int64_t left = n - base;
-  const int count = left < kTile ? static_cast<int>(left) : kTile;
-  const int padded = (count + kGroup - 1) / kGroup * kGroup;
-  for (int i = static_cast<int>(threadIdx.x); i < padded; i += static_cast<int>(blockDim.x)) {
-    tile[i] = i < count ? x[base + i] : fill;
-  }
-  return padded / kGroup;
-}
-
-// 1 / sqrt(mean(x^2) + eps). The CPU's 64 running sums (16 lanes of 4 vectors), each over values 64 apart, are two a
-// lane of one warp: sums 2 l and 2 l + 1. Sum 16 j + i is lane i of vector j, so j changes with lane bits 3 and 4.
-__device__ __forceinline__ float RmsScale(const float* x, int64_t n, float eps, SharedPtr<float> tile,
-                                          SharedPtr<float> result) {
-  const int lane = static_cast<int>(threadIdx.x);
-  float a = 0, b = 0;
-  for (int64_t base = 0; base < n; base += kTile) {
-    if (base > 0) __syncthreads();  // the tile before this one is read
-    const int groups = LoadTile(x, base, n, 0.0f, tile);
-    __syncthreads();
-    if (lane >= 32) continue;
-    const SharedPtr<float2> pairs = SharedCast<float2>(tile);
-#pragma unroll 4
-    for (int g = 0; g < groups; ++g) {
-      const float2 v = pairs[g * (kGroup / 2) + lane];
-      a = __fmaf_rn(v.x, v.x, a);
-      b = __fmaf_rn(v.y, v.y, b);
-    }
-  }
-  if (lane < 32) {
-    for (const int stride : {8, 16, 4, 2, 1}) {
-      a = __fadd_rn(a, __shfl_xor_sync(kAllLanes, a, stride));
-      b = __fadd_rn(b, __shfl_xor_sync(kAllLanes, b, stride));
-    }
-    const float mean = __fdiv_rn(__fadd_rn(a, b), static_cast<float>(n));
-    if (lane == 0) result[0] = __fdiv_rn(1.0f, __fsqrt_rn(__fadd_rn(mean, eps)));
-  }
-  __syncthreads();
-  return result[0];
-}
-
-// Sixteen running sums of x, or of (x - mean)^2, in lanes 0..15 of a warp and again in 16..31; then their tree.
-template <bool kSquares>
-__device__ __forceinline__ float MeanOf(const float* x, int64_t n, float mean, SharedPtr<float> tile,
-                                        SharedPtr<float> result) {
-  const int lane = static_cast<int>(threadIdx.x);
-  float sum = 0;
-  for (int64_t base = 0; base < n; base += kTile) {
-    __syncthreads();
-    // A missing value adds nothing: 0, or the mean less itself.
-    const int vectors = 4 * LoadTile(x, base, n, kSquares ? mean : 0.0f, tile);
-    __syncthreads();
-    if (lane >= 32) continue;
-#pragma unroll 4
-    for (int i = 0; i < vectors; ++i) {
-      const float v = tile[16 * i + lane % 16];
-      if constexpr (kSquares) {
-        const float centred = __fsub_rn(v, mean);
-        sum = __fmaf_rn(centred, centred, sum);
-      } else {
-        sum = __fadd_rn(sum, v);
-      }
-    }
-  }
-  if (lane < 32) {
-    sum = SumLanes16(sum);
-    if (lane == 0) result[0] = __fdiv_rn(sum, static_cast<float>(n));
-  }
-  __syncthreads();
-  return result[0];
 }
 
 struct NormArgs {
@@ -177,34 +101,75 @@ __device__ __forceinline__ float Act(float x) {
   } else if constexpr (kKind == ActivationKind::kGeluTanh) {
     const float cube = __fmul_rn(__fmul_rn(x, x), x);
     return Sigmoid(x, __fmul_rn(__fmaf_rn(cube, 0.044715f, x), -1.5957691216f));
-  } else {
+  } else if constexpr (kKind == ActivationKind::kGeluErf) {
     const float half = __fmul_rn(x, 0.5f);
     return __fmaf_rn(half, Erf(__fmul_rn(x, 0.70710678f)), half);
+  } else if constexpr (kKind == ActivationKind::kRelu) {
+    return MaxOf(0.0f, x);
+  } else if constexpr (kKind == ActivationKind::kRelu2) {
+    const float positive = MaxOf(0.0f, x);
+    return __fmul_rn(positive, positive);
+  } else {
+    static_assert(kKind == ActivationKind::kQuickGelu);
+    return Sigmoid(x, __fmul_rn(x, -1.702f));
   }
 }
 
+// Four values of a row, and the numbers of the activation that has some.
+struct Place {
+  int64_t row, first, width;
+};
+struct Numbers {
+  float alpha, limit;
+};
+
 // Rows as they are.
 struct Plain {
-  static __device__ __forceinline__ void Load(const float* x, int64_t row, int64_t first, int64_t width,
+  static __device__ __forceinline__ void Load(const float* x, const Place& at, const Numbers&,
                                               float (&v)[4]) {
-    LoadQuad(x + row * width + first, width - first, v);
+    LoadQuad(x + at.row * at.width + at.first, at.width - at.first, v);
   }
 };
 
 // act(gate) * up of [gate, up], or act(x).
 template <ActivationKind kKind, bool kGated>
 struct Activated {
-  static __device__ __forceinline__ void Load(const float* x, int64_t row, int64_t first, int64_t width,
+  static __device__ __forceinline__ void Load(const float* x, const Place& at, const Numbers&,
                                               float (&v)[4]) {
-    const int64_t left = width - first;
-    LoadQuad(x + row * width * (kGated ? 2 : 1) + first, left, v);
+    const int64_t left = at.width - at.first;
+    LoadQuad(x + at.row * at.width * (kGated ? 2 : 1) + at.first, left, v);
 #pragma unroll
     for (float& value : v) value = Act<kKind>(value);
     if constexpr (kGated) {
       float up[4];
-      LoadQuad(x + row * width * 2 + width + first, left, up);
+      LoadQuad(x + at.row * at.width * 2 + at.width + at.first, left, up);
 #pragma unroll
       for (int i = 0; i < 4; ++i) v[i] = __fmul_rn(v[i], up[i]);
+    }
+  }
+};
+
+// (u + 1) g sigmoid(alpha g) of [gate, up] within their limits, or g sigmoid(alpha g).
+template <bool kGated>
+struct ClampedSwiglu {
+  static __device__ __forceinline__ void Load(const float* x, const Place& at, const Numbers& numbers,
+                                              float (&v)[4]) {
+    const int64_t left = at.width - at.first;
+    LoadQuad(x + at.row * at.width * (kGated ? 2 : 1) + at.first, left, v);
+#pragma unroll
+    for (float& value : v) {
+      const float g = MinOf(numbers.limit, value);
+      value = Sigmoid(g, __fmul_rn(g, -numbers.alpha));
+    }
+    if constexpr (kGated) {
+      float up[4];
+      LoadQuad(x + at.row * at.width * 2 + at.width + at.first, left, up);
+#pragma unroll
+      // Past the row's end 1 * 0 sigmoid(0) is the zero that quantizing wants.
+      for (int i = 0; i < 4; ++i) {
+        const float u = MaxOf(-numbers.limit, MinOf(numbers.limit, up[i]));
+        v[i] = __fmul_rn(__fadd_rn(u, 1.0f), v[i]);
+      }
     }
   }
 };
@@ -213,25 +178,26 @@ constexpr int kThreads = 128;
 
 // Half a warp a group, of whichever row. 32 bits: a division of 64 costs more than a group's arithmetic.
 template <typename Source>
-__global__ void __launch_bounds__(kThreads) GroupRows(const float* x, RowsOut out) {
+__global__ void __launch_bounds__(kThreads) GroupRows(const float* x, RowsOut out, Numbers numbers) {
   const unsigned at = (blockIdx.x * kThreads + threadIdx.x) / kGroupLanes;
   const unsigned groups = static_cast<unsigned>(out.groups), all = static_cast<unsigned>(out.rows) * groups;
   if (at / 2 * 2 >= all) return;  // the whole warp
   const bool valid = at < all;
   const int64_t row = valid ? at / groups : 0, group = valid ? at % groups : 0;
   float v[4];
-  Source::Load(x, row, group * kGroup + 4 * static_cast<int>(threadIdx.x % kGroupLanes), out.width, v);
+  const int lane = static_cast<int>(threadIdx.x % kGroupLanes);
+  Source::Load(x, {row, group * kGroup + 4 * lane, out.width}, numbers, v);
   StoreGroup(out, row, group, valid, v);
 }
 
 template <typename Source>
-void LaunchGroupRows(const float* x, const RowsOut& out, cudaStream_t stream) {
+void LaunchGroupRows(const float* x, const RowsOut& out, cudaStream_t stream, const Numbers& numbers = {}) {
   constexpr int64_t kGroupsOfBlock = kThreads / kGroupLanes;
   const int64_t blocks = (out.rows * out.groups + kGroupsOfBlock - 1) / kGroupsOfBlock;
   if (blocks == 0) return;
   const LaunchConfig config = {
       .grid = dim3(static_cast<unsigned>(blocks)), .block = dim3(kThreads), .stream = stream};
-  KVASIR_LAUNCH(GroupRows<Source>, config, x, out);
+  KVASIR_LAUNCH(GroupRows<Source>, config, x, out, numbers);
 }
 
 template <ActivationKind kKind>
@@ -267,13 +233,19 @@ void Quantize(const float* x, int64_t rows, bool rotated, const Activations& out
   LaunchGroupRows<Plain>(x, to, stream);
 }
 
-void Activate(ActivationKind kind, bool gated, const float* x, int64_t rows, const Activations& out,
+void Activate(const ActivationForm& form, bool gated, const float* x, int64_t rows, const Activations& out,
               cudaStream_t stream) {
   const RowsOut to = OutOf(out, rows, true);
-  switch (kind) {
+  switch (form.kind) {
     case ActivationKind::kSilu: return LaunchActivate<ActivationKind::kSilu>(gated, x, to, stream);
     case ActivationKind::kGeluTanh: return LaunchActivate<ActivationKind::kGeluTanh>(gated, x, to, stream);
     case ActivationKind::kGeluErf: return LaunchActivate<ActivationKind::kGeluErf>(gated, x, to, stream);
+    case ActivationKind::kRelu: return LaunchActivate<ActivationKind::kRelu>(gated, x, to, stream);
+    case ActivationKind::kRelu2: return LaunchActivate<ActivationKind::kRelu2>(gated, x, to, stream);
+    case ActivationKind::kQuickGelu: return LaunchActivate<ActivationKind::kQuickGelu>(gated, x, to, stream);
+    case ActivationKind::kClampedSwiglu:
+      if (gated) return LaunchGroupRows<ClampedSwiglu<true>>(x, to, stream, {form.alpha, form.limit});
+      return LaunchGroupRows<ClampedSwiglu<false>>(x, to, stream, {form.alpha, form.limit});
   }
 }
 

@@ -1,6 +1,5 @@
 // Moving rows: embedding, additions, gathering, the rotation of heads, and repacking weights once at load.
-#include <algorithm>
-
+#include "backend/cuda/flat.cuh"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.h"
 #include "backend/cuda/ptx.cuh"
@@ -10,21 +9,8 @@ namespace kvasir::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int64_t kMaxBlocks = 1 << 20;  // a thread takes more than one element beyond that
-
-// One thread an item.
-LaunchConfig Flat(int64_t items, cudaStream_t stream) {
-  const int64_t blocks = std::min(kMaxBlocks, CeilDiv(items, kThreads));
-  return {.grid = dim3(static_cast<unsigned>(blocks)), .block = dim3(kThreads), .stream = stream};
-}
 // Half a warp a group of 64.
 LaunchConfig Groups(int64_t groups, cudaStream_t stream) { return Flat(groups * kGroupLanes, stream); }
-
-__device__ __forceinline__ int64_t FlatThread() {
-  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
-__device__ __forceinline__ int64_t FlatThreads() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
 // A panel's scales of columns c and c + 8 lie side by side.
 __device__ __forceinline__ int ScalePlace(int column) { return column % 8 * 2 + column / 8; }
