@@ -9,10 +9,15 @@ struct AttentionShape;
 
 // One sequence of a batch step: rows [row, row + n_tokens) hold positions [start, start + n_tokens).
 struct SequenceSpan {
-  const int32_t* pages = nullptr;  // indices into the pool of pages
+  const int32_t* pages =
+      nullptr;  // indices into the pool; -1 where a page was given back, which nothing reads
   int64_t start = 0;
   int64_t n_tokens = 0;
   int64_t row = 0;
+  int64_t beyond =
+      0;  // positions in memory after the last token: those of the step's rows that are left out here
+
+  int64_t Length() const { return start + n_tokens + beyond; }
 };
 
 // Those of StepInput.

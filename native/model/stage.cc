@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/attention_trace.h"
 #include "model/kv_cache.h"
 
 namespace kvasir {
@@ -151,6 +152,7 @@ const float* Stage::Output(int64_t n_tokens) {
 }
 
 StepScope Stage::Begin(const Step& step, bool whole) {
+  for (const AttentionShape& shape : attentions_) CheckSpans(shape, step.sequences, step.n_sequences);
   if (step.taps != nullptr) {
     TakeTraceMemory(step.n_tokens, true);
   } else {
@@ -215,7 +217,8 @@ const std::vector<SequenceSpan>& Stage::WantedSpans(const Step& step) {
     wanted_spans_.push_back({.pages = s->pages,
                              .start = s->start + *first - s->row,
                              .n_tokens = last - *first + 1,
-                             .row = *first});
+                             .row = *first,
+                             .beyond = s->row + s->n_tokens - 1 - last});
   }
   return wanted_spans_;
 }
@@ -262,7 +265,8 @@ AttentionArgs Stage::ArgsOf(const Step& step, int64_t layer) {
           .rows = step.n_tokens,
           .sequences = step.sequences,
           .n_sequences = step.n_sequences,
-          .trace = {scores, context_length_}};
+          .trace = {scores, context_length_},
+          .bias = {}};
 }
 
 // q, k, v of norm(x)

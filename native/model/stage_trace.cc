@@ -1,9 +1,9 @@
 // What a stage shows of its insides: intermediate tensors of a traced step, single linears, rows of weights. Not for serving.
 #include <algorithm>
-#include <cmath>
 
 #include "core/aligned_buffer.h"
 #include "core/error.h"
+#include "model/attention_trace.h"
 #include "model/stage.h"
 
 namespace kvasir {
@@ -70,27 +70,19 @@ void Stage::Record(const Step& step, int64_t layer, const char* op, const float*
                     columns);
 }
 
-// The raw scores that the attention kernel computed, the weights they give (softmax over the visible positions), and
-// the heads' outputs in their own basis.
+// The scores that the attention kernel computed, the weights they give, and the heads' outputs in their own basis.
 void Stage::TapAttention(const Step& step, int64_t layer) {
   const AttentionShape& attention = ShapeAt(layer);
   const int64_t per_row = attention.n_heads * context_length_, n_scores = step.n_tokens * per_row;
   const float* traced =
       backend_->HostView(reinterpret_cast<const float*>(traced_scores_->data()), n_scores, &host_copy_);
-  step.taps->Record(TapName(layer, "scores"), traced, step.n_tokens, per_row);
-  std::vector<float> weights(static_cast<size_t>(n_scores), 0.0f);
-  for (int64_t i = 0; i < step.n_tokens * attention.n_heads; ++i) {
-    const float* s = traced + i * context_length_;
-    const int64_t n = step.positions[i / attention.n_heads] + 1;
-    const float max = *std::max_element(s, s + n);
-    double sum = 0;
-    for (int64_t j = 0; j < n; ++j) sum += std::exp(static_cast<double>(s[j] - max));
-    for (int64_t j = 0; j < n; ++j) {
-      weights[static_cast<size_t>(i * context_length_ + j)] =
-          static_cast<float>(std::exp(static_cast<double>(s[j] - max)) / sum);
-    }
-  }
-  step.taps->Record(TapName(layer, "weights"), weights.data(), step.n_tokens, per_row);
+  const AttentionArgs args = ArgsOf(step, layer);
+  std::vector<float> buffer;
+  const float* sinks = args.bias.sinks;
+  if (sinks != nullptr) sinks = backend_->HostView(sinks, attention.n_heads, &buffer);
+  const TracedAttention shown = TraceAttention(args, traced, sinks);
+  step.taps->Record(TapName(layer, "scores"), shown.scores.data(), step.n_tokens, per_row);
+  step.taps->Record(TapName(layer, "weights"), shown.weights.data(), step.n_tokens, per_row);
   const int64_t width = attention.n_heads * attention.head_dim;
   const auto own_basis = backend_->Allocate(step.n_tokens * width * static_cast<int64_t>(sizeof(float)),
                                             "the trace of attention", false);

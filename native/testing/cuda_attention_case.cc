@@ -2,151 +2,29 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <numeric>
 
 #include "backend/cuda/kernels.h"
-#include "core/half.h"
-#include "quant/int8_layout.h"
 #include "testing/cuda_device_array.h"
 
 namespace kvasir::testing {
 
 namespace {
 
-constexpr float kUntouched = -54321.0f;
-constexpr uint8_t kDirt = 0xff;       // as floats NaN
-constexpr int32_t kNoPage = 1 << 24;  // far outside the pool
-constexpr int64_t kLayers = 2, kLayer = 1;
-
-// Both sides' memory but for the kernels: tables of a step, and the pool.
-struct Prepared {
-  KvLayout layout;
-  AttentionShape shape;
-  int64_t ld_pages;
-  std::vector<int32_t> pages;  // [sequences, ld_pages]
-};
-
-Prepared Prepare(const AttentionStep& step) {
-  Prepared p;
-  p.layout = {.dtype = step.dtype,
-              .n_layers = kLayers,
-              .n_kv_heads = step.n_kv_heads,
-              .head_dim = step.head_dim,
-              .padded_head_dim = step.padded_head_dim()};
-  p.shape = {.n_heads = step.n_heads,
-             .n_kv_heads = step.n_kv_heads,
-             .head_dim = step.head_dim,
-             .padded_head_dim = step.padded_head_dim(),
-             .scale = step.scale,
-             .rope = step.rope,
-             .rope_dim = step.rope_dim,
-             .rotation = step.rotation};
-  p.ld_pages = (step.longest() + kKvPagePositions - 1) / kKvPagePositions + 1;
-  p.pages.assign(step.sequences.size() * static_cast<size_t>(p.ld_pages), kNoPage);
-  p.layout.n_pages = 1;
-  // Page 0 is nobody's, and sequences take theirs in turn, backwards.
-  for (int64_t page = p.ld_pages - 1; page >= 0; --page) {
-    for (size_t i = 0; i < step.sequences.size(); ++i) {
-      if (page * kKvPagePositions >= step.sequences[i].start + step.sequences[i].n_tokens) continue;
-      p.pages[i * static_cast<size_t>(p.ld_pages) + static_cast<size_t>(page)] =
-          static_cast<int32_t>(p.layout.n_pages++);
-    }
-  }
-  return p;
-}
-
-// Reads what a pool stores. `at(k or v, dimension, slot)` is the element's place within a head's part.
-template <typename At>
-void ReadPool(const AttentionStep& step, const Prepared& p, const std::vector<uint8_t>& pool, int offset,
-              const At& at, StepResult* result) {
-  const int64_t width = step.padded_head_dim();
-  for (size_t i = 0; i < step.sequences.size(); ++i) {
-    const int64_t length = step.sequences[i].start + step.sequences[i].n_tokens;
-    for (int64_t position = 0; position < length; ++position) {
-      const int64_t slot = position % kKvPagePositions;
-      const int32_t page =
-          p.pages[i * static_cast<size_t>(p.ld_pages) + static_cast<size_t>(position / kKvPagePositions)];
-      for (int64_t head = 0; head < step.n_kv_heads; ++head) {
-        const KvPlace place = p.layout.Place(page, kLayer, head);
-        for (const bool is_v : {false, true}) {
-          const uint8_t* part = pool.data() + (is_v ? place.v : place.k);
-          std::vector<float>& to = is_v ? result->values : result->keys;
-          for (int64_t d = 0; d < width; ++d) {
-            const int64_t index = at(is_v, d, slot);
-            float value;
-            if (step.int8()) {
-              value = is_v ? static_cast<float>(static_cast<int8_t>(part[index]))
-                           : static_cast<float>(static_cast<int8_t>(part[index] - offset));
-            } else if (step.dtype == Dtype::kF16) {
-              uint16_t half;
-              std::memcpy(&half, part + index * 2, sizeof half);
-              value = FloatFromHalf(half);
-            } else {
-              std::memcpy(&value, part + index * 4, sizeof value);
-            }
-            to.push_back(value);
-          }
-          if (!step.int8()) continue;
-          float scale;
-          const int64_t scales = is_v ? place.v_scales : place.k_scales;
-          std::memcpy(&scale, pool.data() + scales + slot * 4, sizeof scale);
-          (is_v ? result->v_scales : result->k_scales).push_back(scale);
-        }
-      }
-    }
-  }
-}
+constexpr float kUntouched = StepResult::kUntouched;
 
 std::vector<float> FromBytes(const std::vector<int8_t>& values) { return {values.begin(), values.end()}; }
-
-// One step on the CPU: `stored` rows from `qkv`, and attention unless out is nullptr.
-struct CpuStep {
-  Backend& backend;
-  const AttentionStep& step;
-  const Prepared& p;
-  uint8_t* pool;
-
-  void Run(const std::vector<SequenceSpan>& spans, int64_t rows, const float* qkv,
-           const AttentionTrace& trace, float* out, StepResult* result) {
-    const size_t n = static_cast<size_t>(step.n_heads * rows);
-    const size_t width = static_cast<size_t>(step.padded_head_dim());
-    std::vector<float> f32(n * width, kUntouched), scales(n, kUntouched);
-    std::vector<int8_t> values(n * width);
-    std::vector<int32_t> start(n);
-    Queries queries = {.dtype = step.int8() ? Dtype::kInt8 : Dtype::kF32,
-                       .f32 = f32.data(),
-                       .values = values.data(),
-                       .scales = scales.data(),
-                       .start = start.data()};
-    HeadNorm norm = step.norm;
-    norm.q_weight = step.q_weight.data();
-    norm.k_weight = step.k_weight.data();
-    const AttentionArgs args = {.shape = &p.shape,
-                                .layout = &p.layout,
-                                .pages = pool,
-                                .layer = kLayer,
-                                .rows = rows,
-                                .sequences = spans.data(),
-                                .n_sequences = static_cast<int64_t>(spans.size()),
-                                .trace = trace,
-                                .norm = norm};
-    backend.StoreKv(args, {.first = 0, .count = rows, .lane = 0}, qkv, &queries);
-    if (out == nullptr) return;
-    backend.Attention(args, queries, out);
-    result->queries = step.int8() ? FromBytes(values) : f32;
-    if (step.int8()) result->query_scales = scales;
-  }
-};
 
 // The step's rows as device tables. Tiles as StepTable wants them.
 struct DeviceTables {
   std::vector<int32_t> positions, sequences;
   std::vector<cuda::AttentionTile> tiles;
 
+  std::vector<int32_t> lengths;
+
   DeviceTables(const AttentionStep& step, bool history) {
     for (size_t i = 0; i < step.sequences.size(); ++i) {
       const StepSequence& s = step.sequences[i];
+      lengths.push_back(static_cast<int32_t>(s.start + s.n_tokens));
       const int64_t first = history ? 0 : s.start, count = history ? s.start : s.n_tokens;
       const int64_t rows = count * step.group(), step_row = static_cast<int64_t>(positions.size());
       for (int64_t token = 0; token < count; ++token) {
@@ -162,180 +40,177 @@ struct DeviceTables {
   }
 };
 
-}  // namespace
+// What a step adds to scores, on the device.
+struct DeviceBias {
+  DeviceArray<float> slopes, distance_bias, sinks;
 
-int64_t AttentionStep::rows() const {
-  int64_t rows = 0;
-  for (const StepSequence& s : sequences) rows += s.n_tokens;
-  return rows;
-}
-int64_t AttentionStep::longest() const {
-  int64_t longest = 0;
-  for (const StepSequence& s : sequences) longest = std::max(longest, s.start + s.n_tokens);
-  return longest;
-}
-int64_t AttentionStep::history_rows() const {
-  int64_t rows = 0;
-  for (const StepSequence& s : sequences) rows += s.start;
-  return rows;
-}
-
-void FillInputs(Random& random, AttentionStep* step) {
-  step->scale = 1.7f / std::sqrt(static_cast<float>(step->head_dim));
-  step->history = random.Bells(step->history_rows() * step->width(), 1.5f);
-  step->qkv = random.Bells(step->rows() * step->width(), 1.5f);
-  // A head of zeros: a scale of 0.
-  std::fill_n(step->qkv.end() - step->head_dim, step->head_dim, 0.0f);
-  step->cos.clear();
-  step->sin.clear();
-  for (int64_t i = 0; i < step->longest() * step->rope_dim / 2; ++i) {
-    const float angle = random.Uniform(-3, 3);
-    step->cos.push_back(std::cos(angle));
-    step->sin.push_back(std::sin(angle));
+  explicit DeviceBias(const AttentionStep& step)
+      : slopes(step.slopes), distance_bias(step.distance_bias), sinks(step.sinks) {}
+  AttentionBias Of(const AttentionStep& step) {
+    return {.slopes = step.slopes.empty() ? nullptr : slopes.data(),
+            .distance_bias = step.distance_bias.empty() ? nullptr : distance_bias.data(),
+            .reach = step.reach,
+            .sinks = step.sinks.empty() ? nullptr : sinks.data()};
   }
-  const bool whole = step->norm.kind == HeadNormKind::kFullRow;
-  step->q_weight = random.Bells(step->head_dim * (whole ? step->n_heads : 1));
-  step->k_weight = random.Bells(step->head_dim * (whole ? step->n_kv_heads : 1));
+};
+
+// Pages that the step does not see: dirty on the device, and without an index there from now on.
+void ReleasePages(const AttentionStep& step, StepPool* p, DeviceArray<uint8_t>* pool,
+                  DeviceArray<int32_t>* pages) {
+  std::vector<uint8_t> bytes = pool->Read();
+  p->Release(step, &bytes);
+  pool->Write(bytes);
+  pages->Write(p->pages);
 }
 
-StepResult RunOnCpu(const AttentionStep& step) {
-  Prepared p = Prepare(step);
-  p.shape.rope_cos = step.cos.data();
-  p.shape.rope_sin = step.sin.data();
-  p.shape.q_scales = step.q_scales.empty() ? nullptr : step.q_scales.data();
-  std::vector<uint8_t> pool(static_cast<size_t>(p.layout.PoolBytes()), kDirt);
-  const std::unique_ptr<Backend> backend =
-      MakeCpuBackend(1, "scalar", step.longest(), step.padded_head_dim());
-  p.layout.run = backend->traits().kv_run;
-  CpuStep cpu = {*backend, step, p, pool.data()};
-  std::vector<SequenceSpan> history, spans;
-  int64_t history_row = 0, row = 0;
-  for (size_t i = 0; i < step.sequences.size(); ++i) {
-    const StepSequence& s = step.sequences[i];
-    const int32_t* pages = p.pages.data() + i * static_cast<size_t>(p.ld_pages);
-    if (s.start > 0) history.push_back({pages, 0, s.start, history_row});
-    spans.push_back({pages, s.start, s.n_tokens, row});
-    history_row += s.start;
-    row += s.n_tokens;
+// A step's memory on the device, as the kernels take it.
+class CudaStep {
+ public:
+  explicit CudaStep(const AttentionStep& step);
+  void Store();  // the history, then the step's tokens
+  void Attend();
+  StepResult Read() const;
+
+ private:
+  size_t QueryHeads() const {
+    return static_cast<size_t>(step_.n_heads * std::max(step_.rows(), step_.history_rows()));
   }
-  StepResult result;
-  result.out.assign(static_cast<size_t>(step.rows() * step.n_heads * step.head_dim), kUntouched);
-  result.scores.assign(step.trace ? static_cast<size_t>(step.rows() * step.n_heads * step.longest()) : 0,
-                       kUntouched);
-  cpu.Run(history, history_row, step.history.data(), {}, nullptr, &result);
-  cpu.Run(spans, row, step.qkv.data(), {step.trace ? result.scores.data() : nullptr, step.longest()},
-          result.out.data(), &result);
-  const int64_t width = step.padded_head_dim();
-  ReadPool(
-      step, p, pool, kWeightOffset,
-      [&](bool is_v, int64_t d, int64_t slot) {
-        if (step.int8()) {
-          return is_v ? (slot / 2 * width + d) * 2 + slot % 2 : (d / 4 * kKvPagePositions + slot) * 4 + d % 4;
-        }
-        return is_v ? slot * width + d : d * kKvPagePositions + slot;
-      },
-      &result);
-  return result;
-}
-
-StepResult RunOnCuda(const AttentionStep& step) {
-  Prepared p = Prepare(step);
-  DeviceArray<float> cos(step.cos), sin(step.sin), history(step.history), qkv(step.qkv);
-  p.shape.rope_cos = cos.data();
-  p.shape.rope_sin = sin.data();
-  DeviceArray<float> q_weight(step.q_weight), k_weight(step.k_weight), q_scales(step.q_scales);
-  if (!step.q_scales.empty()) p.shape.q_scales = q_scales.data();
-  HeadNorm norm = step.norm;
-  norm.q_weight = q_weight.data();
-  norm.k_weight = k_weight.data();
-  DeviceArray<uint8_t> pool(std::vector<uint8_t>(static_cast<size_t>(p.layout.PoolBytes()), kDirt));
-  DeviceArray<int32_t> pages(p.pages);
-  const cuda::KvPages kv = {pool.data(), p.layout, kLayer};
-  const size_t n = static_cast<size_t>(step.n_heads * std::max(step.rows(), step.history_rows()));
-  const size_t width = static_cast<size_t>(step.padded_head_dim());
-  DeviceArray<float> f32(std::vector<float>(n * width, kUntouched)),
-      scales(std::vector<float>(n, kUntouched));
-  DeviceArray<int8_t> values{std::vector<int8_t>(n * width)};
-  const Queries queries = {.dtype = step.int8() ? Dtype::kInt8 : Dtype::kF32,
-                           .f32 = f32.data(),
-                           .values = values.data(),
-                           .scales = scales.data()};
-
-  const auto table = [&](DeviceArray<int32_t>& positions, DeviceArray<int32_t>& sequences, int64_t rows) {
+  size_t Width() const { return static_cast<size_t>(step_.padded_head_dim()); }
+  size_t ScoresSize() const {
+    return step_.trace ? static_cast<size_t>(step_.rows() * step_.n_heads * step_.longest()) : 0;
+  }
+  cuda::StepTable Table(int32_t* positions, int32_t* sequences, int64_t rows) {
     cuda::StepTable t;
-    t.positions = positions.data();
-    t.sequences = sequences.data();
-    t.pages = pages.data();
-    t.ld_pages = p.ld_pages;
+    t.positions = positions;
+    t.sequences = sequences;
+    t.pages = pages_.data();
+    t.ld_pages = p_.ld_pages;
     t.rows = rows;
     return t;
-  };
-  const DeviceTables old(step, true), now(step, false);
-  DeviceArray<int32_t> old_positions(old.positions), old_sequences(old.sequences);
-  DeviceArray<int32_t> positions(now.positions), sequences(now.sequences);
-  DeviceArray<cuda::AttentionTile> tiles(now.tiles);
-  if (step.history_rows() > 0) {
-    cuda::StoreKv(p.shape, norm, kv, table(old_positions, old_sequences, step.history_rows()),
-                  {.first = 0, .count = step.history_rows()}, history.data(), queries, nullptr);
   }
-  cuda::StepTable t = table(positions, sequences, step.rows());
-  t.tiles = tiles.data();
-  t.n_tiles = static_cast<int64_t>(now.tiles.size());
-  t.max_chunks = (step.longest() + cuda::kChunk - 1) / cuda::kChunk + step.spare_chunks;
-  t.split = step.split;
-  const int64_t rows_at_once = step.store_rows > 0 ? step.store_rows : step.rows();
-  for (int64_t first = 0; first < step.rows(); first += rows_at_once) {
-    cuda::StoreKv(p.shape, norm, kv, t,
-                  {.first = first, .count = std::min(rows_at_once, step.rows() - first)},
-                  qkv.data() + first * step.width(), queries, nullptr);
-  }
-  const size_t out_size = static_cast<size_t>(step.rows() * step.n_heads * step.head_dim);
-  const size_t scores_size =
-      step.trace ? static_cast<size_t>(step.rows() * step.n_heads * step.longest()) : 0;
-  DeviceArray<float> out(std::vector<float>(out_size, kUntouched));
-  DeviceArray<float> scores(std::vector<float>(scores_size, kUntouched));
-  const int64_t partial_bytes =
-      step.split ? cuda::AttentionPartialBytes(p.shape, t.n_tiles, t.max_chunks) : 0;
-  DeviceArray<float> partials(std::vector<float>(static_cast<size_t>(partial_bytes / 4), NAN));
-  cuda::Attention(p.shape, kv, t, queries, {step.trace ? scores.data() : nullptr, step.longest()},
-                  partials.data(), out.data(), nullptr);
 
+  const AttentionStep& step_;
+  StepPool p_;
+  AttentionShape shape_;
+  DeviceArray<float> cos_, sin_, history_, qkv_, q_weight_, k_weight_, q_scales_;
+  HeadNorm norm_;
+  DeviceArray<uint8_t> pool_;
+  DeviceArray<int32_t> pages_;
+  DeviceArray<float> f32_, scales_;
+  DeviceArray<int8_t> values_;
+  Queries queries_;
+  const DeviceTables old_, now_;
+  DeviceArray<int32_t> old_positions_, old_sequences_, positions_, sequences_, lengths_;
+  DeviceArray<cuda::AttentionTile> tiles_;
+  DeviceBias bias_;
+  cuda::StepTable table_;
+  DeviceArray<float> out_, scores_;
+};
+
+CudaStep::CudaStep(const AttentionStep& step)
+    : step_(step),
+      p_(step),
+      shape_(step.Shape()),
+      cos_(step.cos),
+      sin_(step.sin),
+      history_(step.history),
+      qkv_(step.qkv),
+      q_weight_(step.q_weight),
+      k_weight_(step.k_weight),
+      q_scales_(step.q_scales),
+      norm_(step.norm),
+      pool_(std::vector<uint8_t>(static_cast<size_t>(p_.layout.PoolBytes()), StepPool::kDirt)),
+      pages_(p_.pages),
+      f32_(std::vector<float>(QueryHeads() * Width(), kUntouched)),
+      scales_(std::vector<float>(QueryHeads(), kUntouched)),
+      values_(std::vector<int8_t>(QueryHeads() * Width())),
+      queries_{.dtype = step.int8() ? Dtype::kInt8 : Dtype::kF32,
+               .f32 = f32_.data(),
+               .values = values_.data(),
+               .scales = scales_.data()},
+      old_(step, true),
+      now_(step, false),
+      old_positions_(old_.positions),
+      old_sequences_(old_.sequences),
+      positions_(now_.positions),
+      sequences_(now_.sequences),
+      lengths_(now_.lengths),
+      tiles_(now_.tiles),
+      bias_(step),
+      out_(std::vector<float>(static_cast<size_t>(step.rows() * step.n_heads * step.head_dim), kUntouched)),
+      scores_(std::vector<float>(ScoresSize(), kUntouched)) {
+  shape_.rope_cos = cos_.data();
+  shape_.rope_sin = sin_.data();
+  if (!step.q_scales.empty()) shape_.q_scales = q_scales_.data();
+  norm_.q_weight = q_weight_.data();
+  norm_.k_weight = k_weight_.data();
+  table_ = Table(positions_.data(), sequences_.data(), step.rows());
+  table_.tiles = tiles_.data();
+  table_.lengths = lengths_.data();
+  table_.n_tiles = static_cast<int64_t>(now_.tiles.size());
+  table_.max_chunks = (step.longest() + cuda::kChunk - 1) / cuda::kChunk + step.spare_chunks;
+  table_.split = step.split;
+}
+
+void CudaStep::Store() {
+  const cuda::KvPages kv = {pool_.data(), p_.layout, StepPool::kLayer};
+  const int64_t old_rows = step_.history_rows();
+  if (old_rows > 0) {
+    cuda::StoreKv(shape_, norm_, kv, Table(old_positions_.data(), old_sequences_.data(), old_rows),
+                  {.first = 0, .count = old_rows}, history_.data(), queries_, nullptr);
+    ReleasePages(step_, &p_, &pool_, &pages_);
+  }
+  const int64_t rows_at_once = step_.store_rows > 0 ? step_.store_rows : step_.rows();
+  for (int64_t first = 0; first < step_.rows(); first += rows_at_once) {
+    cuda::StoreKv(shape_, norm_, kv, table_,
+                  {.first = first, .count = std::min(rows_at_once, step_.rows() - first)},
+                  qkv_.data() + first * step_.width(), queries_, nullptr);
+  }
+}
+
+void CudaStep::Attend() {
+  const int64_t partial_bytes =
+      step_.split ? cuda::AttentionPartialBytes(shape_, table_.n_tiles, table_.max_chunks) : 0;
+  DeviceArray<float> partials(std::vector<float>(static_cast<size_t>(partial_bytes / 4), NAN));
+  cuda::Attention({.shape = &shape_,
+                   .layout = &p_.layout,
+                   .pages = pool_.data(),
+                   .layer = StepPool::kLayer,
+                   .rows = step_.rows(),
+                   .trace = {step_.trace ? scores_.data() : nullptr, step_.longest()},
+                   .bias = bias_.Of(step_)},
+                  table_, queries_, partials.data(), out_.data(), nullptr);
+  cuda::Check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
+}
+
+StepResult CudaStep::Read() const {
   StepResult result;
-  result.out = out.Read();
-  result.scores = scores.Read();
-  const size_t n_queries = static_cast<size_t>(step.n_heads * step.rows());
-  result.queries = step.int8() ? FromBytes(values.Read()) : f32.Read();
-  result.queries.resize(n_queries * width);
-  if (step.int8()) {
-    result.query_scales = scales.Read();
+  result.out = out_.Read();
+  result.scores = scores_.Read();
+  const size_t n_queries = static_cast<size_t>(step_.n_heads * step_.rows());
+  result.queries = step_.int8() ? FromBytes(values_.Read()) : f32_.Read();
+  result.queries.resize(n_queries * Width());
+  if (step_.int8()) {
+    result.query_scales = scales_.Read();
     result.query_scales.resize(n_queries);
   }
   ReadPool(
-      step, p, pool.Read(), 0,
+      step_, p_, pool_.Read(), 0,
       [&](bool is_v, int64_t d, int64_t slot) {
-        const int64_t by_position = slot * static_cast<int64_t>(width) + d;
-        return is_v && step.int8() ? d * kKvPagePositions + slot % 16 * 4 + slot / 16 : by_position;
+        const int64_t by_position = slot * static_cast<int64_t>(Width()) + d;
+        return is_v && step_.int8() ? d * kKvPagePositions + slot % 16 * 4 + slot / 16 : by_position;
       },
       &result);
   return result;
 }
 
-std::string Difference(const StepResult& a, const StepResult& b) {
-  std::string difference;
-  const auto compare = [&](const char* what, const std::vector<float>& left,
-                           const std::vector<float>& right) {
-    const std::string text = BitDifference(left, right);
-    if (!text.empty()) difference += what + (": " + text) + " ";
-  };
-  compare("queries", a.queries, b.queries);
-  compare("query scales", a.query_scales, b.query_scales);
-  compare("keys", a.keys, b.keys);
-  compare("K scales", a.k_scales, b.k_scales);
-  compare("values", a.values, b.values);
-  compare("V scales", a.v_scales, b.v_scales);
-  compare("scores", a.scores, b.scores);
-  compare("out", a.out, b.out);
-  return difference;
+}  // namespace
+
+StepResult RunOnCuda(const AttentionStep& step) {
+  CudaStep cuda_step(step);
+  cuda_step.Store();
+  cuda_step.Attend();
+  return cuda_step.Read();
 }
 
 }  // namespace kvasir::testing

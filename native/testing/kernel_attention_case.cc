@@ -18,7 +18,15 @@ struct Pages {
   std::vector<std::vector<uint8_t>> k_u8;
   std::vector<std::vector<int8_t>> v_s8;
   std::vector<std::vector<uint16_t>> k_f16, v_f16;
+
+  explicit Pages(const AttentionCase& c);
+  cpu::ChunkPages View(const AttentionCase& c) const;
 };
+
+// Of a page that begins at position `page_first`, the first slot that any row attends to.
+size_t FirstSlot(const AttentionCase& c, int page_first) {
+  return static_cast<size_t>(std::clamp(c.begin() - page_first, 0, kSlots));
+}
 
 // [head_dim][64] and [64][head_dim] of Element, which `store` makes of a float.
 template <typename Element, typename Store>
@@ -28,7 +36,7 @@ void PackFloats(const AttentionCase& c, int n, const Store& store, std::vector<s
   const Element fill = store(c.garbage_past_end ? NAN : 0.0f);
   for (int first = 0; first < n; first += kSlots) {
     std::vector<Element> k(dim * kSlots, fill), v(dim * kSlots, fill);
-    for (size_t slot = 0; slot < static_cast<size_t>(std::min(kSlots, n - first)); ++slot) {
+    for (size_t slot = FirstSlot(c, first); slot < static_cast<size_t>(std::min(kSlots, n - first)); ++slot) {
       for (size_t d = 0; d < dim; ++d) {
         k[d * kSlots + slot] = store(c.k[(static_cast<size_t>(first) + slot) * dim + d]);
         v[slot * dim + d] = store(c.v[(static_cast<size_t>(first) + slot) * dim + d]);
@@ -46,7 +54,7 @@ void PackS8(const AttentionCase& c, int n, Pages* pages) {
     std::vector<uint8_t> k(dim * kSlots, c.garbage_past_end ? 0x7f : kWeightOffset);
     std::vector<int8_t> v(dim * kSlots, c.garbage_past_end ? 0x7f : 0);
     std::vector<float> k_scales(kSlots, scale), v_scales(kSlots, scale);
-    for (size_t slot = 0; slot < static_cast<size_t>(std::min(kSlots, n - first)); ++slot) {
+    for (size_t slot = FirstSlot(c, first); slot < static_cast<size_t>(std::min(kSlots, n - first)); ++slot) {
       const size_t position = static_cast<size_t>(first) + slot;
       for (size_t d = 0; d < dim; ++d) {
         k[(d / 4 * kSlots + slot) * 4 + d % 4] =
@@ -60,6 +68,50 @@ void PackS8(const AttentionCase& c, int n, Pages* pages) {
     pages->v_s8.push_back(std::move(v));
     pages->k_scales.push_back(std::move(k_scales));
     pages->v_scales.push_back(std::move(v_scales));
+  }
+}
+
+Pages::Pages(const AttentionCase& c) {
+  switch (c.cache) {
+    case Dtype::kInt8: PackS8(c, c.positions(), this); break;
+    case Dtype::kF16: PackFloats(c, c.positions(), HalfFromFloat, &k_f16, &v_f16); break;
+    case Dtype::kF32:
+      PackFloats(
+          c, c.positions(), [](float value) { return value; }, &k_f32, &v_f32);
+      break;
+  }
+}
+
+cpu::ChunkPages Pages::View(const AttentionCase& c) const {
+  const size_t n_pages = static_cast<size_t>((c.positions() + kSlots - 1) / kSlots);
+  cpu::ChunkPages view = {};
+  view.n = static_cast<int>(n_pages);
+  for (size_t i = 0; i < n_pages; ++i) {
+    switch (c.cache) {
+      case Dtype::kInt8: view.k[i] = k_u8[i].data(), view.v[i] = v_s8[i].data(); break;
+      case Dtype::kF16: view.k[i] = k_f16[i].data(), view.v[i] = v_f16[i].data(); break;
+      case Dtype::kF32: view.k[i] = k_f32[i].data(), view.v[i] = v_f32[i].data(); break;
+    }
+    view.k_scales[i] = c.int8() ? k_scales[i].data() : nullptr;
+    view.v_scales[i] = c.int8() ? v_scales[i].data() : nullptr;
+  }
+  return view;
+}
+
+void AttendAsKind(const cpu::KernelTable& table, const AttentionCase& c, const cpu::AttentionChunk& chunk) {
+  std::vector<const float*> distance_bias;
+  for (const std::vector<float>& bias : c.distance_bias) distance_bias.push_back(bias.data());
+  const cpu::ScoreKind kind = {
+      .first = c.first.data(),
+      .distance = c.distance.data(),
+      .soft_cap = c.soft_cap,
+      .slopes = c.slopes.empty() ? nullptr : c.slopes.data(),
+      .distance_bias = distance_bias.empty() ? nullptr : distance_bias.data(),
+      .reach = distance_bias.empty() ? 0 : static_cast<int>(c.distance_bias[0].size() / 2)};
+  switch (c.cache) {
+    case Dtype::kInt8: table.attention_kinds->chunk_s8(chunk, kind); break;
+    case Dtype::kF16: table.attention_kinds->chunk_f16(chunk, kind); break;
+    case Dtype::kF32: table.attention_kinds->chunk_f32(chunk, kind); break;
   }
 }
 
@@ -78,6 +130,14 @@ float AttentionCase::Stored(float value) const {
 }
 
 int AttentionCase::positions() const { return *std::max_element(n_valid.begin(), n_valid.end()); }
+
+int AttentionCase::begin() const {
+  int begin = first.empty() ? 0 : cpu::kChunkPositions;
+  for (size_t row = 0; row < first.size(); ++row) {
+    if (n_valid[row] > 0) begin = std::min(begin, first[row]);
+  }
+  return begin;
+}
 
 AttentionCase MakeAttention(Random& random, Dtype cache, int rows, int head_dim, std::vector<int> n_valid) {
   const bool int8 = cache == Dtype::kInt8;
@@ -101,28 +161,8 @@ AttentionCase MakeAttention(Random& random, Dtype cache, int rows, int head_dim,
 }
 
 AttentionState Run(const cpu::KernelTable& table, const AttentionCase& c, bool with_trace) {
-  Pages pages;
-  switch (c.cache) {
-    case Dtype::kInt8: PackS8(c, c.positions(), &pages); break;
-    case Dtype::kF16: PackFloats(c, c.positions(), HalfFromFloat, &pages.k_f16, &pages.v_f16); break;
-    case Dtype::kF32:
-      PackFloats(
-          c, c.positions(), [](float value) { return value; }, &pages.k_f32, &pages.v_f32);
-      break;
-  }
-  const size_t n_pages = static_cast<size_t>((c.positions() + kSlots - 1) / kSlots);
-  cpu::ChunkPages chunk_pages = {};
-  chunk_pages.n = static_cast<int>(n_pages);
-  auto& [n, k, v, k_scales, v_scales] = chunk_pages;
-  for (size_t i = 0; i < n_pages; ++i) {
-    switch (c.cache) {
-      case Dtype::kInt8: k[i] = pages.k_u8[i].data(), v[i] = pages.v_s8[i].data(); break;
-      case Dtype::kF16: k[i] = pages.k_f16[i].data(), v[i] = pages.v_f16[i].data(); break;
-      case Dtype::kF32: k[i] = pages.k_f32[i].data(), v[i] = pages.v_f32[i].data(); break;
-    }
-    k_scales[i] = c.int8() ? pages.k_scales[i].data() : nullptr;
-    v_scales[i] = c.int8() ? pages.v_scales[i].data() : nullptr;
-  }
+  const Pages pages(c);
+  const cpu::ChunkPages chunk_pages = pages.View(c);
   const size_t rows = static_cast<size_t>(c.rows), dim = static_cast<size_t>(c.head_dim);
   std::vector<uint8_t> q_s8;
   std::vector<int32_t> start;
@@ -138,13 +178,17 @@ AttentionState Run(const cpu::KernelTable& table, const AttentionCase& c, bool w
   AttentionState state{std::vector<float>(rows, kUntouched), std::vector<float>(rows, kUntouched),
                        std::vector<float>(rows * dim, kUntouched),
                        std::vector<float>(with_trace ? rows * cpu::kChunkPositions : 0, kUntouched)};
-  const cpu::AttentionChunk chunk = {c.rows, c.head_dim, c.scale, c.q.data(), q_s8.data(), c.q_scales.data(),
-                                     start.data(), k, v, k_scales, v_scales, c.n_valid.data(),
-                                     state.max.data(), state.sum.data(), state.acc.data(),
-                                     with_trace ? state.trace.data() : nullptr,
-                                     // What it fetches and what it does not touch changes no result.
-                                     &chunk_pages, with_trace};
+  const cpu::AttentionChunk chunk = {
+      c.rows, c.head_dim, c.scale, c.q.data(), q_s8.data(), c.q_scales.data(), start.data(), chunk_pages.k,
+      chunk_pages.v, chunk_pages.k_scales, chunk_pages.v_scales, c.n_valid.data(), state.max.data(),
+      state.sum.data(), state.acc.data(), with_trace ? state.trace.data() : nullptr,
+      // What it fetches and what it does not touch changes no result.
+      &chunk_pages, with_trace};
   const cpu::KernelScope scope(table, c.rows);
+  if (!c.first.empty()) {
+    AttendAsKind(table, c, chunk);
+    return state;
+  }
   switch (c.cache) {
     case Dtype::kInt8: table.attention_chunk_s8(chunk); break;
     case Dtype::kF16: table.attention_chunk_f16(chunk); break;

@@ -21,12 +21,18 @@ struct AttentionCase {
   // they are packed.
   std::vector<float> q, k, v;  // [rows, head_dim], [256, head_dim], [256, head_dim]
   std::vector<float> q_scales, k_scales, v_scales;
-  // What the slots past the largest n_valid hold: zeros, or NaN (INT8: 0x7f with scales of NaN).
+  // Of cpu::ScoreKind, [rows] each where they are not empty; a case without `first` is for the plain kernels.
+  std::vector<int> first, distance;
+  float soft_cap = 0;
+  std::vector<float> slopes;
+  std::vector<std::vector<float>> distance_bias;
+  // What the slots past the largest n_valid hold, and those before begin(): zeros, or NaN (INT8: 0x7f with scales of NaN).
   bool garbage_past_end = true;
 
   bool int8() const { return cache == Dtype::kInt8; }
   float Stored(float value) const;  // K or V as the cache holds it
   int positions() const;            // the largest n_valid
+  int begin() const;                // the smallest `first` of rows that attend to anything; 0 without
 };
 
 struct AttentionState {

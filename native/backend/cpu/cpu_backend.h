@@ -110,14 +110,20 @@ class CpuBackend final : public Backend {
   struct Tile;  // query rows that share a kv head and a pass over its cache; see cpu_attention.cc
   Tile TileAt(const AttentionArgs& args, int64_t index) const;
   struct ChunkPlace;
+  struct ChunkPart;
+  struct RowParts;
+  ChunkPart PartOf(const AttentionArgs& args, const ChunkPlace& place) const;
+  RowParts RowsOf(const AttentionArgs& args, const Tile& tile, const ChunkPart& part) const;
   ChunkPages PagesOf(const AttentionArgs& args, const ChunkPlace& place) const;
   // `next` is asked for meanwhile, if it is given; `fetched`: this chunk was.
   void ChunkOfTile(const AttentionArgs& args, const Queries& queries, const ChunkPlace& place,
                    const ChunkPages* next, bool fetched, const SoftmaxState& out) const;
+  void RunChunk(const AttentionArgs& args, const Tile& tile, const RowParts& rows,
+                const AttentionChunk& c) const;
   void MergeChunk(const AttentionArgs& args, const Tile& tile, int64_t chunk, const SoftmaxState& state,
                   const SoftmaxState& later) const;
-  void FinishTile(const AttentionArgs& args, const Tile& tile, const float* sum, const float* acc,
-                  float* out) const;
+  void MergeSinks(const AttentionArgs& args, const Tile& tile, const SoftmaxState& state) const;
+  void FinishTile(const AttentionArgs& args, const Tile& tile, const SoftmaxState& state, float* out) const;
   void AttentionByTile(const AttentionArgs& args, const Queries& queries, float* out);
   void AttentionByChunk(const AttentionArgs& args, const Queries& queries, int64_t n_chunks, float* out);
   struct ChunkWindow;

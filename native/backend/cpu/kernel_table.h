@@ -87,11 +87,31 @@ struct AttentionChunk {
   float* max;    // [rows]
   float* sum;    // [rows]
   float* acc;    // [rows, head_dim]
-  float* trace;  // nullptr, or [rows, kChunkPositions]: the raw scores
+  float* trace;  // nullptr, or [rows, kChunkPositions]: the scores as the softmax takes them
   // The same thread's next chunk, or nullptr: it is asked for while this one is computed. And whether this one was.
   const ChunkPages* next = nullptr;
   bool fetched = false;
 };
+
+// What the rows of an AttentionChunk attend to and how, beyond n_valid. In this order: a scaled score is capped, slopes are
+// added, then the bias of distances; then positions before `first` are masked, as those from n_valid on are.
+struct ScoreKind {
+  const int* first;     // [rows] position of the chunk that the row begins at, below n_valid or 0
+  const int* distance;  // [rows] from the row's own position to the chunk's first: j - p
+  float soft_cap;       // 0: none
+  const float* slopes;  // [rows], or nullptr
+  const float* const* distance_bias;  // [rows] of [2 * reach + 1], or nullptr
+  int reach;
+};
+
+// attention_chunk_f32, _f16 and _s8 of a KernelTable where rows begin later or scores are changed: the same bits where neither
+// is so.
+struct AttentionKinds {
+  void (*chunk_f32)(const AttentionChunk&, const ScoreKind&);
+  void (*chunk_f16)(const AttentionChunk&, const ScoreKind&);
+  void (*chunk_s8)(const AttentionChunk&, const ScoreKind&);
+};
+extern const AttentionKinds kScalarKinds, kAvx2Kinds, kAvxVnniKinds, kAvx512Kinds, kAvx512VnniKinds;
 
 // Rows of an online softmax.
 struct SoftmaxState {
@@ -190,6 +210,7 @@ struct KernelTable {
   void (*attention_chunk_f32)(const AttentionChunk&);
   void (*attention_chunk_f16)(const AttentionChunk&);  // over a cache of f16, with q_f32
   void (*attention_chunk_s8)(const AttentionChunk&);
+  const AttentionKinds* attention_kinds;
   // state <- state merged with that of a later chunk, rows <= kMaxTileRows
   void (*attention_merge)(SoftmaxState state, SoftmaxState later, int rows, int head_dim);
   // out[i] = acc[i] / sum

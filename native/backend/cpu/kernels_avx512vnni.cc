@@ -15,7 +15,7 @@ namespace isa_avx512vnni {
 }  // namespace isa_avx512vnni
 
 const KernelTable& Avx512VnniKernels() {
-  static constexpr KernelTable table = isa_avx512vnni::MakeTable("avx512vnni");
+  static constexpr KernelTable table = isa_avx512vnni::MakeTable("avx512vnni", kAvx512VnniKinds);
   return table;
 }
 

@@ -12,13 +12,18 @@
 #define KVASIR_VNNI_ENCODING "%{evex%} "
 #define KVASIR_AVXVNNI isa_avxvnni_as_evex
 #define KVASIR_AVXVNNI_KERNELS AvxVnniKernelsAsEvex
+#define KVASIR_AVXVNNI_KINDS kAvxVnniKindsAsEvex
 #else
 #define KVASIR_VNNI_ENCODING "%{vex%} "
 #define KVASIR_AVXVNNI isa_avxvnni
 #define KVASIR_AVXVNNI_KERNELS AvxVnniKernels
+#define KVASIR_AVXVNNI_KINDS kAvxVnniKinds
 #endif
 
 namespace kvasir::cpu {
+
+extern const AttentionKinds KVASIR_AVXVNNI_KINDS;
+
 namespace KVASIR_AVXVNNI {
 
 #define KVASIR_SIMD_VNNI
@@ -28,7 +33,7 @@ namespace KVASIR_AVXVNNI {
 }  // namespace KVASIR_AVXVNNI
 
 const KernelTable& KVASIR_AVXVNNI_KERNELS() {
-  static constexpr KernelTable table = KVASIR_AVXVNNI::MakeTable("avxvnni");
+  static constexpr KernelTable table = KVASIR_AVXVNNI::MakeTable("avxvnni", KVASIR_AVXVNNI_KINDS);
   return table;
 }
 

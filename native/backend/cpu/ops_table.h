@@ -17,7 +17,8 @@ constexpr int kBlockRows = 48;
 constexpr int kThreadRows = 24;
 constexpr int kActivatedRows = 48;  // 24 KB, that are activated before they leave L1
 
-constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s8) linear_s8 = LinearS8) {
+constexpr KernelTable MakeTable(const char* name, const AttentionKinds& kinds,
+                                decltype(KernelTable::linear_s8) linear_s8 = LinearS8) {
   return {
       .name = name,
       .quantized_bytes = sizeof(Quantized),
@@ -61,6 +62,7 @@ constexpr KernelTable MakeTable(const char* name, decltype(KernelTable::linear_s
       .attention_chunk_f32 = AttentionChunkF32,
       .attention_chunk_f16 = AttentionChunkF16,
       .attention_chunk_s8 = AttentionChunkS8,
+      .attention_kinds = &kinds,
       .attention_merge = AttentionMerge,
       .attention_finish = AttentionFinish,
       .block_maxima = BlockMaxima,

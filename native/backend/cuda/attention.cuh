@@ -21,6 +21,19 @@ struct CacheView {
 };
 CacheView ViewOf(const KvPages& kv);
 
+// What makes attention other than full and causal; see AttentionShape and AttentionBias.
+struct ScoreKind {
+  const int32_t* lengths;  // [n_sequences]
+  int before, after;       // at most kFar
+  float soft_cap, inverse_cap;
+  const float* slopes;
+  const float* distance_bias;
+  int reach;
+  const float* sinks;
+
+  static constexpr int kFar = 1 << 29;
+};
+
 struct TileArgs {
   CacheView cache;
   const int32_t* pages;  // [n_sequences, ld_pages]
@@ -37,6 +50,7 @@ struct TileArgs {
   int64_t trace_positions;
   float* partials;  // [n_tiles, n_kv_heads, max_chunks] of PartialFloats()
   float* out;       // [step_rows, n_heads, head_dim]
+  ScoreKind kind;
 };
 
 // A block a tile and kv head, and with `split` a chunk.
@@ -50,6 +64,9 @@ inline LaunchConfig TileConfig(const TileArgs& args, bool split, cudaStream_t st
 void AttentionS8(const TileArgs& args, bool split, cudaStream_t stream);
 // A cache of f32, or with `half` of binary16 numbers.
 void AttentionF32(const TileArgs& args, bool half, bool split, cudaStream_t stream);
+// The same for all kinds (TileArgs::kind), by kernels of their own.
+void AttentionKindsS8(const TileArgs& args, bool split, cudaStream_t stream);
+void AttentionKindsF32(const TileArgs& args, bool half, bool split, cudaStream_t stream);
 
 // Floats of one chunk state of a tile: max [16], sum [16], values [16][padded_head_dim].
 inline __host__ __device__ int64_t PartialFloats(int64_t padded_head_dim) {
@@ -74,24 +91,6 @@ __device__ __forceinline__ TileRows RowsOfBlock(const TileArgs& a) {
   return {a.tiles[index], index, static_cast<int>(blockIdx.y)};
 }
 
-// One row of a tile. They lie in shared memory: as registers of each thread they would cost occupancy.
-struct RowPlace {
-  int length;    // positions that it attends to: up to its own; 0 past the tile's rows
-  int head_row;  // row of [step_rows, n_heads]
-};
-
-__device__ __forceinline__ RowPlace PlaceOf(const TileArgs& a, const TileRows& rows, int row) {
-  if (row >= rows.tile.rows) return {0, 0};
-  const int local = rows.tile.first + row, token = local / a.group;
-  return {rows.tile.start + token + 1,
-          (rows.tile.step_row + token) * a.n_heads + rows.kv_head * a.group + local - token * a.group};
-}
-
-// Of a row's positions, how many lie in a chunk.
-__device__ __forceinline__ int Valid(const RowPlace& place, int chunk) {
-  return max(0, min(place.length - chunk * kChunk, kChunk));
-}
-
 __device__ __forceinline__ float* Partial(const TileArgs& a, const TileRows& rows, int chunk) {
   return a.partials + ((rows.index * a.n_kv_heads + rows.kv_head) * a.max_chunks + chunk) *
                           PartialFloats(a.padded_head_dim);
@@ -114,24 +113,6 @@ __device__ __forceinline__ int WarpOfBlock() {
 __device__ __forceinline__ int ScoreRow() {
   const int warp = static_cast<int>(threadIdx.x) / 32, half = static_cast<int>(threadIdx.x) / 16 % 2;
   return warp / 2 * 4 + warp % 2 + 2 * half;
-}
-
-// A row's scores in a chunk, -infinity after the last that is valid; traced when asked for.
-__device__ __forceinline__ void LoadScores(const TileArgs& a, const RowPlace& place, int chunk,
-                                           SharedPtr<float> scores, float (&values)[kLaneValues]) {
-  const int n_valid = Valid(place, chunk);
-  const int row = ScoreRow(), lane = static_cast<int>(threadIdx.x) % 16;
-#pragma unroll
-  for (int j = 0; j < kLaneValues; ++j) {
-    const int i = 16 * j + lane;
-    values[j] = i < n_valid ? static_cast<float>(scores[row * kScoreStride + i]) : kNegativeInfinity;
-  }
-  if (a.trace == nullptr || n_valid == 0) return;
-  float* trace = a.trace + place.head_row * a.trace_positions + chunk * kChunk;
-#pragma unroll
-  for (int j = 0; j < kLaneValues; ++j) {
-    if (16 * j + lane < n_valid) trace[16 * j + lane] = values[j];
-  }
 }
 
 }  // namespace kvasir::cuda

@@ -1,32 +1,61 @@
 // Where the attention of a step starts, and where the chunk states of a split one are merged in ascending order.
-#include "backend/cuda/attention.cuh"
+#include "backend/cuda/attention_rows.cuh"
 #include "backend/cuda/launch.h"
 
 namespace kvasir::cuda {
 
 namespace {
 
-// One block a tile and kv head; a thread walks the chunks of one value. Rows end where their own positions do.
-__global__ void __launch_bounds__(kAttentionThreads) MergeTile(TileArgs a) {
+// One block a tile and kv head; a thread walks the chunks of one value. Rows begin and end where their own positions do.
+template <typename Policy>
+__device__ __forceinline__ void MergeChunks(const TileArgs& a) {
   const TileRows rows = RowsOfBlock(a);
   const int64_t stride = PartialFloats(a.padded_head_dim);
   const float* states = Partial(a, rows, 0);
   for (int i = static_cast<int>(threadIdx.x); i < rows.tile.rows * a.head_dim; i += kAttentionThreads) {
     const int row = i / a.head_dim, d = i % a.head_dim;
-    const RowPlace place = PlaceOf(a, rows, row);
-    const float* p = states;
+    const typename Policy::Place place = Policy::PlaceOf(a, rows, row);
+    const int first = Policy::FirstChunk(place);
+    const float* p = states + first * stride;
     const int at = 2 * kTileRows + row * a.padded_head_dim + d;
     RowState state = {p[row], p[kTileRows + row]};
     float value = p[at];
     const int n_chunks = (place.length + kChunk - 1) / kChunk;
 #pragma unroll 4
-    for (int chunk = 1; chunk < n_chunks; ++chunk) {
+    for (int chunk = first + 1; chunk < n_chunks; ++chunk) {
       p += stride;
       const float later = p[at];
       value = MergeValue(value, later, MergeState(&state, {p[row], p[kTileRows + row]}));
     }
+    if (Policy::kHasSinks && a.kind.sinks != nullptr) {
+      value = MergeValue(value, 0.0f, MergeState(&state, SinkOf(a, place.head_row)));
+    }
     a.out[static_cast<int64_t>(place.head_row) * a.head_dim + d] = __fdiv_rn(value, state.sum);
   }
+}
+
+__global__ void __launch_bounds__(kAttentionThreads) MergeTile(TileArgs a) { MergeChunks<Causal>(a); }
+__global__ void __launch_bounds__(kAttentionThreads) MergeKindsTile(TileArgs a) { MergeChunks<Kinds>(a); }
+
+bool IsCausal(const AttentionArgs& args) {
+  const AttentionShape& s = *args.shape;
+  const AttentionBias& bias = args.bias;
+  return s.before == kUnbounded && s.after == 0 && s.soft_cap == 0 && bias.slopes == nullptr &&
+         bias.distance_bias == nullptr && bias.sinks == nullptr;
+}
+
+ScoreKind KindOf(const AttentionArgs& args, const StepTable& step) {
+  const AttentionShape& s = *args.shape;
+  const auto near = [](int64_t n) { return static_cast<int>(n < ScoreKind::kFar ? n : ScoreKind::kFar); };
+  return {.lengths = step.lengths,
+          .before = near(s.before),
+          .after = near(s.after),
+          .soft_cap = s.soft_cap,
+          .inverse_cap = s.soft_cap == 0 ? 0.0f : 1.0f / s.soft_cap,
+          .slopes = args.bias.slopes,
+          .distance_bias = args.bias.distance_bias,
+          .reach = static_cast<int>(args.bias.reach),
+          .sinks = args.bias.sinks};
 }
 
 }  // namespace
@@ -48,12 +77,14 @@ int64_t AttentionPartialBytes(const AttentionShape& shape, int64_t n_tiles, int6
          static_cast<int64_t>(sizeof(float));
 }
 
-void Attention(const AttentionShape& shape, const KvPages& kv, const StepTable& step, const Queries& queries,
-               const AttentionTrace& trace, float* partials, float* out, cudaStream_t stream) {
+void Attention(const AttentionArgs& attention, const StepTable& step, const Queries& queries, float* partials,
+               float* out, cudaStream_t stream) {
   if (step.n_tiles == 0) return;
-  const bool int8 = kv.layout.dtype == Dtype::kInt8;
+  const AttentionShape& shape = *attention.shape;
+  const Dtype dtype = attention.layout->dtype;
+  const bool int8 = dtype == Dtype::kInt8, causal = IsCausal(attention);
   const TileArgs args = {
-      .cache = ViewOf(kv),
+      .cache = ViewOf({attention.pages, *attention.layout, attention.layer}),
       .pages = step.pages,
       .ld_pages = step.ld_pages,
       .tiles = step.tiles,
@@ -68,22 +99,27 @@ void Attention(const AttentionShape& shape, const KvPages& kv, const StepTable& 
       .group = static_cast<int>(shape.n_heads / shape.n_kv_heads),
       .head_dim = static_cast<int>(shape.head_dim),
       .padded_head_dim = static_cast<int>(shape.padded_head_dim),
-      .trace = trace.scores,
-      .trace_positions = trace.positions,
+      .trace = attention.trace.scores,
+      .trace_positions = attention.trace.positions,
       .partials = partials,
       .out = out,
+      .kind = KindOf(attention, step),
   };
   if (int8) {
-    AttentionS8(args, step.split, stream);
+    (causal ? AttentionS8 : AttentionKindsS8)(args, step.split, stream);
   } else {
-    AttentionF32(args, kv.layout.dtype == Dtype::kF16, step.split, stream);
+    (causal ? AttentionF32 : AttentionKindsF32)(args, dtype == Dtype::kF16, step.split, stream);
   }
   if (!step.split) return;
   const LaunchConfig config = {
       .grid = dim3(static_cast<unsigned>(args.n_tiles), static_cast<unsigned>(args.n_kv_heads)),
       .block = dim3(kAttentionThreads),
       .stream = stream};
-  KVASIR_LAUNCH(MergeTile, config, args);
+  if (causal) {
+    KVASIR_LAUNCH(MergeTile, config, args);
+  } else {
+    KVASIR_LAUNCH(MergeKindsTile, config, args);
+  }
 }
 
 }  // namespace kvasir::cuda

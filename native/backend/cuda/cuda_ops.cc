@@ -84,7 +84,7 @@ void CudaBackend::StoreKv(const AttentionArgs& args, const RowBlock& block, cons
 void CudaBackend::Attention(const AttentionArgs& args, const Queries& queries, float* out) {
   if (!Queues()) return;
   float* partials = partials_ == nullptr ? nullptr : reinterpret_cast<float*>(partials_->data());
-  cuda::Attention(*args.shape, PagesOf(args), tables_.table(), queries, args.trace, partials, out, stream());
+  cuda::Attention(args, tables_.table(), queries, partials, out, stream());
 }
 
 }  // namespace kvasir::cuda

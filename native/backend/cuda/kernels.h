@@ -64,7 +64,8 @@ struct StepTable {
   const int32_t* sequences = nullptr;  // [rows] sequence in the step
   const int32_t* pages = nullptr;      // [n_sequences, ld_pages] indices of KV pages
   const AttentionTile* tiles = nullptr;
-  const int32_t* wanted = nullptr;  // [n_wanted] rows whose logits are wanted
+  const int32_t* lengths = nullptr;  // [n_sequences] positions in memory after the step
+  const int32_t* wanted = nullptr;   // [n_wanted] rows whose logits are wanted
   int64_t ld_pages = 0;
   int64_t rows = 0;
   int64_t n_tiles = 0;
@@ -167,7 +168,7 @@ void SumExperts(const ExpertSums& in, int64_t rows, int64_t width, float* out, c
 void Linear(const LinearWeight& weight, const Activations& x, int64_t rows, float* out, int64_t ld_out,
             bool accumulate, cudaStream_t stream);
 
-// ---- attention_store.cu, attention_s8.cu, attention_f32.cu, attention_merge.cu ----
+// ---- attention_store.cu, attention_s8*.cu, attention_f32*.cu, attention_merge.cu ----
 
 // Rows of the step, qkv [block.count, (n_heads + 2 n_kv_heads) * head_dim]: head norm, rotary embedding, K and V
 // into the cache, Q into queries ([n_kv_heads, step rows, group, padded_head_dim] f32 or s8 with scales).
@@ -175,9 +176,10 @@ void StoreKv(const AttentionShape& shape, const HeadNorm& norm, const KvPages& k
              const RowBlock& block, const float* qkv, const Queries& queries, cudaStream_t stream);
 // Bytes of `partials` for a step with `split`.
 int64_t AttentionPartialBytes(const AttentionShape& shape, int64_t n_tiles, int64_t max_chunks);
-// out [step rows, n_heads * head_dim]. V's rotation is still in it. trace.scores (device, or nullptr) as in backend.h.
-void Attention(const AttentionShape& shape, const KvPages& kv, const StepTable& step, const Queries& queries,
-               const AttentionTrace& trace, float* partials, float* out, cudaStream_t stream);
+// out [step rows, n_heads * head_dim]. V's rotation is still in it. Sequences are those of the step's table; the trace and
+// the biases are device memory.
+void Attention(const AttentionArgs& args, const StepTable& step, const Queries& queries, float* partials,
+               float* out, cudaStream_t stream);
 
 // ---- logits.cu ----
 

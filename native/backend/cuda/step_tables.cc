@@ -17,6 +17,7 @@ struct StepTables::HostTables {
   int32_t* positions;
   int32_t* sequences;
   int32_t* wanted;
+  int32_t* lengths;
   AttentionTile* tiles;
   int32_t* pages;
 
@@ -25,11 +26,12 @@ struct StepTables::HostTables {
     positions = tokens + max_rows;
     sequences = positions + max_rows;
     wanted = sequences + max_rows;
-    tiles = reinterpret_cast<AttentionTile*>(wanted + max_rows);
+    lengths = wanted + max_rows;
+    tiles = reinterpret_cast<AttentionTile*>(lengths + max_rows);
     pages = reinterpret_cast<int32_t*>(tiles + max_tiles);
   }
   static int64_t Bytes(int64_t max_rows, int64_t max_tiles, int64_t n_pages) {
-    return 4 * max_rows * 4 + max_tiles * static_cast<int64_t>(sizeof(AttentionTile)) + n_pages * 4;
+    return 5 * max_rows * 4 + max_tiles * static_cast<int64_t>(sizeof(AttentionTile)) + n_pages * 4;
   }
 };
 
@@ -61,6 +63,7 @@ void StepTables::BuildTiles(const StepInput& step) {
                                static_cast<int32_t>(s.row), static_cast<int32_t>(s.start)};
     }
     longest = std::max(longest, s.start + s.n_tokens);
+    host.lengths[i] = static_cast<int32_t>(s.Length());
     std::fill_n(host.sequences + s.row, s.n_tokens, static_cast<int32_t>(i));
     std::copy_n(s.pages, CeilDiv(s.start + s.n_tokens, kPage), host.pages + i * ld_pages_);
   }
@@ -76,6 +79,7 @@ void StepTables::Send(const StepInput& step, bool recorded, const Gpu& gpu) {
             .sequences = there.sequences,
             .pages = there.pages,
             .tiles = there.tiles,
+            .lengths = there.lengths,
             .wanted = there.wanted,
             .ld_pages = ld_pages_,
             .rows = step.rows};
