@@ -78,7 +78,7 @@ const expertsSchema = v.strictObject({
 });
 
 const feedForwardSchema = v.strictObject({
-  activation: v.picklist(['silu', 'gelu_tanh', 'gelu_erf']),
+  activation: v.picklist(['silu', 'relu', 'relu2', 'quick_gelu', 'gelu_tanh', 'gelu_erf']),
   /** activation(gate(x)) * up(x), else activation(up(x)). Default false. */
   gated: v.optional(v.boolean()),
   /** Of each expert, if there are any. */

@@ -50,13 +50,16 @@ export interface HfShape extends DecoderShape {
   config: DecoderConfig;
 }
 
-/** From config.json in the words of Llama. Throws MODEL_FORMAT, and UNSUPPORTED_ARCHITECTURE for what no decoder here does. */
-export function hfShape(family: string, raw: unknown): HfShape {
+/**
+ * From config.json in the words of Llama. `defaultHeadDim` is that of a configuration without one; by default the heads share
+ * the hidden size. Throws MODEL_FORMAT, and UNSUPPORTED_ARCHITECTURE for what no decoder here does.
+ */
+export function hfShape(family: string, raw: unknown, defaultHeadDim?: number): HfShape {
   const config = parseConfig(configSchema, raw);
   if (config.hidden_act !== 'silu') throw unsupported(family, `the activation "${config.hidden_act}"`);
   if ((config.partial_rotary_factor ?? 1) !== 1) throw unsupported(family, 'a partial rotary embedding');
   const heads = config.num_attention_heads;
-  const headDim = config.head_dim ?? config.hidden_size / heads;
+  const headDim = config.head_dim ?? defaultHeadDim ?? config.hidden_size / heads;
   const scaling: RopeScaling | null | undefined = config.rope_parameters ?? config.rope_scaling;
   const theta = config.rope_parameters?.rope_theta ?? config.rope_theta ?? 10000;
   const tied = config.tie_word_embeddings;
@@ -121,27 +124,38 @@ function ggufFrequencies({ keys, tensor }: GgufFacts, headDim: number): Float32A
   return scaledByTensor(ropeFrequencies(theta, headDim, scaling), ropeFactors, tensor(ropeFactors));
 }
 
-/**
- * The spec of a decoder whose layers are all alike, or, with `windowed`, where those layers see only `window` positions.
- */
+/** Layers that see a window of positions only. */
+export interface Windows {
+  size: number;
+  isIn: (layer: number) => boolean;
+}
+
+/** As `layer_types` says, or else `isIn`; undefined where the configuration has no window. */
+export function windowsOf(config: DecoderConfig, isIn: Windows['isIn']): Windows | undefined {
+  const { sliding_window: size, layer_types: types } = config;
+  if (size === null || size === undefined) return undefined;
+  return { size, isIn: types ? (layer) => types[layer] === 'sliding_attention' : isIn };
+}
+
+/** The spec of a decoder whose layers are all alike, but for those of `windows`. */
 export function decoderSpec(
   { attention, feedForward, rope, layers, spec }: DecoderShape,
-  window?: { size: number; layers: (layer: number) => boolean },
+  windows?: Windows,
 ): ModelSpec {
-  const attentions = window === undefined ? [attention] : [attention, { ...attention, window: window.size }];
+  // Sizes are checked before anything is made as often as a configuration says.
+  checkSize('layers', layers);
+  const windowed = Array.from({ length: layers }, (_, layer) => windows?.isIn(layer) ?? false);
+  const kinds = [...new Set(windowed)];
   const made: ModelSpec = {
     ...spec,
     ropes: [],
-    attentions,
+    attentions: kinds.map((one) => (one ? { ...attention, window: windows!.size } : attention)),
     feedForwards: [feedForward],
-    stack: { residual: 'pre', layers: [] },
+    stack: {
+      residual: 'pre',
+      layers: windowed.map((one) => ({ attention: kinds.indexOf(one), feedForward: 0 })),
+    },
   };
-  // Sizes are checked before anything is made as often as a configuration says.
-  checkSize('layers', layers);
-  made.stack.layers = Array.from({ length: layers }, (_, layer) => ({
-    attention: window?.layers(layer) ? 1 : 0,
-    feedForward: 0,
-  }));
   checkSpec(made);
   made.ropes = [{ kind: rope.kind, inverseFrequencies: [...rope.frequencies()] }];
   return made;

@@ -40,15 +40,16 @@ export interface GgufFacts {
 export interface Family {
   /** `model_type` of config.json. */
   modelType: string;
-  /** `general.architecture` of GGUF. */
-  ggufArchitecture: string;
+  /** `general.architecture` of GGUF; undefined: it has none of its own. */
+  ggufArchitecture?: string;
   /** What layers are called: 'model.layers.N.' and 'blk.N.'. */
   layers: readonly [hf: string, gguf: string];
   /** What a Hugging Face checkpoint may put before every name, the usual prefix first. Default none. */
   prefixes?: readonly string[];
   names: Names;
   fromConfig: (config: unknown) => Configured;
-  fromGguf: (facts: GgufFacts) => Configured;
+  /** Undefined without `ggufArchitecture`. */
+  fromGguf?: (facts: GgufFacts) => Configured;
 }
 
 const layerName = /^layers\.(\d+)\.(.*)$/;

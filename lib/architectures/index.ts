@@ -4,15 +4,18 @@ import { type Family, type GgufFacts, planOf } from './family.js';
 import { GgufKeys, type GgufMetadata } from './gguf-keys.js';
 import { gpt2 } from './gpt2.js';
 import { llama } from './llama.js';
+import { mistral } from './mistral.js';
+import { qwen2 } from './qwen2.js';
+import { qwen3 } from './qwen3.js';
 import type { ArchitecturePlan } from './plan.js';
 
 export type { ArchitecturePlan, StoredTensor } from './plan.js';
 
-const families: readonly Family[] = [llama, gpt2];
+const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gpt2];
 
 const byModelType: ReadonlyMap<unknown, Family> = new Map(families.map((one) => [one.modelType, one]));
 const byGgufArchitecture: ReadonlyMap<unknown, Family> = new Map(
-  families.map((one) => [one.ggufArchitecture, one]),
+  families.filter(({ fromGguf }) => fromGguf !== undefined).map((one) => [one.ggufArchitecture, one]),
 );
 
 export const supportedArchitectures: readonly string[] = families.map(({ modelType }) => modelType);
@@ -46,5 +49,5 @@ export function planFromGguf(
   const name = metadata['general.architecture'];
   const family = familyOf(byGgufArchitecture, name, 'general.architecture in the GGUF file');
   const facts = { keys: new GgufKeys(metadata, String(name)), embeddingRows, tensor };
-  return planOf(family, 1, family.fromGguf(facts));
+  return planOf(family, 1, family.fromGguf!(facts));
 }

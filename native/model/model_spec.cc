@@ -143,6 +143,9 @@ void ModelSpec::Check() const {
   Finite("scale of the embedding", embedding.scale);
   NotNegative("norm epsilon", norm_eps);
   Finite("scale of the residual", residual_scale);
+  if (stack.form == BlockForm::kAddNorm && residual_scale != 1)
+    Fail("norm of a sum has no scale of the residual");
+  if (stack.shared_norm && stack.form != BlockForm::kParallel) Fail("norms are shared, but not in parallel");
   Finite("scale of the logits", logits_scale);
   NotNegative("soft cap of the logits", logits_soft_cap);
 }

@@ -21,8 +21,7 @@ struct RopeSpec {
 
 // RMS norm of queries and keys.
 struct HeadNormSpec {
-  enum class Kind { kNone, kPerHead, kFullRow };
-  Kind kind = Kind::kNone;
+  HeadNormKind kind = HeadNormKind::kNone;
   bool after_rope = false;
 };
 
@@ -91,7 +90,7 @@ struct EmbeddingSpec {
 };
 
 // How a layer f joins the residual stream x.
-enum class ResidualForm {
+enum class BlockForm {
   kPre,       // x += f(norm(x))
   kPost,      // x += norm(f(x))
   kSandwich,  // x += norm(f(norm(x)))
@@ -105,7 +104,7 @@ struct LayerSpec {
 };
 
 struct StackSpec {
-  ResidualForm residual = ResidualForm::kPre;
+  BlockForm form = BlockForm::kPre;
   bool shared_norm = false;  // kParallel: attention and feed-forward read the same norm
   std::vector<LayerSpec> layers;
 };
@@ -136,6 +135,10 @@ struct ModelSpec {
   }
   const FeedForwardSpec& feed_forward_of(int64_t i) const {
     return feed_forwards[static_cast<size_t>(layer(i).feed_forward)];
+  }
+  // Whether what a layer adds to the residual stream is computed apart from it.
+  bool adds_apart() const {
+    return stack.form == BlockForm::kPost || stack.form == BlockForm::kSandwich || residual_scale != 1;
   }
   // The largest of all kinds.
   int64_t padded_head_dim() const;

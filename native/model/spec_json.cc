@@ -84,7 +84,7 @@ void ReadRope(SpecReader& r, RopeSpec* rope) {
 }
 
 void ReadHeadNorm(SpecReader& r, HeadNormSpec* norm) {
-  using Kind = HeadNormSpec::Kind;
+  using Kind = HeadNormKind;
   r.Object("headNorm",
            {{"kind", r.Choice(&norm->kind, {{"per_head", Kind::kPerHead}, {"full_row", Kind::kFullRow}})},
             {"afterRope", r.Flag(&norm->after_rope)}});
@@ -139,6 +139,9 @@ void ReadExperts(SpecReader& r, ExpertsSpec* e) {
 void ReadFeedForward(SpecReader& r, FeedForwardSpec* f) {
   r.Object("feedForwards",
            {{"activation", r.Choice(&f->activation, {{"silu", ActivationKind::kSilu},
+                                                     {"relu", ActivationKind::kRelu},
+                                                     {"relu2", ActivationKind::kRelu2},
+                                                     {"quick_gelu", ActivationKind::kQuickGelu},
                                                      {"gelu_tanh", ActivationKind::kGeluTanh},
                                                      {"gelu_erf", ActivationKind::kGeluErf}})},
             {"gated", r.Flag(&f->gated)},
@@ -155,15 +158,15 @@ void ReadEmbedding(SpecReader& r, EmbeddingSpec* e) {
 }
 
 void ReadStack(SpecReader& r, StackSpec* stack) {
-  using Form = ResidualForm;
+  using Form = BlockForm;
   const auto layer = [&r](LayerSpec* one) {
     r.Object("layers", {{"attention", r.Size(&one->attention)}, {"feedForward", r.Size(&one->feed_forward)}});
   };
-  r.Object("stack", {{"residual", r.Choice(&stack->residual, {{"pre", Form::kPre},
-                                                              {"post", Form::kPost},
-                                                              {"sandwich", Form::kSandwich},
-                                                              {"parallel", Form::kParallel},
-                                                              {"add_norm", Form::kAddNorm}})},
+  r.Object("stack", {{"residual", r.Choice(&stack->form, {{"pre", Form::kPre},
+                                                          {"post", Form::kPost},
+                                                          {"sandwich", Form::kSandwich},
+                                                          {"parallel", Form::kParallel},
+                                                          {"add_norm", Form::kAddNorm}})},
                      {"sharedNorm", r.Flag(&stack->shared_norm)},
                      {"layers", r.List(&stack->layers, layer)}});
 }

@@ -22,15 +22,6 @@ ScratchShape ShapeOf(const LoadOptions& options, const Traits& traits) {
           .traits = traits};
 }
 
-// cos, then sin, [context, rope_dim / 2] f32 each.
-int64_t RopeTableBytes(const ModelSpec& spec, int64_t positions) {
-  int64_t bytes = 0;
-  for (const RopeSpec& rope : spec.ropes) {
-    bytes += 2 * positions * static_cast<int64_t>(rope.inverse_frequencies.size() * sizeof(float));
-  }
-  return bytes;
-}
-
 AttentionShape AttentionShapeOf(const AttentionSpec& a, const ModelSpec& spec, Dtype kv_dtype) {
   AttentionShape shape = {
       .n_heads = a.n_heads,
@@ -38,6 +29,11 @@ AttentionShape AttentionShapeOf(const AttentionSpec& a, const ModelSpec& spec, D
       .head_dim = a.head_dim,
       .padded_head_dim = a.padded_head_dim(),
       .scale = a.scale > 0 ? a.scale : static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.head_dim))),
+      .soft_cap = a.soft_cap,
+      .before = a.window > 0 ? a.window - 1 : kUnbounded,
+      .after = a.causal       ? 0
+               : a.window > 0 ? a.window - 1
+                              : kUnbounded,
       .rotation = kv_dtype == Dtype::kInt8 ? HeadRotation(a.head_dim) : 1,
   };
   if (a.rope >= 0) {
@@ -62,61 +58,29 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       dtype_(options.dtype),
       kv_layouts_(KvLayoutsOf(spec, options.kv_dtype, first, end, KvCache::PagesFor(options.kv_capacity),
                               backend_->traits().kv_run)),
-      scratch_(spec, options, ShapeOf(options, backend_->traits()), backend_.get()) {
+      scratch_(spec, options, ShapeOf(options, backend_->traits()), backend_.get()),
+      tables_(spec, context_length_, backend_.get()) {
   for (const KvLayout& pool : kv_layouts_.pools) {
     kv_pages_.push_back(backend_->Allocate(pool.PoolBytes(), "the KV cache", true));
   }
   for (const AttentionSpec& attention : spec.attentions) {
     attentions_.push_back(AttentionShapeOf(attention, spec, options.kv_dtype));
+    tables_.Point(attentions_.size() - 1, &attentions_.back());
   }
   wanted_spans_.reserve(kLogitRows);
-  BuildRopeTables();
   if (end_ == spec.n_layers()) {
     backend_->ReserveSummary(kLogitRows, spec.vocab_size, std::min(kCandidates, spec.vocab_size));
   }
 }
 
-// The angle is rounded to float32 as the reference does (its frequencies and products are float32); its cosine is
-// that of the rounded angle, computed in double.
-void Stage::BuildRopeTables() {
-  std::vector<const float*> cosines;
-  const auto positions = static_cast<size_t>(context_length_);
-  for (const RopeSpec& rope : spec_.ropes) {
-    const size_t half = rope.inverse_frequencies.size(), n = positions * half;
-    const double scale = static_cast<double>(rope.scale);
-    std::vector<float> tables(2 * n);
-    for (size_t p = 0; p < positions; ++p) {
-      for (size_t i = 0; i < half; ++i) {
-        const auto angle = static_cast<double>(static_cast<float>(p) * rope.inverse_frequencies[i]);
-        tables[p * half + i] = static_cast<float>(std::cos(angle) * scale);
-        tables[n + p * half + i] = static_cast<float>(std::sin(angle) * scale);
-      }
-    }
-    const auto bytes = static_cast<int64_t>(tables.size() * sizeof(float));
-    rope_tables_.push_back(backend_->Allocate(bytes, "the rotary embedding", false));
-    backend_->Upload(rope_tables_.back()->data(), tables.data(), bytes);
-    cosines.push_back(reinterpret_cast<const float*>(rope_tables_.back()->data()));
-  }
-  for (size_t kind = 0; kind < attentions_.size(); ++kind) {
-    AttentionShape& shape = attentions_[kind];
-    if (shape.rope == RopeKind::kNone) continue;
-    shape.rope_cos = cosines[static_cast<size_t>(spec_.attentions[kind].rope)];
-    shape.rope_sin = shape.rope_cos + positions * static_cast<size_t>(shape.rope_dim / 2);
-  }
-}
-
 int64_t Stage::step_rows() const { return std::min(backend_->traits().step_rows, kv_capacity_); }
 
-int64_t Stage::scratch_bytes() const {
-  int64_t tables = 0;
-  for (const auto& memory : rope_tables_) tables += static_cast<int64_t>(memory->size());
-  return scratch_.bytes() + tables + backend_->WorkBytes();
-}
+int64_t Stage::scratch_bytes() const { return scratch_.bytes() + tables_.bytes() + backend_->WorkBytes(); }
 
 int64_t Stage::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Traits& traits,
                             const Ops& ops) {
   return StepScratch::Bytes(spec, options, ShapeOf(options, traits), ops) +
-         RopeTableBytes(spec, options.context_length);
+         KindTables::Bytes(spec, options.context_length);
 }
 
 void Stage::CopyPage(int32_t from, int32_t to) {
@@ -173,9 +137,17 @@ void Stage::Embed(const Step& step) {
   float* x = scratch_.x;
   backend_->Embed(weights_.embed_tokens, {StepArray::kTokens, 0, step.n_tokens}, x);
   Record(step, kNoLayer, "token_embed", x, step.n_tokens, spec_.hidden_size);
+  const EmbeddingSpec& embedding = spec_.embedding;
+  if (embedding.scale != 1) {
+    backend_->Scale({.scale = embedding.scale}, step.n_tokens, spec_.hidden_size, x);
+  }
   if (weights_.embed_positions != nullptr) {
-    backend_->AddRows(weights_.embed_positions, {StepArray::kPositions, 0, step.n_tokens}, spec_.hidden_size,
-                      x);
+    const float* first = weights_.embed_positions + embedding.position_offset * spec_.hidden_size;
+    backend_->AddRows(first, {StepArray::kPositions, 0, step.n_tokens}, spec_.hidden_size, x);
+  }
+  if (embedding.norm) {
+    backend_->AddNorm({.join = JoinForm::kAddThenNorm, .norm = &weights_.embed_norm}, nullptr, step.n_tokens,
+                      spec_.hidden_size, x);
   }
   Record(step, kNoLayer, "embed", x, step.n_tokens, spec_.hidden_size);
 }
@@ -194,8 +166,7 @@ void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
     backend_->Attention(ArgsOf(step, layer), scratch_.queries, scratch_.attended);
     if (step.taps != nullptr) TapAttention(step, layer);
     ForRowBlocks(step, [&](const RowBlock& block) {
-      AttentionOutput(step, layer, AllRows(), block);
-      FeedForward(step, layer, AllRows(), block);
+      AfterAttention(step, layer, AllRows(), block);
       if (layer + 1 < end) AttentionInput(step, layer + 1, block);
     });
   }
@@ -236,10 +207,8 @@ void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
   const StepIndices rows = {StepArray::kWanted, 0, step.n_rows};
   backend_->GatherRows(scratch_.x, rows, spec_.hidden_size, wanted.x);
   backend_->GatherRows(scratch_.attended, rows, spec_.attention_of(layer).q_size(), wanted.attended);
-  backend_->ForRowBlocks(step.n_rows, [&](const RowBlock& block) {
-    AttentionOutput(step, layer, wanted, block);
-    FeedForward(step, layer, wanted, block);
-  });
+  backend_->ForRowBlocks(step.n_rows,
+                         [&](const RowBlock& block) { AfterAttention(step, layer, wanted, block); });
 }
 
 void Stage::ForRowBlocks(const Step& step, const std::function<void(const RowBlock&)>& fn) {
@@ -254,6 +223,20 @@ RowScratch& Stage::LaneOf(const RowBlock& block, const Step& step) {
   return step.taps == nullptr ? scratch_.lanes[static_cast<size_t>(block.lane)] : traced_;
 }
 
+AttentionBias Stage::BiasOf(int64_t layer) const {
+  return {.slopes = tables_.slopes(spec_.layer(layer).attention), .sinks = LayerAt(layer).sinks};
+}
+
+HeadNorm Stage::HeadNormOf(int64_t layer) const {
+  const HeadNormSpec& norm = spec_.attention_of(layer).head_norm;
+  const LayerWeights& w = LayerAt(layer);
+  return {.kind = norm.kind,
+          .after_rope = norm.after_rope,
+          .eps = spec_.norm_eps,
+          .q_weight = w.q_norm,
+          .k_weight = w.k_norm};
+}
+
 AttentionArgs Stage::ArgsOf(const Step& step, int64_t layer) {
   float* scores = traced_scores_ == nullptr ? nullptr : reinterpret_cast<float*>(traced_scores_->data());
   const KvLayer& place = kv_layouts_.layers[static_cast<size_t>(layer - first_)];
@@ -266,58 +249,8 @@ AttentionArgs Stage::ArgsOf(const Step& step, int64_t layer) {
           .sequences = step.sequences,
           .n_sequences = step.n_sequences,
           .trace = {scores, context_length_},
-          .bias = {}};
-}
-
-// q, k, v of norm(x)
-void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& block) {
-  const LayerWeights& w = LayerAt(layer);
-  RowScratch& s = LaneOf(block, step);
-  const int64_t n = block.count;
-  s.normed.dtype = w.qkv.dtype;
-  backend_->Norm(w.attn_norm, scratch_.x + block.first * spec_.hidden_size, n, &s.normed);
-  backend_->Linear(w.qkv, s.normed, n, s.wide, w.qkv.n, false);
-  Record(step, layer, "attn_norm", s.normed.f32, n, spec_.hidden_size);
-  Record(step, layer, "qkv", s.wide, n, w.qkv.n);
-  backend_->StoreKv(ArgsOf(step, layer), block, s.wide, &scratch_.queries);
-}
-
-// x += o(attention)
-void Stage::AttentionOutput(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
-  const LayerWeights& w = LayerAt(layer);
-  RowScratch& s = LaneOf(block, step);
-  const int64_t n = block.count;
-  float* x = rows.x + block.first * spec_.hidden_size;
-  s.o_input.width = w.o.k;
-  float* attended = rows.attended + block.first * s.o_input.width;
-  s.o_input.dtype = w.o.dtype;
-  backend_->Prepare(attended, n, ShapeAt(layer).rotation, &s.o_input);
-  backend_->Linear(w.o, s.o_input, n, x, spec_.hidden_size, true);
-  Record(step, layer, "attn_residual", x, n, spec_.hidden_size);
-}
-
-// x += down(act(gate(norm(x))) * up(norm(x))), or without a gate
-void Stage::FeedForward(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
-  const LayerWeights& w = LayerAt(layer);
-  const FeedForwardSpec& f = spec_.feed_forward_of(layer);
-  RowScratch& s = LaneOf(block, step);
-  const int64_t n = block.count;
-  float* x = rows.x + block.first * spec_.hidden_size;
-  s.normed.dtype = w.gate_up.dtype;
-  s.down_input.dtype = w.down.dtype;
-  s.down_input.width = f.size;
-  backend_->Norm(w.ffn_norm, x, n, &s.normed);
-  if (step.taps == nullptr) {
-    backend_->LinearActivation(w.gate_up, f.activation, s.normed, n, s.wide, s.work, &s.down_input);
-  } else {
-    backend_->Linear(w.gate_up, s.normed, n, s.wide, w.gate_up.n, false);
-    backend_->Activation(f.activation, f.gated, s.wide, n, s.work, &s.down_input);
-    Record(step, layer, "ffn_norm", s.normed.f32, n, spec_.hidden_size);
-    Record(step, layer, "gate_up", s.wide, n, w.gate_up.n);
-    Record(step, layer, "activation", s.work, n, f.size);
-  }
-  backend_->Linear(w.down, s.down_input, n, x, spec_.hidden_size, true);
-  Record(step, layer, "ffn_residual", x, n, spec_.hidden_size);
+          .bias = BiasOf(layer),
+          .norm = HeadNormOf(layer)};
 }
 
 void Stage::Logits(const Step& step, const LogitsFn& on_logits) {
@@ -332,6 +265,10 @@ void Stage::Logits(const Step& step, const LogitsFn& on_logits) {
     backend_->Norm(weights_.final_norm, scratch_.gathered, count, &scratch_.final_normed);
     backend_->Linear(weights_.lm_head, scratch_.final_normed, count, scratch_.logits, spec_.vocab_size,
                      false);
+    if (spec_.logits_scale != 1 || spec_.logits_soft_cap > 0) {
+      backend_->Scale({.scale = spec_.logits_scale, .cap = spec_.logits_soft_cap}, count, spec_.vocab_size,
+                      scratch_.logits);
+    }
     Record(step, kNoLayer, "final_norm", scratch_.final_normed.f32, count, spec_.hidden_size);
     Record(step, kNoLayer, "logits", scratch_.logits, count, spec_.vocab_size);
     on_logits(step.first_row + first, count, scratch_.logits);

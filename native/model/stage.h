@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "core/cancellation.h"
+#include "model/kind_tables.h"
 #include "model/kv_layouts.h"
 #include "model/model_spec.h"
 #include "model/step_scratch.h"
@@ -93,14 +94,21 @@ class Stage {
   void ForRowBlocks(const Step& step, const std::function<void(const RowBlock&)>& fn);
   AttentionArgs ArgsOf(const Step& step, int64_t layer);
   void AttentionInput(const Step& step, int64_t layer, const RowBlock& block);
-  void AttentionOutput(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
-  void FeedForward(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
+  void AfterAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
+  LinearInput InputOf(const NormWeight* norm, const LinearWeight& weight, float* x, int64_t rows,
+                      RowScratch* s);
+  void ActivatedInput(const Step& step, int64_t layer, float* x, int64_t rows, RowScratch* s);
+  void AddAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
+  void AddFeedForward(const Step& step, int64_t layer, float* x, int64_t rows, RowScratch* s);
+  void AddLinear(const LinearWeight& weight, const LinearInput& input, const NormWeight* post, int64_t rows,
+                 RowScratch* s, float* x);
   void Record(const Step& step, int64_t layer, const char* op, const float* values, int64_t rows,
               int64_t columns);
   void TapAttention(const Step& step, int64_t layer);
   void TakeTraceMemory(int64_t tokens, bool scores);
   RowScratch& LaneOf(const RowBlock& block, const Step& step);
-  void BuildRopeTables();
+  AttentionBias BiasOf(int64_t layer) const;
+  HeadNorm HeadNormOf(int64_t layer) const;
   void CopyPage(const KvLayout& layout, uint8_t* pool, int32_t from, int32_t to);
   const AttentionShape& ShapeAt(int64_t layer) const {
     return attentions_[static_cast<size_t>(spec_.layer(layer).attention)];
@@ -116,10 +124,9 @@ class Stage {
   KvLayouts kv_layouts_;
   std::vector<std::unique_ptr<BackendMemory>> kv_pages_;  // of each pool
   StepScratch scratch_;
+  KindTables tables_;
   std::vector<AttentionShape> attentions_;  // of each kind
   std::vector<SequenceSpan> wanted_spans_;  // see WantedSpans
-  // Of each rotary embedding: cos, then sin, [context, rope_dim / 2] each.
-  std::vector<std::unique_ptr<BackendMemory>> rope_tables_;
   // With taps a step is one block, in memory of its own.
   std::unique_ptr<BackendMemory> traced_memory_;
   RowScratch traced_;

@@ -36,7 +36,8 @@ RowScratch StepScratch::TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtyp
                                  const Ops& ops, bool fused) {
   RowScratch out;
   const int64_t activated = fused ? 0 : spec.gate_up_size();
-  out.wide = TakeValues<float>(arena, rows * std::max(spec.qkv_size(), activated));
+  const int64_t apart = spec.adds_apart() ? spec.hidden_size : 0;
+  out.wide = TakeValues<float>(arena, rows * std::max({spec.qkv_size(), activated, apart}));
   out.work = TakeValues<float>(arena, rows * spec.ffn_size());
   out.normed = TakeInput(arena, dtype, rows, spec.hidden_size, ops);
   out.normed.f32 = TakeValues<float>(arena, rows * spec.hidden_size);

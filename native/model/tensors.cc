@@ -33,7 +33,7 @@ class Table {
     at_ = "layers." + std::to_string(layer_) + ".";
     const AttentionSpec& a = s_.attention_of(layer_);
     const FeedForwardSpec& f = s_.feed_forward_of(layer_);
-    const bool sandwich = s_.stack.residual == ResidualForm::kSandwich;
+    const bool sandwich = s_.stack.form == BlockForm::kSandwich;
     Norm(TensorPlace::kAttnNorm, "attn_norm", s_.hidden_size);
     Attention(a);
     if (sandwich) Norm(TensorPlace::kAttnPostNorm, "attn_post_norm", s_.hidden_size);
@@ -50,8 +50,8 @@ class Table {
     std::vector<TensorPart> qkv = {{"q", a.q_size()}, {"k", a.kv_size()}, {"v", a.kv_size()}};
     if (a.output_gate) qkv.push_back({"attn_gate", a.q_size()});
     Linear(TensorPlace::kQkv, "qkv", std::move(qkv), s_.hidden_size);
-    if (a.head_norm.kind != HeadNormSpec::Kind::kNone) {
-      const bool whole = a.head_norm.kind == HeadNormSpec::Kind::kFullRow;
+    if (a.head_norm.kind != HeadNormKind::kNone) {
+      const bool whole = a.head_norm.kind == HeadNormKind::kFullRow;
       Vector(TensorPlace::kQNorm, "q_norm.weight", 1, whole ? a.q_size() : a.head_dim);
       Vector(TensorPlace::kKNorm, "k_norm.weight", 1, whole ? a.kv_size() : a.head_dim);
     }

@@ -5,18 +5,47 @@
 
 namespace kvasir::testing {
 
+namespace {
+
+std::string At(int64_t layer) { return "layers." + std::to_string(layer) + "."; }
+
+double Capped(double x, float cap) { return cap > 0 ? cap * std::tanh(x / cap) : x; }
+
+double Activated(ActivationKind kind, double v) {
+  switch (kind) {
+    case ActivationKind::kSilu: return v / (1 + std::exp(-v));
+    case ActivationKind::kGeluErf: return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
+    case ActivationKind::kGeluTanh: break;
+    case ActivationKind::kRelu: return std::max(v, 0.0);
+    case ActivationKind::kRelu2: return std::max(v, 0.0) * std::max(v, 0.0);
+    case ActivationKind::kQuickGelu: return v / (1 + std::exp(-1.702 * v));
+    case ActivationKind::kClampedSwiglu: return HUGE_VAL;  // of gate and up together: no spec here has it
+  }
+  return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+}
+
+bool Sees(const AttentionSpec& a, int64_t position, int64_t key) {
+  if (a.causal && key > position) return false;
+  return a.window == 0 || std::abs(position - key) < a.window;
+}
+
+}  // namespace
+
+bool Float64Model::NormsInput() const {
+  return spec_.stack.form != BlockForm::kPost && spec_.stack.form != BlockForm::kAddNorm;
+}
+
 std::vector<double> Float64Model::Norm(const std::string& name, const Vector& x) const {
   const double n = static_cast<double>(x.size());
   double mean = 0, variance = 0;
   for (const double v : x) mean += v / n;
-  if (kind_.spec.norm == NormKind::kRms) mean = 0;
+  if (spec_.norm == NormKind::kRms) mean = 0;
   for (const double v : x) variance += (v - mean) * (v - mean) / n;
   Vector out;
   for (size_t i = 0; i < x.size(); ++i) {
     const double bias = container_.Has(name + ".bias") ? container_.values(name + ".bias")[i] : 0;
-    out.push_back((x[i] - mean) / std::sqrt(variance + kind_.spec.norm_eps) *
-                      container_.values(name + ".weight")[i] +
-                  bias);
+    out.push_back(
+        (x[i] - mean) / std::sqrt(variance + spec_.norm_eps) * container_.values(name + ".weight")[i] + bias);
   }
   return out;
 }
@@ -31,98 +60,160 @@ std::vector<double> Float64Model::Linear(const std::string& name, const Vector& 
   return out;
 }
 
+// Through a norm, if it has a name.
+Float64Model::Rows Float64Model::Each(const Rows& x, const std::string& norm) const {
+  if (norm.empty()) return x;
+  Rows out;
+  for (const Vector& row : x) out.push_back(Norm(norm, row));
+  return out;
+}
+
 // The angle is a float32 product by the model's definition; all else is float64.
-void Float64Model::Rope(int64_t position, double* head) const {
-  const RopeSpec& rope = kind_.spec.ropes[0];
+void Float64Model::Rope(const AttentionSpec& a, int64_t position, double* head) const {
+  if (a.rope < 0) return;
+  const RopeSpec& rope = spec_.ropes[static_cast<size_t>(a.rope)];
   const size_t half = rope.inverse_frequencies.size();
   const bool interleaved = rope.kind == RopeKind::kInterleaved;
   for (size_t i = 0; i < half; ++i) {
     const double angle = static_cast<float>(position) * rope.inverse_frequencies[i];
+    const double cos = std::cos(angle) * rope.scale, sin = std::sin(angle) * rope.scale;
     const size_t low = interleaved ? 2 * i : i, high = interleaved ? 2 * i + 1 : i + half;
-    const double a = head[low], b = head[high];
-    head[low] = a * std::cos(angle) - b * std::sin(angle);
-    head[high] = a * std::sin(angle) + b * std::cos(angle);
+    const double x = head[low], y = head[high];
+    head[low] = x * cos - y * sin;
+    head[high] = x * sin + y * cos;
   }
 }
 
-std::vector<double> Float64Model::Attend(const std::vector<Vector>& keys, const std::vector<Vector>& values,
-                                         const Vector& q) const {
-  const AttentionSpec& s = kind_.spec.attentions[0];
-  const size_t dim = static_cast<size_t>(s.head_dim);
-  Vector out(q.size());
-  for (size_t head = 0; head < static_cast<size_t>(s.n_heads); ++head) {
-    const size_t kv = head / static_cast<size_t>(s.n_heads / s.n_kv_heads);
-    Vector weights;
-    double sum = 0;
-    for (const Vector& key : keys) {
-      double score = 0;
-      for (size_t d = 0; d < dim; ++d) score += q[head * dim + d] * key[kv * dim + d];
-      weights.push_back(std::exp(score / std::sqrt(static_cast<double>(dim))));
-      sum += weights.back();
+void Float64Model::HeadNorm(const AttentionSpec& a, const std::string& name, Vector* heads) const {
+  const std::vector<float>& weight = container_.values(name + ".weight");
+  const size_t width = a.head_norm.kind == HeadNormKind::kFullRow ? heads->size() : weight.size();
+  for (size_t first = 0; first < heads->size(); first += width) {
+    double squares = 0;
+    for (size_t i = 0; i < width; ++i) squares += (*heads)[first + i] * (*heads)[first + i];
+    const double scale = 1 / std::sqrt(squares / static_cast<double>(width) + spec_.norm_eps);
+    for (size_t i = 0; i < width; ++i) (*heads)[first + i] *= scale * weight[i];
+  }
+}
+
+// Norm of heads and rotary embedding, in their order.
+std::vector<double> Float64Model::Rotated(const AttentionSpec& a, const std::string& norm, int64_t position,
+                                          Vector heads) const {
+  const bool normed = a.head_norm.kind != HeadNormKind::kNone;
+  if (normed && !a.head_norm.after_rope) HeadNorm(a, norm, &heads);
+  for (size_t first = 0; first < heads.size(); first += static_cast<size_t>(a.head_dim)) {
+    Rope(a, position, heads.data() + first);
+  }
+  if (normed && a.head_norm.after_rope) HeadNorm(a, norm, &heads);
+  return heads;
+}
+
+double Float64Model::Score(const AttentionSpec& a, int64_t head, int64_t position, int64_t key, double dot) {
+  const double scale = a.scale > 0 ? a.scale : 1 / std::sqrt(static_cast<double>(a.head_dim));
+  double score = Capped(dot * scale, a.soft_cap);
+  if (a.score_bias.kind == ScoreBiasSpec::Kind::kAlibi) {
+    score -= a.score_bias.slopes[static_cast<size_t>(head)] * static_cast<double>(std::abs(position - key));
+  }
+  return score;
+}
+
+Float64Model::Rows Float64Model::Attention(int64_t index, const Rows& x) const {
+  const AttentionSpec& a = spec_.attention_of(index);
+  const std::string layer = At(index);
+  const auto dim = static_cast<size_t>(a.head_dim);
+  Rows queries, keys, values, out;
+  for (size_t p = 0; p < x.size(); ++p) {
+    const auto position = static_cast<int64_t>(p);
+    queries.push_back(Rotated(a, layer + "q_norm", position, Linear(layer + "q", x[p])));
+    keys.push_back(Rotated(a, layer + "k_norm", position, Linear(layer + "k", x[p])));
+    values.push_back(Linear(layer + "v", x[p]));
+    if (a.query_scale_beta == 0) continue;
+    const double blocks = std::floor(static_cast<double>(p) / static_cast<double>(a.query_scale_positions));
+    for (double& q : queries.back()) q *= 1 + a.query_scale_beta * std::log(1 + blocks);
+  }
+  for (size_t p = 0; p < x.size(); ++p) {
+    Vector attended(queries[p].size());
+    for (size_t head = 0; head < static_cast<size_t>(a.n_heads); ++head) {
+      const size_t kv = head / static_cast<size_t>(a.n_heads / a.n_kv_heads);
+      double sum = a.sinks ? std::exp(container_.values(layer + "sinks")[head]) : 0;
+      Vector weights(x.size());
+      for (size_t key = 0; key < x.size(); ++key) {
+        if (!Sees(a, static_cast<int64_t>(p), static_cast<int64_t>(key))) continue;
+        double dot = 0;
+        for (size_t d = 0; d < dim; ++d) dot += queries[p][head * dim + d] * keys[key][kv * dim + d];
+        weights[key] = std::exp(
+            Score(a, static_cast<int64_t>(head), static_cast<int64_t>(p), static_cast<int64_t>(key), dot));
+        sum += weights[key];
+      }
+      for (size_t key = 0; key < x.size(); ++key) {
+        for (size_t d = 0; d < dim; ++d) {
+          attended[head * dim + d] += weights[key] / sum * values[key][kv * dim + d];
+        }
+      }
     }
-    for (size_t i = 0; i < values.size(); ++i) {
-      for (size_t d = 0; d < dim; ++d) out[head * dim + d] += weights[i] / sum * values[i][kv * dim + d];
-    }
+    out.push_back(Linear(layer + "o", attended));
   }
   return out;
 }
 
-std::vector<double> Float64Model::FeedForward(const std::string& layer, const Vector& x) const {
-  const auto act = [&](double v) {
-    switch (kind_.spec.feed_forwards[0].activation) {
-      case ActivationKind::kSilu: return v / (1 + std::exp(-v));
-      case ActivationKind::kGeluErf: return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
-      case ActivationKind::kRelu: return std::max(v, 0.0);
-      case ActivationKind::kRelu2: return std::max(v, 0.0) * std::max(v, 0.0);
-      case ActivationKind::kQuickGelu: return v / (1 + std::exp(-1.702 * v));
-      case ActivationKind::kClampedSwiglu:
-        return std::min(v, 7.0) / (1 + std::exp(-1.702 * std::min(v, 7.0)));
-      case ActivationKind::kGeluTanh: break;
-    }
-    return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
-  };
+std::vector<double> Float64Model::FeedForward(int64_t index, const Vector& x) const {
+  const FeedForwardSpec& f = spec_.feed_forward_of(index);
+  const std::string layer = At(index);
   Vector up = Linear(layer + "up", x);
-  const bool gated = kind_.spec.feed_forwards[0].gated;
-  const bool clamped = kind_.spec.feed_forwards[0].activation == ActivationKind::kClampedSwiglu;
-  const Vector gate = gated ? Linear(layer + "gate", x) : up;
+  const Vector gate = f.gated ? Linear(layer + "gate", x) : up;
   for (size_t i = 0; i < up.size(); ++i) {
-    const double factor = clamped ? std::clamp(up[i], -7.0, 7.0) + 1 : up[i];
-    up[i] = gated ? act(gate[i]) * factor : act(up[i]);
+    up[i] = f.gated ? Activated(f.activation, gate[i]) * up[i] : Activated(f.activation, up[i]);
   }
   return Linear(layer + "down", up);
 }
 
-std::vector<std::vector<double>> Float64Model::Logits(const std::vector<int32_t>& tokens) const {
-  const ModelSpec& s = kind_.spec;
-  const size_t hidden = static_cast<size_t>(s.hidden_size);
-  std::vector<std::vector<Vector>> keys(static_cast<size_t>(s.n_layers())), values = keys;
-  std::vector<Vector> logits;
-  const auto add = [](Vector& x, const Vector& y) {
-    for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
-  };
-  for (size_t position = 0; position < tokens.size(); ++position) {
-    const size_t token = static_cast<size_t>(tokens[position]);
-    Vector x(hidden);
+// x joined by what a part of a layer made of it; `post` names the norm of the forms that have one there.
+void Float64Model::Join(Rows* x, const Rows& y, const std::string& post) const {
+  const BlockForm form = spec_.stack.form;
+  const bool norms_output = form == BlockForm::kPost || form == BlockForm::kSandwich;
+  for (size_t p = 0; p < x->size(); ++p) {
+    const Vector added = norms_output ? Norm(post, y[p]) : y[p];
+    for (size_t i = 0; i < added.size(); ++i) (*x)[p][i] += spec_.residual_scale * added[i];
+    if (form == BlockForm::kAddNorm) (*x)[p] = Norm(post, (*x)[p]);
+  }
+}
+
+void Float64Model::RunLayer(int64_t layer, Rows* x) const {
+  const BlockForm form = spec_.stack.form;
+  const std::string at = At(layer), first = at + "attn_norm",
+                    second = spec_.stack.shared_norm ? first : at + "ffn_norm";
+  const bool sandwich = form == BlockForm::kSandwich;
+  const Rows before = *x;
+  Join(x, Attention(layer, Each(*x, NormsInput() ? first : "")), sandwich ? at + "attn_post_norm" : first);
+  Rows fed;
+  for (const Vector& row : Each(form == BlockForm::kParallel ? before : *x, NormsInput() ? second : "")) {
+    fed.push_back(FeedForward(layer, row));
+  }
+  Join(x, fed, sandwich ? at + "ffn_post_norm" : second);
+}
+
+Float64Model::Rows Float64Model::Embedded(const std::vector<int32_t>& tokens) const {
+  const auto hidden = static_cast<size_t>(spec_.hidden_size);
+  const EmbeddingSpec& e = spec_.embedding;
+  Rows x;
+  for (size_t p = 0; p < tokens.size(); ++p) {
+    Vector row(hidden);
     for (size_t i = 0; i < hidden; ++i) {
-      x[i] = container_.values("embed.tokens")[token * hidden + i];
-      if (s.embedding.positions > 0) x[i] += container_.values("embed.positions")[position * hidden + i];
+      row[i] = e.scale * container_.values("embed.tokens")[static_cast<size_t>(tokens[p]) * hidden + i];
+      const size_t position = p + static_cast<size_t>(e.position_offset);
+      if (e.positions > 0) row[i] += container_.values("embed.positions")[position * hidden + i];
     }
-    for (size_t l = 0; l < static_cast<size_t>(s.n_layers()); ++l) {
-      const std::string layer = "layers." + std::to_string(l) + ".";
-      const Vector normed = Norm(layer + "attn_norm", x);
-      Vector q = Linear(layer + "q", normed), k = Linear(layer + "k", normed);
-      for (Vector* heads : {&q, &k}) {
-        for (size_t at = 0; at < heads->size() && s.attentions[0].rope >= 0;
-             at += static_cast<size_t>(s.attentions[0].head_dim)) {
-          Rope(static_cast<int64_t>(position), heads->data() + at);
-        }
-      }
-      keys[l].push_back(k);
-      values[l].push_back(Linear(layer + "v", normed));
-      add(x, Linear(layer + "o", Attend(keys[l], values[l], q)));
-      add(x, FeedForward(layer, Norm(layer + "ffn_norm", x)));
-    }
-    logits.push_back(Linear(kind_.tied ? "embed.tokens" : "lm_head", Norm("final_norm", x)));
+    x.push_back(e.norm ? Norm("embed.norm", row) : row);
+  }
+  return x;
+}
+
+std::vector<std::vector<double>> Float64Model::Logits(const std::vector<int32_t>& tokens) const {
+  Rows x = Embedded(tokens);
+  for (int64_t layer = 0; layer < spec_.n_layers(); ++layer) RunLayer(layer, &x);
+  Rows logits;
+  for (const Vector& row : x) {
+    logits.push_back(Linear(tied_ ? "embed.tokens" : "lm_head", Norm("final_norm", row)));
+    for (double& v : logits.back()) v = Capped(v * spec_.logits_scale, spec_.logits_soft_cap);
   }
   return logits;
 }

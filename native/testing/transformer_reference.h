@@ -1,5 +1,5 @@
-// The whole transformer in float64, one token at a time, straight from the definition of each part. It knows nothing of
-// packing, pages, batches or quantization.
+// The whole transformer in float64, straight from the definition of each kind: the executable description of a spec. It
+// knows nothing of packing, pages, batches or quantization.
 #pragma once
 
 #include <vector>
@@ -11,19 +11,30 @@ namespace kvasir::testing {
 class Float64Model {
  public:
   Float64Model(const ModelKind& kind, const RandomContainer& container)
-      : kind_(kind), container_(container) {}
+      : spec_(kind.spec), tied_(kind.tied), container_(container) {}
   // Logits after each token, [tokens][vocab].
   std::vector<std::vector<double>> Logits(const std::vector<int32_t>& tokens) const;
 
  private:
   using Vector = std::vector<double>;
+  using Rows = std::vector<Vector>;  // of all tokens
+
   Vector Norm(const std::string& name, const Vector& x) const;
   Vector Linear(const std::string& name, const Vector& x) const;
-  void Rope(int64_t position, double* head) const;
-  Vector Attend(const std::vector<Vector>& keys, const std::vector<Vector>& values, const Vector& q) const;
-  Vector FeedForward(const std::string& layer, const Vector& x) const;
+  Rows Each(const Rows& x, const std::string& norm) const;
+  void Rope(const AttentionSpec& a, int64_t position, double* head) const;
+  void HeadNorm(const AttentionSpec& a, const std::string& name, Vector* heads) const;
+  Vector Rotated(const AttentionSpec& a, const std::string& norm, int64_t position, Vector heads) const;
+  static double Score(const AttentionSpec& a, int64_t head, int64_t position, int64_t key, double dot);
+  Rows Attention(int64_t layer, const Rows& x) const;
+  Vector FeedForward(int64_t layer, const Vector& x) const;
+  void Join(Rows* x, const Rows& y, const std::string& post) const;
+  Rows Embedded(const std::vector<int32_t>& tokens) const;
+  void RunLayer(int64_t layer, Rows* x) const;
+  bool NormsInput() const;
 
-  const ModelKind& kind_;
+  const ModelSpec& spec_;
+  bool tied_;
   const RandomContainer& container_;
 };
 

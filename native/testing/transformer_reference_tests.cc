@@ -1,9 +1,11 @@
 // Whole models against the float64 transformer.
 #include <cmath>
+#include <cstdlib>
 
 #include "backend/cpu/kernel_select.h"
 #include "testing/kernel_inputs.h"
 #include "testing/native_tests.h"
+#include "testing/random_specs.h"
 #include "testing/transformer_reference.h"
 
 namespace kvasir::testing {
@@ -66,6 +68,103 @@ KV_TEST(transformer_fp32_is_the_float64_transformer) {
       weight += 0.005f;
       KV_EXPECT(distance().largest > tolerance);
       weight = before;
+    }
+  }
+}
+
+// As many as npm test has time for; all with KVASIR_NIGHTLY.
+int64_t RandomSpecs() {
+  if (kSanitized) return 6;
+  return std::getenv("KVASIR_NIGHTLY") != nullptr ? 200 : 40;
+}
+
+// How far logits go (rms) when each weight is off by up to two roundings: some specs, those that divide by the size of a
+// small output above all, answer to it more than others.
+double Sensitivity(const ModelKind& kind, const RandomContainer& container,
+                   const std::vector<int32_t>& tokens, const std::vector<std::vector<double>>& expected) {
+  RandomContainer rounded = container;
+  Random random(3);
+  for (const TensorInfo& tensor : container.tensors()) {
+    for (float& value : rounded.values(tensor.name)) {
+      value *= 1 + 2 * static_cast<float>(kUnit) * random.Uniform(-1, 1);
+    }
+  }
+  Rows moved;
+  for (const std::vector<double>& row : Float64Model(kind, rounded).Logits(tokens)) {
+    moved.emplace_back(row.begin(), row.end());
+  }
+  return DistanceOf(moved, expected).rms;
+}
+
+// Weights that are off by up to 2 u move a sum of k products by about 2 u / sqrt(3) of the root mean square of its size; a
+// float32 sum of k errs by about sqrt(k / 2) u of it. As many roundings again are in norms, softmax and activations, and the
+// largest of all values lies below 5 rms.
+double SumError(const ModelSpec& s) {
+  const double k = static_cast<double>(std::max({s.hidden_size, s.ffn_size(), s.attended_size()}));
+  return 2 * 5 * std::sqrt(k / 2) / (2 / std::sqrt(3.0));
+}
+
+// A prefill, decode steps and a batch of two lengths of specs drawn over every kind: FP32 within the derived tolerance, and
+// the same bits however the work is cut.
+KV_TEST(transformer_random_specs_are_the_float64_transformer) {
+  constexpr int64_t kPrompt = 70, kSteps = 12, kOther = 9;
+  for (int64_t seed = 1; seed <= RandomSpecs(); ++seed) {
+    const ModelKind kind = RandomKind(static_cast<uint32_t>(seed));
+    const RandomContainer container(kind, static_cast<uint32_t>(seed) + 1000);
+    const std::vector<int32_t> tokens =
+        RandomTokens(static_cast<uint32_t>(seed), kPrompt, kind.spec.vocab_size);
+    const std::vector<std::vector<double>> expected = Float64Model(kind, container).Logits(tokens);
+    Setup setup = {.isa = cpu::AvailableKernels().back()->name, .threads = 2, .context_length = 128};
+    const std::unique_ptr<Transformer> t = Load(kind, container, setup);
+    const int32_t whole = t->cache().Create();
+    const Rows prefill = Append(*t, whole, tokens, 0, kPrompt);
+    const double tolerance = Sensitivity(kind, container, tokens, expected) * SumError(kind.spec);
+    const bool is_near = DistanceOf(prefill, expected).largest <= tolerance;
+    KV_EXPECT_EQ(kind.name + (is_near ? "" : " is off"), kind.name);
+    const int32_t stepped = t->cache().Create(), other = t->cache().Create();
+    Append(*t, stepped, tokens, 0, kPrompt - kSteps);
+    const auto part = [&](int64_t first, int64_t n) {
+      return std::vector<int32_t>(tokens.begin() + first, tokens.begin() + first + n);
+    };
+    Rows steps;
+    for (int64_t i = kPrompt - kSteps; i < kPrompt; ++i) {
+      // Beside another sequence that prefills meanwhile.
+      const bool beside = i == kPrompt - kSteps;
+      const Rows rows = beside ? Forward(*t, BatchOf({{other, part(0, kOther)}, {stepped, part(i, 1)}}))
+                               : Append(*t, stepped, tokens, i, 1);
+      if (beside) {
+        KV_EXPECT_EQ(kind.name + RowDifference({rows.begin(), rows.end() - 1}, prefill), kind.name);
+      }
+      steps.push_back(rows.back());
+    }
+    KV_EXPECT_EQ(kind.name + RowDifference(steps, prefill, kPrompt - kSteps), kind.name);
+  }
+}
+
+// INT8 obeys the contract on the same specs: every table, thread count and cut of the work gives the same bits, and they are
+// near the float64 model.
+KV_TEST(transformer_random_specs_in_int8_obey_the_contract) {
+  constexpr int64_t kPrompt = 40;
+  for (int64_t seed = 1; seed <= RandomSpecs(); ++seed) {
+    const ModelKind kind = RandomKind(static_cast<uint32_t>(seed));
+    const RandomContainer container(kind, static_cast<uint32_t>(seed) + 1000);
+    const std::vector<int32_t> tokens =
+        RandomTokens(static_cast<uint32_t>(seed), kPrompt, kind.spec.vocab_size);
+    Rows expected;
+    for (const cpu::KernelTable* table : cpu::AvailableKernels()) {
+      Setup setup = {Dtype::kInt8, Dtype::kInt8, table->name, 1, 64};
+      for (const int threads : {1, 3}) {
+        setup.threads = threads;
+        const std::unique_ptr<Transformer> t = Load(kind, container, setup);
+        const Rows rows = Append(*t, t->cache().Create(), tokens, 0, kPrompt);
+        if (expected.empty()) expected = rows;
+        KV_EXPECT_EQ(kind.name + RowDifference(rows, expected), kind.name);
+        const int32_t stepped = t->cache().Create();
+        for (int64_t i = 0; i < kPrompt; i += 13) {
+          const Rows some = Append(*t, stepped, tokens, i, std::min<int64_t>(13, kPrompt - i));
+          KV_EXPECT_EQ(kind.name + RowDifference(some, expected, i), kind.name);
+        }
+      }
     }
   }
 }

@@ -1,6 +1,6 @@
 """Runs a `transformers` model and records what it computes, in float32 as it comes and in true float64.
 
-`transformers` computes Llama's norms and rotary angles in float32 whatever the dtype of the model; `to_float64`
+`transformers` computes the RMS norms of Llama and of those after it and rotary angles in float32 whatever the dtype of the model; `to_float64`
 replaces those two. (GPT-2 and the attention need no help.) Rotary frequencies keep their float32 values: they
 are parameters of the model.
 """
@@ -8,7 +8,6 @@ are parameters of the model.
 import types
 
 import torch
-from transformers.models.llama.modeling_llama import LlamaRMSNorm, LlamaRotaryEmbedding
 
 
 def _rms_norm(self, x):
@@ -26,9 +25,9 @@ def to_float64(model):
     frequencies = {name: buffer.clone() for name, buffer in model.named_buffers() if name.endswith("inv_freq")}
     model = model.double().eval()
     for name, module in model.named_modules():
-        if isinstance(module, LlamaRMSNorm):
+        if type(module).__name__.endswith("RMSNorm"):
             module.forward = types.MethodType(_rms_norm, module)
-        if isinstance(module, LlamaRotaryEmbedding):
+        if type(module).__name__.endswith("RotaryEmbedding"):
             module.forward = types.MethodType(_rotary, module)
             assert torch.equal(module.inv_freq.float(), frequencies[f"{name}.inv_freq"])
     return model

@@ -1,0 +1,32 @@
+/** Qwen3: Llama with a norm of each head's query and key, and heads of any size. */
+import { decoderSpec, type DecoderShape, ggufShape, hfShape, windowsOf } from './decoder.js';
+import type { Family, Names } from './family.js';
+import { llamaLayout, llamaNames } from './llama.js';
+
+export const qwen3Names: Names = {
+  ...llamaNames,
+  q_norm: ['self_attn.q_norm', 'attn_q_norm'],
+  k_norm: ['self_attn.k_norm', 'attn_k_norm'],
+};
+
+function withHeadNorm<Shape extends DecoderShape>(shape: Shape): Shape {
+  return { ...shape, attention: { ...shape.attention, headNorm: { kind: 'per_head' } } };
+}
+
+export const qwen3: Family = {
+  modelType: 'qwen3',
+  ggufArchitecture: 'qwen3',
+  ...llamaLayout,
+  names: qwen3Names,
+  fromConfig: (raw) => {
+    const shape = withHeadNorm(hfShape('qwen3', raw, 128));
+    const { use_sliding_window: used, max_window_layers: full = 28, attention_bias: bias } = shape.config;
+    const windows = used ? windowsOf(shape.config, (layer) => layer >= full!) : undefined;
+    const attentionBias = (part: string) => (bias && /^[qkvo]$/.test(part) ? 'required' : 'none');
+    return { ...shape, spec: decoderSpec(shape, windows), bias: attentionBias };
+  },
+  fromGguf: (facts) => {
+    const shape = withHeadNorm(ggufShape(facts, 'half'));
+    return { ...shape, spec: decoderSpec(shape), bias: 'optional' };
+  },
+};

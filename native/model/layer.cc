@@ -1,0 +1,112 @@
+// The body of a layer, for a block of rows: what comes before its attention and what comes after, in the forms in which a
+// layer joins the residual stream x (BlockForm in model/model_spec.h). What runs when is stage.cc's business.
+#include "model/stage.h"
+
+namespace kvasir {
+
+namespace {
+
+bool NormsInput(BlockForm form) { return form != BlockForm::kPost && form != BlockForm::kAddNorm; }
+
+}  // namespace
+
+// x [rows, hidden], through the norm if there is one, as input of a linear.
+LinearInput Stage::InputOf(const NormWeight* norm, const LinearWeight& weight, float* x, int64_t rows,
+                           RowScratch* s) {
+  LinearInput input = s->normed;
+  input.dtype = weight.dtype;
+  if (norm != nullptr) {
+    backend_->Norm(*norm, x, rows, &input);
+  } else {
+    backend_->Prepare(x, rows, 1, &input);
+    input.f32 = x;
+  }
+  return input;
+}
+
+// q, k, v of x or norm(x)
+void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& block) {
+  const LayerWeights& w = LayerAt(layer);
+  RowScratch& s = LaneOf(block, step);
+  const int64_t n = block.count;
+  float* x = scratch_.x + block.first * spec_.hidden_size;
+  const NormWeight* norm = NormsInput(spec_.stack.form) ? &w.attn_norm : nullptr;
+  const LinearInput input = InputOf(norm, w.qkv, x, n, &s);
+  backend_->Linear(w.qkv, input, n, s.wide, w.qkv.n, false);
+  Record(step, layer, "attn_norm", input.f32, n, spec_.hidden_size);
+  Record(step, layer, "qkv", s.wide, n, w.qkv.n);
+  backend_->StoreKv(ArgsOf(step, layer), block, s.wide, &scratch_.queries);
+}
+
+void Stage::AfterAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
+  RowScratch& s = LaneOf(block, step);
+  float* x = rows.x + block.first * spec_.hidden_size;
+  // In parallel both read x as it was before the layer.
+  const bool parallel = spec_.stack.form == BlockForm::kParallel;
+  if (parallel) ActivatedInput(step, layer, x, block.count, &s);
+  AddAttention(step, layer, rows, block);
+  if (!parallel) ActivatedInput(step, layer, x, block.count, &s);
+  AddFeedForward(step, layer, x, block.count, &s);
+}
+
+// x joined by o(attention)
+void Stage::AddAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
+  const LayerWeights& w = LayerAt(layer);
+  RowScratch& s = LaneOf(block, step);
+  const int64_t n = block.count;
+  float* x = rows.x + block.first * spec_.hidden_size;
+  s.o_input.width = w.o.k;
+  float* attended = rows.attended + block.first * s.o_input.width;
+  s.o_input.dtype = w.o.dtype;
+  backend_->Prepare(attended, n, ShapeAt(layer).rotation, &s.o_input);
+  const bool sandwich = spec_.stack.form == BlockForm::kSandwich;
+  AddLinear(w.o, s.o_input, sandwich ? &w.attn_post_norm : &w.attn_norm, n, &s, x);
+  Record(step, layer, "attn_residual", x, n, spec_.hidden_size);
+}
+
+// down's input: act(gate) * up of x or norm(x), or act(up)
+void Stage::ActivatedInput(const Step& step, int64_t layer, float* x, int64_t rows, RowScratch* s) {
+  const LayerWeights& w = LayerAt(layer);
+  const FeedForwardSpec& f = spec_.feed_forward_of(layer);
+  const NormWeight* norm = spec_.stack.shared_norm ? &w.attn_norm : &w.ffn_norm;
+  s->down_input.dtype = w.down.dtype;
+  s->down_input.width = f.size;
+  const LinearInput input = InputOf(NormsInput(spec_.stack.form) ? norm : nullptr, w.gate_up, x, rows, s);
+  if (step.taps == nullptr) {
+    backend_->LinearActivation(w.gate_up, f.activation, input, rows, s->wide, s->work, &s->down_input);
+    return;
+  }
+  backend_->Linear(w.gate_up, input, rows, s->wide, w.gate_up.n, false);
+  backend_->Activation(f.activation, f.gated, s->wide, rows, s->work, &s->down_input);
+  Record(step, layer, "ffn_norm", input.f32, rows, spec_.hidden_size);
+  Record(step, layer, "gate_up", s->wide, rows, w.gate_up.n);
+  Record(step, layer, "activation", s->work, rows, f.size);
+}
+
+void Stage::AddFeedForward(const Step& step, int64_t layer, float* x, int64_t rows, RowScratch* s) {
+  const LayerWeights& w = LayerAt(layer);
+  const bool sandwich = spec_.stack.form == BlockForm::kSandwich;
+  AddLinear(w.down, s->down_input, sandwich ? &w.ffn_post_norm : &w.ffn_norm, rows, s, x);
+  Record(step, layer, "ffn_residual", x, rows, spec_.hidden_size);
+}
+
+// x [rows, hidden] joined by what a linear makes of its input; `post` is the norm of the forms that have one behind it.
+void Stage::AddLinear(const LinearWeight& weight, const LinearInput& input, const NormWeight* post,
+                      int64_t rows, RowScratch* s, float* x) {
+  const BlockForm form = spec_.stack.form;
+  const int64_t hidden = spec_.hidden_size;
+  if (!spec_.adds_apart()) {
+    backend_->Linear(weight, input, rows, x, hidden, true);
+    if (form == BlockForm::kAddNorm) {
+      backend_->AddNorm({.join = JoinForm::kAddThenNorm, .norm = post}, nullptr, rows, hidden, x);
+    }
+    return;
+  }
+  const bool norms_output = form == BlockForm::kPost || form == BlockForm::kSandwich;
+  backend_->Linear(weight, input, rows, s->wide, hidden, false);
+  const JoinForm joined = norms_output ? JoinForm::kNormThenAdd : JoinForm::kAdd;
+  backend_->AddNorm({.join = joined, .scale = spec_.residual_scale, .norm = norms_output ? post : nullptr},
+                    s->wide, rows, hidden, x);
+}
+
+}  // namespace kvasir

@@ -1,0 +1,112 @@
+#include "testing/random_specs.h"
+
+#include <cmath>
+
+#include "testing/kernel_inputs.h"
+
+namespace kvasir::testing {
+
+namespace {
+
+class Draw {
+ public:
+  explicit Draw(uint32_t seed) : random_(seed) {}
+
+  int64_t Size(int64_t least, int64_t most) { return random_.Integer(least, most); }
+  bool Chance(int64_t in) { return Size(1, in) == 1; }
+  template <typename Value>
+  Value OneOf(std::initializer_list<Value> values) {
+    return *(values.begin() + Size(0, static_cast<int64_t>(values.size()) - 1));
+  }
+
+  RopeSpec Rope(int64_t head_dim) {
+    const int64_t rotated = Chance(3) ? head_dim / 2 / 2 * 2 : head_dim;
+    return {.kind = OneOf({RopeKind::kHalf, RopeKind::kInterleaved}),
+            .inverse_frequencies = RopeFrequencies(rotated),
+            .scale = OneOf({1.0f, 1.25f})};
+  }
+
+  AttentionSpec Attention(int64_t head_dim, int64_t n_kv_heads, int64_t rope) {
+    AttentionSpec a = {.n_heads = n_kv_heads * Size(1, 4), .n_kv_heads = n_kv_heads, .head_dim = head_dim};
+    if (!Chance(5)) a.rope = rope;
+    if (Chance(2)) a.window = OneOf<int64_t>({1, 3, 17, 64, 200});
+    if (Chance(3)) a.scale = 0.2f;
+    if (Chance(2)) {
+      a.head_norm.kind = OneOf({HeadNormKind::kPerHead, HeadNormKind::kFullRow});
+      a.head_norm.after_rope = a.head_norm.kind == HeadNormKind::kPerHead && Chance(3);
+    }
+    if (Chance(4)) a.soft_cap = 3;
+    if (Chance(4)) a.sinks = true;
+    if (Chance(4)) {
+      a.score_bias.kind = ScoreBiasSpec::Kind::kAlibi;
+      for (int64_t head = 0; head < a.n_heads; ++head) {
+        a.score_bias.slopes.push_back(std::exp2(-static_cast<float>(head + 1)));
+      }
+    }
+    if (Chance(5)) {
+      a.query_scale_beta = 0.1f;
+      a.query_scale_positions = 16;
+    }
+    return a;
+  }
+
+  FeedForwardSpec FeedForward() {
+    return {.activation = OneOf({ActivationKind::kSilu, ActivationKind::kGeluTanh, ActivationKind::kGeluErf,
+                                 ActivationKind::kRelu, ActivationKind::kRelu2, ActivationKind::kQuickGelu}),
+            .gated = Chance(2),
+            .size = Size(9, 150)};
+  }
+
+ private:
+  Random random_;
+};
+
+void DrawStack(Draw& draw, ModelSpec* spec) {
+  spec->stack.form = draw.OneOf({BlockForm::kPre, BlockForm::kPre, BlockForm::kPost, BlockForm::kSandwich,
+                                 BlockForm::kParallel, BlockForm::kAddNorm});
+  spec->stack.shared_norm = spec->stack.form == BlockForm::kParallel && draw.Chance(2);
+  const int64_t layers = draw.Size(1, 4);
+  for (int64_t i = 0; i < layers; ++i) {
+    spec->stack.layers.push_back({draw.Size(0, static_cast<int64_t>(spec->attentions.size()) - 1),
+                                  draw.Size(0, static_cast<int64_t>(spec->feed_forwards.size()) - 1)});
+  }
+  if (spec->stack.form != BlockForm::kAddNorm && draw.Chance(4)) spec->residual_scale = 0.5f;
+}
+
+}  // namespace
+
+ModelKind RandomKind(uint32_t seed) {
+  Draw draw(seed);
+  ModelKind kind;
+  kind.name = "random spec " + std::to_string(seed);
+  ModelSpec& spec = kind.spec;
+  spec.vocab_size = draw.Size(17, 90);
+  spec.hidden_size = draw.Size(12, 100);
+  spec.max_positions = 512;
+  const int64_t kinds = draw.Size(1, 2);
+  const int64_t head_dim = draw.OneOf<int64_t>({8, 12, 16, 20, 32, 64}), n_kv_heads = draw.Size(1, 3);
+  for (int64_t i = 0; i < kinds; ++i) {
+    // Layers may differ in the shape of their heads too.
+    const int64_t dim = draw.Chance(3) ? 24 : head_dim;
+    spec.ropes.push_back(draw.Rope(dim));
+    spec.attentions.push_back(draw.Attention(dim, n_kv_heads, i));
+    spec.feed_forwards.push_back(draw.FeedForward());
+  }
+  if (draw.Chance(4)) spec.embedding.scale = 2.5f;
+  if (draw.Chance(4)) spec.embedding.norm = true;
+  if (draw.Chance(4)) {
+    spec.embedding.position_offset = draw.OneOf<int64_t>({0, 2});
+    spec.embedding.positions = spec.max_positions + spec.embedding.position_offset;
+  }
+  spec.norm = draw.OneOf({NormKind::kRms, NormKind::kLayer});
+  spec.norm_eps = 1e-5f;
+  DrawStack(draw, &spec);
+  if (draw.Chance(4)) spec.logits_scale = 0.5f;
+  if (draw.Chance(4)) spec.logits_soft_cap = 4;
+  kind.layer_norm_biases = draw.Chance(2);
+  kind.linear_biases = draw.Chance(3);
+  kind.tied = draw.Chance(2);
+  return kind;
+}
+
+}  // namespace kvasir::testing
