@@ -14,6 +14,15 @@ void Refuse(bool there, const char* what) {
 
 }  // namespace
 
+void CheckGpuSupports(const ModelSpec& spec) {
+  const AttentionSpec& first = spec.attentions.front();
+  for (const AttentionSpec& a : spec.attentions) {
+    const bool same =
+        a.n_heads == first.n_heads && a.n_kv_heads == first.n_kv_heads && a.head_dim == first.head_dim;
+    Refuse(!same, "heads of several shapes on a GPU");
+  }
+}
+
 void CheckGraphSupports(const ModelSpec& spec) {
   for (const AttentionSpec& a : spec.attentions) {
     Refuse(!a.causal, "attention in both directions");

@@ -7,5 +7,7 @@ namespace kvasir {
 
 // Throws Error(kUnsupportedArchitecture).
 void CheckGraphSupports(const ModelSpec& spec);
+// The same for layers on a GPU, whose tables of a step are those of one shape of heads.
+void CheckGpuSupports(const ModelSpec& spec);
 
 }  // namespace kvasir

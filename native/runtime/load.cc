@@ -100,6 +100,7 @@ std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const Tensor
   std::unique_ptr<Backend> backend = BackendFor(spec, options);
   std::unique_ptr<Backend> gpu;
   if (options.device >= 0 && options.gpu_layers != 0) {
+    CheckGpuSupports(spec);
     gpu = MakeCudaBackend(options.cuda_library, {.device = options.device,
                                                  .max_positions = options.context_length,
                                                  .padded_head_dim = spec.padded_head_dim()});

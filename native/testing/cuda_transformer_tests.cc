@@ -1,15 +1,18 @@
 // Whole models on the CUDA backend (emulated) against the CPU's, with `==` on every logit, in INT8 and FP32: prompts in
 // one and in several steps, decode by recorded steps, batches, shared prefixes, and layers on both devices.
+#include <cstdlib>
 #include <map>
 
 #include "backend/cpu.h"
 #include "backend/cuda_library.h"
 #include "core/error.h"
 #include "cuda_emulation.h"
+#include "model/graph_support.h"
 #include "runtime/load.h"
 #include "testing/cuda_device_array.h"
 #include "testing/kernel_inputs.h"
 #include "testing/native_tests.h"
+#include "testing/random_specs.h"
 #include "testing/transformer_models.h"
 
 namespace kvasir::testing {
@@ -142,6 +145,36 @@ KV_TEST(cuda_models_equal_the_cpu_with_layers_on_both) {
                        BatchOf({{on_gpu, Part(tokens, first, n)}}));
     }
   });
+}
+
+bool HeadsAreAlike(const ModelSpec& spec) {
+  try {
+    CheckGpuSupports(spec);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+// Specs drawn over every kind, those that a GPU computes: a prefill, then steps.
+KV_TEST(cuda_random_specs_equal_the_cpu) {
+  const int64_t specs = kSanitized ? 2 : std::getenv("KVASIR_NIGHTLY") != nullptr ? 200 : 25;
+  int64_t compared = 0;
+  for (int64_t seed = 1; compared < specs; ++seed) {
+    const ModelKind kind = RandomKind(static_cast<uint32_t>(seed));
+    if (!HeadsAreAlike(kind.spec)) continue;
+    ++compared;
+    const Dtype dtype = seed % 2 == 0 ? Dtype::kInt8 : Dtype::kF32;
+    Pair pair({kind, {dtype, dtype, "", 1, 64}, kind.name});
+    const std::vector<int32_t> tokens = RandomTokens(9, 24, kind.spec.vocab_size);
+    const int32_t on_cpu = pair.cpu->cache().Create(), on_gpu = pair.gpu->cache().Create();
+    for (int64_t first = 0; first < 24; first += first == 0 ? 20 : 1) {
+      const int64_t n = first == 0 ? 20 : 1;
+      pair.ExpectEqual("random spec", BatchOf({{on_cpu, Part(tokens, first, n)}}),
+                       BatchOf({{on_gpu, Part(tokens, first, n)}}));
+    }
+    ExpectNoReports();
+  }
 }
 
 class Collect final : public TapSink {
