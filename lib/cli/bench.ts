@@ -9,6 +9,8 @@ import { UsageError } from './failure.js';
 import { type Inspection, inspectModel, predictMemory } from './inspect.js';
 import type { Interrupts } from './interrupt.js';
 import { withModel } from './load.js';
+import { native } from '../native.js';
+import { type ModelSpec, specToJson } from '../spec.js';
 import { writeData, writeJson } from './output.js';
 import { createProgress } from './progress.js';
 import { columns, size, milliseconds } from './report.js';
@@ -129,11 +131,9 @@ function bytesPerToken({ info }: Model, { description }: Inspection, work: Bench
   const options = { dtype, kvDtype, contextLength, kvCapacity, threads };
   // Of an embedding that is not the output layer too, and of positions, a step reads single rows. The two tables of
   // token rows have one size, so leaving out the output layer takes off what is not read.
-  const read = predictMemory(description, options, [
-    'lm_head.weight',
-    'lm_head.blocks',
-    'embed.positions',
-  ]).weights;
+  const read =
+    predictMemory(description, options, ['lm_head.weight', 'lm_head.blocks']).weights -
+    lookedUpBytes(description.spec);
   const scales = Math.round(memory.scales * (read / memory.weights));
   // Step i of n, from 1 on, attends to the prompt and i tokens.
   const positions = work.promptTokens + (work.decodeTokens + 1) / 2;
@@ -142,6 +142,14 @@ function bytesPerToken({ info }: Model, { description }: Inspection, work: Bench
     scales: Math.round(scales / work.batch),
     kv: Math.round(info.kvBytesPerToken * positions),
   };
+}
+
+/** Of the float32 tables of which a step reads single rows. */
+function lookedUpBytes(spec: ModelSpec): number {
+  const tables = native()
+    .tensorsOf(specToJson(spec))
+    .filter(({ name }) => name === 'embed.positions' || name === 'embed.types');
+  return tables.reduce((sum, { rows, columns }) => sum + 4 * rows * columns, 0);
 }
 
 function median(samples: readonly number[]): number {
