@@ -4,8 +4,8 @@
  */
 export const equivalents = [
   {
-    file: 'attention_s8.cu',
-    code: '(a, rows, warp, chunk, n, scores);\n    if constexpr (kEarly',
+    file: 'attention_s8.cuh',
+    code: '(a, rows, warp, chunk, first_page * kPage, n,',
     from: 'warp',
     reason: 'warps swap the positions whose scores they make, and a barrier comes before anybody reads one',
   },
