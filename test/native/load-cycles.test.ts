@@ -5,10 +5,12 @@ import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { packageRoot } from '../../lib/native.js';
 
-it('40 cycles of load, generate and dispose of stories-260k keep at most 2 MB', async () => {
+// In the first 20 V8 compiles what has become hot, some 2 MB that stay; a leak goes on at the same pace.
+it('40 cycles of load, generate and dispose of stories-260k, after 20, keep at most 2 MB', async () => {
   const script = join(packageRoot, 'scripts', 'measure', 'memory.mjs');
-  const args = [script, 'cycles', 'stories-260k', '40'];
+  const args = [script, 'cycles', 'stories-260k', '60'];
   const { stdout } = await promisify(execFile)(process.execPath, args);
-  const { cycle5, last } = JSON.parse(stdout) as { cycle5: number; last: number };
-  expect(last - cycle5).toBeLessThanOrEqual(2 * 2 ** 20);
+  const { after } = JSON.parse(stdout) as { after: number[] };
+  expect(after).toHaveLength(60);
+  expect(after[59]! - after[19]!).toBeLessThanOrEqual(2 * 2 ** 20);
 }, 300_000);
