@@ -5,14 +5,18 @@
 const rooms = {
   'errors.ts': [],
   'native.ts': ['errors.ts'],
+  'python-json.ts': [],
   generation: ['errors.ts'],
   hub: ['errors.ts'],
   'config-schema.ts': ['errors.ts'],
   'spec.ts': ['config-schema.ts'],
   architectures: ['config-schema.ts', 'errors.ts', 'native.ts', 'spec.ts'],
   templates: ['errors.ts'],
-  tokenizer: ['templates', 'errors.ts', 'native.ts'],
-  formats: ['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'spec.ts'],
+  tokenizer: ['templates', 'errors.ts', 'native.ts', 'python-json.ts'],
+  formats: [
+    ...['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'options.ts'],
+    ...['python-json.ts', 'spec.ts'],
+  ],
   'options.ts': ['generation', 'errors.ts', 'native.ts'],
   engine: ['generation', 'errors.ts', 'native.ts', 'options.ts'],
 };

@@ -55,7 +55,8 @@ export class Model {
     this.tokenizer = tokenizer;
     this.#engine = new Engine(model, info.contextLength);
     this.#defaults = description.generationDefaults;
-    const endTokens = [...description.generationDefaults.eosTokenIds, ...tokenizer.endTokenIds];
+    const { eosTokenIds } = description.generationDefaults;
+    const endTokens = [...eosTokenIds, ...tokenizer.endTokenIds];
     this.#generator = {
       engine: this.#engine,
       contextLength: info.contextLength,
@@ -149,7 +150,8 @@ export class Model {
       onSettled: internals.onSettled,
       encode: async (signal) => {
         if (typeof given === 'string' || given instanceof Int32Array) return this.#encodeText(given, signal);
-        return this.tokenizer.encodeChat(given, { tools: internals.tools, signal });
+        const { tools, template } = internals;
+        return this.tokenizer.encodeChat(given, { tools, template, signal });
       },
     });
   }

@@ -42,6 +42,8 @@ export interface Container {
   metadataArray(key: string): string[] | Float64Array | boolean[];
   /** The values of a small tensor as float32, row-major: at most 1 MiB of them, because this blocks. */
   readTensor(name: string): Float32Array;
+  /** Whether two tensors are the same in dtype, shape and every stored byte. Off the JS thread, up to the first difference. */
+  areCopies(a: string, b: string): Promise<boolean>;
   /** Idempotent. A model that is still loading keeps its own reference. */
   close(): void;
 }

@@ -64,9 +64,9 @@ export interface GenerateOptions {
   topK?: number;
   /** Sample from the fewest tokens that have this probability together, in (0, 1]. Default: the model's own, or 1 (off). */
   topP?: number;
-  /** Drop tokens less than this many times as probable as the best, in [0, 1]. Default 0 (off). */
+  /** Drop tokens less than this many times as probable as the best, in [0, 1]. Default: the model's own, or 0 (off). */
   minP?: number;
-  /** Locally typical sampling, in (0, 1]. Default 1 (off). */
+  /** Locally typical sampling, in (0, 1]. Default: the model's own, or 1 (off). */
   typicalP?: number;
   /** Above 0; divides positive logits of tokens that occurred. Default: the model's own, or else 1 (off). */
   repetitionPenalty?: number;
@@ -93,6 +93,8 @@ export interface SamplingDefaults {
   temperature?: number;
   topP?: number;
   topK?: number;
+  minP?: number;
+  typicalP?: number;
   repetitionPenalty?: number;
 }
 
@@ -186,7 +188,7 @@ const loadRules = {
   signal,
 } satisfies Record<keyof LoadOptions, Rule>;
 
-const generateRules = {
+export const generateRules = {
   maxTokens: integer(1, Number.MAX_SAFE_INTEGER),
   temperature: number(0, 100),
   topK: integer(0, Number.MAX_SAFE_INTEGER),
@@ -243,8 +245,8 @@ function samplingOf(given: GenerateOptions, defaults: SamplingDefaults): Samplin
     temperature: given.temperature ?? defaults.temperature ?? (wantsSampling ? 1 : 0),
     topK: given.topK ?? defaults.topK ?? 0,
     topP: given.topP ?? defaults.topP ?? 1,
-    minP: given.minP ?? 0,
-    typicalP: given.typicalP ?? 1,
+    minP: given.minP ?? defaults.minP ?? 0,
+    typicalP: given.typicalP ?? defaults.typicalP ?? 1,
     repetitionPenalty: given.repetitionPenalty ?? defaults.repetitionPenalty ?? 1,
     presencePenalty: given.presencePenalty ?? 0,
     frequencyPenalty: given.frequencyPenalty ?? 0,

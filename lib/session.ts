@@ -10,6 +10,8 @@ export interface SessionOptions {
   system?: string;
   /** JSON-schema tool definitions, handed to the chat template. */
   tools?: readonly unknown[];
+  /** Name of one of the model's chat templates, as `applyChatTemplate` takes it. Default: the model's choice. */
+  template?: string;
   /** Messages that came before, after `system`. Default: none. */
   messages?: readonly Message[];
 }
@@ -20,6 +22,8 @@ export interface GenerationInternals {
   cache?: CacheUse;
   /** JSON-schema tool definitions for the chat template. */
   tools?: readonly unknown[];
+  /** Name of the chat template. */
+  template?: string;
   /** Called at once when the outcome is there; `undefined`: it failed. */
   onSettled?(result: GenerationResult | undefined): void;
 }
@@ -35,23 +39,25 @@ export interface SessionHost {
   disown(owner: object): void;
 }
 
-const OPTIONS = ['system', 'tools', 'messages'];
+const OPTIONS = ['system', 'tools', 'template', 'messages'];
 
 export class ChatSession {
   readonly #host: SessionHost;
   readonly #tools: readonly unknown[] | undefined;
+  readonly #template: string | undefined;
   #messages: Message[] = [];
   #busy = false;
   #disposed = false;
 
   /** Made by `model.createSession`. */
   constructor(host: SessionHost, options: SessionOptions) {
-    const { system, tools, messages } = options;
+    const { system, tools, template, messages } = options;
     for (const [name, value] of Object.entries(options)) {
       if (!OPTIONS.includes(name))
         throw invalidOption(name, value, `absent: a session takes ${OPTIONS.join(', ')}`);
     }
     if (tools !== undefined && !Array.isArray(tools)) throw invalidOption('tools', tools, 'an array');
+    if (template !== undefined) checkText(template, 'template');
     if (messages !== undefined && !Array.isArray(messages))
       throw invalidOption('messages', messages, 'an array');
     if (system !== undefined) {
@@ -64,6 +70,7 @@ export class ChatSession {
     }
     this.#host = host;
     this.#tools = tools;
+    this.#template = template;
   }
 
   /** The conversation so far, the turn that is being answered left out. A copy. */
@@ -93,6 +100,7 @@ export class ChatSession {
       return this.#host.generate([...this.#messages, question], options, {
         cache: { reuse: true, owner: this },
         tools: this.#tools,
+        template: this.#template,
         onSettled: (result) => this.#settle(question, result),
       });
     } catch (error) {

@@ -11,7 +11,11 @@ export function vocabularyOf(tokenizer: Tokenizer, size: number, endTokens: Iter
     textOf: (id) => (id < known ? tokenizer.tokenText(id) : ''),
     createDecoder: (after) => {
       const decoder = tokenizer.createStreamingDecoder(after < known ? { after } : {});
-      return { push: (id) => (id < known ? decoder.push(id) : ''), flush: () => decoder.flush() };
+      return {
+        push: (id) => (id < known ? decoder.push(id) : ''),
+        unseen: (id) => (id < known && tokenizer.isSpecial(id) ? tokenizer.tokenText(id) : ''),
+        flush: () => decoder.flush(),
+      };
     },
   };
 }

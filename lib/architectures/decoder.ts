@@ -3,6 +3,7 @@
  * makes a spec of it.
  */
 import * as v from 'valibot';
+import { KvasirError } from '../errors.js';
 import type { AttentionSpec, FeedForwardSpec, ModelSpec, RopeSpec } from '../spec.js';
 import { count, finite, parseConfig, positive, unsupported } from '../config-schema.js';
 import type { GgufFacts, Presence } from './family.js';
@@ -26,8 +27,6 @@ const configSchema = v.looseObject({
   rope_parameters: v.nullish(ropeScalingSchema),
   partial_rotary_factor: v.nullish(finite),
   sliding_window: v.nullish(count),
-  use_sliding_window: v.nullish(v.boolean()),
-  max_window_layers: v.nullish(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
   layer_types: v.nullish(v.array(v.string())),
   attention_bias: v.nullish(v.boolean()),
   mlp_bias: v.nullish(v.boolean()),
@@ -43,6 +42,7 @@ export interface DecoderShape {
   layers: number;
   spec: Pick<ModelSpec, 'vocabSize' | 'hiddenSize' | 'maxPositions' | 'norm' | 'normEps'>;
   head: Presence;
+  tied?: boolean;
   ignored: readonly RegExp[];
 }
 
@@ -76,8 +76,9 @@ export function hfShape(family: string, raw: unknown, defaultHeadDim?: number): 
       norm: 'rms',
       normEps: config.rms_norm_eps,
     },
-    head: tied ? 'none' : 'required',
-    ignored: [/\.rotary_emb\.inv_freq$/, ...(tied ? [/^lm_head\.weight$/] : [])],
+    head: tied ? 'optional' : 'required',
+    tied,
+    ignored: [/\.rotary_emb\.inv_freq$/],
   };
 }
 
@@ -130,11 +131,45 @@ export interface Windows {
   isIn: (layer: number) => boolean;
 }
 
-/** As `layer_types` says, or else `isIn`; undefined where the configuration has no window. */
+/** Of a configuration that does not speak of one; null says that there is none. */
+const defaultWindow = 4096;
+
+/** The reference's names of what a layer sees, the older ones too, and whether that is a window. */
+const layerTypes: ReadonlyMap<string, boolean> = new Map([
+  ['full_attention', false],
+  ['attention', false],
+  ['sliding_attention', true],
+]);
+
+/**
+ * As `layer_types` says, or else `isIn`; undefined where the configuration has no window. Throws MODEL_FORMAT for types of
+ * another number of layers, UNSUPPORTED_ARCHITECTURE for other types.
+ */
 export function windowsOf(config: DecoderConfig, isIn: Windows['isIn']): Windows | undefined {
-  const { sliding_window: size, layer_types: types } = config;
-  if (size === null || size === undefined) return undefined;
-  return { size, isIn: types ? (layer) => types[layer] === 'sliding_attention' : isIn };
+  const { layer_types: types, num_hidden_layers: layers, sliding_window: size = defaultWindow } = config;
+  if (types && types.length !== layers) {
+    throw new KvasirError(
+      'MODEL_FORMAT',
+      `config.json cannot be used. layer_types names ${types.length} layers, but num_hidden_layers is ${layers}.`,
+    );
+  }
+  const other = types?.find((type) => !layerTypes.has(type));
+  if (other !== undefined) throw unsupported(String(config.model_type), `layers of the type "${other}"`);
+  if (size === null) return undefined;
+  return { size, isIn: types ? (layer) => layerTypes.get(types[layer]!)! : isIn };
+}
+
+const upperSchema = v.looseObject({
+  use_sliding_window: v.optional(v.boolean(), false),
+  /** Not null, as in the reference. */
+  max_window_layers: v.optional(v.pipe(v.number(), v.safeInteger()), 28),
+});
+
+/** Where `use_sliding_window` says so, the layers from `max_window_layers` on, unless there are `layer_types`. */
+export function upperWindowsOf(config: DecoderConfig): Windows | undefined {
+  const { use_sliding_window: used, max_window_layers: full } = parseConfig(upperSchema, config);
+  const windows = windowsOf(config, (layer) => layer >= full);
+  return used ? windows : undefined;
 }
 
 /** The spec of a decoder whose layers are all alike, but for those of `windows`. */

@@ -25,6 +25,8 @@ export interface Configured {
   bias?: Presence | ((part: string) => Presence);
   /** Of a head of its own. */
   head: Presence;
+  /** The head is the token table, and a checkpoint may have either or both. Default false. */
+  tied?: boolean;
   /** Tensors that carry nothing the graph needs. */
   ignored?: readonly RegExp[];
 }
@@ -52,6 +54,8 @@ export interface Family {
   fromGguf?: (facts: GgufFacts) => Configured;
 }
 
+/** Canonical name of the token table. */
+const table = 'embed.tokens';
 const layerName = /^layers\.(\d+)\.(.*)$/;
 const ending = /\.(weight|bias)$/;
 
@@ -60,9 +64,9 @@ type Format = 0 | 1;
 
 /** The plan of a checkpoint: canonical names resolved through the family's table. */
 export function planOf(family: Family, format: Format, configured: Configured): ArchitecturePlan {
-  const { spec, head, ignored = [] } = configured;
+  const { spec, head, tied = false, ignored = [] } = configured;
   const prefixes = format === 0 ? (family.prefixes ?? ['']) : [''];
-  const source = (canonical: string): StoredTensor | undefined => {
+  const storedAs = (canonical: string): StoredTensor | undefined => {
     const [, layer, rest] = layerName.exec(canonical) ?? [undefined, undefined, canonical];
     const kind = ending.exec(rest!)?.[1];
     const part = rest!.replace(ending, '');
@@ -80,7 +84,12 @@ export function planOf(family: Family, format: Format, configured: Configured): 
       presence,
     };
   };
-  return { architecture: family.modelType, spec, source, ignored };
+  const source = (canonical: string): StoredTensor | undefined => {
+    const stored = storedAs(canonical);
+    if (!tied || stored === undefined || canonical !== table) return stored;
+    return { ...stored, names: [...stored.names, ...(storedAs('lm_head.weight')?.names ?? [])] };
+  };
+  return { architecture: family.modelType, spec, source, tied, ignored };
 }
 
 function presenceOf(

@@ -102,8 +102,8 @@ export const gpt2: Family = {
       },
       feedForward: { activation, size: config.n_inner ?? 4 * hiddenSize },
     });
-    const ignored = [/(^|\.)h\.\d+\.attn\.(masked_)?bias$/, ...(tied ? [/^lm_head\.weight$/] : [])];
-    return { spec, bias, head: tied ? 'none' : 'required', ignored };
+    const ignored = [/(^|\.)h\.\d+\.attn\.(masked_)?bias$/];
+    return { spec, bias, head: tied ? 'optional' : 'required', tied, ignored };
   },
   /** Its linears are stored [out, in]. */
   fromGguf: ({ keys, embeddingRows }) => {

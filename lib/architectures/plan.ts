@@ -22,6 +22,8 @@ export interface ArchitecturePlan {
   spec: ModelSpec;
   /** Where a canonical tensor lies (native/model/tensors.h lists them); undefined: this checkpoint has no such tensor. */
   source: (canonical: string) => StoredTensor | undefined;
+  /** The configuration says that the head is the token table: a head of its own is a copy, or it counts. */
+  tied: boolean;
   /** Tensors of a checkpoint that carry nothing the graph needs (masks, precomputed tables). */
   ignored: readonly RegExp[];
 }

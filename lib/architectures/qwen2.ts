@@ -1,5 +1,5 @@
 /** Qwen2 and 2.5: Llama with biases of queries, keys and values; upper layers may see a window only. */
-import { decoderSpec, ggufShape, hfShape, windowsOf } from './decoder.js';
+import { decoderSpec, ggufShape, hfShape, upperWindowsOf } from './decoder.js';
 import type { Family } from './family.js';
 import { llamaLayout, llamaNames } from './llama.js';
 
@@ -12,11 +12,9 @@ export const qwen2: Family = {
   names: llamaNames,
   fromConfig: (raw) => {
     const shape = hfShape('qwen2', raw);
-    const { use_sliding_window: used, max_window_layers: full = 28 } = shape.config;
-    const windows = used ? windowsOf(shape.config, (layer) => layer >= full!) : undefined;
     return {
       ...shape,
-      spec: decoderSpec(shape, windows),
+      spec: decoderSpec(shape, upperWindowsOf(shape.config)),
       bias: (part) => (biased.has(part) ? 'required' : 'none'),
     };
   },

@@ -1,5 +1,5 @@
 /** Qwen3: Llama with a norm of each head's query and key, and heads of any size. */
-import { decoderSpec, type DecoderShape, ggufShape, hfShape, windowsOf } from './decoder.js';
+import { decoderSpec, type DecoderShape, ggufShape, hfShape, upperWindowsOf } from './decoder.js';
 import type { Family, Names } from './family.js';
 import { llamaLayout, llamaNames } from './llama.js';
 
@@ -20,10 +20,9 @@ export const qwen3: Family = {
   names: qwen3Names,
   fromConfig: (raw) => {
     const shape = withHeadNorm(hfShape('qwen3', raw, 128));
-    const { use_sliding_window: used, max_window_layers: full = 28, attention_bias: bias } = shape.config;
-    const windows = used ? windowsOf(shape.config, (layer) => layer >= full!) : undefined;
+    const { attention_bias: bias } = shape.config;
     const attentionBias = (part: string) => (bias && /^[qkvo]$/.test(part) ? 'required' : 'none');
-    return { ...shape, spec: decoderSpec(shape, windows), bias: attentionBias };
+    return { ...shape, spec: decoderSpec(shape, upperWindowsOf(shape.config)), bias: attentionBias };
   },
   fromGguf: (facts) => {
     const shape = withHeadNorm(ggufShape(facts, 'half'));

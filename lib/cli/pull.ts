@@ -52,8 +52,11 @@ async function pullModel(
 /** Weights last: they are what is long to list. */
 export function allPaths(files: ModelFiles): string[] {
   if (files.kind === 'gguf') return [...files.weights];
-  const { config, generationConfig, tokenizer, tokenizerConfig, specialTokensMap, chatTemplate, weights } =
-    files;
-  const described = [config, generationConfig, tokenizer, tokenizerConfig, specialTokensMap, chatTemplate];
+  const { config, generationConfig, tokenizer, tokenizerConfig, weights } = files;
+  const { specialTokensMap, addedTokens, chatTemplate, namedTemplates = [] } = files;
+  const described = [
+    ...[config, generationConfig, tokenizer, tokenizerConfig, specialTokensMap, addedTokens],
+    ...[chatTemplate, ...namedTemplates],
+  ];
   return [...described.filter((path) => path !== undefined), ...weights];
 }

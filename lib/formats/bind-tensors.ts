@@ -62,7 +62,8 @@ function checkAll(plan: ArchitecturePlan, missing: readonly string[], extra: rea
  */
 export async function bindTensors(plan: ArchitecturePlan, container: Container): Promise<BoundTensors> {
   const spec = specToJson(plan.spec);
-  const bound = await findTensors(plan, native().tensorsOf(spec), container.tensors);
+  const settled = plan.tied ? await withoutCopy(plan, container) : plan;
+  const bound = await findTensors(settled, native().tensorsOf(spec), container.tensors);
   await nextTurn();
   try {
     native().checkTensors(container.tensors, spec, bound.tensors);
@@ -70,6 +71,33 @@ export async function bindTensors(plan: ArchitecturePlan, container: Container):
     rethrow(error);
   }
   return bound;
+}
+
+const headName = 'lm_head.weight';
+
+/**
+ * The plan of a tied model without its head where that is the token table again. A head with other values counts, whatever the
+ * configuration says, with a warning: so does the reference.
+ */
+async function withoutCopy(plan: ArchitecturePlan, container: Container): Promise<ArchitecturePlan> {
+  const stored = new Set(container.tensors.map(({ name }) => name));
+  const nameOf = (canonical: string): string | undefined =>
+    plan.source(canonical)?.names.find((name) => stored.has(name));
+  const head = nameOf(headName);
+  const table = nameOf('embed.tokens');
+  if (head === undefined || table === undefined) return plan;
+  if (head === table || (await container.areCopies(head, table).catch(rethrow))) {
+    return {
+      ...plan,
+      source: (canonical) => (canonical === headName ? undefined : plan.source(canonical)),
+      ignored: [...plan.ignored, /^lm_head\.weight$/],
+    };
+  }
+  process.emitWarning(
+    `config.json says tie_word_embeddings, but ${head} and ${table} differ: the model runs with ${head}. Set tie_word_embeddings to false to say so.`,
+    { type: 'KvasirWarning' },
+  );
+  return plan;
 }
 
 /** The same without a look at shapes. */

@@ -13,6 +13,8 @@ export interface GenerationDefaults {
   temperature?: number;
   topP?: number;
   topK?: number;
+  minP?: number;
+  typicalP?: number;
   repetitionPenalty?: number;
 }
 

@@ -1,64 +1,15 @@
 /** Describes a Hugging Face folder: config.json, safetensors, generation_config.json, tokenizer files. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import * as v from 'valibot';
-import { finite, parseConfig, positive } from '../config-schema.js';
 import { planFromConfig } from '../architectures/index.js';
 import { KvasirError } from '../errors.js';
 import type { HfFolderFiles } from '../hub/model-files.js';
 import type { Container } from '../native.js';
 import { bindTensors } from './bind-tensors.js';
-import type { GenerationDefaults, ModelDescription } from './description.js';
+import type { ModelDescription } from './description.js';
+import { generationDefaults } from './generation-config.js';
 import { isInt8Form, readInt8Form } from './int8-form.js';
 import { readJsonObject } from './json-file.js';
 import { tokenizerSourceOf } from './tokenizer-source.js';
-
-const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const tokenIds = v.nullish(v.union([tokenId, v.array(tokenId)]));
-
-const idsSchema = v.looseObject({
-  eos_token_id: tokenIds,
-  bos_token_id: tokenIds,
-  pad_token_id: tokenIds,
-});
-
-const generationSchema = v.looseObject({
-  ...idsSchema.entries,
-  do_sample: v.nullish(v.boolean()),
-  temperature: v.nullish(v.pipe(finite, v.minValue(0))),
-  top_p: v.nullish(finite),
-  top_k: v.nullish(finite),
-  repetition_penalty: v.nullish(positive),
-});
-
-function asList(ids: v.InferOutput<typeof tokenIds>): number[] {
-  return ids === null || ids === undefined ? [] : [ids].flat();
-}
-
-/** generation_config.json wins over config.json, as in the reference. */
-async function generationDefaults(
-  files: HfFolderFiles,
-  config: Record<string, unknown>,
-): Promise<GenerationDefaults> {
-  const own = files.generationConfig
-    ? parseConfig(generationSchema, await readJsonObject(files.generationConfig), 'generation_config.json')
-    : {};
-  const model = parseConfig(idsSchema, config);
-  const eos = asList(own.eos_token_id ?? model.eos_token_id);
-  const bos = asList(own.bos_token_id ?? model.bos_token_id)[0];
-  const pad = asList(own.pad_token_id ?? model.pad_token_id)[0];
-  const sampling = {
-    ...(typeof own.temperature === 'number' ? { temperature: own.temperature } : {}),
-    ...(typeof own.top_p === 'number' ? { topP: own.top_p } : {}),
-    ...(typeof own.top_k === 'number' ? { topK: own.top_k } : {}),
-  };
-  return {
-    eosTokenIds: eos,
-    ...(bos !== undefined ? { bosTokenId: bos } : {}),
-    ...(pad !== undefined ? { padTokenId: pad } : {}),
-    ...(typeof own.repetition_penalty === 'number' ? { repetitionPenalty: own.repetition_penalty } : {}),
-    ...(own.do_sample === true ? sampling : {}),
-  };
-}
 
 type Weights = Omit<ModelDescription, 'tokenizerSource' | 'generationDefaults'>;
 
@@ -103,6 +54,6 @@ export async function describeHfFolder(
   return {
     ...weights,
     tokenizerSource: { ...tokenizerSourceOf(files), embeddingRows: weights.spec.vocabSize },
-    generationDefaults: await generationDefaults(files, config),
+    generationDefaults: await generationDefaults(files.generationConfig, config),
   };
 }

@@ -27,16 +27,18 @@ function configOf({ architecture, spec }: ModelDescription): object {
 }
 
 function generationConfigOf(defaults: GenerationDefaults): object {
-  const { eosTokenIds, bosTokenId, padTokenId, temperature, topP, topK, repetitionPenalty } = defaults;
-  const samples = temperature !== undefined || topP !== undefined || topK !== undefined;
+  const { eosTokenIds, bosTokenId, padTokenId, repetitionPenalty, ...sampling } = defaults;
+  const { temperature, topP, topK, minP, typicalP } = sampling;
   return {
     eos_token_id: eosTokenIds,
     bos_token_id: bosTokenId,
     pad_token_id: padTokenId,
-    do_sample: samples,
+    do_sample: Object.keys(sampling).length > 0,
     temperature,
     top_p: topP,
     top_k: topK,
+    min_p: minP,
+    typical_p: typicalP,
     repetition_penalty: repetitionPenalty,
   };
 }

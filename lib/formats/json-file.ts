@@ -1,6 +1,7 @@
 /** Reads the small JSON files of a model folder. Not for `tokenizer.json`, which only the worker thread reads. */
 import { readFile, stat } from 'node:fs/promises';
 import { KvasirError } from '../errors.js';
+import { parsePythonJson } from '../python-json.js';
 
 /** 16 MiB: the largest real config or shard index is far below, and parsing more would hold up the event loop. */
 const largest = 16 << 20;
@@ -27,7 +28,7 @@ export async function readJsonObject(path: string): Promise<Record<string, unkno
 export function parseJsonObject(text: string, path: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parsePythonJson(text);
   } catch (cause) {
     throw new KvasirError('MODEL_FORMAT', `${path} is not valid JSON: ${(cause as Error).message}`, {
       cause,

@@ -5,7 +5,10 @@ import type { TokenizerSource } from '../tokenizer/source.js';
 
 /** Throws MODEL_FORMAT for a folder that has none. */
 export function tokenizerSourceOf(files: ModelFiles): TokenizerSource {
-  if (files.kind === 'gguf') return { kind: 'gguf', path: files.weights[0]! };
+  if (files.kind === 'gguf') {
+    const [path, ...others] = files.weights;
+    return { kind: 'gguf', path: path!, ...(others.length > 0 ? { otherPaths: others } : {}) };
+  }
   if (files.tokenizer === undefined) {
     throw new KvasirError(
       'MODEL_FORMAT',
@@ -17,6 +20,8 @@ export function tokenizerSourceOf(files: ModelFiles): TokenizerSource {
     path: files.tokenizer,
     configPath: files.tokenizerConfig,
     specialTokensMapPath: files.specialTokensMap,
+    addedTokensPath: files.addedTokens,
     chatTemplatePath: files.chatTemplate,
+    namedTemplatePaths: files.namedTemplates,
   };
 }

@@ -1,12 +1,14 @@
 /**
  * Ends a text at the first stop string, and holds back what may be the beginning of one. The outcome does not depend
  * on how the text is cut into pieces: the stop string that is complete first wins, the longest of those that end at
- * the same place.
+ * the same place. What special tokens spell is matched too, though it is no part of the text.
  */
 export class StopMatcher {
   readonly #stops: readonly string[];
   readonly #longest: number;
   #held = '';
+  /** What of `#held` special tokens spell: [begin, end) one after the other. */
+  #unseen: [begin: number, end: number][] = [];
   #stopped = false;
 
   /** @param stops none of them empty. */
@@ -20,26 +22,42 @@ export class StopMatcher {
     return this.#stopped;
   }
 
-  /** Takes the next piece of text and returns what is certain to stand before any stop string. */
-  push(text: string): string {
+  /**
+   * Takes the next piece of text and returns what is certain to stand before any stop string.
+   * @param unseen what a special token behind this piece spells.
+   */
+  push(text: string, unseen = ''): string {
     if (this.#stopped) return '';
-    const pending = this.#held + text;
+    const pending = this.#held + text + unseen;
+    if (unseen !== '') this.#unseen.push([pending.length - unseen.length, pending.length]);
     const start = this.#firstMatch(pending);
-    if (start >= 0) {
-      this.#stopped = true;
-      this.#held = '';
-      return pending.slice(0, start);
-    }
-    const keep = this.#beginningAtEnd(pending);
-    this.#held = pending.slice(pending.length - keep);
-    return pending.slice(0, pending.length - keep);
+    this.#stopped = start >= 0;
+    const cut = this.#stopped ? start : pending.length - this.#beginningAtEnd(pending);
+    const released = this.#seen(pending, cut);
+    this.#held = this.#stopped ? '' : pending.slice(cut);
+    this.#unseen = this.#unseen
+      .filter(([, end]) => end > cut)
+      .map(([begin, end]) => [Math.max(0, begin - cut), end - cut]);
+    return released;
   }
 
   /** The text is over: what was held back was no stop string. */
   flush(): string {
-    const rest = this.#held;
+    const rest = this.#seen(this.#held, this.#held.length);
     this.#held = '';
+    this.#unseen = [];
     return rest;
+  }
+
+  /** text[0, end) without what is unseen. */
+  #seen(text: string, end: number): string {
+    let seen = '';
+    let at = 0;
+    for (const [begin, after] of this.#unseen) {
+      seen += text.slice(at, Math.min(begin, end));
+      at = Math.min(after, end);
+    }
+    return seen + text.slice(at, end);
   }
 
   /** Where the stop string begins that ends first, or -1. */

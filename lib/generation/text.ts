@@ -5,6 +5,8 @@ import { StopMatcher } from './stop.js';
 export interface TokenDecoder {
   /** Text that is complete after this token. */
   push(tokenId: number): string;
+  /** What a special token spells, which is no part of the text; '' for all others. */
+  unseen(tokenId: number): string;
   /** The rest, with U+FFFD for an unfinished character. */
   flush(): string;
 }
@@ -23,7 +25,7 @@ export class TextOutput {
   }
 
   push(token: number): string {
-    return this.#stop.push(this.#decoder.push(token));
+    return this.#stop.push(this.#decoder.push(token), this.#decoder.unseen(token));
   }
 
   /** What was held back, once no token follows. */

@@ -3,6 +3,7 @@ import { KvasirError } from '../errors.js';
 import { CachedRepository, fileSize } from './cache.js';
 import { prepareFolder } from './disk.js';
 import { Endpoint, refusal, unreachable } from './endpoint.js';
+import { ggufModels, ggufParts } from './gguf-parts.js';
 import { shardNames } from './local-files.js';
 import { withLock } from './lock.js';
 import type { PullProgress } from './model-files.js';
@@ -36,8 +37,10 @@ const wanted = [
   'tokenizer.json',
   'tokenizer_config.json',
   'special_tokens_map.json',
+  'added_tokens.json',
   'chat_template.jinja',
 ];
+const isNamedTemplate = (name: string): boolean => /^additional_chat_templates\/[^/]+\.jinja$/.test(name);
 const shardIndex = 'model.safetensors.index.json';
 
 export class HubSource {
@@ -54,27 +57,29 @@ export class HubSource {
     this.#cache = new CachedRepository(repository);
   }
 
-  /** Config, weights and tokenizer; in a repository of GGUF files its only one. */
+  /** Config, weights and tokenizer; in a repository of GGUF files its only one, whole. */
   async fetchModel(): Promise<Fetched> {
     const { revision, files } = await this.#list();
     const fetch = (name: string): Promise<string> => this.#fetchFile(revision, files, name);
-    const found = wanted.filter((name) => files.has(name));
+    const named = [...files.keys()].filter(isNamedTemplate);
+    const found = [...wanted.filter((name) => files.has(name)), ...named];
     const weights = [...files.keys()].filter((name) => name.endsWith('.safetensors') && !name.includes('/'));
-    const ggufs = [...files.keys()].filter((name) => name.endsWith('.gguf'));
+    const ggufs = ggufModels([...files.keys()].filter((name) => name.endsWith('.gguf')));
     let names: string[];
     if (files.has('config.json') && files.has('model.safetensors')) names = [...found, 'model.safetensors'];
     else if (files.has('config.json') && files.has(shardIndex)) {
       names = [...found, shardIndex, ...(await shardNames(await fetch(shardIndex)))];
     } else if (files.has('config.json') && weights.length === 1) names = [...found, ...weights];
-    else if (ggufs.length === 1) names = ggufs;
+    else if (ggufs.length === 1) names = ggufParts(ggufs[0]!);
     else throw this.#noModel(ggufs);
     for (const name of names) await fetch(name);
     return this.#done(revision);
   }
 
-  async fetchSingle(name: string): Promise<Fetched> {
+  /** A GGUF file, with all other parts of a split one. */
+  async fetchGguf(name: string): Promise<Fetched> {
     const { revision, files } = await this.#list();
-    await this.#fetchFile(revision, files, name);
+    for (const part of ggufParts(name)) await this.#fetchFile(revision, files, part);
     return this.#done(revision);
   }
 

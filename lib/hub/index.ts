@@ -45,7 +45,11 @@ async function cachedModel(repository: string, displayName: string): Promise<Mod
 async function cachedFile(repository: string, file: string): Promise<ModelFiles | undefined> {
   const folder = await new CachedRepository(repository).current();
   const path = folder && join(folder, file);
-  return path && (await fileSize(path)) !== undefined ? ggufFiles(path, `${repository}:${file}`) : undefined;
+  if (path === undefined) return undefined;
+  const files = await ggufFiles(path, `${repository}:${file}`).catch(() => undefined);
+  if (files === undefined) return undefined;
+  const sizes = await Promise.all(files.weights.map(fileSize));
+  return sizes.every((size) => size !== undefined) ? files : undefined;
 }
 
 function notHere(reference: string, options: ResolveOptions): KvasirError {
@@ -83,8 +87,9 @@ async function pullHub(
     const { folder, downloadedBytes } = await source.fetchModel();
     return { files: await folderFiles(folder, repository), origin: 'hub', downloadedBytes };
   }
-  const { folder, downloadedBytes } = await source.fetchSingle(file);
-  return { files: ggufFiles(join(folder, file), `${repository}:${file}`), origin: 'hub', downloadedBytes };
+  const { folder, downloadedBytes } = await source.fetchGguf(file);
+  const files = await ggufFiles(join(folder, file), `${repository}:${file}`);
+  return { files, origin: 'hub', downloadedBytes };
 }
 
 async function pullAlias(name: string, entry: AliasEntry, options: ResolveOptions): Promise<PullResult> {

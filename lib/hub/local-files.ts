@@ -1,14 +1,34 @@
-/** Finds the files of a model in a folder, or takes a single `.gguf`. Reads nothing but the list of shards. */
+/** Finds the files of a model in a folder, or takes a `.gguf` and, of a split one, its other parts. Reads nothing but the list of shards. */
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { KvasirError } from '../errors.js';
+import { fileSize } from './cache.js';
+import { ggufModels, ggufParts, ggufStem } from './gguf-parts.js';
 import type { GgufFiles, HfFolderFiles, ModelFiles } from './model-files.js';
 import { checkRelativeName, unknownReference } from './reference.js';
 
 const shardIndex = 'model.safetensors.index.json';
 
-export function ggufFiles(path: string, displayName = basename(path, '.gguf')): GgufFiles {
-  return { kind: 'gguf', root: dirname(path), weights: [path], displayName };
+const templateFolder = 'additional_chat_templates';
+
+/** A `.gguf` file, or any part of a split one with all others beside it. Throws MODEL_FORMAT naming the parts that are missing. */
+export async function ggufFiles(path: string, displayName = ggufStem(basename(path))): Promise<GgufFiles> {
+  const root = dirname(path);
+  const names = ggufParts(basename(path));
+  const sizes = await Promise.all(names.map((name) => fileSize(join(root, name))));
+  const missing = names.filter((_, i) => names.length > 1 && sizes[i] === undefined);
+  if (missing.length > 0) throw lacks(root, missing, names.length);
+  return { kind: 'gguf', root, weights: names.map((name) => join(root, name)), displayName };
+}
+
+const listedNames = 6;
+
+function lacks(root: string, missing: readonly string[], count: number): KvasirError {
+  const more = missing.length > listedNames ? ` and ${missing.length - listedNames} more` : '';
+  return new KvasirError(
+    'MODEL_FORMAT',
+    `${root} lacks ${missing.length} of ${count} weight files: ${missing.slice(0, listedNames).join(', ')}${more}.`,
+  );
 }
 
 function cannotRead(path: string, cause: unknown): KvasirError {
@@ -45,12 +65,7 @@ async function weightFiles(root: string, names: ReadonlySet<string>): Promise<st
   if (names.has(shardIndex)) {
     const shards = await shardNames(join(root, shardIndex));
     const missing = shards.filter((shard) => !names.has(shard));
-    if (missing.length > 0) {
-      throw new KvasirError(
-        'MODEL_FORMAT',
-        `${root} lacks ${missing.length} of ${shards.length} weight files: ${missing.join(', ')}.`,
-      );
-    }
+    if (missing.length > 0) throw lacks(root, missing, shards.length);
     return shards.map((shard) => join(root, shard));
   }
   const others = [...names].filter((name) => name.endsWith('.safetensors'));
@@ -58,6 +73,16 @@ async function weightFiles(root: string, names: ReadonlySet<string>): Promise<st
   const found =
     others.length === 0 ? 'no .safetensors file' : `${others.length} .safetensors files and no ${shardIndex}`;
   throw new KvasirError('MODEL_FORMAT', `${root} has ${found}: the weights cannot be told.`);
+}
+
+async function templatesIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((cause) => {
+    throw cannotRead(folder, cause);
+  });
+  return names
+    .filter((name) => name.endsWith('.jinja'))
+    .sort()
+    .map((name) => join(folder, name));
 }
 
 /** Throws MODEL_NOT_FOUND (no such folder, no permission) or MODEL_FORMAT (something is missing). */
@@ -69,7 +94,7 @@ export async function folderFiles(root: string, displayName = basename(root)): P
     throw cannotRead(root, cause);
   }
   if (!names.has('config.json')) {
-    const ggufs = [...names].filter((name) => name.endsWith('.gguf'));
+    const ggufs = ggufModels([...names].filter((name) => name.endsWith('.gguf')));
     if (ggufs.length === 1) return ggufFiles(join(root, ggufs[0]!), displayName);
     const hint = ggufs.length > 1 ? ` Name one of its GGUF files: ${ggufs.join(', ')}.` : '';
     throw new KvasirError('MODEL_FORMAT', `${root} has no config.json, so it is no model folder.${hint}`);
@@ -83,8 +108,10 @@ export async function folderFiles(root: string, displayName = basename(root)): P
     tokenizer: optional('tokenizer.json'),
     tokenizerConfig: optional('tokenizer_config.json'),
     specialTokensMap: optional('special_tokens_map.json'),
+    addedTokens: optional('added_tokens.json'),
     generationConfig: optional('generation_config.json'),
     chatTemplate: optional('chat_template.jinja'),
+    namedTemplates: names.has(templateFolder) ? await templatesIn(join(root, templateFolder)) : undefined,
     displayName,
   };
   return files;
@@ -97,7 +124,7 @@ export async function localFiles(path: string): Promise<ModelFiles> {
     const real = await realpath(absolute);
     const info = await stat(real);
     if (info.isDirectory()) return await folderFiles(absolute);
-    if (absolute.endsWith('.gguf') || real.endsWith('.gguf')) return ggufFiles(absolute);
+    if (absolute.endsWith('.gguf') || real.endsWith('.gguf')) return await ggufFiles(absolute);
   } catch (cause) {
     if (cause instanceof KvasirError) throw cause;
     const { code } = cause as NodeJS.ErrnoException;

@@ -10,18 +10,21 @@ export interface HfFolderFiles {
   tokenizer?: string;
   tokenizerConfig?: string;
   specialTokensMap?: string;
+  addedTokens?: string;
   generationConfig?: string;
   /** `chat_template.jinja`; it wins over the template in `tokenizer_config.json`. */
   chatTemplate?: string;
+  /** `additional_chat_templates/NAME.jinja`, in the order of their names. */
+  namedTemplates?: string[];
   /** What to call the model in messages: the alias, `org/name` or the folder's name. */
   displayName: string;
 }
 
 export interface GgufFiles {
   kind: 'gguf';
-  /** Folder that holds the file. */
+  /** Folder that holds the files. */
   root: string;
-  /** The `.gguf` file, absolute. A one-element list, so that both kinds open alike. */
+  /** The `.gguf` file, absolute, or all of a split model (`NAME-00001-of-00003.gguf`), in order. */
   weights: string[];
   displayName: string;
 }

@@ -13,13 +13,15 @@ export interface ChatTemplateOptions {
   tools?: readonly unknown[];
   /** Documents to answer from, handed to the template as `documents`: objects, usually of `title` and `text`. */
   documents?: readonly Record<string, unknown>[];
+  /** Name of one of the model's chat templates. Default: 'tool_use' where there are tools and it has that one, else 'default'. */
+  template?: string;
   /** Open the assistant's turn at the end. Default true. */
   addGenerationPrompt?: boolean;
   /** What else the template knows, by name: `{ enable_thinking: false }`. */
   variables?: Record<string, unknown>;
 }
 
-const optionNames = ['tools', 'documents', 'addGenerationPrompt', 'variables'];
+const optionNames = ['tools', 'documents', 'template', 'addGenerationPrompt', 'variables'];
 const deepest = 100;
 
 function wrong(problem: string): KvasirError {
@@ -68,11 +70,12 @@ export function checkTemplateOptions(options: ChatTemplateOptions): ChatTemplate
   if (typeof options !== 'object' || options === null) throw wrong('the options of a chat must be an object');
   const unknown = Object.keys(options).find((name) => !optionNames.includes(name));
   if (unknown !== undefined) throw wrong(`${unknown}: a chat template takes ${optionNames.join(', ')}`);
-  const { tools, documents, addGenerationPrompt, variables } = options;
+  const { tools, documents, template, addGenerationPrompt, variables } = options;
   if (tools !== undefined && !Array.isArray(tools)) throw wrong('tools: a list is needed');
   if (documents !== undefined && !(Array.isArray(documents) && documents.every(isRecord))) {
     throw wrong('documents: a list of objects is needed');
   }
+  if (template !== undefined && typeof template !== 'string') throw wrong('template: a name is needed');
   if (addGenerationPrompt !== undefined && typeof addGenerationPrompt !== 'boolean') {
     throw wrong('addGenerationPrompt: true or false is needed');
   }

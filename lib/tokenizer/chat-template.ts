@@ -48,7 +48,7 @@ export class ChatTemplate {
    * MODEL_FORMAT for what is no template, LIMIT_EXCEEDED when it takes too much.
    */
   render(messages: readonly ChatMessage[], options: ChatTemplateOptions): Segment[] {
-    const chosen = this.#choose(options.tools !== undefined);
+    const chosen = this.#choose(options);
     for (const { role } of messages) checkRole(role, chosen);
     const [given, { segments, messages: read }] = this.#renderReadably(chosen, messages, options);
     const text = textOf(segments);
@@ -97,9 +97,11 @@ export class ChatTemplate {
     const template = this.#parse(chosen);
     const dicts = messages.map((message, i) => messageValue(message, i));
     const values = new Map<string, Value>();
-    for (const [name, token] of Object.entries(this.specialTokens)) {
+    const { others = {}, ...named } = this.specialTokens;
+    for (const [name, token] of Object.entries(named)) {
       if (token !== undefined) values.set(`${name}_token`, Text.of(token));
     }
+    for (const [name, token] of Object.entries(others)) values.set(name, Text.of(token));
     for (const [name, value] of Object.entries(options.variables ?? {})) {
       values.set(name, contentValue(value, `variables: ${name}`));
     }
@@ -156,13 +158,25 @@ export class ChatTemplate {
     }
   }
 
-  #choose(withTools: boolean): NamedTemplate {
-    const named = (name: string): NamedTemplate | undefined =>
-      this.templates.find((entry) => entry.name === name);
-    const chosen = (withTools ? named('tool_use') : undefined) ?? named('default') ?? this.templates[0];
+  /** By its name, or as the reference does. */
+  #choose({ template: name, tools }: ChatTemplateOptions): NamedTemplate {
+    const named = (wanted: string): NamedTemplate | undefined =>
+      this.templates.find((entry) => entry.name === wanted);
+    if (this.templates.length === 0) {
+      throw invalid(
+        'This model has no chat template: it was not made for conversations. Give it a plain string to continue.',
+      );
+    }
+    const names = this.templates.map((entry) => `'${entry.name}'`).join(', ');
+    if (name !== undefined) {
+      const chosen = named(name);
+      if (chosen !== undefined) return chosen;
+      throw invalid(`template: the model has no chat template '${name}'; it has ${names}`);
+    }
+    const chosen = (tools === undefined ? undefined : named('tool_use')) ?? named('default');
     if (chosen !== undefined) return chosen;
     throw invalid(
-      'This model has no chat template: it was not made for conversations. Give it a plain string to continue.',
+      `The model has chat templates but none by default: choose one with the option template, of ${names}`,
     );
   }
 

@@ -34,6 +34,8 @@ export interface SpecialTokens {
   sep?: string;
   cls?: string;
   mask?: string;
+  /** Those that this model alone has, by their names: `image_token`. */
+  others?: Readonly<Record<string, string>>;
 }
 
 export interface NamedTemplate {

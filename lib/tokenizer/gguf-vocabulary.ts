@@ -3,7 +3,13 @@
  * Unigram, WordPiece. Refuses RWKV's, PLaMo's and the DNA vocabularies by name.
  */
 import { KvasirError } from '../errors.js';
-import { type Component, splitIsolated, type TokenizerDefinition, type TokenizerJson } from './definition.js';
+import {
+  type Component,
+  type NamedTemplate,
+  splitIsolated,
+  type TokenizerDefinition,
+  type TokenizerJson,
+} from './definition.js';
 import {
   addedTokens,
   postProcessor,
@@ -90,6 +96,15 @@ function readJson(vocabulary: Vocabulary): TokenizerJson {
   }
 }
 
+/** `tokenizer.chat_template` and `tokenizer.chat_template.NAME`. */
+function chatTemplates(metadata: VocabularyMetadata['metadata']): NamedTemplate[] {
+  const key = 'tokenizer.chat_template';
+  return Object.entries(metadata).flatMap(([name, template]) => {
+    if (typeof template !== 'string' || !(name === key || name.startsWith(`${key}.`))) return [];
+    return { name: name === key ? 'default' : name.slice(key.length + 1), template };
+  });
+}
+
 /** Throws MODEL_FORMAT for a damaged vocabulary, UNSUPPORTED_ARCHITECTURE for a kind that is not there. */
 export function definitionFromGguf(source: VocabularyMetadata): TokenizerDefinition {
   const vocabulary = readVocabulary(source);
@@ -97,13 +112,12 @@ export function definitionFromGguf(source: VocabularyMetadata): TokenizerDefinit
     const id = vocabulary.id(name);
     return id === undefined ? undefined : vocabulary.tokens[id];
   };
-  const template = source.metadata['tokenizer.chat_template'];
   const unnamed =
     vocabulary.text('model') === 'gpt2' && ['default', undefined].includes(vocabulary.text('pre'));
   return {
     json: readJson(vocabulary),
     specialTokens: { bos: named('bos'), eos: named('eos'), unk: named('unknown'), pad: named('padding') },
-    chatTemplates: typeof template === 'string' ? [{ name: 'default', template }] : [],
+    chatTemplates: chatTemplates(source.metadata),
     ...(unnamed
       ? {
           warning:

@@ -8,7 +8,7 @@ import { definitionFromFiles } from './tokenizer-files.js';
 /** Throws MODEL_NOT_FOUND, MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE. */
 export async function loadDefinition(source: TokenizerSource): Promise<TokenizerDefinition> {
   if (source.kind === 'tokenizer-json') return definitionFromFiles(source);
-  const container = await openContainer(source.path);
+  const container = await openContainer([source.path, ...(source.otherPaths ?? [])]);
   try {
     return definitionFromGguf(container);
   } finally {
@@ -17,10 +17,10 @@ export async function loadDefinition(source: TokenizerSource): Promise<Tokenizer
 }
 
 /** The addon is loaded for this alone: a folder needs none here. */
-async function openContainer(path: string): Promise<Container> {
+async function openContainer(paths: string[]): Promise<Container> {
   const { fromNative, native } = await import('../native.js');
   try {
-    return await native().openContainer([path]);
+    return await native().openContainer(paths);
   } catch (error) {
     throw fromNative(error);
   }

@@ -52,11 +52,13 @@ function describe(pipeline: EncodingPipeline): ReadyMessage {
   const special = [...pipeline.addedTokens].filter((token) => token.special);
   const id = (token: string | undefined): number | undefined =>
     token === undefined ? undefined : pipeline.idOf(token);
+  const eos = id(specialTokens.eos);
+  const ends = special.filter((token) => turnEnds.includes(token.content)).map((token) => token.id);
   return {
     kind: 'ready',
     table: buildTokenTable(pipeline, json.decoder),
-    specialIds: { bos: id(specialTokens.bos), eos: id(specialTokens.eos) },
-    endTokenIds: special.filter((token) => turnEnds.includes(token.content)).map((token) => token.id),
+    specialIds: { bos: id(specialTokens.bos), eos },
+    endTokenIds: [...new Set(eos === undefined ? ends : [...ends, eos])],
     chatTemplates,
     warning,
   };

@@ -1,16 +1,12 @@
 /** Reads `tokenizer.json` and its companions. Blocking work of tens of milliseconds: for the worker thread only. */
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { KvasirError } from '../errors.js';
+import { parsePythonJson } from '../python-json.js';
 import { CheckedJson } from './checked-json.js';
-import type {
-  AddedTokenEntry,
-  Component,
-  NamedTemplate,
-  SpecialTokens,
-  TokenizerDefinition,
-  TokenizerJson,
-} from './definition.js';
-import type { TokenizerSource } from './source.js';
+import type { Component, NamedTemplate, TokenizerDefinition, TokenizerJson } from './definition.js';
+import { folderTokens } from './folder-tokens.js';
+import type { FolderSource } from './source.js';
 
 function readText(path: string): string {
   try {
@@ -20,15 +16,20 @@ function readText(path: string): string {
   }
 }
 
-function readJson(path: string): unknown {
+function readJson(path: string, parse: (text: string) => unknown = JSON.parse): unknown {
   const text = readText(path);
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch (cause) {
     throw new KvasirError('MODEL_FORMAT', `${path} is not valid JSON: ${(cause as Error).message}`, {
       cause,
     });
   }
+}
+
+/** A small file beside tokenizer.json, as Python wrote it. */
+function companion(path: string | undefined): CheckedJson | undefined {
+  return path === undefined ? undefined : CheckedJson.of(basename(path), readJson(path, parsePythonJson));
 }
 
 /** The type of a model is optional in old files; it shows in what the model has. */
@@ -47,93 +48,44 @@ function component(tokenizer: CheckedJson, name: string): Component | null {
   return node.value as Component;
 }
 
-function addedToken(token: CheckedJson, id = token.value.id): AddedTokenEntry {
-  if (!Number.isSafeInteger(id) || (id as number) < 0) throw token.wrong('id', 'a whole number from 0 on');
-  const content = token.text('content');
-  if (content === '') throw token.wrong('content', 'a string with something in it');
-  return {
-    ...token.value,
-    id: id as number,
-    content,
-    lstrip: token.flag('lstrip', false),
-    rstrip: token.flag('rstrip', false),
-    single_word: token.flag('single_word', false),
-    special: token.flag('special', false),
-    normalized: token.optionalFlag('normalized'),
-  };
-}
-
-function templates(config: CheckedJson | undefined, path: string | undefined): NamedTemplate[] {
+/** Those in files of their own, or else those of the configuration, as in the reference. */
+function templates(source: FolderSource, config: CheckedJson | undefined): NamedTemplate[] {
+  const files: NamedTemplate[] = (source.namedTemplatePaths ?? []).map((path) => ({
+    name: basename(path, '.jinja'),
+    template: readText(path),
+  }));
+  if (source.chatTemplatePath !== undefined) {
+    files.unshift({ name: 'default', template: readText(source.chatTemplatePath) });
+  }
+  if (files.length > 0) return files;
   const given = config?.value.chat_template ?? undefined;
-  const listed: NamedTemplate[] =
-    typeof given === 'string'
-      ? [{ name: 'default', template: given }]
-      : (config?.objects('chat_template') ?? []).map((one) => ({
-          name: one.text('name'),
-          template: one.text('template'),
-        }));
-  if (path === undefined) return listed;
-  return [{ name: 'default', template: readText(path) }, ...listed.filter(({ name }) => name !== 'default')];
-}
-
-/** Those of tokenizer.json, with the flags that the configuration has for them, and then those that it alone has. */
-function addedTokens(tokenizer: CheckedJson, config: CheckedJson | undefined): AddedTokenEntry[] {
-  const tokens = new Map<string, AddedTokenEntry>();
-  const add = (token: AddedTokenEntry): void => {
-    tokens.set(token.content, token);
-  };
-  for (const token of tokenizer.objects('added_tokens')) add(addedToken(token));
-  const more = config?.object('added_tokens_decoder');
-  for (const id of Object.keys(more?.value ?? {})) add(addedToken(more!.object(id)!, Number(id)));
-  return [...tokens.values()];
-}
-
-/** A token is given by its text, or by an object with its `content`. The first file that names it counts. */
-function specialTokens(...files: (CheckedJson | undefined)[]): SpecialTokens {
-  const text = (name: string): string | undefined => {
-    const file = files.find((one) => (one?.value[name] ?? undefined) !== undefined);
-    const given = file?.value[name];
-    return file === undefined || typeof given === 'string'
-      ? (given as string)
-      : file.object(name)!.text('content');
-  };
-  return {
-    bos: text('bos_token'),
-    eos: text('eos_token'),
-    unk: text('unk_token'),
-    pad: text('pad_token'),
-    sep: text('sep_token'),
-    cls: text('cls_token'),
-    mask: text('mask_token'),
-  };
-}
-
-/** Old files have their special tokens here; those with `added_tokens_decoder` do not read it, as in the reference. */
-function mappedTokens(path: string | undefined, config: CheckedJson | undefined): SpecialTokens {
-  if (path === undefined || config?.value.added_tokens_decoder !== undefined) return {};
-  const tokens = specialTokens(CheckedJson.of('special_tokens_map.json', readJson(path)));
-  return Object.fromEntries(Object.entries(tokens).filter(([, token]) => token !== undefined));
+  if (typeof given === 'string') return [{ name: 'default', template: given }];
+  return (config?.objects('chat_template') ?? []).map((one) => ({
+    name: one.text('name'),
+    template: one.text('template'),
+  }));
 }
 
 /** Throws MODEL_NOT_FOUND or MODEL_FORMAT. */
-export function definitionFromFiles(
-  source: Extract<TokenizerSource, { kind: 'tokenizer-json' }>,
-): TokenizerDefinition {
+export function definitionFromFiles(source: FolderSource): TokenizerDefinition {
   const tokenizer = CheckedJson.of('tokenizer.json', readJson(source.path));
-  const config =
-    source.configPath === undefined
-      ? undefined
-      : CheckedJson.of('tokenizer_config.json', readJson(source.configPath));
+  const config = companion(source.configPath);
+  const { added, special } = folderTokens({
+    tokenizer,
+    config,
+    specialTokensMap: companion(source.specialTokensMapPath),
+    addedTokens: companion(source.addedTokensPath),
+  });
   return {
     json: {
-      added_tokens: addedTokens(tokenizer, config),
+      added_tokens: added,
       normalizer: component(tokenizer, 'normalizer'),
       pre_tokenizer: component(tokenizer, 'pre_tokenizer'),
       post_processor: component(tokenizer, 'post_processor'),
       decoder: component(tokenizer, 'decoder'),
       model: typedModel(tokenizer),
     },
-    specialTokens: { ...specialTokens(config), ...mappedTokens(source.specialTokensMapPath, config) },
-    chatTemplates: templates(config, source.chatTemplatePath),
+    specialTokens: special,
+    chatTemplates: templates(source, config),
   };
 }

@@ -36,7 +36,7 @@ export class Tokenizer {
   readonly #templates: readonly NamedTemplate[];
   readonly bosTokenId: number | undefined;
   readonly eosTokenId: number | undefined;
-  /** Tokens that end a turn, known by the vocabulary; to be united with what the checkpoint declares. */
+  /** The end-of-text token and those that end a turn, known by the vocabulary; to be united with what the checkpoint declares. */
   readonly endTokenIds: readonly number[];
   #disposed: Promise<void> | undefined;
 
@@ -69,6 +69,11 @@ export class Tokenizer {
   get chatTemplate(): string | undefined {
     const templates = this.#templates;
     return (templates.find(({ name }) => name === 'default') ?? templates[0])?.template;
+  }
+
+  /** Names of the model's chat templates, for the option `template`. */
+  get chatTemplateNames(): string[] {
+    return this.#templates.map(({ name }) => name);
   }
 
   /**

@@ -1,19 +1,25 @@
 /** Writes a tokenizer as the files of a Hugging Face folder, from which `tokenizer-files.ts` reads the same one. */
-import { copyFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { TokenizerDefinition } from './definition.js';
 import { loadDefinition } from './load-definition.js';
 import type { TokenizerSource } from './source.js';
 
+const namedTemplates = 'additional_chat_templates';
+
 /** Files are copied as they are; a GGUF vocabulary is written as its equivalent. Blocks for a large one's JSON. */
 export async function writeTokenizerFiles(source: TokenizerSource, folder: string): Promise<void> {
   if (source.kind === 'gguf') return writeDefinition(await loadDefinition(source), folder);
+  const named = source.namedTemplatePaths ?? [];
   const copies: [from: string | undefined, name: string][] = [
     [source.path, 'tokenizer.json'],
     [source.configPath, 'tokenizer_config.json'],
     [source.chatTemplatePath, 'chat_template.jinja'],
     [source.specialTokensMapPath, 'special_tokens_map.json'],
+    [source.addedTokensPath, 'added_tokens.json'],
+    ...named.map((path): [string, string] => [path, join(namedTemplates, basename(path))]),
   ];
+  if (named.length > 0) await mkdir(join(folder, namedTemplates));
   for (const [from, name] of copies) if (from !== undefined) await copyFile(from, join(folder, name));
 }
 

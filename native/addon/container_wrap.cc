@@ -88,6 +88,7 @@ Napi::Function ContainerWrap::Define(Napi::Env env) {
   return DefineClass(env, "Container",
                      {InstanceMethod<&ContainerWrap::MetadataArray>("metadataArray"),
                       InstanceMethod<&ContainerWrap::ReadTensor>("readTensor"),
+                      InstanceMethod<&ContainerWrap::AreCopies>("areCopies"),
                       InstanceMethod<&ContainerWrap::Close>("close")});
 }
 
@@ -129,18 +130,35 @@ Napi::Value ContainerWrap::MetadataArray(const Napi::CallbackInfo& info) {
 Napi::Value ContainerWrap::ReadTensor(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Guard(env, [&]() -> Napi::Value {
-    const Container& container = Open();
-    const std::string name = info[0].ToString().Utf8Value();
-    const TensorInfo* tensor = container.Find(name);
-    if (tensor == nullptr) throw Error(ErrorCode::kModelFormat, "The file has no tensor '" + name + "'");
-    if (tensor->elements() > kSmallTensor) {
-      throw Error(ErrorCode::kInternal, "Tensor '" + name + "' is too large to be read on the JS thread");
+    const TensorInfo& tensor = Named(info[0]);
+    if (tensor.elements() > kSmallTensor) {
+      throw Error(ErrorCode::kInternal,
+                  "Tensor '" + tensor.name + "' is too large to be read on the JS thread");
     }
-    Napi::Float32Array values = Napi::Float32Array::New(env, static_cast<size_t>(tensor->elements()));
-    const int64_t rows = tensor->shape.size() > 1 ? tensor->elements() / tensor->shape.back() : 1;
-    container.ReadRows(*tensor, 0, rows, values.Data());
+    Napi::Float32Array values = Napi::Float32Array::New(env, static_cast<size_t>(tensor.elements()));
+    const int64_t rows = tensor.shape.size() > 1 ? tensor.elements() / tensor.shape.back() : 1;
+    container_->ReadRows(tensor, 0, rows, values.Data());
     return values;
   });
+}
+
+Napi::Value ContainerWrap::AreCopies(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    const TensorInfo* a = &Named(info[0]);
+    const TensorInfo* b = &Named(info[1]);
+    return RunAsync(env, "kvasir.copies", [container = container_, a, b] {
+      const bool same = kvasir::AreCopies(*container, *a, *b);
+      return [same](Napi::Env env) { return Napi::Boolean::New(env, same); };
+    });
+  });
+}
+
+const TensorInfo& ContainerWrap::Named(const Napi::Value& value) const {
+  const std::string name = value.ToString().Utf8Value();
+  const TensorInfo* tensor = Open().Find(name);
+  if (tensor == nullptr) throw Error(ErrorCode::kModelFormat, "The file has no tensor '" + name + "'");
+  return *tensor;
 }
 
 const Container& ContainerWrap::Open() const {

@@ -21,6 +21,9 @@ class ContainerWrap : public Napi::ObjectWrap<ContainerWrap> {
  private:
   Napi::Value MetadataArray(const Napi::CallbackInfo& info);
   Napi::Value ReadTensor(const Napi::CallbackInfo& info);
+  Napi::Value AreCopies(const Napi::CallbackInfo& info);
+  // Throws Error(kModelFormat).
+  const TensorInfo& Named(const Napi::Value& name) const;
   // Throws Error(kDisposed) after close().
   const Container& Open() const;
   void Close(const Napi::CallbackInfo&) { container_.reset(); }

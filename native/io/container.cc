@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <new>
 #include <string_view>
 #include <unordered_map>
@@ -72,7 +73,8 @@ void FileContainer::CheckSplit() const {
   ThrowFormat(files_[0].path(),
               "the model is split into " + std::to_string(parts) + " files, but " +
                   std::to_string(files_.size()) + " were given",
-              "Give all of its files, the first one first.");
+              "Put all of its files into one folder, under the names that they came with "
+              "(NAME-00001-of-00002.gguf and so on).");
 }
 
 void FileContainer::ReadRows(const TensorInfo& tensor, int64_t first_row, int64_t n_rows, float* out) const {
@@ -187,6 +189,19 @@ std::shared_ptr<Container> Container::Open(const std::vector<std::string>& paths
                 (paths.empty() ? std::string() : paths[0] + ": ") +
                     "not enough memory for the model's headers. Free some memory, or give the process more.");
   }
+}
+
+bool AreCopies(const Container& container, const TensorInfo& a, const TensorInfo& b) {
+  if (a.dtype != b.dtype || a.shape != b.shape || a.bytes != b.bytes) return false;
+  constexpr uint64_t kPiece = uint64_t{1} << 20;
+  std::vector<char> pieces(2 * std::min(kPiece, a.bytes));
+  for (uint64_t begin = 0; begin < a.bytes; begin += kPiece) {
+    const uint64_t size = std::min(kPiece, a.bytes - begin);
+    container.ReadBytes(a, begin, size, pieces.data());
+    container.ReadBytes(b, begin, size, pieces.data() + size);
+    if (std::memcmp(pieces.data(), pieces.data() + size, size) != 0) return false;
+  }
+  return true;
 }
 
 }  // namespace kvasir

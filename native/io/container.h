@@ -56,4 +56,8 @@ class Container {
   virtual void ReadBytes(const TensorInfo& tensor, uint64_t begin, uint64_t size, void* out) const = 0;
 };
 
+// Whether two tensors are the same in dtype, shape and every stored byte. Reads up to the first difference, a megabyte of each
+// at a time. Throws Error(kModelFormat) for a short read.
+bool AreCopies(const Container& container, const TensorInfo& a, const TensorInfo& b);
+
 }  // namespace kvasir

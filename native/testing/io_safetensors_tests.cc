@@ -100,6 +100,27 @@ KV_TEST(safetensors_shards_are_merged) {
   KV_EXPECT_THROWS_WITH(kFormat, "format differs", Container::Open({one, gguf}));
 }
 
+// Longer than what is read at once, with a difference in the last byte.
+KV_TEST(safetensors_tensors_that_are_copies) {
+  constexpr uint64_t kBytes = (uint64_t{1} << 20) + 4;
+  const std::string shape = "[" + std::to_string(kBytes / 4) + "]";
+  std::string data(4 * kBytes, '\1');
+  data[3 * kBytes - 1] = '\2';
+  const TemporaryFolder folder;
+  const auto container = Container::Open({folder.Write(
+      "m.safetensors", Safetensors("{" + Entry("a", "F32", shape, 0, kBytes) + "," +
+                                       Entry("b", "F32", shape, kBytes, 2 * kBytes) + "," +
+                                       Entry("last", "F32", shape, 2 * kBytes, 3 * kBytes) + "," +
+                                       Entry("dtype", "I32", shape, 3 * kBytes, 4 * kBytes) + "}",
+                                   data))});
+  const auto copies = [&](const char* a, const char* b) {
+    return AreCopies(*container, *container->Find(a), *container->Find(b));
+  };
+  KV_EXPECT(copies("a", "b") && copies("a", "a"));
+  KV_EXPECT(!copies("a", "last") && !copies("last", "b"));
+  KV_EXPECT(!copies("a", "dtype"));
+}
+
 KV_TEST(safetensors_lies_about_places) {
   const auto fails = [](const std::string& entries, size_t data_bytes, const char* fragment) {
     KV_EXPECT_THROWS_WITH(kFormat, fragment, Open("{" + entries + "}", std::string(data_bytes, '\0')));

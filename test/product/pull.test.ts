@@ -1,5 +1,13 @@
 /** pull() from a hub that serves, fails, and lies about its content. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type PullProgress, pull } from '../../lib/hub/index.js';
@@ -56,6 +64,43 @@ describe('a pull that goes well', () => {
       'model-1.safetensors',
       'model-2.safetensors',
     ]);
+  });
+
+  test('takes every part of a split GGUF file, whichever is named, and the only model of a repository', async () => {
+    const parts = [1, 2, 3].map((part) => `sub/m-0000${part}-of-00003.gguf`);
+    for (const [i, name] of parts.entries()) hub.files.set(name, { content: bytes(1000 + i, i), lfs: true });
+    const { files } = await pull(`hf:org/name:${parts[1]}`, quick);
+    expect(files).toMatchObject({ kind: 'gguf', displayName: `org/name:${parts[1]}` });
+    expect(files.weights.map((path) => path.slice(files.root.length - 3))).toEqual(parts);
+    for (const [i, path] of files.weights.entries()) {
+      expect(readFileSync(path).equals(bytes(1000 + i, i))).toBe(true);
+    }
+    const again = await pull(`hf:org/name:${parts[2]}`, quick);
+    expect(again).toMatchObject({ origin: 'cache', files: { weights: files.weights } });
+
+    for (const name of ['config.json', 'model.safetensors']) hub.files.delete(name);
+    rmSync(folder(), { recursive: true });
+    parts.forEach((name, i) => {
+      hub.files.delete(name);
+      hub.files.set(name.slice(4), { content: bytes(1000 + i, i), lfs: true });
+    });
+    expect((await pulled()).files.weights).toHaveLength(3);
+    hub.files.delete(parts[1]!.slice(4));
+    rmSync(folder(), { recursive: true });
+    expect(await failure()).toMatchObject({
+      code: 'MODEL_NOT_FOUND',
+      message: expect.stringContaining('no file "m-00002-of-00003.gguf"'),
+    });
+  });
+
+  test('takes the files that name tokens and templates', async () => {
+    const names = ['added_tokens.json', 'special_tokens_map.json', 'additional_chat_templates/rag.jinja'];
+    for (const name of names) hub.files.set(name, { content: Buffer.from('{}') });
+    const { files } = await pulled();
+    if (files.kind !== 'hf-folder') throw new Error('no folder');
+    expect(files.addedTokens).toMatch(/added_tokens\.json$/);
+    expect(files.specialTokensMap).toMatch(/special_tokens_map\.json$/);
+    expect(files.namedTemplates).toEqual([join(files.root, names[2]!)]);
   });
 
   test('two at once download once', async () => {

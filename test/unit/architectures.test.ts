@@ -61,7 +61,13 @@ describe('llama', () => {
     ]);
     expect(planFromConfig(llama).source('lm_head.weight')).toMatchObject({ presence: 'required' });
     const tied = planFromConfig({ ...llama, tie_word_embeddings: true });
-    expect(tied.source('lm_head.weight')).toBeUndefined();
+    expect(tied.source('lm_head.weight')).toMatchObject({ presence: 'optional' });
+    // Either stands for both.
+    expect(tied.source('embed.tokens')!.names).toEqual([
+      'model.embed_tokens.weight',
+      'embed_tokens.weight',
+      'lm_head.weight',
+    ]);
   });
 
   test('reads scaling and theta where newer and older files keep them', () => {
@@ -145,6 +151,59 @@ describe('llama', () => {
     const keys = { ...llamaKeys, [key]: value } as Record<string, MetadataValue>;
     if (value === undefined) delete keys[key];
     expect(() => planFromGguf(keys, 99)).toThrow(expect.objectContaining({ code: 'MODEL_FORMAT' }));
+  });
+});
+
+describe('windows', () => {
+  const windowsIn = (config: object): (number | undefined)[] => {
+    const { spec } = planFromConfig({ ...llama, num_hidden_layers: 3, ...config });
+    return spec.stack.layers.map(({ attention }) => spec.attentions[attention]!.window);
+  };
+  const types = ['full_attention', 'sliding_attention', 'attention'];
+
+  // As Qwen2Config and Qwen3Config of transformers 5.24.0 have them.
+  test.each([
+    [{}, []],
+    [{ use_sliding_window: true }, []],
+    [{ sliding_window: 8, max_window_layers: 0 }, []],
+    [{ use_sliding_window: true, sliding_window: 8, max_window_layers: 1 }, [1, 2]],
+    [{ use_sliding_window: true, sliding_window: 8, max_window_layers: -1 }, [0, 1, 2]],
+    [{ use_sliding_window: true, sliding_window: null, max_window_layers: 0 }, []],
+    [{ use_sliding_window: true, sliding_window: 8, layer_types: types }, [1]],
+    [{ use_sliding_window: true, sliding_window: 8, layer_types: types, max_window_layers: 0 }, [1]],
+    [{ use_sliding_window: false, sliding_window: 8, layer_types: types }, []],
+  ])('of upper layers: %j', (config, windowed) => {
+    for (const model_type of ['qwen2', 'qwen3']) {
+      const expected = [0, 1, 2].map((layer) => (windowed.includes(layer as never) ? 8 : undefined));
+      expect(windowsIn({ model_type, ...config })).toEqual(expected);
+    }
+  });
+
+  test('are of 4096 positions where a configuration does not speak of their size', () => {
+    expect(windowsIn({ model_type: 'mistral' })).toEqual([4096, 4096, 4096]);
+    expect(windowsIn({ model_type: 'mistral', sliding_window: null })).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(windowsIn({ model_type: 'qwen2', use_sliding_window: true, max_window_layers: 2 })[2]).toBe(4096);
+    expect(windowsIn({ model_type: 'mistral', layer_types: types })).toEqual([undefined, 4096, undefined]);
+  });
+
+  test.each([
+    [{ max_window_layers: null }, 'MODEL_FORMAT', /max_window_layers/],
+    [{ use_sliding_window: null }, 'MODEL_FORMAT', /use_sliding_window/],
+    [{ layer_types: ['full_attention'] }, 'MODEL_FORMAT', /layer_types names 1 layers.*is 3/],
+    [
+      { layer_types: [...types.slice(1), 'chunked_attention'] },
+      'UNSUPPORTED_ARCHITECTURE',
+      /chunked_attention/,
+    ],
+  ])('are refused where the reference refuses: %j', (config, code, message) => {
+    for (const model_type of ['qwen2', 'qwen3']) {
+      expect(() => windowsIn({ model_type, ...config })).toThrow(expect.objectContaining({ code }));
+      expect(() => windowsIn({ model_type, ...config })).toThrow(message);
+    }
   });
 });
 

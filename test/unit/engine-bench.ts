@@ -17,7 +17,7 @@ export function vocabulary(endTokens: number[] = [EOS]): Vocabulary {
     size: VOCAB,
     endTokens: new Set(endTokens),
     textOf: (id) => ` ${id}`,
-    createDecoder: () => ({ push: (id) => ` ${id}`, flush: () => '' }),
+    createDecoder: () => ({ push: (id) => ` ${id}`, unseen: () => '', flush: () => '' }),
   };
 }
 

@@ -47,7 +47,7 @@ function script(end: string, use: string): string {
     const engine = new Engine(native, 1000);
     const vocabulary = {
       size: 2, endTokens: new Set(), textOf: String,
-      createDecoder: () => ({ push: (id) => String(id), flush: () => '' }),
+      createDecoder: () => ({ push: (id) => String(id), unseen: () => '', flush: () => '' }),
     };
     const generator = { engine, contextLength: 1000, vocabulary, buffers: new SamplerBuffers(2) };
     const abort = new AbortController();

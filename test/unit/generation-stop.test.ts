@@ -49,6 +49,21 @@ describe('stop strings', () => {
     expect(stoppedOften).toBeLessThan(1900);
   });
 
+  it('match what special tokens spell, which is no part of the text', () => {
+    const feedTokens = (stop: string): string => {
+      const matcher = new StopMatcher([stop]);
+      const out = matcher.push('one', '<|a|>') + matcher.push(' two', '<|b|>') + matcher.push('', '<|c|>');
+      return `${out}${matcher.push(' three')}${matcher.flush()}${matcher.stopped ? '!' : ''}`;
+    };
+    expect(feedTokens('never')).toBe('one two three');
+    expect(feedTokens('<|a|>')).toBe('one!');
+    expect(feedTokens('<|c|>')).toBe('one two!');
+    expect(feedTokens('two<|b|>')).toBe('one !');
+    expect(feedTokens('|> two<|b|><|c|> t')).toBe('one!');
+    expect(feedTokens('<|b|> three')).toBe('one two three');
+    expect(feedTokens('<|c|> thx')).toBe('one two three');
+  });
+
   it('hold back no more than what may begin one', () => {
     const matcher = new StopMatcher(['</end>']);
     expect(matcher.push('one </')).toBe('one ');
@@ -68,7 +83,7 @@ describe('stop strings', () => {
   });
 
   it('match what the decoder releases only at its end', () => {
-    const decoder = { push: () => '', flush: () => 'xSTOPy' };
+    const decoder = { push: () => '', unseen: () => '', flush: () => 'xSTOPy' };
     const output = new TextOutput(decoder, ['STOP']);
     expect(output.push(1)).toBe('');
     expect(output.flush()).toBe('x');

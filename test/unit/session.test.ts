@@ -21,7 +21,11 @@ function converse(options: SessionOptions = {}, native: FakeOptions = {}) {
     size: 300,
     endTokens: new Set([EOS]),
     textOf: (id: number) => String.fromCharCode(200 + id),
-    createDecoder: () => ({ push: (id: number) => String.fromCharCode(200 + id), flush: () => '' }),
+    createDecoder: () => ({
+      push: (id: number) => String.fromCharCode(200 + id),
+      unseen: () => '',
+      flush: () => '',
+    }),
   };
   const generator = { engine, contextLength: 1000, vocabulary, buffers: new SamplerBuffers(300) };
   const prompts: { messages: readonly { role: string; content: unknown }[]; tools: unknown }[] = [];
