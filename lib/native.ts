@@ -181,8 +181,8 @@ export interface NativeModel {
   readonly info: NativeModelInfo;
   createSequence(): number;
   /**
-   * A new sequence with the first `length` positions of another. Whole pages are shared, a partial one is copied at
-   * once: that takes a page, and throws CONTEXT_OVERFLOW when none is free.
+   * A new sequence with the first `length` positions of another. It takes no page: all are shared, and a partial one is
+   * copied at the first write of either.
    */
   forkSequence(sequence: number, length: number): number;
   truncateSequence(sequence: number, length: number): void;
@@ -321,8 +321,8 @@ export interface NativeAddon {
     tensors: TensorMap,
     options: NativeLoadOptions,
   ): { weights: number; kv: number; scratch: number };
-  /** Bytes of models' memory that there is: weights, caches, scratch. Of all models of the process. */
-  liveBytes(): number;
+  /** Bytes of models' memory that there is: weights, caches, scratch. Of all models of the process. Testing builds only. */
+  liveBytes?(): number;
   /** With KVASIR_TRIM_HEAP=1 gives back to the system what malloc keeps of ended threads; for after a dispose. */
   releaseMemory(): Promise<void>;
   cpu(): CpuReport;

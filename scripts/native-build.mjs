@@ -91,7 +91,14 @@ async function buildWithCmake(root, step, make, testing) {
     root,
   ];
   dropForeignCache(root, join(root, 'build'), generatorOf(make));
-  await runStep(step, process.execPath, [...cmakeJs, 'configure'], { cwd: root });
+  await runStep(
+    step,
+    process.execPath,
+    [...cmakeJs, 'configure', `--CDKVASIR_TESTING=${testing ? 'ON' : 'OFF'}`],
+    {
+      cwd: root,
+    },
+  );
   const target = testing ? [] : ['--target', 'kvasir'];
   await runStep(step, process.execPath, [...cmakeJs, 'build', '--parallel', `${jobs()}`, ...target], {
     cwd: root,
@@ -133,7 +140,7 @@ export async function buildAddon(root, { testing = false } = {}) {
     throw new SetupError(`The native build ended without an error, but ${product} is not there.`);
   }
   stamp.write(hash);
-  // The addon of `npm test` is the addon of `npm start`: the same sources, flags and path.
+  // The addon of `npm test` is that of `npm start`, with one export more (`liveBytes`): it may stand in for it.
   if (testing) new Stamp(root, 'native', [addonPath]).write(nativeHash(root, choice.builder, false));
   step.done();
 }

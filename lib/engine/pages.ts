@@ -62,6 +62,7 @@ export class Pages {
       return false;
     }
     request.started(sequence, whole, now);
+    request.inherited = 0;
     return true;
   }
 
@@ -102,8 +103,11 @@ export class Pages {
   /** Pages that running requests may still take. */
   #promised(active: readonly Request[]): number {
     let pages = 0;
-    for (const { positions, computed } of active)
+    for (const { positions, computed, inherited } of active) {
       pages += this.#pagesFor(positions) - this.#pagesFor(computed);
+      // Its first write copies the page that it begins in.
+      if (computed === inherited && computed % this.#pageSize !== 0) pages++;
+    }
     return pages;
   }
 

@@ -30,6 +30,8 @@ export abstract class Request {
   length: number;
   /** Positions that the native sequence holds. */
   computed = 0;
+  /** Positions that were another sequence's: until the first write their last page is that one's too. */
+  inherited = 0;
   /** Native id; absent while the request holds no pages. */
   sequence: number | undefined;
   /** The outcome is certain; the engine has to clean up, and the caller knows it after `emit`. */
@@ -63,6 +65,7 @@ export abstract class Request {
   started(sequence: number, cached: number, now: number): void {
     this.sequence = sequence;
     this.computed = cached;
+    this.inherited = cached;
     this.onStart(cached, now);
   }
 

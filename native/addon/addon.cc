@@ -270,9 +270,11 @@ Napi::Value Cuda(const Napi::CallbackInfo& info) {
   });
 }
 
+#if defined(KVASIR_TESTING)
 Napi::Value LiveBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(AlignedBuffer::LiveBytes()));
 }
+#endif
 
 Napi::Value ReleaseMemory(const Napi::CallbackInfo& info) {
   return RunAsync(
@@ -314,7 +316,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("checkTensors", Napi::Function::New(env, CheckTensorsForJs));
   exports.Set("predictMemory", Napi::Function::New(env, PredictMemoryForJs));
   exports.Set("releaseMemory", Napi::Function::New(env, ReleaseMemory));
+#if defined(KVASIR_TESTING)
   exports.Set("liveBytes", Napi::Function::New(env, LiveBytes));
+#endif
   exports.Set("cpu", Napi::Function::New(env, Cpu));
   exports.Set("cuda", Napi::Function::New(env, Cuda));
   return exports;

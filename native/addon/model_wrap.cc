@@ -28,9 +28,9 @@ void SetBackends(const Napi::Object& info, const Transformer& transformer) {
   info.Set("gpuLayers", static_cast<double>(gpu_layers));
 }
 
-Napi::Object InfoToJs(Napi::Env env, Transformer& transformer) {
+Napi::Object InfoToJs(Napi::Env env, const Transformer& transformer) {
   const Weights& weights = transformer.weights();
-  KvCache& cache = transformer.cache();
+  const KvCache& cache = transformer.cache();
   const Napi::Object info = Napi::Object::New(env);
   SetBackends(info, transformer);
   info.Set("parameters", static_cast<double>(weights.parameters));
@@ -110,7 +110,7 @@ Napi::Value ModelWrap::Wrap(Napi::Env env, std::unique_ptr<Engine> engine) {
   model->queue_ = JsQueue(env, "kvasir.step");
   model->engine_ = std::move(engine);
   model->queue_.Unref(env);
-  object.Set("info", InfoToJs(env, const_cast<Transformer&>(model->engine_->transformer())));
+  object.Set("info", InfoToJs(env, model->engine_->transformer()));
   return object;
 }
 

@@ -6,11 +6,22 @@ namespace kvasir::addon {
 
 namespace {
 
-template <typename Array>
-auto* AddArray(const Napi::Object& object, const char* name, size_t length) {
-  Array array = Array::New(object.Env(), length);
+template <typename T>
+Napi::Reference<Napi::TypedArrayOf<T>> AddArray(const Napi::Object& object, const char* name, size_t length) {
+  const auto array = Napi::TypedArrayOf<T>::New(object.Env(), length);
   object.Set(name, array);
-  return array.Data();
+  return Napi::Persistent(array);
+}
+
+// One whose memory was transferred has no elements.
+template <typename T>
+bool HasLength(const Napi::Reference<Napi::TypedArrayOf<T>>& array, size_t length) {
+  return !array.IsEmpty() && array.Value().ElementLength() == length;
+}
+
+template <typename T>
+void Fill(const Napi::Reference<Napi::TypedArrayOf<T>>& array, const std::vector<T>& values) {
+  std::copy(values.begin(), values.end(), array.Value().Data());
 }
 
 Napi::Array FullRows(Napi::Env env, const StepResult& result) {
@@ -34,30 +45,33 @@ void StepResults::Create(Napi::Env env, size_t rows, size_t candidates) {
   const Napi::Object object = Napi::Object::New(env);
   object.Set("cancelled", false);
   object.Set("candidates", 0);
-  candidate_ids_ = AddArray<Napi::Int32Array>(object, "candidateIds", candidates);
-  candidate_logits_ = AddArray<Napi::Float32Array>(object, "candidateLogits", candidates);
-  log_sum_exp_ = AddArray<Napi::Float64Array>(object, "logSumExp", rows);
-  log_sum_exp_1_ = AddArray<Napi::Float64Array>(object, "logSumExp1", rows);
-  target_logits_ = AddArray<Napi::Float32Array>(object, "targetLogits", rows);
+  candidate_ids_ = AddArray<int32_t>(object, "candidateIds", candidates);
+  candidate_logits_ = AddArray<float>(object, "candidateLogits", candidates);
+  log_sum_exp_ = AddArray<double>(object, "logSumExp", rows);
+  log_sum_exp_1_ = AddArray<double>(object, "logSumExp1", rows);
+  target_logits_ = AddArray<float>(object, "targetLogits", rows);
   object_ = Napi::Persistent(object);
-  rows_ = rows;
-  candidates_ = candidates;
   cancelled_ = false;
   has_full_ = true;  // its list of full rows is missing
 }
 
+bool StepResults::IsWhole(size_t rows, size_t candidates) const {
+  return HasLength(candidate_ids_, candidates) && HasLength(candidate_logits_, candidates) &&
+         HasLength(log_sum_exp_, rows) && HasLength(log_sum_exp_1_, rows) && HasLength(target_logits_, rows);
+}
+
 Napi::Object StepResults::ToJs(Napi::Env env, const StepResult& result) {
   const size_t rows = result.log_sum_exp.size(), candidates = result.candidate_ids.size();
-  const bool anew = object_.IsEmpty() || rows != rows_ || candidates != candidates_;
+  const bool anew = !IsWhole(rows, candidates);
   if (anew) Create(env, rows, candidates);
   const Napi::Object object = object_.Value();
   if (anew) object.Set("candidates", static_cast<double>(result.candidates));
   if (result.cancelled != cancelled_) object.Set("cancelled", cancelled_ = result.cancelled);
-  std::copy(result.candidate_ids.begin(), result.candidate_ids.end(), candidate_ids_);
-  std::copy(result.candidate_logits.begin(), result.candidate_logits.end(), candidate_logits_);
-  std::copy(result.log_sum_exp.begin(), result.log_sum_exp.end(), log_sum_exp_);
-  std::copy(result.log_sum_exp_1.begin(), result.log_sum_exp_1.end(), log_sum_exp_1_);
-  std::copy(result.target_logits.begin(), result.target_logits.end(), target_logits_);
+  Fill(candidate_ids_, result.candidate_ids);
+  Fill(candidate_logits_, result.candidate_logits);
+  Fill(log_sum_exp_, result.log_sum_exp);
+  Fill(log_sum_exp_1_, result.log_sum_exp_1);
+  Fill(target_logits_, result.target_logits);
   const bool has_full = std::any_of(result.full.begin(), result.full.end(),
                                     [](const std::vector<float>& row) { return !row.empty(); });
   if (has_full || has_full_) object.Set("fullLogits", FullRows(env, result));

@@ -13,17 +13,21 @@ class StepResults {
   Napi::Object ToJs(Napi::Env env, const StepResult& result);
 
  private:
+  // An array of the object. JavaScript may transfer its memory to another thread, or put another array into the object:
+  // it is kept by a reference, and its memory is asked for anew at every step.
+  template <typename T>
+  using Held = Napi::Reference<Napi::TypedArrayOf<T>>;
+
   void Create(Napi::Env env, size_t rows, size_t candidates);
+  bool IsWhole(size_t rows, size_t candidates) const;
 
   Napi::ObjectReference object_;
-  size_t rows_ = 0, candidates_ = 0;  // of all rows
   bool cancelled_ = false, has_full_ = false;
-  // The memory of the object's arrays, which it keeps alive.
-  int32_t* candidate_ids_ = nullptr;
-  float* candidate_logits_ = nullptr;
-  double* log_sum_exp_ = nullptr;
-  double* log_sum_exp_1_ = nullptr;
-  float* target_logits_ = nullptr;
+  Held<int32_t> candidate_ids_;   // [rows * candidates]
+  Held<float> candidate_logits_;  // the same
+  Held<double> log_sum_exp_;      // [rows]
+  Held<double> log_sum_exp_1_;    // [rows]
+  Held<float> target_logits_;     // [rows]
 };
 
 }  // namespace kvasir::addon

@@ -70,19 +70,16 @@ class Mover {
 
 }  // namespace
 
-int64_t DeviceWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const Weights& weights,
-                          int64_t first) {
-  // Only the places of tensors are read through the plans' targets.
-  Weights& places = const_cast<Weights&>(weights);
+int64_t DeviceWeightBytes(const ModelSpec& spec, const TensorMap& tensors, int64_t first, Weights* weights) {
   Arena counting;
-  Mover(first, &counting, nullptr).Move(PlanTensors(spec, tensors, &places), &places);
+  Mover(first, &counting, nullptr).Move(PlanTensors(spec, tensors, weights), weights);
   return static_cast<int64_t>(counting.used());
 }
 
 void MoveToDevice(const ModelSpec& spec, const TensorMap& tensors, int64_t first, Device* device,
                   Weights* weights) {
   weights->device_memory =
-      device->Allocate(DeviceWeightBytes(spec, tensors, *weights, first), "the weights", false);
+      device->Allocate(DeviceWeightBytes(spec, tensors, first, weights), "the weights", false);
   Arena arena(weights->device_memory->data(), weights->device_memory->size());
   Mover mover(first, &arena, device);
   mover.Move(PlanTensors(spec, tensors, weights), weights);

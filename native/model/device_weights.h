@@ -8,9 +8,8 @@
 
 namespace kvasir {
 
-// What MoveToDevice(first) would take on the device.
-int64_t DeviceWeightBytes(const ModelSpec& spec, const TensorMap& tensors, const Weights& weights,
-                          int64_t first);
+// What MoveToDevice(first) would take on the device. The weights stay as they are.
+int64_t DeviceWeightBytes(const ModelSpec& spec, const TensorMap& tensors, int64_t first, Weights* weights);
 
 // Layers [first, n_layers), the final norm and the output layer, with first 0 the embedding too. A tied output layer
 // whose embedding stays is moved as a copy. Throws Error(kInsufficientMemory | kDeviceUnavailable); the weights are

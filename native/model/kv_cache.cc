@@ -10,13 +10,18 @@ KvCache::KvCache(int64_t capacity, CopyPageFn copy_page) : copy_page_(std::move(
   for (int64_t page = n_pages - 1; page >= 0; --page) free_.push_back(static_cast<int32_t>(page));
 }
 
-const KvCache::Sequence& KvCache::Get(int32_t sequence) const {
-  const auto it = sequences_.find(sequence);
-  if (it == sequences_.end()) {
+template <typename Sequences>
+auto& KvCache::Find(Sequences& sequences, int32_t sequence) {
+  const auto it = sequences.find(sequence);
+  if (it == sequences.end()) {
     throw Error(ErrorCode::kInternal, "There is no sequence " + std::to_string(sequence));
   }
   return it->second;
 }
+
+const KvCache::Sequence& KvCache::Get(int32_t sequence) const { return Find(sequences_, sequence); }
+
+KvCache::Sequence& KvCache::Get(int32_t sequence) { return Find(sequences_, sequence); }
 
 void KvCache::ThrowFull() const {
   throw Error(ErrorCode::kContextOverflow,
@@ -62,15 +67,8 @@ int32_t KvCache::Fork(int32_t sequence, int64_t length) {
   }
   Sequence fork;
   fork.length = length;
-  const int64_t whole = length / kKvPagePositions;
-  if (length % kKvPagePositions != 0) {
-    const int32_t page = TakeCopyOf(source.pages[static_cast<size_t>(whole)]);
-    fork.pages.assign(source.pages.begin(), source.pages.begin() + whole);
-    fork.pages.push_back(page);
-  } else {
-    fork.pages.assign(source.pages.begin(), source.pages.begin() + whole);
-  }
-  for (int64_t i = 0; i < whole; ++i) ++References(fork.pages[static_cast<size_t>(i)]);
+  fork.pages.assign(source.pages.begin(), source.pages.begin() + PagesFor(length));
+  for (const int32_t page : fork.pages) ++References(page);
   const int32_t id = next_id_++;
   sequences_[id] = std::move(fork);
   return id;
@@ -101,7 +99,7 @@ void KvCache::Reserve(int32_t sequence, int64_t n) {
                       References(s.pages[static_cast<size_t>(s.length / kKvPagePositions)]) > 1;
   const int64_t taken = needed - static_cast<int64_t>(s.pages.size()) + (copies ? 1 : 0);
   if (taken > static_cast<int64_t>(free_.size())) ThrowFull();
-  // The page that is written next may be shared after a Truncate of one of its owners: copy it first.
+  // The page that is written next may be shared, since a Fork inside it or a Truncate: copy it first.
   if (copies) {
     int32_t& last = s.pages[static_cast<size_t>(s.length / kKvPagePositions)];
     const int32_t copy = TakeCopyOf(last);

@@ -24,7 +24,8 @@ class KvCache {
   int64_t free_positions() const { return static_cast<int64_t>(free_.size()) * kKvPagePositions; }
 
   int32_t Create();
-  // A new sequence holding the first `length` positions of another. Whole pages are shared; a partial one is copied.
+  // A new sequence holding the first `length` positions of another. All pages are shared, a partial one too: whoever
+  // writes into a shared page copies it first (Reserve).
   int32_t Fork(int32_t sequence, int64_t length);
   void Truncate(int32_t sequence, int64_t length);
   void Free(int32_t sequence);
@@ -41,10 +42,10 @@ class KvCache {
     std::vector<int32_t> pages;
     int64_t length = 0;
   };
+  template <typename Sequences>
+  static auto& Find(Sequences& sequences, int32_t sequence);
   const Sequence& Get(int32_t sequence) const;
-  Sequence& Get(int32_t sequence) {
-    return const_cast<Sequence&>(static_cast<const KvCache*>(this)->Get(sequence));
-  }
+  Sequence& Get(int32_t sequence);
   [[noreturn]] void ThrowFull() const;
   int32_t TakeCopyOf(int32_t page);
   int32_t TakePage();

@@ -12,22 +12,31 @@ bool IsLinear(const ModelTensor& tensor, const Weights& weights) {
   return tensor.place != TensorPlace::kLmHead || !weights.is_tied();
 }
 
+template <typename WeightsOf>
+auto Find(const ModelSpec& spec, WeightsOf* weights, const std::string& name)
+    -> decltype(&weights->lm_head) {
+  for (const ModelTensor& tensor : TensorsOf(spec)) {
+    if (tensor.name == name && IsLinear(tensor, *weights)) return LinearAt(tensor, weights);
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 std::vector<NamedLinear> LinearsOf(const ModelSpec& spec, const Weights& weights) {
-  Weights& places = const_cast<Weights&>(weights);  // only to find them
   std::vector<NamedLinear> linears;
   for (const ModelTensor& tensor : TensorsOf(spec)) {
-    if (IsLinear(tensor, weights)) linears.push_back({tensor.name, LinearAt(tensor, &places)});
+    if (IsLinear(tensor, weights)) linears.push_back({tensor.name, LinearAt(tensor, &weights)});
   }
   return linears;
 }
 
 LinearWeight* FindLinear(const ModelSpec& spec, Weights* weights, const std::string& name) {
-  for (const ModelTensor& tensor : TensorsOf(spec)) {
-    if (tensor.name == name && IsLinear(tensor, *weights)) return LinearAt(tensor, weights);
-  }
-  return nullptr;
+  return Find(spec, weights, name);
+}
+
+const LinearWeight* FindLinear(const ModelSpec& spec, const Weights& weights, const std::string& name) {
+  return Find(spec, &weights, name);
 }
 
 void LinkLinears(const ModelSpec& spec, Weights* weights) {
@@ -46,10 +55,6 @@ void LinkLinears(const ModelSpec& spec, Weights* weights) {
     for (LinearWeight* linear : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) follow(linear);
   }
   follow(&weights->lm_head);
-}
-
-const LinearWeight* FindLinear(const ModelSpec& spec, const Weights& weights, const std::string& name) {
-  return FindLinear(spec, const_cast<Weights*>(&weights), name);
 }
 
 }  // namespace kvasir

@@ -37,9 +37,8 @@ class SourceLoader {
           if (plan.biased) LoadBias(plan);
         },
         [&](const VectorPlan& plan) {
-          float* values = const_cast<float*>(*plan.target);
-          reader_.ReadRows(plan.name, 0, plan.rows, plan.columns, values);
-          CheckFinite(plan.name, values, plan.rows * plan.columns);
+          reader_.ReadRows(plan.name, 0, plan.rows, plan.columns, plan.values);
+          CheckFinite(plan.name, plan.values, plan.rows * plan.columns);
         });
     const auto staging_bytes = static_cast<size_t>(kPanelColumns * largest_k * 4);
     for (int i = 0; i < tasks_.threads(); ++i) staging_.emplace_back(staging_bytes, "converting the weights");
@@ -79,7 +78,7 @@ class SourceLoader {
   }
 
   void LoadBias(const LinearPlan& plan) {
-    float* out = const_cast<float*>(plan.target->bias);
+    float* out = plan.target->bias;
     for (const TensorPart& part : plan.parts) {
       const std::string name = part.name + ".bias";
       if (reader_.Has(name)) {

@@ -45,7 +45,8 @@ struct Slot {
   std::string name;
   std::string dtype;
   std::vector<int64_t> shape;
-  void* values;
+  const void* values;
+  void* to;  // the same, where they are loaded
   uint64_t bytes;
 };
 
@@ -60,18 +61,20 @@ std::vector<Slot> SlotsOf(const std::vector<TensorPlan>& plans) {
                          "U8",
                          {panels, groups, kBlockBytes},
                          plan.target->panels,
+                         plan.target->panels,
                          static_cast<uint64_t>(panels * groups * kBlockBytes)});
         if (!plan.biased) return;
         slots.push_back({plan.bias_name(),
                          "F32",
                          {plan.n()},
-                         const_cast<float*>(plan.target->bias),
+                         plan.target->bias,
+                         plan.target->bias,
                          static_cast<uint64_t>(plan.n()) * 4});
       },
       [&](const VectorPlan& plan) {
         std::vector<int64_t> shape = {plan.columns};
         if (plan.rows > 1) shape.insert(shape.begin(), plan.rows);
-        slots.push_back({plan.name, "F32", std::move(shape), const_cast<float*>(*plan.target),
+        slots.push_back({plan.name, "F32", std::move(shape), *plan.target, plan.values,
                          static_cast<uint64_t>(plan.rows * plan.columns) * 4});
       });
   return slots;
@@ -158,7 +161,7 @@ void LoadStored(const std::vector<TensorPlan>& plans, const Container& container
     const Piece& piece = pieces[static_cast<size_t>(task)];
     const Slot& slot = slots[piece.slot];
     const uint64_t size = std::min(kPieceBytes, slot.bytes - piece.begin);
-    uint8_t* to = static_cast<uint8_t*>(slot.values) + piece.begin;
+    uint8_t* to = static_cast<uint8_t*>(slot.to) + piece.begin;
     container.ReadBytes(*tensors[piece.slot], piece.begin, size, to);
     sums[piece.slot].fetch_add(Checksum(to, size, piece.begin), std::memory_order_relaxed);
     if (slot.dtype == "U8") {

@@ -52,6 +52,7 @@ class Transformer {
   Backend& backend() { return stages_.back()->backend(); }
   const std::vector<std::unique_ptr<Stage>>& stages() const { return stages_; }
   KvCache& cache() { return cache_; }
+  const KvCache& cache() const { return cache_; }
   int64_t kv_page_bytes() const;
   int64_t scratch_bytes() const;
   // Most tokens of a step.

@@ -6,7 +6,8 @@ namespace kvasir {
 
 namespace {
 
-LayerWeights& LayerOf(const ModelTensor& tensor, Weights* weights) {
+template <typename WeightsOf>
+auto& LayerOf(const ModelTensor& tensor, WeightsOf* weights) {
   return weights->layers[static_cast<size_t>(tensor.layer)];
 }
 
@@ -66,13 +67,9 @@ void SizeLayers(const ModelSpec& spec, Weights* weights) {
   }
 }
 
-}  // namespace
-
-int64_t LinearPlan::padded_n() const { return (n() + kPanelColumns - 1) / kPanelColumns * kPanelColumns; }
-
-bool IsQuantized(const TensorMap& tensors) { return Has(tensors, "embed.tokens.blocks"); }
-
-LinearWeight* LinearAt(const ModelTensor& tensor, Weights* weights) {
+// LinearWeight* of Weights*, const of const ones.
+template <typename WeightsOf>
+auto FindPlace(const ModelTensor& tensor, WeightsOf* weights) -> decltype(&weights->lm_head) {
   const auto expert = static_cast<size_t>(tensor.expert);
   switch (tensor.place) {
     case TensorPlace::kEmbedTokens: return &weights->embed_tokens;
@@ -88,6 +85,18 @@ LinearWeight* LinearAt(const ModelTensor& tensor, Weights* weights) {
     case TensorPlace::kSharedDown: return &LayerOf(tensor, weights).shared_down;
     default: return nullptr;
   }
+}
+
+}  // namespace
+
+int64_t LinearPlan::padded_n() const { return (n() + kPanelColumns - 1) / kPanelColumns * kPanelColumns; }
+
+bool IsQuantized(const TensorMap& tensors) { return Has(tensors, "embed.tokens.blocks"); }
+
+LinearWeight* LinearAt(const ModelTensor& tensor, Weights* weights) { return FindPlace(tensor, weights); }
+
+const LinearWeight* LinearAt(const ModelTensor& tensor, const Weights* weights) {
+  return FindPlace(tensor, weights);
 }
 
 std::vector<TensorPlan> PlanTensors(const ModelSpec& spec, const TensorMap& tensors, Weights* weights) {

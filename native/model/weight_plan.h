@@ -36,6 +36,7 @@ struct VectorPlan {
   int64_t rows = 1;
   int64_t columns = 0;
   const float** target = nullptr;
+  float* values = nullptr;  // what *target reads, for who fills it: set where a load takes the memory
 };
 
 using TensorPlan = std::variant<LinearPlan, VectorPlan>;
@@ -49,15 +50,16 @@ std::vector<TensorPlan> PlanTensors(const ModelSpec& spec, const TensorMap& tens
 
 // Where a tensor of a table or linear lies in *weights; nullptr for a vector.
 LinearWeight* LinearAt(const ModelTensor& tensor, Weights* weights);
+const LinearWeight* LinearAt(const ModelTensor& tensor, const Weights* weights);
 
 // The embedding goes by its bare name, linears by "<name>.weight".
 std::string WeightName(const TensorPart& part, const TensorMap& tensors);
 
-// Calls linear(const LinearPlan&) or vector(const VectorPlan&) for each, in order.
-template <typename LinearFn, typename VectorFn>
-void VisitPlans(const std::vector<TensorPlan>& plans, const LinearFn& linear, const VectorFn& vector) {
-  for (const TensorPlan& plan : plans) {
-    if (const auto* as_linear = std::get_if<LinearPlan>(&plan)) {
+// Calls linear(LinearPlan&) or vector(VectorPlan&) for each, in order; const ones where the plans are.
+template <typename Plans, typename LinearFn, typename VectorFn>
+void VisitPlans(Plans&& plans, const LinearFn& linear, const VectorFn& vector) {
+  for (auto& plan : plans) {
+    if (auto* as_linear = std::get_if<LinearPlan>(&plan)) {
       linear(*as_linear);
     } else {
       vector(std::get<VectorPlan>(plan));

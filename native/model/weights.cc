@@ -40,19 +40,20 @@ WeightBytes BytesOf(const std::vector<TensorPlan>& plans, const LoadOptions& opt
 }
 
 // Gives every target its part of the arena, whose pages nothing has touched yet.
-void Place(const std::vector<TensorPlan>& plans, const LoadOptions& options, Arena* arena) {
+void Place(const LoadOptions& options, Arena* arena, std::vector<TensorPlan>* plans) {
   VisitPlans(
-      plans,
-      [&](const LinearPlan& plan) {
+      *plans,
+      [&](LinearPlan& plan) {
         const Dtype dtype = options.DtypeOf(plan.name);
         plan.target->dtype = dtype;
         plan.target->n = plan.n();
         plan.target->k = plan.k;
         plan.target->panels = arena->Take(BlockBytes(plan, dtype));
-        if (plan.biased) plan.target->bias = static_cast<const float*>(arena->Take(BiasBytes(plan)));
+        if (plan.biased) plan.target->bias = static_cast<float*>(arena->Take(BiasBytes(plan)));
       },
-      [&](const VectorPlan& plan) {
-        *plan.target = static_cast<const float*>(arena->Take(VectorBytes(plan)));
+      [&](VectorPlan& plan) {
+        plan.values = static_cast<float*>(arena->Take(VectorBytes(plan)));
+        *plan.target = plan.values;
       });
 }
 
@@ -93,7 +94,7 @@ std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& ten
                                      const std::function<void(int64_t, int64_t)>& progress) {
   CheckDtype(tensors, options);
   auto weights = std::make_unique<Weights>();
-  const std::vector<TensorPlan> plans = PlanTensors(spec, tensors, weights.get());
+  std::vector<TensorPlan> plans = PlanTensors(spec, tensors, weights.get());
   const WeightBytes bytes = BytesOf(plans, options);
   const bool quantized = IsQuantized(tensors);
   TensorReader reader(container, tensors);
@@ -108,7 +109,7 @@ std::unique_ptr<Weights> LoadWeights(const ModelSpec& spec, const TensorMap& ten
   weights->parameters = CountParameters(plans);
   weights->memory = AlignedBuffer(static_cast<size_t>(bytes.total), "the weights");
   Arena arena(weights->memory.data(), weights->memory.size());
-  Place(plans, options, &arena);
+  Place(options, &arena, &plans);
 
   const int64_t total = quantized ? bytes.total : weights->parameters;
   // What has to be converted takes one thread less than computing will: meanwhile the tokenizer is built, which a first token

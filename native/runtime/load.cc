@@ -39,7 +39,7 @@ std::unique_ptr<Backend> BackendFor(const ModelSpec& spec, const LoadOptions& op
 
 // How many of the last layers the device has memory for, with the output layer and working memory.
 int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
-                      const Weights& weights, Backend* device) {
+                      Weights* weights, Backend* device) {
   // CUDA's own memory for kernels, recorded graphs and pinned copies.
   constexpr int64_t kReserve = int64_t{256} << 20;
   const int64_t free =
@@ -47,7 +47,7 @@ int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const Loa
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   for (int64_t layers = spec.n_layers(); layers > 0; --layers) {
     const int64_t first = spec.n_layers() - layers;
-    const int64_t bytes = DeviceWeightBytes(spec, tensors, weights, first) +
+    const int64_t bytes = DeviceWeightBytes(spec, tensors, first, weights) +
                           KvLayoutsOf(spec, options.kv_dtype, first, spec.n_layers(), pages).Bytes();
     if (bytes <= free) return layers;
   }
@@ -77,7 +77,7 @@ std::unique_ptr<Transformer> PlaceLayers(const ModelSpec& spec, const TensorMap&
                                          const LoadOptions& options, std::unique_ptr<Weights> weights,
                                          std::unique_ptr<Backend> cpu, std::unique_ptr<Backend> gpu) {
   const int64_t layers = options.gpu_layers >= 0 ? options.gpu_layers
-                                                 : FittingLayers(spec, tensors, options, *weights, gpu.get());
+                                                 : FittingLayers(spec, tensors, options, weights.get(), gpu.get());
   if (layers == 0) return std::make_unique<Transformer>(spec, std::move(weights), std::move(cpu), options);
   const int64_t first = spec.n_layers() - layers;
   MoveToDevice(spec, tensors, first, gpu.get(), weights.get());

@@ -113,7 +113,7 @@ std::vector<float> OnCpu(const S8Case& c) {
                 .n = c.shape.n,
                 .k = c.shape.k,
                 .panels = copy.blocks.data(),
-                .bias = c.bias.empty() ? nullptr : c.bias.data()},
+                .bias = copy.bias.empty() ? nullptr : copy.bias.data()},
                x, copy);
 }
 
@@ -285,7 +285,7 @@ std::vector<float> OnCpu(const F32Case& c) {
                 .n = c.shape.n,
                 .k = c.shape.k,
                 .panels = copy.panels.data(),
-                .bias = c.bias.empty() ? nullptr : c.bias.data()},
+                .bias = copy.bias.empty() ? nullptr : copy.bias.data()},
                {.dtype = Dtype::kF32, .width = c.shape.k, .rows = c.shape.rows, .f32 = copy.x.data()}, copy);
 }
 

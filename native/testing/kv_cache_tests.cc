@@ -19,9 +19,11 @@ constexpr int64_t kStripe = 2 * (2 * 16 + 8);
 // The pages' memory, as a stage has it.
 struct Pool {
   std::vector<uint8_t> bytes = std::vector<uint8_t>(static_cast<size_t>(kPages * kLayout.PageBytes()));
+  int64_t copies = 0;
   uint8_t* Page(int32_t page) { return bytes.data() + page * kLayout.PageBytes(); }
   KvCache::CopyPageFn CopyPage() {
     return [this](int32_t from, int32_t to) {
+      ++copies;
       std::memcpy(Page(to), Page(from), static_cast<size_t>(kLayout.PageBytes()));
     };
   }
@@ -39,8 +41,12 @@ class ModelledCache {
     KV_EXPECT(stamps_.emplace(id, std::vector<uint32_t>()).second);
     return id;
   }
+  // Takes no page and copies none.
   int32_t Fork(int32_t source, int64_t length) {
+    const int64_t free = cache_.free_positions(), copies = pool_.copies;
     const int32_t id = cache_.Fork(source, length);
+    KV_EXPECT_EQ(cache_.free_positions(), free);
+    KV_EXPECT_EQ(pool_.copies, copies);
     const std::vector<uint32_t>& stamps = stamps_.at(source);
     KV_EXPECT(stamps_.emplace(id, std::vector<uint32_t>(stamps.begin(), stamps.begin() + length)).second);
     return id;
@@ -53,10 +59,13 @@ class ModelledCache {
     cache_.Free(id);
     stamps_.erase(id);
   }
-  // Writes what no position has held before.
+  // Writes what no position has held before. A page is copied where others hold it too, and only then.
   void Append(int32_t id, int64_t n) {
-    cache_.Reserve(id, n);
     std::vector<uint32_t>& stamps = stamps_.at(id);
+    const int64_t length = static_cast<int64_t>(stamps.size());
+    const int64_t copies = pool_.copies + (length % kKvPagePositions != 0 && IsShared(id, length) ? 1 : 0);
+    cache_.Reserve(id, n);
+    KV_EXPECT_EQ(pool_.copies, copies);
     for (int64_t i = 0; i < n; ++i) {
       stamps.push_back(++next_stamp_);
       uint8_t* slot = Slot(id, static_cast<int64_t>(stamps.size()) - 1);
@@ -84,6 +93,15 @@ class ModelledCache {
   }
 
  private:
+  // Whether another sequence holds the page of a position.
+  bool IsShared(int32_t id, int64_t position) const {
+    const int64_t index = position / kKvPagePositions;
+    for (const auto& [other, stamps] : stamps_) {
+      const bool has = static_cast<int64_t>(stamps.size()) > index * kKvPagePositions;
+      if (other != id && has && cache_.Pages(other)[index] == cache_.Pages(id)[index]) return true;
+    }
+    return false;
+  }
   uint8_t* Slot(int32_t sequence, int64_t position) const {
     return pool_.Page(cache_.Pages(sequence)[position / kKvPagePositions]) +
            position % kKvPagePositions * kStripe;
@@ -151,23 +169,41 @@ KV_TEST(kv_cache_rounds_capacity_up_to_pages) {
   KV_EXPECT_EQ(KvCache(65, nullptr).capacity(), 128);
 }
 
-KV_TEST(kv_cache_fork_shares_whole_pages_and_copies_a_partial_one) {
+KV_TEST(kv_cache_fork_shares_all_pages_until_one_writes) {
   ModelledCache model;
   const int32_t source = model.Create();
   model.Append(source, 200);
   const int32_t whole = model.Fork(source, 192), partial = model.Fork(source, 100);
-  KV_EXPECT_EQ(model.cache().capacity() - model.cache().free_positions(), 5 * 64);
+  const int32_t twin = model.Fork(partial, 100);
+  KV_EXPECT_EQ(model.cache().capacity() - model.cache().free_positions(), 4 * 64);
   for (int page = 0; page < 3; ++page) {
     KV_EXPECT(model.cache().Pages(whole)[page] == model.cache().Pages(source)[page]);
   }
-  KV_EXPECT(model.cache().Pages(partial)[0] == model.cache().Pages(source)[0]);
+  KV_EXPECT(model.cache().Pages(partial)[1] == model.cache().Pages(source)[1]);
+  KV_EXPECT(model.cache().Pages(twin)[1] == model.cache().Pages(source)[1]);
+  // All write on; none sees the others.
+  for (const int32_t id : {source, whole, partial, twin}) model.Append(id, 20);
   KV_EXPECT(model.cache().Pages(partial)[1] != model.cache().Pages(source)[1]);
-  // All three write on; none sees the others.
-  for (const int32_t id : {source, whole, partial}) model.Append(id, 70);
+  KV_EXPECT(model.cache().Pages(twin)[1] != model.cache().Pages(partial)[1]);
   model.Check();
   // What they share outlives its first owner.
   model.Free(source);
   model.Append(model.Create(), 300);
+  model.Check();
+}
+
+// Of those that hold a page the last one writes into it: n holders make n - 1 copies, whoever comes first.
+KV_TEST(kv_cache_last_holder_of_a_page_writes_in_place) {
+  ModelledCache model;
+  const int32_t source = model.Create();
+  model.Append(source, 70);
+  const int32_t page = model.cache().Pages(source)[1];
+  const int32_t a = model.Fork(source, 70), b = model.Fork(source, 66);
+  model.Append(source, 1);
+  model.Append(b, 1);
+  model.Append(a, 1);
+  KV_EXPECT(model.cache().Pages(a)[1] == page);
+  KV_EXPECT_EQ(model.cache().capacity() - model.cache().free_positions(), 4 * 64);
   model.Check();
 }
 
@@ -197,10 +233,14 @@ KV_TEST(kv_cache_full_leaves_everything_as_it_was) {
   model.Check();
   model.Append(a, 5 + 64);
   KV_EXPECT_EQ(model.cache().free_positions(), 0);
-  KV_EXPECT_THROWS(ErrorCode::kContextOverflow, model.cache().Fork(b, 30));
   KV_EXPECT_THROWS(ErrorCode::kContextOverflow, model.cache().Reserve(a, 1));
   model.Check();
-  model.Fork(a, 64);  // shares: needs no page
+  // A fork needs no page; its first write does.
+  const int32_t c = model.Fork(b, 30);
+  KV_EXPECT_THROWS(ErrorCode::kContextOverflow, model.cache().Reserve(c, 1));
+  KV_EXPECT_THROWS(ErrorCode::kContextOverflow, model.cache().Reserve(b, 1));
+  model.Check();
+  model.Free(c);
   model.Append(b, 34);
   model.Check();
 }

@@ -6,20 +6,26 @@ import { expect, it } from 'vitest';
 import { Model } from '../../lib/index.js';
 import { native } from '../../lib/native.js';
 
+function liveBytes(): number {
+  const { liveBytes: count } = native();
+  if (count === undefined) throw new Error('no testing build: node scripts/setup.mjs --testing');
+  return count();
+}
+
 const options = { contextLength: 128, kvCapacity: 256, threads: 2 };
 
 it('a load takes what was predicted', async () => {
-  const before = native().liveBytes();
+  const before = liveBytes();
   const model = await Model.load('stories-260k', options);
   const { predicted, actual } = model.info.memory;
   expect(predicted).toBe(actual);
-  expect(native().liveBytes() - before).toBe(actual);
+  expect(liveBytes() - before).toBe(actual);
   await model.dispose();
-  expect(native().liveBytes()).toBe(before);
+  expect(liveBytes()).toBe(before);
 });
 
 it('500 cycles of load, generate, abort, error and dispose end where they began', async () => {
-  const before = native().liveBytes();
+  const before = liveBytes();
   for (let cycle = 0; cycle < 500; cycle++) {
     const model = await Model.load('stories-260k', options);
     await model.generate('Once', { maxTokens: 2 });
@@ -31,6 +37,6 @@ it('500 cycles of load, generate, abort, error and dispose end where they began'
     const running = Promise.allSettled([model.generate('Once', { maxTokens: 100 })]);
     await model.dispose();
     expect((await running)[0].status).toBe('rejected');
-    expect(native().liveBytes()).toBe(before);
+    expect(liveBytes()).toBe(before);
   }
 }, 600_000);

@@ -86,9 +86,8 @@ export class FakeNative implements NativeModel {
     this.#between();
     const source = this.#get(id);
     if (length > source.tokens.length) throw new Error('fork past the end');
-    const pages = source.pages.slice(0, Math.floor(length / this.#options.kvPageSize));
+    const pages = source.pages.slice(0, Math.ceil(length / this.#options.kvPageSize));
     for (const page of pages) page.references++;
-    if (length % this.#options.kvPageSize !== 0) pages.push(this.#takePage());
     this.#sequences.set(this.#nextId, { tokens: source.tokens.slice(0, length), pages, cancelled: false });
     return this.#nextId++;
   }
@@ -186,7 +185,7 @@ export class FakeNative implements NativeModel {
     return rows;
   }
 
-  /** Makes room for one position; a page that is shared since a truncation is copied first. */
+  /** Makes room for one position; a page that others hold too is copied first. */
   #grow(sequence: Sequence): void {
     const { pages, tokens } = sequence;
     if (tokens.length % this.#options.kvPageSize === 0) {

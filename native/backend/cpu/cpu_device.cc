@@ -30,7 +30,7 @@ void CpuBackend::Upload(void* to, const void* from, int64_t bytes) {
 void CpuBackend::UploadLinear(const LinearWeight& packed, const LinearWeight& own) {
   Upload(own.panels, packed.panels, PackedBytes(packed.dtype, packed.n, packed.k));
   if (packed.bias == nullptr) return;
-  Upload(const_cast<float*>(own.bias), packed.bias, CeilDiv(packed.n, kPanelColumns) * kPanelColumns * 4);
+  Upload(own.bias, packed.bias, CeilDiv(packed.n, kPanelColumns) * kPanelColumns * 4);
 }
 
 }  // namespace kvasir::cpu

@@ -105,7 +105,7 @@ void CudaBackend::AbandonStep() noexcept {
 
 void CudaBackend::UploadLinear(const LinearWeight& packed, const LinearWeight& own) {
   if (packed.bias != nullptr) {
-    Upload(const_cast<float*>(own.bias), packed.bias, CeilDiv(packed.n, kPanelColumns) * kPanelColumns * 4);
+    Upload(own.bias, packed.bias, CeilDiv(packed.n, kPanelColumns) * kPanelColumns * 4);
   }
   if (upload_ == nullptr) upload_ = std::make_unique<WeightUpload>(gpu_);
   upload_->Send(packed, own);
