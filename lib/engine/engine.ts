@@ -5,6 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KvasirError } from '../errors.js';
 import { fromNative, type NativeModel, type StepResult } from '../native.js';
+import { invalidOption } from '../options.js';
 import { Pace } from './pace.js';
 import { Pages } from './pages.js';
 import { planStep, type Slice, type StepPlan } from './plan.js';
@@ -38,8 +39,14 @@ export class Engine {
   /** Throws CONTEXT_OVERFLOW when the request can never run, DISPOSED after `dispose`. */
   submit(request: Request): void {
     this.throwIfDisposed();
-    if (!this.#pages.canEverHold(request.positions)) {
-      throw overflowError(request.positions, this.#native.info.kvCapacity, 'the KV cache', 'kvCapacity');
+    const { kvCapacity } = this.#native.info;
+    const positions = this.#pages.mostPositions(request);
+    if (positions > kvCapacity) {
+      const needed = request.branches.length > 1 ? positions : request.branch.positions;
+      throw overflowError(needed, kvCapacity, 'the KV cache', 'kvCapacity');
+    }
+    if (request.branches.length > MAX_ACTIVE) {
+      throw invalidOption('n', request.branches.length, `at most ${MAX_ACTIVE}`);
     }
     this.#queue.push(request);
     this.wake();
@@ -84,10 +91,11 @@ export class Engine {
   }
 
   #stopNative(request: Request): void {
-    const running = this.#inFlight?.slices.some((slice) => slice.request === request);
-    if (!running || request.sequence === undefined) return;
-    request.interrupted = true;
-    this.#native.cancelSequence(request.sequence);
+    for (const slice of this.#inFlight?.slices ?? []) {
+      if (slice.request !== request || slice.branch.sequence === undefined) continue;
+      request.interrupted = true;
+      this.#native.cancelSequence(slice.branch.sequence);
+    }
   }
 
   async #run(): Promise<void> {
@@ -95,6 +103,7 @@ export class Engine {
       // generate() calls of one turn of the event loop start in one step.
       await nextTurn();
       while (!this.#disposed) {
+        for (const request of this.#active) this.#pages.fork(request);
         this.#retire();
         this.#admit();
         const plan = planStep(this.#active, this.#pace);
@@ -114,16 +123,16 @@ export class Engine {
   }
 
   #retire(): void {
-    for (const request of this.#active)
-      if (request.settled) this.#pages.release(request, !request.interrupted);
+    for (const request of this.#active) this.#pages.release(request, !request.interrupted);
     this.#active = this.#active.filter((request) => !request.settled);
     this.#queue = this.#queue.filter((request) => !request.settled);
   }
 
   #admit(): void {
-    while (this.#active.length < MAX_ACTIVE) {
+    for (;;) {
       const next = this.#queue.find((request) => !request.paused);
-      if (!next) return;
+      const sequences = this.#active.reduce((sum, { live }) => sum + live.length, 0);
+      if (!next || sequences + next.live.length > MAX_ACTIVE) return;
       if (this.#pages.place(next, this.#active, performance.now())) {
         this.#queue = this.#queue.filter((request) => request !== next);
         this.#active.push(next);
@@ -164,7 +173,7 @@ export class Engine {
     const now = performance.now();
     if (result.cancelled) return;
     this.#pace.record(plan.promptTokens, now - started);
-    for (const { request, count } of plan.slices) request.computed += count;
+    for (const { branch, count } of plan.slices) branch.computed += count;
     let turnStarted = now;
     for (const slice of plan.slices) {
       this.#hand(slice, result, now);
@@ -175,11 +184,11 @@ export class Engine {
   }
 
   /** A request's rows of the result. */
-  #hand({ request, firstRow, rows }: Slice, result: StepResult, now: number): void {
+  #hand({ request, branch, firstRow, rows }: Slice, result: StepResult, now: number): void {
     if (rows === 0 || request.settled) return;
     try {
-      request.take(result, firstRow, rows, now);
-      this.#silent.push(request);
+      request.take(result, firstRow, rows, now, branch);
+      if (!this.#silent.includes(request)) this.#silent.push(request);
     } catch (error) {
       request.fail(fromNative(error));
     }

@@ -2,7 +2,7 @@
 import { Deferred } from './deferred.js';
 import type { StepResult } from '../native.js';
 import type { Engine } from './engine.js';
-import { Request, type WantedRow } from './request.js';
+import { type Branch, Request, type WantedRow } from './request.js';
 
 /** Rows of one step: 64 of a vocabulary of 128k are 33 MB. */
 const ROWS_AT_ONCE = 64;
@@ -38,14 +38,14 @@ export class LogitsRequest extends Request {
     return this.#unread.length >= MOST_UNREAD;
   }
 
-  override get remaining(): number {
-    if (this.computed < this.#from) return this.#from - this.computed;
-    return Math.min(ROWS_AT_ONCE, this.positions - this.computed);
+  override remaining({ positions, computed }: Branch): number {
+    if (computed < this.#from) return this.#from - computed;
+    return Math.min(ROWS_AT_ONCE, positions - computed);
   }
 
-  wantedRows(count: number): WantedRow[] {
-    const first = Math.max(this.computed, this.#from);
-    const rows = Math.max(0, this.computed + count - first);
+  wantedRows(count: number, { computed }: Branch): WantedRow[] {
+    const first = Math.max(computed, this.#from);
+    const rows = Math.max(0, computed + count - first);
     return Array.from({ length: rows }, (_, i) => ({
       position: first + i,
       temperature: 1,
@@ -56,7 +56,7 @@ export class LogitsRequest extends Request {
 
   take(result: StepResult, first: number, count: number): void {
     this.#unread.push(result.fullLogits.slice(first, first + count) as Float32Array[]);
-    if (this.computed === this.positions) this.settled = true;
+    if (this.branch.computed === this.branch.positions) this.settled = true;
     this.#waiting?.resolve();
   }
 

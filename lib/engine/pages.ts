@@ -4,7 +4,7 @@
  */
 import type { NativeModel } from '../native.js';
 import { longestPrefix, type Prefix, PrefixCache, type SharedPrefix } from './prefixes.js';
-import type { Request } from './request.js';
+import type { Branch, Request } from './request.js';
 
 export class Pages {
   readonly #native: NativeModel;
@@ -18,18 +18,23 @@ export class Pages {
     this.#prefixes = new PrefixCache(contextLength, (sequence) => native.freeSequence(sequence));
   }
 
-  /** Whether so many positions could be held if nothing else were. */
-  canEverHold(positions: number): boolean {
-    return this.#pagesFor(positions) * this.#pageSize <= this.#native.info.kvCapacity;
+  /** Positions of the pages that a request will hold at most. */
+  mostPositions(request: Request): number {
+    const [, ...others] = request.branches;
+    return (this.#pagesFor(request.branch.positions) + this.#pagesOfForks(request, others)) * this.#pageSize;
   }
 
-  /** Gives the request a sequence, with the longest known prefix in it; false when pages are short. */
+  /**
+   * Gives the request a sequence for its first branch that goes on, with the longest known prefix in it, and sees to it
+   * that there are pages for the others; false when pages are short.
+   */
   place(request: Request, active: readonly Request[], now: number): boolean {
-    const known = request.tokens.subarray(0, request.length);
+    const [branch, ...others] = request.live;
+    const known = branch.tokens.subarray(0, branch.length);
     const { reuse, fresh } = request.cache;
     const prefix = reuse && !fresh ? longestPrefix(known, this.#held(active)) : undefined;
     const sharedPages = Math.floor((prefix?.length ?? 0) / this.#pageSize);
-    const needed = this.#pagesFor(request.positions) - sharedPages;
+    const needed = this.#pagesFor(branch.positions) - sharedPages + this.#pagesOfForks(request, others);
     const short = () => needed + this.#promised(active) - this.#freePages();
     if (short() > this.#reclaimable(prefix?.sequence, sharedPages)) return false;
     while (short() > 0) if (!this.#prefixes.evict(prefix?.sequence)) break;
@@ -38,7 +43,8 @@ export class Pages {
         ? this.#native.forkSequence(prefix.sequence, prefix.length)
         : this.#native.createSequence();
       if (prefix) this.#prefixes.touch(prefix.sequence);
-      request.started(sequence, prefix?.length ?? 0, now);
+      branch.started(sequence, prefix?.length ?? 0);
+      request.onStart(branch.computed, now);
       return true;
     }
     if (!prefix || !this.#prefixes.take(prefix.sequence)) return false;
@@ -56,25 +62,42 @@ export class Pages {
     // A page that a running request shares would be copied at the first write, so whole pages only.
     const whole = active.length > 0 ? length - (length % this.#pageSize) : length;
     this.#native.truncateSequence(sequence, whole);
-    const needed = this.#pagesFor(request.positions) - this.#pagesFor(whole);
+    const [branch, ...others] = request.live;
+    const needed =
+      this.#pagesFor(branch.positions) - this.#pagesFor(whole) + this.#pagesOfForks(request, others);
     if (whole === 0 || needed + this.#promised(active) > this.#freePages()) {
       this.#native.freeSequence(sequence);
       return false;
     }
-    request.started(sequence, whole, now);
-    request.inherited = 0;
+    branch.started(sequence, whole);
+    branch.inherited = 0;
+    request.onStart(whole, now);
     return true;
   }
 
-  /** Takes the sequence from a request that is over, and keeps it where it may serve again. */
+  /** What its branches have in common is computed: those that hold nothing yet begin with it. Takes no page. */
+  fork(request: Request): void {
+    const waiting = request.live.filter((branch) => branch.sequence === undefined);
+    if (waiting.length === 0) return;
+    const { shared } = request;
+    const source = request.branches.find((one) => one.sequence !== undefined && one.computed >= shared);
+    if (source?.sequence === undefined) return;
+    for (const branch of waiting) branch.started(this.#native.forkSequence(source.sequence, shared), shared);
+  }
+
+  /** Takes the sequences from the branches of a request that are over, and keeps them where they may serve again. */
   release(request: Request, keep: boolean): void {
-    const sequence = request.sequence;
+    for (const branch of request.branches)
+      if (request.settled || branch.settled) this.#releaseBranch(request, branch, keep);
+  }
+
+  #releaseBranch({ cache: { reuse, owner } }: Request, branch: Branch, keep: boolean): void {
+    const { sequence, computed } = branch;
     if (sequence === undefined) return;
-    request.sequence = undefined;
-    const { reuse, owner } = request.cache;
-    if (keep && reuse && request.computed > 0) {
+    branch.sequence = undefined;
+    if (keep && reuse && computed > 0) {
       const living = owner && this.#disowned.has(owner) ? undefined : owner;
-      this.#prefixes.keep(sequence, request.tokens.slice(0, request.computed), living);
+      this.#prefixes.keep(sequence, branch.tokens.slice(0, computed), living);
     } else {
       this.#native.freeSequence(sequence);
     }
@@ -82,8 +105,10 @@ export class Pages {
 
   /** Takes the pages from a request that will go on later; its tokens are computed again then. */
   suspend(request: Request): void {
-    this.release(request, false);
-    request.computed = 0;
+    for (const branch of request.branches) {
+      this.#releaseBranch(request, branch, false);
+      branch.computed = 0;
+    }
   }
 
   /** The owner keeps nothing from now on, nor what its running requests leave behind. */
@@ -95,20 +120,35 @@ export class Pages {
   /** Sequences to start from: those kept, and what running requests have computed. */
   *#held(active: readonly Request[]): Iterable<Prefix> {
     yield* this.#prefixes.sequences;
-    for (const { sequence, tokens, computed, cache } of active) {
-      if (sequence !== undefined && cache.reuse) yield { sequence, tokens: tokens.subarray(0, computed) };
+    for (const { branches, cache } of active) {
+      if (!cache.reuse) continue;
+      for (const { sequence, tokens, computed } of branches)
+        if (sequence !== undefined) yield { sequence, tokens: tokens.subarray(0, computed) };
     }
   }
 
   /** Pages that running requests may still take. */
   #promised(active: readonly Request[]): number {
     let pages = 0;
-    for (const { positions, computed, inherited } of active) {
-      pages += this.#pagesFor(positions) - this.#pagesFor(computed);
-      // Its first write copies the page that it begins in.
-      if (computed === inherited && computed % this.#pageSize !== 0) pages++;
+    for (const request of active) {
+      for (const branch of request.branches) {
+        const { sequence, positions, computed, inherited } = branch;
+        if (sequence === undefined) {
+          if (request.live.includes(branch)) pages += this.#pagesOfForks(request, [branch]);
+          continue;
+        }
+        pages += this.#pagesFor(positions) - this.#pagesFor(computed);
+        // Its first write copies the page that it begins in.
+        if (computed === inherited && computed % this.#pageSize !== 0) pages++;
+      }
     }
     return pages;
+  }
+
+  /** Pages of branches that fork from another one: all but those that they share whole. */
+  #pagesOfForks({ shared }: Request, branches: readonly Branch[]): number {
+    const whole = Math.floor(shared / this.#pageSize);
+    return branches.reduce((pages, { positions }) => pages + this.#pagesFor(positions) - whole, 0);
   }
 
   /** At most so many pages come free when all that is kept gives way, but for the shared pages of the prefix. */

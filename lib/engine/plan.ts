@@ -1,11 +1,12 @@
-/** One step: which tokens of which requests it holds, and the arrays that native takes. */
+/** One step: which tokens of which branches it holds, and the arrays that native takes. */
 import type { StepBatch } from '../native.js';
 import type { Pace } from './pace.js';
-import type { Request, WantedRow } from './request.js';
+import type { Branch, Request, WantedRow } from './request.js';
 
-/** The next `count` tokens of one request, and where its rows lie in the result. */
+/** The next `count` tokens of one branch, and where its rows lie in the result. */
 export interface Slice {
   request: Request;
+  branch: Branch;
   count: number;
   firstRow: number;
   rows: number;
@@ -13,44 +14,43 @@ export interface Slice {
 
 export interface StepPlan {
   slices: Slice[];
-  /** Tokens beyond one per request. */
+  /** Tokens beyond one per branch. */
   promptTokens: number;
   batch: StepBatch;
 }
 
 /** What can run now, all decode tokens and a fair part of the prompts; absent when nothing can. */
 export function planStep(active: readonly Request[], pace: Pace): StepPlan | undefined {
-  const runnable = active.filter((request) => !request.settled && !request.paused);
-  if (runnable.length === 0) return undefined;
-  const filling = runnable.filter((request) => request.remaining > 1);
-  const budget = pace.promptTokens(runnable.length > 1, runnable.length - filling.length);
-  const share = sharePrompts(filling, budget);
-  const slices = runnable.map((request) => ({
-    request,
-    count: share.get(request) ?? 1,
-    firstRow: 0,
-    rows: 0,
-  }));
-  let promptTokens = 0;
-  for (const count of share.values()) promptTokens += count;
+  const slices: Slice[] = [];
+  for (const request of active) {
+    if (request.paused) continue;
+    for (const branch of request.live) {
+      if (branch.sequence !== undefined) slices.push({ request, branch, count: 1, firstRow: 0, rows: 0 });
+    }
+  }
+  if (slices.length === 0) return undefined;
+  const filling = slices.filter(({ request, branch }) => request.remaining(branch) > 1);
+  const promptTokens = sharePrompts(
+    filling,
+    pace.promptTokens(slices.length > 1, slices.length - filling.length),
+  );
   return { slices, promptTokens, batch: assemble(slices) };
 }
 
 /**
  * Equal parts for all prompts, and what a short one does not need for the longer ones: a short prompt beside a long
- * one is done in its own time.
+ * one is done in its own time. Fills in the slices' counts; returns their sum.
  */
-function sharePrompts(filling: readonly Request[], budget: number): Map<Request, number> {
-  const share = new Map<Request, number>();
-  const shortestFirst = [...filling].sort((a, b) => a.remaining - b.remaining);
+function sharePrompts(filling: readonly Slice[], budget: number): number {
+  const remaining = (slice: Slice) => slice.request.remaining(slice.branch);
+  const shortestFirst = [...filling].sort((a, b) => remaining(a) - remaining(b));
   let left = budget;
-  shortestFirst.forEach((request, i) => {
+  shortestFirst.forEach((slice, i) => {
     const part = Math.max(1, Math.floor(left / (shortestFirst.length - i)));
-    const count = Math.min(part, request.remaining);
-    share.set(request, count);
-    left -= count;
+    slice.count = Math.min(part, remaining(slice));
+    left -= slice.count;
   });
-  return share;
+  return budget - left;
 }
 
 /** Fills in the slices' rows. */
@@ -61,19 +61,19 @@ function assemble(slices: Slice[]): StepBatch {
   const wanted: WantedRow[] = [];
   let offset = 0;
   for (const slice of slices) {
-    const { request, count } = slice;
-    tokens.set(request.tokens.subarray(request.computed, request.computed + count), offset);
-    const rows = request.wantedRows(count);
+    const { request, branch, count } = slice;
+    tokens.set(branch.tokens.subarray(branch.computed, branch.computed + count), offset);
+    const rows = request.wantedRows(count, branch);
     slice.firstRow = wanted.length;
     slice.rows = rows.length;
     for (const row of rows) {
       wanted.push(row);
-      places.push(offset + row.position - request.computed);
+      places.push(offset + row.position - branch.computed);
     }
     offset += count;
   }
   return {
-    sequences: Int32Array.from(slices, (slice) => slice.request.sequence as number),
+    sequences: Int32Array.from(slices, (slice) => slice.branch.sequence as number),
     counts: Int32Array.from(slices, (slice) => slice.count),
     tokens,
     rows: Int32Array.from(places),

@@ -1,6 +1,7 @@
 /**
- * What the engine batches: a list of tokens of which the native sequence holds the first `computed`. A request says
- * which rows it wants of a step and takes them; it knows nothing of other requests, pages or steps.
+ * What the engine batches: one or several branches, each a list of tokens of which a native sequence holds the first
+ * `computed`. A request says which rows it wants of a step and takes them; it knows nothing of other requests, pages or
+ * steps.
  */
 import type { StepResult } from '../native.js';
 
@@ -24,7 +25,8 @@ export interface CacheUse {
   owner?: object;
 }
 
-export abstract class Request {
+/** One course of a request's tokens. */
+export class Branch {
   /** [positions + 1] ids, `length` of them valid: the prompt, then what was generated. */
   readonly tokens: Int32Array;
   length: number;
@@ -32,50 +34,77 @@ export abstract class Request {
   computed = 0;
   /** Positions that were another sequence's: until the first write their last page is that one's too. */
   inherited = 0;
-  /** Native id; absent while the request holds no pages. */
+  /** Native id; absent while the branch holds no pages. */
   sequence: number | undefined;
-  /** The outcome is certain; the engine has to clean up, and the caller knows it after `emit`. */
+  /** It takes no more steps; its request may go on. */
   settled = false;
-  /** Native was told to stop its sequence in the middle of a step. */
-  interrupted = false;
 
-  /**
-   * @param prompt at least one id.
-   * @param positions most positions that the sequence will ever hold.
-   */
   constructor(
     prompt: Int32Array,
     readonly positions: number,
-    readonly cache: CacheUse,
   ) {
     this.tokens = new Int32Array(positions + 1);
     this.tokens.set(prompt);
     this.length = prompt.length;
   }
 
+  /** It holds pages now; `inherited` positions of them came from another sequence. */
+  started(sequence: number, inherited: number): void {
+    this.sequence = sequence;
+    this.computed = inherited;
+    this.inherited = inherited;
+  }
+}
+
+export abstract class Request {
+  readonly branches: readonly Branch[];
+  /** Leading positions that all branches have in common: computed by one of them, from which the others fork. */
+  readonly shared: number;
+  /** The outcome is certain; the engine has to clean up, and the caller knows it after `emit`. */
+  settled = false;
+  /** Native was told to stop its sequences in the middle of a step. */
+  interrupted = false;
+
+  /**
+   * @param prompt at least one id.
+   * @param positions most positions that each branch will ever hold.
+   */
+  constructor(
+    prompt: Int32Array,
+    positions: number,
+    readonly cache: CacheUse,
+    branches = 1,
+  ) {
+    this.branches = Array.from({ length: branches }, () => new Branch(prompt, positions));
+    this.shared = prompt.length;
+  }
+
+  /** The first branch; most requests have no other. */
+  get branch(): Branch {
+    return this.branches[0];
+  }
+
+  /** Those that go on, or will. */
+  get live(): Branch[] {
+    return this.settled ? [] : this.branches.filter((branch) => !branch.settled);
+  }
+
   /** Nobody reads the output at present: no step until somebody does. */
   abstract readonly paused: boolean;
 
-  /** Tokens that are known and not computed yet; at least 1 while not settled. */
-  get remaining(): number {
-    return this.length - this.computed;
+  /** Tokens of a branch that are known and not computed yet; at least 1 while it is not settled. */
+  remaining(branch: Branch): number {
+    return branch.length - branch.computed;
   }
 
-  /** It holds pages now; `cached` positions of them came from another sequence. */
-  started(sequence: number, cached: number, now: number): void {
-    this.sequence = sequence;
-    this.computed = cached;
-    this.inherited = cached;
-    this.onStart(cached, now);
-  }
+  /** A first branch holds pages now; `cached` positions of them came from another sequence. */
+  onStart(_cached: number, _now: number): void {}
 
-  protected onStart(_cached: number, _now: number): void {}
+  /** Rows wanted when the positions [computed, computed + count) of a branch are appended, ascending. */
+  abstract wantedRows(count: number, branch: Branch): WantedRow[];
 
-  /** Rows wanted when the positions [computed, computed + count) are appended, ascending. */
-  abstract wantedRows(count: number): WantedRow[];
-
-  /** Takes rows [first, first + count) of the result; `computed` has been raised already. */
-  abstract take(result: StepResult, first: number, count: number, now: number): void;
+  /** Takes rows [first, first + count) of the result; the branch's `computed` has been raised already. */
+  abstract take(result: StepResult, first: number, count: number, now: number, branch: Branch): void;
 
   /** Tells the caller what `take` found, where that did not do so itself: it comes when the next step runs. */
   emit(): void {}

@@ -1,7 +1,7 @@
 /** A request that scores: the log-probability of each token given those before it. Generates nothing. */
 import { Deferred } from './deferred.js';
 import type { StepResult } from '../native.js';
-import { Request, type WantedRow } from './request.js';
+import { type Branch, Request, type WantedRow } from './request.js';
 
 export class ScoreRequest extends Request {
   readonly #from: number;
@@ -28,18 +28,14 @@ export class ScoreRequest extends Request {
     return false;
   }
 
-  override get remaining(): number {
-    return this.positions - this.computed;
+  override remaining({ positions, computed }: Branch): number {
+    return positions - computed;
   }
 
-  wantedRows(count: number): WantedRow[] {
+  wantedRows(count: number, { computed, tokens }: Branch): WantedRow[] {
     const rows: WantedRow[] = [];
-    for (
-      let position = Math.max(this.computed, this.#from - 1);
-      position < this.computed + count;
-      position++
-    ) {
-      rows.push({ position, temperature: 1, fullLogits: false, target: this.tokens[position + 1] });
+    for (let position = Math.max(computed, this.#from - 1); position < computed + count; position++) {
+      rows.push({ position, temperature: 1, fullLogits: false, target: tokens[position + 1] });
     }
     return rows;
   }
@@ -48,7 +44,7 @@ export class ScoreRequest extends Request {
     for (let row = first; row < first + count; row++) {
       this.#logprobs[this.#scored++] = result.targetLogits[row] - result.logSumExp1[row];
     }
-    if (this.remaining > 0) return;
+    if (this.remaining(this.branch) > 0) return;
     this.settled = true;
     this.#result.resolve(this.#logprobs);
   }

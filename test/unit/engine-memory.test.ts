@@ -136,9 +136,9 @@ describe('back-pressure', () => {
   it('output that nobody reads stops the work at a bound, and reading resumes it', async () => {
     const made = bench();
     const { run, request } = made.start([1, 2, 3], { maxTokens: 2400 });
-    await until(() => request.length >= 1024);
+    await until(() => request.branch.length >= 1024);
     await sleep(50);
-    expect(request.length).toBeLessThan(1100);
+    expect(request.branch.length).toBeLessThan(1100);
     const steps = made.native.steps.length;
     await sleep(30);
     expect(made.native.steps.length).toBe(steps);
@@ -163,7 +163,7 @@ describe('back-pressure', () => {
     await until(() => unread.run.full);
     const other = await made.generate([4, 5, 6], { maxTokens: 1200 });
     expect(other.tokens).toHaveLength(1200);
-    expect(unread.request.sequence).toBeUndefined();
+    expect(unread.request.branch.sequence).toBeUndefined();
     const result = await unread.run;
     const calm = await bench().generate([1, 2, 3], { maxTokens: 1500, temperature: 1, seed: 4 });
     expect(result.tokens).toEqual(calm.tokens);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Pace } from '../../lib/engine/pace.js';
 import { planStep } from '../../lib/engine/plan.js';
-import { Request, type WantedRow } from '../../lib/engine/request.js';
+import { type Branch, Request, type WantedRow } from '../../lib/engine/request.js';
 
 class PlainRequest extends Request {
   paused = false;
@@ -12,12 +12,12 @@ class PlainRequest extends Request {
       tokens,
       { reuse: true },
     );
-    this.started(sequence, computed, 0);
+    this.branch.started(sequence, computed);
   }
 
-  wantedRows(count: number): WantedRow[] {
-    if (count < this.remaining) return [];
-    return [{ position: this.length - 1, temperature: 0.5, fullLogits: true, target: 7 }];
+  wantedRows(count: number, branch: Branch): WantedRow[] {
+    if (count < this.remaining(branch)) return [];
+    return [{ position: branch.length - 1, temperature: 0.5, fullLogits: true, target: 7 }];
   }
   take(): void {}
   abort(): void {}

@@ -180,7 +180,7 @@ describe('abort', () => {
     const { native } = made;
     const victim = made.start([1, 2, 3], { maxTokens: 500 });
     const other = made.generate([4, 5, 6], { maxTokens: 40 });
-    await until(() => victim.request.length > 10);
+    await until(() => victim.request.branch.length > 10);
     made.engine.cancel(victim.request);
     const aborted = await victim.run;
     const stepsThen = native.steps.length;

@@ -1,0 +1,123 @@
+/** What one branch generates: it samples a token from each row of logits, turns it into text and says when it is over. */
+import type { GeneratedLogprob } from '../generation/logprobs.js';
+import { describeLogprobs, logprobsNeedFullRow } from '../generation/logprobs.js';
+import { Sampler, type SamplerBuffers } from '../generation/sampler.js';
+import type { LogitRow } from '../generation/sampling-options.js';
+import { TextOutput, type TokenDecoder } from '../generation/text.js';
+import type { StepResult } from '../native.js';
+import type { GenerateSettings } from '../options.js';
+import type { Branch, WantedRow } from './request.js';
+import type { FinishReason } from './run.js';
+
+/** Candidates that native returns per row (the vocabulary, where that is smaller). */
+const CANDIDATES = 256;
+
+/** What generating needs of the model's vocabulary. */
+export interface Vocabulary {
+  size: number;
+  /** Any of these ends the text. */
+  endTokens: ReadonlySet<number>;
+  /** Text of one token by itself. */
+  textOf(id: number): string;
+  /** @param after the last token before the text. */
+  createDecoder(after: number): TokenDecoder;
+}
+
+export interface ContinuationTask {
+  /** At least one id; not longer than the context. */
+  prompt: Int32Array;
+  settings: GenerateSettings;
+  contextLength: number;
+  vocabulary: Vocabulary;
+  buffers: SamplerBuffers;
+}
+
+/** A token that was sampled and does not end the text. */
+export interface GeneratedToken {
+  token: number;
+  /** Text that may go out with it. */
+  text: string;
+  logprob: GeneratedLogprob | undefined;
+}
+
+/** Tokens that a request may generate. The last one is never computed, so it needs no position. */
+export function mostTokens({ prompt, settings, contextLength }: ContinuationTask): number {
+  return Math.min(settings.maxTokens, contextLength - prompt.length + 1);
+}
+
+export class Continuation {
+  readonly logprobs: GeneratedLogprob[] | undefined;
+  text = '';
+  finishReason: FinishReason | undefined;
+  readonly #task: ContinuationTask;
+  readonly #maxTokens: number;
+  readonly #sampler: Sampler;
+  readonly #output: TextOutput;
+  readonly #fullRows: boolean;
+
+  constructor(task: ContinuationTask) {
+    const { prompt, settings, vocabulary, buffers } = task;
+    this.#task = task;
+    this.#maxTokens = mostTokens(task);
+    this.#sampler = new Sampler(settings.sampling, buffers);
+    this.#sampler.acceptPrompt(prompt);
+    this.#output = new TextOutput(vocabulary.createDecoder(prompt[prompt.length - 1]), settings.stop);
+    const candidates = Math.min(CANDIDATES, vocabulary.size);
+    this.#fullRows =
+      this.#sampler.needsFullRow(candidates) ||
+      logprobsNeedFullRow(settings.logprobs ?? 0, candidates, vocabulary.size);
+    this.logprobs = settings.logprobs === undefined ? undefined : [];
+  }
+
+  /** The row after the last token of a branch. */
+  wantedRow({ length }: Branch): WantedRow {
+    const { temperature } = this.#task.settings.sampling;
+    return { position: length - 1, temperature, fullLogits: this.#fullRows, target: -1 };
+  }
+
+  /** Samples from a row of a result and appends to the branch; undefined when the token ends the text. */
+  take(branch: Branch, result: StepResult, row: number): GeneratedToken | undefined {
+    const logits = rowOf(result, row);
+    const token = this.#sampler.sample(logits);
+    const { prompt, vocabulary, settings } = this.#task;
+    if (!settings.ignoreEos && vocabulary.endTokens.has(token)) {
+      this.finishReason = 'stop';
+      return undefined;
+    }
+    branch.tokens[branch.length++] = token;
+    const text = this.#output.push(token);
+    this.text += text;
+    if (this.#output.stopped) this.finishReason = 'stop';
+    else if (branch.length - prompt.length >= this.#maxTokens) this.finishReason = 'length';
+    return { token, text, logprob: this.#describe(logits, token) };
+  }
+
+  /** After the last token: what was held back. */
+  flush(): string {
+    const rest = this.#output.flush();
+    this.text += rest;
+    // A stop string may end with what the decoder held back.
+    if (this.finishReason === 'length' && this.#output.stopped) this.finishReason = 'stop';
+    return rest;
+  }
+
+  #describe(row: LogitRow, token: number): GeneratedLogprob | undefined {
+    const { settings, vocabulary } = this.#task;
+    if (!this.logprobs) return undefined;
+    const entry = describeLogprobs(row, token, settings.logprobs ?? 0, vocabulary.textOf);
+    this.logprobs.push(entry);
+    return entry;
+  }
+}
+
+function rowOf(result: StepResult, row: number): LogitRow {
+  const from = row * result.candidates;
+  const to = from + result.candidates;
+  return {
+    ids: result.candidateIds.subarray(from, to),
+    logits: result.candidateLogits.subarray(from, to),
+    logSumExp: result.logSumExp[row],
+    logSumExp1: result.logSumExp1[row],
+    full: result.fullLogits[row],
+  };
+}
