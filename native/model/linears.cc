@@ -13,8 +13,7 @@ bool IsLinear(const ModelTensor& tensor, const Weights& weights) {
 }
 
 template <typename WeightsOf>
-auto Find(const ModelSpec& spec, WeightsOf* weights, const std::string& name)
-    -> decltype(&weights->lm_head) {
+auto Find(const ModelSpec& spec, WeightsOf* weights, const std::string& name) -> decltype(&weights->lm_head) {
   for (const ModelTensor& tensor : TensorsOf(spec)) {
     if (tensor.name == name && IsLinear(tensor, *weights)) return LinearAt(tensor, weights);
   }

@@ -13,8 +13,8 @@ struct LinearWeight {
   Dtype dtype = Dtype::kF32;
   int64_t n = 0;
   int64_t k = 0;
-  void* panels = nullptr;       // [ceil(n / 32)] panels: quant/pack.h, or what a device made of them
-  float* bias = nullptr;        // [n padded to 32] or nullptr
+  void* panels = nullptr;  // [ceil(n / 32)] panels: quant/pack.h, or what a device made of them
+  float* bias = nullptr;   // [n padded to 32] or nullptr
   // Equal parts of the n columns that are computed side by side: 2 where they are gate and up.
   int64_t sides = 1;
   // What a step reads after this linear, or nullptr: a hint, so that its first bytes may be fetched meanwhile.

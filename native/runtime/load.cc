@@ -76,8 +76,9 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
 std::unique_ptr<Transformer> PlaceLayers(const ModelSpec& spec, const TensorMap& tensors,
                                          const LoadOptions& options, std::unique_ptr<Weights> weights,
                                          std::unique_ptr<Backend> cpu, std::unique_ptr<Backend> gpu) {
-  const int64_t layers = options.gpu_layers >= 0 ? options.gpu_layers
-                                                 : FittingLayers(spec, tensors, options, weights.get(), gpu.get());
+  const int64_t layers = options.gpu_layers >= 0
+                             ? options.gpu_layers
+                             : FittingLayers(spec, tensors, options, weights.get(), gpu.get());
   if (layers == 0) return std::make_unique<Transformer>(spec, std::move(weights), std::move(cpu), options);
   const int64_t first = spec.n_layers() - layers;
   MoveToDevice(spec, tensors, first, gpu.get(), weights.get());
