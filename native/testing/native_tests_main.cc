@@ -1,6 +1,8 @@
-// native_tests [--list | --until-failure] [parts of test names]
+// native_tests [--list | --until-failure | --times] [parts of test names]
 //   --until-failure   ends at the first expectation that fails
+//   --times           prints what each test took, in seconds
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +18,7 @@ namespace {
 const char* running_test = "";
 int n_failures = 0;  // of the running test
 bool until_failure = false;
+bool with_times = false;
 std::mutex failures_mutex;
 
 bool IsWanted(const char* name, const std::vector<const char*>& parts) {
@@ -30,12 +33,15 @@ int RunAll(const std::vector<const char*>& parts) {
     if (!IsWanted(test.name, parts)) continue;
     running_test = test.name;
     n_failures = 0;
+    const auto start = std::chrono::steady_clock::now();
     try {
       test.run();
     } catch (const std::exception& error) {
       Fail(__FILE__, __LINE__, std::string("uncaught exception: ") + error.what());
     }
     n_failures == 0 ? ++n_passed : ++n_failed;
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    if (with_times) std::printf("%8.2f s %s\n", seconds.count(), test.name);
   }
   std::printf("%d passed, %d failed\n", n_passed, n_failed);
   // Parts that match nothing must not look like success.
@@ -69,9 +75,15 @@ int main(int argc, char** argv) {
     for (const auto& test : kvasir::testing::Tests()) std::puts(test.name);
     return 0;
   }
-  if (!parts.empty() && std::strcmp(parts[0], "--until-failure") == 0) {
-    kvasir::testing::until_failure = true;
-    parts.erase(parts.begin());
+  for (; !parts.empty() && parts[0][0] == '-'; parts.erase(parts.begin())) {
+    if (std::strcmp(parts[0], "--until-failure") == 0) {
+      kvasir::testing::until_failure = true;
+    } else if (std::strcmp(parts[0], "--times") == 0) {
+      kvasir::testing::with_times = true;
+    } else {
+      std::fprintf(stderr, "unknown option %s\n", parts[0]);
+      return 2;
+    }
   }
   return kvasir::testing::RunAll(parts);
 }
