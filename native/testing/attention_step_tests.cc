@@ -43,7 +43,10 @@ AttentionStep Step(Random& random, Dtype dtype, int64_t head_dim, std::vector<St
 // Causal windows: each with another start, head size and set of additions; two sequences, one of a single token.
 AttentionStep Window(Random& random, Dtype dtype, int64_t window, int additions) {
   const int64_t head_dim = 4 * random.Integer(4, kSanitized ? 12 : 64);
-  const int64_t start = random.Integer(0, 2) == 0 ? 0 : random.Integer(1, kSanitized ? 300 : 1200);
+  const int64_t start = random.Integer(0, 2) == 0 ? 0
+                                                  : random.Integer(1, kSanitized    ? 300
+                                                                      : IsNightly() ? 1200
+                                                                                    : 600);
   AttentionStep step =
       Step(random, dtype, head_dim, {{start, random.Integer(1, 40)}, {random.Integer(200, 700), 1}});
   step.before = window - 1;

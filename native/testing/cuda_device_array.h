@@ -41,10 +41,10 @@ class DeviceArray {
   size_t count_;
 };
 
-// Runs `test` with three orders of blocks and threads.
+// Runs `test` with `orders` orders of blocks and threads, sanitized with one.
 template <typename Test>
-void WithThreadOrders(const Test& test) {
-  for (uint64_t seed = 1; seed <= (kSanitized ? 1 : 3); ++seed) {
+void WithThreadOrders(const Test& test, uint64_t orders = 3) {
+  for (uint64_t seed = 1; seed <= (kSanitized ? 1 : orders); ++seed) {
     cuda_emulation::ResetDevice();
     cuda_emulation::SetSeed(seed);
     test();

@@ -1,6 +1,5 @@
 // Whole models on the CUDA backend (emulated) against the CPU's, with `==` on every logit, in INT8 and FP32: prompts in
 // one and in several steps, decode by recorded steps, batches, shared prefixes, and layers on both devices.
-#include <cstdlib>
 #include <map>
 
 #include "backend/cpu.h"
@@ -74,10 +73,10 @@ struct Pair {
   std::string name;
 };
 
-// Each with every order of threads.
+// With one order of threads, nightly with all: the tests of the kernels have all of them each time.
 template <typename Test>
 void ForCases(const Test& test) {
-  for (const Case& c : Cases()) WithThreadOrders([&] { test(c); });
+  for (const Case& c : Cases()) WithThreadOrders([&] { test(c); }, IsNightly() ? 3 : 1);
 }
 
 std::vector<int32_t> Part(const std::vector<int32_t>& tokens, int64_t first, int64_t n) {
@@ -158,7 +157,7 @@ bool HeadsAreAlike(const ModelSpec& spec) {
 
 // Specs drawn over every kind, those that a GPU computes: a prefill, then steps.
 KV_TEST(cuda_random_specs_equal_the_cpu) {
-  const int64_t specs = kSanitized ? 2 : std::getenv("KVASIR_NIGHTLY") != nullptr ? 200 : 25;
+  const int64_t specs = kSanitized ? 2 : IsNightly() ? 200 : 25;
   int64_t compared = 0;
   for (int64_t seed = 1; compared < specs; ++seed) {
     const ModelKind kind = RandomKind(static_cast<uint32_t>(seed));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <sstream>
 
@@ -9,6 +10,8 @@
 #include "testing/native_tests.h"
 
 namespace kvasir::testing {
+
+bool IsNightly() { return std::getenv("KVASIR_NIGHTLY") != nullptr; }
 
 int64_t Random::Integer(int64_t low, int64_t high) {
   return low + static_cast<int64_t>(engine_() % static_cast<uint64_t>(high - low + 1));

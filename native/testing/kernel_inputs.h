@@ -18,6 +18,9 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 
+// `npm run test:nightly`: whole sweeps in place of samples.
+bool IsNightly();
+
 constexpr double kUnit = 0x1p-24;  // half a unit in the last place of 1.0f
 
 // The bound of n successive roundings, relative to the sum of magnitudes (Higham, section 3.1).

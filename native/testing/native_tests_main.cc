@@ -1,6 +1,7 @@
-// native_tests [--list | --until-failure | --times] [parts of test names]
+// native_tests [--list | --until-failure | --times | --share i/n] [parts of test names]
 //   --until-failure   ends at the first expectation that fails
 //   --times           prints what each test took, in seconds
+//   --share i/n       every n-th test from the i-th (1 .. n) on: n processes run all
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -19,6 +20,7 @@ const char* running_test = "";
 int n_failures = 0;  // of the running test
 bool until_failure = false;
 bool with_times = false;
+int share = 1, n_shares = 1;
 std::mutex failures_mutex;
 
 bool IsWanted(const char* name, const std::vector<const char*>& parts) {
@@ -29,8 +31,9 @@ bool IsWanted(const char* name, const std::vector<const char*>& parts) {
 int RunAll(const std::vector<const char*>& parts) {
   int n_passed = 0;
   int n_failed = 0;
+  int index = 0;
   for (const Test& test : Tests()) {
-    if (!IsWanted(test.name, parts)) continue;
+    if (!IsWanted(test.name, parts) || index++ % n_shares != share - 1) continue;
     running_test = test.name;
     n_failures = 0;
     const auto start = std::chrono::steady_clock::now();
@@ -69,21 +72,30 @@ void Skip(const std::string& reason) { std::printf("skipped in %s: %s\n", runnin
 
 }  // namespace kvasir::testing
 
+// False: no such option.
+bool ReadOption(std::vector<const char*>* arguments) {
+  using namespace kvasir::testing;
+  const char* option = arguments->front();
+  arguments->erase(arguments->begin());
+  if (std::strcmp(option, "--until-failure") == 0) return until_failure = true;
+  if (std::strcmp(option, "--times") == 0) return with_times = true;
+  if (std::strcmp(option, "--share") != 0 || arguments->empty()) return false;
+  const char* value = arguments->front();
+  arguments->erase(arguments->begin());
+  return std::sscanf(value, "%d/%d", &share, &n_shares) == 2 && share >= 1 && share <= n_shares;
+}
+
 int main(int argc, char** argv) {
   std::vector<const char*> parts(argv + 1, argv + argc);
   if (!parts.empty() && std::strcmp(parts[0], "--list") == 0) {
     for (const auto& test : kvasir::testing::Tests()) std::puts(test.name);
     return 0;
   }
-  for (; !parts.empty() && parts[0][0] == '-'; parts.erase(parts.begin())) {
-    if (std::strcmp(parts[0], "--until-failure") == 0) {
-      kvasir::testing::until_failure = true;
-    } else if (std::strcmp(parts[0], "--times") == 0) {
-      kvasir::testing::with_times = true;
-    } else {
-      std::fprintf(stderr, "unknown option %s\n", parts[0]);
-      return 2;
-    }
+  while (!parts.empty() && parts[0][0] == '-') {
+    const char* option = parts[0];
+    if (ReadOption(&parts)) continue;
+    std::fprintf(stderr, "native_tests cannot read the option %s\n", option);
+    return 2;
   }
   return kvasir::testing::RunAll(parts);
 }

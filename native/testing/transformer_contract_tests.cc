@@ -79,6 +79,8 @@ KV_TEST(transformer_whole_prefill_is_equal_on_every_isa_and_thread_count) {
   for (const Reference& reference : References()) {
     for (const std::string& isa : FastIsas()) {
       for (const int threads : {1, 2, 3}) {
+        // How rows are shared among threads is the same code for every table.
+        if (threads != 2 && isa != FastIsas().back() && !IsNightly()) continue;
         const std::unique_ptr<Transformer> t = reference.Load(isa.c_str(), threads);
         const Rows rows = Append(*t, t->cache().Create(), reference.tokens, 0, kTokens);
         KV_EXPECT_EQ(static_cast<int64_t>(rows.size()), kTokens);

@@ -75,7 +75,7 @@ KV_TEST(transformer_fp32_is_the_float64_transformer) {
 // As many as npm test has time for; all with KVASIR_NIGHTLY.
 int64_t RandomSpecs() {
   if (kSanitized) return 6;
-  return std::getenv("KVASIR_NIGHTLY") != nullptr ? 200 : 40;
+  return IsNightly() ? 200 : 40;
 }
 
 // How far logits go (rms) when each weight is off by up to two roundings: some specs, those that divide by the size of a
