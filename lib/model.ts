@@ -109,12 +109,12 @@ export class Model {
    */
   async score(text: string | Int32Array, options: ScoreOptions = {}): Promise<ScoreResult> {
     this.#engine.throwIfDisposed();
-    for (const [name, value] of Object.entries(options)) {
+    for (const [name, value] of Object.entries(options ?? {})) {
       if (name !== 'signal') throw invalidOption(name, value, 'absent: score knows only signal');
       if (value !== undefined && !(value instanceof AbortSignal))
         throw invalidOption(name, value, 'an AbortSignal');
     }
-    const { signal } = options;
+    const signal = options?.signal;
     const ids = await this.#encodeText(text, signal);
     if (ids.length < 2) throw invalidOption('text', `${ids.length} token(s) long`, 'at least 2 tokens long');
     const wrong = ids.find((id) => id < 0 || id >= this.info.vocabSize);

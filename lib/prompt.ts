@@ -42,7 +42,13 @@ export function checkPrompt(prompt: unknown): asserts prompt is Prompt {
 export function checkMessage({ role, content }: Message): void {
   checkText(role, 'role');
   if (typeof content === 'string') checkText(content, 'content');
-  else for (const part of content ?? []) checkText(part.text ?? '', 'content');
+  else {
+    for (const part of (content ?? []) as unknown[]) {
+      if (typeof part !== 'object' || part === null)
+        throw invalidOption('content', part, 'a list of { type, ... }');
+      checkText((part as { text?: unknown }).text ?? '', 'content');
+    }
+  }
 }
 
 /** Throws INVALID_OPTION for a string that has no UTF-8. */
@@ -56,7 +62,8 @@ export function checkText(text: unknown, name: string): asserts text is string {
   );
 }
 
-function isMessage(value: unknown): value is Message {
+/** Its parts are `checkMessage`'s. */
+export function isMessage(value: unknown): value is Message {
   if (typeof value !== 'object' || value === null) return false;
   const { role, content } = value as { role?: unknown; content?: unknown };
   if (typeof role !== 'string') return false;

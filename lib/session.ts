@@ -3,7 +3,7 @@ import { KvasirError } from './errors.js';
 import type { CacheUse } from './engine/request.js';
 import type { Generation, GenerationResult } from './engine/run.js';
 import { type GenerateOptions, invalidOption } from './options.js';
-import { checkMessage, checkText, type Message } from './prompt.js';
+import { checkMessage, checkText, isMessage, type Message } from './prompt.js';
 
 export interface SessionOptions {
   /** First message, of role 'system'. Default: none (the chat template may bring its own). */
@@ -51,6 +51,9 @@ export class ChatSession {
 
   /** Made by `model.createSession`. */
   constructor(host: SessionHost, options: SessionOptions) {
+    if (typeof options !== 'object' || options === null) {
+      throw invalidOption('of createSession', options, 'an object');
+    }
     const { system, tools, template, messages } = options;
     for (const [name, value] of Object.entries(options)) {
       if (!OPTIONS.includes(name))
@@ -65,6 +68,7 @@ export class ChatSession {
       this.#messages.push({ role: 'system', content: system });
     }
     for (const message of messages ?? []) {
+      if (!isMessage(message)) throw invalidOption('messages', message, 'an array of { role, content }');
       checkMessage(message);
       this.#messages.push({ ...message });
     }

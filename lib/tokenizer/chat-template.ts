@@ -52,7 +52,8 @@ export class ChatTemplate {
     for (const { role } of messages) checkRole(role, chosen);
     const [given, { segments, messages: read }] = this.#renderReadably(chosen, messages, options);
     const text = textOf(segments);
-    checkRead(given, read);
+    // One that never speaks of messages is a fixed text, such as a date.
+    if (chosen.template.includes('messages')) checkRead(given, read);
     this.#checkInstructions(chosen, given, options, text);
     if (options.tools?.length)
       this.#checkUsed(chosen, given, { ...options, tools: undefined }, text, 'tools');

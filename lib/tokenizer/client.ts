@@ -1,10 +1,9 @@
 /** The main thread's end of a tokenizer that lives on a worker thread. */
 import { KvasirError, type KvasirErrorCode } from '../errors.js';
 import type { ChatMessage, ChatTemplateOptions } from './chat-messages.js';
-import { giveBack, takeThread } from './idle-thread.js';
 import type { ReadyMessage, Reply, Request, SentError, WorkerMessage } from './protocol.js';
 import type { TokenizerSource } from './source.js';
-import type { TokenizerThread } from './thread.js';
+import { TokenizerThread } from './thread.js';
 
 export interface EncodeJob {
   kind: 'encode';
@@ -47,7 +46,7 @@ export class TokenizerClient {
   /** Building starts at once. Aborting while it builds ends the thread. */
   constructor(source: TokenizerSource, signal?: AbortSignal) {
     signal?.throwIfAborted();
-    this.#thread = takeThread({
+    this.#thread = new TokenizerThread({
       receive: (message) => this.#receive(message),
       ended: (error) => this.#end(error),
     });
@@ -105,7 +104,7 @@ export class TokenizerClient {
   async dispose(): Promise<void> {
     if (this.#ended) return;
     this.#end(new KvasirError('DISPOSED', 'The model has been disposed; its tokenizer no longer encodes.'));
-    await giveBack(this.#thread);
+    await this.#thread.terminate();
   }
 
   #receive(message: WorkerMessage): void {
@@ -127,7 +126,6 @@ export class TokenizerClient {
         this.#settle(message.id)?.reject(received(message.error));
         return;
       case 'stopped':
-      case 'closed':
         return;
     }
   }

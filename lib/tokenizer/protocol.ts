@@ -35,7 +35,7 @@ export interface ChatRequest {
 /** What gets an answer of its own. */
 export type Request = EncodeRequest | ChatRequest;
 
-/** First of all, and first after a `close`: builds the tokenizer. */
+/** First of all: builds the tokenizer. */
 export interface OpenRequest {
   kind: 'open';
   source: TokenizerSource;
@@ -43,8 +43,6 @@ export interface OpenRequest {
 
 export type ThreadRequest =
   | OpenRequest
-  /** Drops the tokenizer; sent when everything before has been answered. */
-  | { kind: 'close' }
   /** Where answers to synchronous requests go; before the first of them. */
   | { kind: 'replies'; port: MessagePort }
   | Request;
@@ -71,9 +69,4 @@ export type Reply =
   | { kind: 'stopped'; id: number }
   | { kind: 'failed'; id: number; error: SentError };
 
-export type WorkerMessage =
-  | ReadyMessage
-  | { kind: 'broken'; error: SentError }
-  | Reply
-  /** The tokenizer is gone. `collected`: so is its memory, and the thread may have another. */
-  | { kind: 'closed'; collected: boolean };
+export type WorkerMessage = ReadyMessage | { kind: 'broken'; error: SentError } | Reply;

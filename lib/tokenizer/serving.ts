@@ -1,6 +1,6 @@
 /**
  * What runs on the tokenizer's thread: it builds the tokenizer, hands its token table to the main thread, then encodes what
- * it is sent, one text after the other, until that tokenizer is closed and another may come.
+ * it is sent, one text after the other.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
@@ -17,7 +17,6 @@ import type {
   Request,
   SentError,
   ThreadRequest,
-  WorkerMessage,
   WorkerStart,
 } from './protocol.js';
 import type { TokenizerSource } from './source.js';
@@ -101,7 +100,7 @@ async function answer(served: Served, request: Request): Promise<Reply> {
 }
 
 async function serveRequest(request: Request): Promise<void> {
-  // Requests come after the tokenizer was said to be ready, and before it is closed.
+  // Requests come after the tokenizer was said to be ready.
   if (served === undefined) return;
   const reply = await answer(served, request);
   const transfer = reply.kind === 'encoded' ? [reply.ids.buffer as ArrayBuffer] : [];
@@ -135,31 +134,10 @@ async function open(source: TokenizerSource): Promise<Served | undefined> {
   }
 }
 
-/**
- * Frees what the closed tokenizer had: by itself a thread without work never collects its garbage, 70 MB for a vocabulary of
- * 49k. False in a Node without the inspector, the one way to ask for it that changes no flag of the process.
- */
-async function collectGarbage(): Promise<boolean> {
-  try {
-    const { Session } = await import('node:inspector');
-    const session = new Session();
-    session.connect();
-    const error = await new Promise((resolve) => session.post('HeapProfiler.collectGarbage', resolve));
-    session.disconnect();
-    return error === null;
-  } catch {
-    return false;
-  }
-}
-
 async function serve(request: ThreadRequest): Promise<void> {
   switch (request.kind) {
     case 'open':
       served = await open(request.source);
-      return;
-    case 'close':
-      served = undefined;
-      port.postMessage({ kind: 'closed', collected: await collectGarbage() } satisfies WorkerMessage);
       return;
     case 'replies':
       replies = request.port;

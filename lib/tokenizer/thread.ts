@@ -1,4 +1,4 @@
-/** The worker thread that a tokenizer lives on, as a channel. It may serve several tokenizers, one after the other. */
+/** The worker thread that a tokenizer lives on, as a channel. It ends with its tokenizer. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
@@ -43,11 +43,6 @@ export interface ThreadOwner {
 
 export class TokenizerThread {
   readonly #worker: Worker;
-  /** Requests that the worker has not answered. */
-  #unanswered = 0;
-  /** Of the `reset` that waits. */
-  #onClosed: ((collected: boolean) => void) | undefined;
-  #isGone = false;
   /** [1] counts the answers to synchronous requests. */
   readonly #wake = new SharedArrayBuffer(4);
   /** Opened for the first synchronous request: it takes milliseconds, which a load has not. */
@@ -56,12 +51,13 @@ export class TokenizerThread {
   #nextId = 0;
 
   /** Starts at once, and keeps the process alive until `unref`. */
-  constructor() {
+  constructor(owner: ThreadOwner) {
+    this.#owner = owner;
     const workerData: WorkerStart = { wake: this.#wake };
     // Nothing is printed there, and errors are events. Without pipes this thread's own stdout and stderr need not be opened
     // for it, which takes 1.7 of the constructor's 3.5 ms.
     this.#worker = startWorker({ workerData, execArgv: [], stdout: true, stderr: true });
-    this.#worker.on('message', (message: WorkerMessage) => this.#receive(message));
+    this.#worker.on('message', (message: WorkerMessage) => this.#owner?.receive(message));
     this.#worker.on('error', (cause) => {
       this.#end(new KvasirError('INTERNAL', `The tokenizer thread failed: ${cause.message}`, { cause }));
     });
@@ -70,24 +66,12 @@ export class TokenizerThread {
     });
   }
 
-  /** The worker has ended. */
-  get isGone(): boolean {
-    return this.#isGone;
-  }
-
-  /** Names who hears of the thread from now on. It has nobody: it is new, or `reset` gave true. */
-  adopt(owner: ThreadOwner): void {
-    this.#owner = owner;
-    this.ref();
-  }
-
-  /** Of the next request; no two requests to one thread have the same, whosever they are. */
+  /** Of the next request. */
   nextId(): number {
     return this.#nextId++;
   }
 
   post(request: OpenRequest | Request): void {
-    this.#unanswered++;
     this.#worker.postMessage(request);
   }
 
@@ -98,9 +82,7 @@ export class TokenizerThread {
     const before = Atomics.load(counter, 0);
     this.post(request);
     Atomics.wait(counter, 0, before, longestMs);
-    const reply = receiveMessageOnPort(replies)?.message as Reply | undefined;
-    if (reply !== undefined) this.#unanswered--;
-    return reply;
+    return receiveMessageOnPort(replies)?.message as Reply | undefined;
   }
 
   #openReplies(): MessagePort {
@@ -122,23 +104,6 @@ export class TokenizerThread {
     this.#worker.unref();
   }
 
-  /**
-   * Leaves its owner and drops the tokenizer. True: the thread owes no answer, keeps nothing of what it was given, and may
-   * be adopted again. Otherwise it had work left, could not free its memory or has ended, and is to be terminated.
-   */
-  async reset(): Promise<boolean> {
-    this.#owner = undefined;
-    if (this.#isGone || this.#unanswered > 0) return false;
-    // As `terminate` does: an awaited dispose must come back.
-    this.ref();
-    const collected = await new Promise<boolean>((resolve) => {
-      this.#onClosed = resolve;
-      this.#worker.postMessage({ kind: 'close' } satisfies ThreadRequest);
-    });
-    this.unref();
-    return collected;
-  }
-
   async terminate(): Promise<void> {
     this.#owner = undefined;
     // A thread that is ending keeps the process alive, or it could end before an awaited dispose is through.
@@ -147,18 +112,7 @@ export class TokenizerThread {
     await this.#worker.terminate();
   }
 
-  #receive(message: WorkerMessage): void {
-    if (message.kind === 'closed') {
-      this.#onClosed?.(message.collected);
-      return;
-    }
-    this.#unanswered--;
-    this.#owner?.receive(message);
-  }
-
   #end(error: KvasirError): void {
-    this.#isGone = true;
-    this.#onClosed?.(false);
     this.#owner?.ended(error);
     this.#owner = undefined;
   }

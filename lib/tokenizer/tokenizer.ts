@@ -80,15 +80,19 @@ export class Tokenizer {
    * Blocks this thread until the worker thread has encoded the text, and whatever it was given before: about a second
    * per megabyte. In a server use `encodeAsync`. Throws DISPOSED.
    */
-  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): Int32Array {
+  encode(text: string, options: EncodeOptions = {}): Int32Array {
+    const { addSpecialTokens = true } = checkOptions(options);
+    checkText(text);
     return idsOf(this.#client.askSync({ kind: 'encode', text, addSpecialTokens }));
   }
 
   /** On the worker thread. Rejects with the signal's reason when aborted, DISPOSED after `dispose`. */
   async encodeAsync(
     text: string,
-    { addSpecialTokens = true, signal }: EncodeOptions & { signal?: AbortSignal } = {},
+    options: EncodeOptions & { signal?: AbortSignal } = {},
   ): Promise<Int32Array> {
+    const { addSpecialTokens = true, signal } = checkOptions(options);
+    checkText(text);
     return idsOf(await this.#client.ask({ kind: 'encode', text, addSpecialTokens }, signal));
   }
 
@@ -98,7 +102,10 @@ export class Tokenizer {
   }
 
   /** The text of tokens; bytes that are no UTF-8 become U+FFFD. Throws INVALID_OPTION for an id that is none. */
-  decode(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const { skipSpecialTokens = true } = checkOptions(options);
+    if (typeof ids !== 'object' || !Number.isInteger(ids?.length))
+      throw invalid('ids', 'a list of token ids');
     return this.#table.decode(ids, skipSpecialTokens);
   }
 
@@ -121,7 +128,7 @@ export class Tokenizer {
    * it is special, a text begins, and the space that SentencePiece puts before a text is dropped, as `decode` does.
    */
   createStreamingDecoder(options: StreamingDecoderOptions = {}): StreamingDecoder {
-    return new StreamingDecoder(this.#table, options);
+    return new StreamingDecoder(this.#table, checkOptions(options));
   }
 
   /**
@@ -136,8 +143,9 @@ export class Tokenizer {
   /** The same on the worker thread. Rejects as `applyChatTemplate` throws, and with the signal's reason when aborted. */
   async applyChatTemplateAsync(
     messages: readonly ChatMessage[],
-    { signal, ...options }: ChatTemplateOptions & { signal?: AbortSignal } = {},
+    given: ChatTemplateOptions & { signal?: AbortSignal } = {},
   ): Promise<string> {
+    const { signal, ...options } = checkOptions(given);
     return textOf(await this.#client.ask(chatJob(messages, options, 'text'), signal));
   }
 
@@ -147,8 +155,9 @@ export class Tokenizer {
    */
   async encodeChat(
     messages: readonly ChatMessage[],
-    { signal, ...options }: ChatTemplateOptions & { signal?: AbortSignal } = {},
+    given: ChatTemplateOptions & { signal?: AbortSignal } = {},
   ): Promise<Int32Array> {
+    const { signal, ...options } = checkOptions(given);
     return idsOf(await this.#client.ask(chatJob(messages, options, 'ids'), signal));
   }
 
@@ -157,6 +166,20 @@ export class Tokenizer {
     this.#disposed ??= this.#client.dispose();
     return this.#disposed;
   }
+}
+
+function invalid(name: string, expected: string): KvasirError {
+  return new KvasirError('INVALID_OPTION', `${name}: ${expected} is needed.`);
+}
+
+/** Throws INVALID_OPTION: callers in JavaScript give anything. */
+function checkText(text: unknown): void {
+  if (typeof text !== 'string') throw invalid('text', 'a string');
+}
+
+function checkOptions<Options extends object>(options: Options): Options {
+  if (typeof options === 'object' && options !== null) return options;
+  throw invalid('the options of a tokenizer', 'an object');
 }
 
 function chatJob(

@@ -1,6 +1,6 @@
 // A tokenizer.json as GGUF says it: the metadata that a converter writes, and the definition without what GGUF has no words for,
-// so that the reference can be asked for the same. That is: normalizers of byte-level vocabularies, what is added around a text,
-// and added tokens that are looked for by a written U+2581.
+// so that the reference can be asked for the same. That is: normalizers of byte-level vocabularies other than NFC, what is
+// added around a text, and added tokens that are looked for by a written U+2581.
 
 const types = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 };
 
@@ -62,6 +62,8 @@ export function sayableInGguf(definition, pre) {
   const added = definition.added_tokens.filter(
     ({ content }) => pre !== undefined || !content.includes('\u2581'),
   );
-  const normalizer = pre === undefined ? definition.normalizer : null;
+  // Names whose texts are normalized mean NFC; there is none for another form.
+  const isNamed = pre === undefined || definition.normalizer?.type === 'NFC';
+  const normalizer = isNamed ? definition.normalizer : null;
   return { ...definition, added_tokens: added, normalizer, post_processor: null };
 }

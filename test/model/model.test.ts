@@ -146,11 +146,13 @@ describe('stories-260k', () => {
       undefined,
       null,
       [{ role: 'user' }],
+      [{ role: 'user', content: [null] }],
+      [{ role: 'user', content: ['x'] }],
       ['x'],
       '\ud83d',
     ];
     for (const prompt of refused) {
-      expect(() => model.generate(prompt as string), String(prompt)).toThrow(
+      expect(() => model.generate(prompt as string), JSON.stringify(prompt)).toThrow(
         expect.objectContaining({ code: 'INVALID_OPTION' }),
       );
     }

@@ -56,7 +56,7 @@ it('at every moment of a load, a generation and a dispose', async () => {
       }
     });`;
   const after = `if (seen.has('loaded') && seen.has('disposing')) console.log('through all phases');`;
-  expect(await endWorkers(work, upTo(30, 2), after)).toBe('through all phases\nalive\n');
+  expect(await endWorkers(work, upTo(30, 5), after)).toBe('through all phases\nalive\n');
 }, 60_000);
 
 it.runIf(process.platform === 'linux')('the addon stays loaded for its threads', async () => {

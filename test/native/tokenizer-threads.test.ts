@@ -1,4 +1,4 @@
-/** A tokenizer's thread serves the next one, but only a quiet thread does, and one tokenizer at a time. */
+/** A tokenizer's thread is its own and ends with it. */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -18,91 +18,78 @@ const stories = source('models/stories-260k');
 const gpt2 = source('test/fixtures/tiny-gpt2');
 const longText = 'Once upon a time '.repeat(200_000);
 
-/** All threads of this process, in the order of their start. */
-const threads: Worker[] = [];
-const started = (worker: Worker) => threads.push(worker);
+/** All threads of this process that run, in the order of their start. */
+const running = new Set<Worker>();
+const started = (worker: Worker) => {
+  running.add(worker);
+  worker.on('exit', () => running.delete(worker));
+};
 process.on('worker', started);
 afterAll(() => process.off('worker', started));
-
-/** What `work` starts in threads. */
-async function startedBy(work: () => Promise<unknown>): Promise<number> {
-  const before = threads.length;
-  await work();
-  return threads.length - before;
-}
 
 /** Loads, encodes in both ways and disposes. */
 async function useOnce(from = stories): Promise<Int32Array> {
   const tokenizer = await Tokenizer.load(from);
+  expect(running.size).toBe(1);
   const ids = tokenizer.encode('Once upon a time');
   expect(await tokenizer.encodeAsync('Once upon a time')).toEqual(ids);
   await tokenizer.dispose();
+  expect(running.size).toBe(0);
   return ids;
 }
 
-it('serves many tokenizers, one after the other, with the answers of each', async () => {
+it('many tokenizers, one after the other, give the answers of each', async () => {
   const expected = [await useOnce(stories), await useOnce(gpt2)];
   expect(expected[0]).not.toEqual(expected[1]);
-  const count = await startedBy(async () => {
-    for (let i = 0; i < 10; ++i) expect(await useOnce([stories, gpt2][i % 2])).toEqual(expected[i % 2]);
+  for (let i = 0; i < 10; ++i) expect(await useOnce([stories, gpt2][i % 2])).toEqual(expected[i % 2]);
+});
+
+it('two at once have two, and a long text delays no other', async () => {
+  const [busy, quick] = await Promise.all([Tokenizer.load(stories), Tokenizer.load(stories)]);
+  expect(running.size).toBe(2);
+  let done = false;
+  const long = busy.encodeAsync(longText).then(() => {
+    done = true;
   });
-  expect(count).toBe(0);
+  await quick.encodeAsync('Once');
+  expect(done).toBe(false);
+  await long;
+  await Promise.all([busy.dispose(), quick.dispose()]);
+  expect(running.size).toBe(0);
 });
 
-it('serves one at a time, and one waits', async () => {
-  await useOnce();
-  const load = async () => {
-    const tokenizers = await Promise.all([Tokenizer.load(stories), Tokenizer.load(gpt2)]);
-    await Promise.all(tokenizers.map((tokenizer) => tokenizer.dispose()));
-  };
-  expect(await startedBy(load)).toBe(1);
-  expect(await startedBy(load)).toBe(1);
-});
-
-it('does not serve again when it has work left', async () => {
-  const answer = await useOnce();
+it('a dispose rejects what has no answer, and ends the thread in the middle of a text', async () => {
   const unanswered = await Tokenizer.load(stories);
   const refused = unanswered.encodeAsync(longText).catch((error) => error.code);
   await unanswered.dispose();
   expect(await refused).toBe('DISPOSED');
-  expect(await startedBy(async () => expect(await useOnce()).toEqual(answer))).toBe(1);
-
-  // Given up, but the worker does not know yet.
-  const aborted = await Tokenizer.load(stories);
-  const controller = new AbortController();
-  const given = aborted.encodeAsync(longText, { signal: controller.signal }).catch((error) => error);
-  controller.abort('enough');
-  await aborted.dispose();
-  expect(await given).toBe('enough');
-  expect(await startedBy(async () => expect(await useOnce()).toEqual(answer))).toBe(1);
+  expect(running.size).toBe(0);
 });
 
-it('does not serve again when its tokenizer was refused or given up', async () => {
-  await useOnce();
+it('a tokenizer that was refused or given up leaves no thread', async () => {
+  const left = async () => {
+    for (const worker of running) await once(worker, 'exit');
+    return running.size;
+  };
   await expect(Tokenizer.load({ ...stories, path: __filename })).rejects.toMatchObject({
     code: 'MODEL_FORMAT',
   });
-  expect(await startedBy(useOnce)).toBe(1);
+  expect(await left()).toBe(0);
   const controller = new AbortController();
   const loading = Tokenizer.load(stories, { signal: controller.signal });
   controller.abort('enough');
   await expect(loading).rejects.toBe('enough');
-  expect(await startedBy(useOnce)).toBe(1);
+  expect(await left()).toBe(0);
 });
 
-it('is replaced when it died', async () => {
+it('a thread that dies fails its tokenizer alone', async () => {
+  const tokenizer = await Tokenizer.load(stories);
+  const [worker] = running;
+  await worker!.terminate();
+  await expect(tokenizer.encodeAsync('Once')).rejects.toMatchObject({ code: 'INTERNAL' });
+  await tokenizer.dispose();
   await useOnce();
-  const worker = threads.at(-1)!;
-  await worker.terminate();
-  expect(await startedBy(useOnce)).toBe(1);
 });
-
-it('ends after seconds without a tokenizer', async () => {
-  await useOnce();
-  const [code] = await once(threads.at(-1)!, 'exit');
-  expect(code).toBe(1);
-  expect(await startedBy(useOnce)).toBe(1);
-}, 20_000);
 
 it('keeps no process open', async () => {
   const program = `

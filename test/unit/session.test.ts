@@ -94,6 +94,21 @@ describe('a session', () => {
     expect(fake.disposed).toBe(true);
   });
 
+  it('refuses what is no object of options, no message and no part', () => {
+    const { host } = converse();
+    for (const wrong of [
+      null,
+      5,
+      'x',
+      { messages: [null] },
+      { messages: [{ role: 'user', content: [null] }] },
+    ]) {
+      expect(() => new ChatSession(host, wrong as never), JSON.stringify(wrong)).toThrow(
+        expect.objectContaining({ code: 'INVALID_OPTION' }),
+      );
+    }
+  });
+
   it('one answer at a time', async () => {
     const { session } = converse({}, { stepMs: 2 });
     const run = session.send('one', { maxTokens: 20 });

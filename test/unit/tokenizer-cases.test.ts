@@ -3,9 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { buildTokenTable } from '../../lib/tokenizer/build-token-table.js';
+import { ChatTemplate } from '../../lib/tokenizer/chat-template.js';
 import { EncodingPipeline } from '../../lib/tokenizer/encoding-pipeline.js';
+import { definitionFromGguf } from '../../lib/tokenizer/gguf-vocabulary.js';
 import { TokenTable } from '../../lib/tokenizer/token-table.js';
 import { definitionFromFiles } from '../../lib/tokenizer/tokenizer-files.js';
 
@@ -16,16 +18,19 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 
 function load(name: string): EncodingPipeline {
   const folder = mkdtempSync(join(scratch, `${name}-`));
-  for (const [file, content] of Object.entries(inputs[name]!)) {
-    writeFileSync(join(folder, file), JSON.stringify(content));
+  // Those of templates alone share a vocabulary.
+  const files = { 'tokenizer.json': inputs['bos-in-special-map']!['tokenizer.json'], ...inputs[name]! };
+  for (const [file, content] of Object.entries(files)) {
+    writeFileSync(join(folder, file), typeof content === 'string' ? content : JSON.stringify(content));
   }
-  const at = (file: string) => (file in inputs[name]! ? join(folder, file) : undefined);
+  const at = (file: string) => (file in files ? join(folder, file) : undefined);
   return new EncodingPipeline(
     definitionFromFiles({
       kind: 'tokenizer-json',
       path: join(folder, 'tokenizer.json'),
       configPath: at('tokenizer_config.json'),
       specialTokensMapPath: at('special_tokens_map.json'),
+      chatTemplatePath: at('chat_template.jinja'),
     }),
   );
 }
@@ -66,4 +71,61 @@ test.each([
   const pipeline = load(name);
   expect(Array.from(pipeline.encodeSegments([{ text, content: true }]))).not.toContain(id);
   expect(Array.from(pipeline.encodeSegments([{ text, content: false }]))).toContain(id);
+});
+
+describe('a conversation of one message', () => {
+  function chat(pipeline: EncodingPipeline, content: string): { text: string; ids: number[] } {
+    const { chatTemplates, specialTokens } = pipeline.definition;
+    const segments = new ChatTemplate(chatTemplates, specialTokens).render([{ role: 'user', content }], {});
+    return {
+      text: segments.map(({ text }) => text).join(''),
+      ids: Array.from(pipeline.encodeSegments(segments)),
+    };
+  }
+
+  test.each([
+    ['think-special', '<think>why</think>yes', '<|user|>yes', '5 127 107 121'],
+    ['decoder-only-in-config', 'x', 'x<|end|>', '126 262'],
+    ['bos-in-special-map', 'x', '<s><|user|>x</s>', '1 4 126 2'],
+    ['tmpl-crlf', 'x', '<|user|>x\n', '4 126 16'],
+    ['tmpl-undef-loop', 'hi', 'hi', '110 111'],
+    ['tmpl-method', 'hi', 'user: hi', '123 121 107 120 64 38 110 111'],
+    ['tmpl-list-eq', 'hi', 'NOSYS hi', '84 85 89 95 89 38 110 111'],
+    ['tmpl-documents', 'hi', 'hi', '110 111'],
+  ])('%s: %j', (name, content, text, ids) => {
+    const got = chat(load(name), content);
+    expect([got.text, got.ids.join(' ')]).toEqual([text, ids]);
+  });
+
+  test.each([
+    ['unigram-bytes', 'a</s>b', 2, '<s>a</s>b</s>'],
+    ['ignore-merges-special', 'EOS', 3, '<s>EOS</s>'],
+  ])('%s: %j has no id %i inside of it', (name, content, id, text) => {
+    const got = chat(load(name), content);
+    expect(got.text).toBe(text);
+    expect(got.ids.slice(1, -1)).not.toContain(id);
+    expect(got.ids.length).toBeGreaterThan(2);
+  });
+
+  test('tmpl-strftime: the date of today as Python writes it', () => {
+    const { text } = chat(load('tmpl-strftime'), 'x');
+    const [day, month] = ['Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday', '[A-Z][a-z]{2,8}'];
+    expect(text).toMatch(new RegExp(`^(${day}), [1-9]\\d? ${month} \\d{4} (0[1-9]|1[0-2]):[0-5]\\d [AP]M$`));
+  });
+
+  test('g-tmpl-crlf: line ends of a GGUF template', () => {
+    const { json } = load('tmpl-crlf').definition;
+    const tokens = Object.keys(json.model.vocab as object);
+    const metadata = {
+      'tokenizer.ggml.model': 'gpt2',
+      'tokenizer.ggml.tokens': tokens,
+      'tokenizer.ggml.merges': [],
+      'tokenizer.chat_template': inputs['tmpl-crlf']!['chat_template.jinja'] as string,
+    };
+    const source = {
+      metadata,
+      metadataArray: (key: string) => metadata[key as keyof typeof metadata] as string[],
+    };
+    expect(chat(new EncodingPipeline(definitionFromGguf(source)), 'x').text).toBe('<|user|>x\n');
+  });
 });

@@ -93,6 +93,27 @@ describe('stories-260k', () => {
     );
   });
 
+  test('what is no text, no list and no options is INVALID_OPTION', async () => {
+    const any = (value: unknown) => value as never;
+    const invalid = expect.objectContaining({ code: 'INVALID_OPTION' });
+    for (const wrong of [5, null, undefined, {}, ['a']]) {
+      expect(() => tokenizer.encode(any(wrong))).toThrow(invalid);
+      await expect(tokenizer.encodeAsync(any(wrong))).rejects.toThrow(invalid);
+      await expect(tokenizer.count(any(wrong))).rejects.toThrow(invalid);
+    }
+    for (const wrong of [5, null, 'a']) {
+      expect(() => tokenizer.encode('a', any(wrong))).toThrow(invalid);
+      await expect(tokenizer.encodeAsync('a', any(wrong))).rejects.toThrow(invalid);
+      expect(() => tokenizer.decode([1], any(wrong))).toThrow(invalid);
+      expect(() => tokenizer.decode(any(wrong))).toThrow(invalid);
+      expect(() => tokenizer.createStreamingDecoder(any(wrong))).toThrow(invalid);
+      await expect(tokenizer.encodeChat([{ role: 'user', content: 'x' }], any(wrong))).rejects.toThrow(
+        invalid,
+      );
+    }
+    expect(tokenizer.decode([1])).toBe('');
+  });
+
   test('an abort rejects at once with its reason, and the next text goes through', async () => {
     const controller = new AbortController();
     const reason = new Error('enough');
@@ -262,12 +283,12 @@ describe.skipIf(gguf === undefined)('SmolLM2 from GGUF (skipped where it cannot 
 });
 
 describe('threads of tokenizers', () => {
-  test.skipIf(process.platform !== 'linux')('end with them, but for one that waits', async () => {
+  test.skipIf(process.platform !== 'linux')('end with them', async () => {
     const threads = (): number => readdirSync('/proc/self/task').length;
     await (await Tokenizer.load(stories)).dispose();
     const before = threads();
     const three = await Promise.all([1, 2, 3].map(() => Tokenizer.load(stories)));
-    expect(threads()).toBe(before + 2);
+    expect(threads()).toBe(before + 3);
     for (const tokenizer of three) expect(tokenizer.encode('Once').length).toBeGreaterThan(1);
     await Promise.all(three.map((tokenizer) => tokenizer.dispose()));
     expect(threads()).toBe(before);
