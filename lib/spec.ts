@@ -15,6 +15,10 @@ const ropeSchema = v.strictObject({
   inverseFrequencies: v.pipe(v.array(finite), v.minLength(1)),
   /** Multiplies cosine and sine (the attention factor of YaRN and LongRoPE). Default 1. */
   scale: v.optional(positive),
+  /** LongRoPE: the frequencies of a model that is loaded for more than `beyond` positions. Default: the same. */
+  long: v.optional(
+    v.strictObject({ beyond: count, inverseFrequencies: v.pipe(v.array(finite), v.minLength(1)) }),
+  ),
 });
 
 const scoreBiasSchema = v.variant('kind', [

@@ -5,42 +5,50 @@
 import * as v from 'valibot';
 import { KvasirError } from '../errors.js';
 import type { AttentionSpec, FeedForwardSpec, ModelSpec, RopeSpec } from '../spec.js';
-import { count, finite, parseConfig, positive, unsupported } from '../config-schema.js';
+import { count, finite, parseConfig, unsupported } from '../config-schema.js';
+import { activationOf } from './activations.js';
 import type { GgufFacts, Presence } from './family.js';
-import { type RopeScaling, ropeFrequencies, ropeScalingSchema, scaledByTensor } from './rope.js';
+import {
+  ggufRope,
+  hfRope,
+  type Rope,
+  ropeConfigEntries,
+  type RopeDefaults,
+  ropeScalingOf,
+  ropeTensors,
+} from './rope-config.js';
 import { checkSize, checkSpec } from './spec-checks.js';
 
 const configSchema = v.looseObject({
+  ...ropeConfigEntries,
   hidden_size: count,
   intermediate_size: count,
   num_hidden_layers: count,
   num_attention_heads: count,
   num_key_value_heads: v.nullish(count),
   head_dim: v.nullish(count),
-  hidden_act: v.optional(v.string(), 'silu'),
+  hidden_act: v.nullish(v.string()),
+  /** Gemma's name of it. */
+  hidden_activation: v.nullish(v.string()),
   vocab_size: count,
-  max_position_embeddings: v.optional(count, 2048),
-  rms_norm_eps: v.optional(finite, 1e-6),
-  rope_theta: v.optional(positive),
-  rope_scaling: v.nullish(ropeScalingSchema),
-  /** Newer files keep theta and scaling together here. */
-  rope_parameters: v.nullish(ropeScalingSchema),
-  partial_rotary_factor: v.nullish(finite),
+  rms_norm_eps: v.optional(finite),
   sliding_window: v.nullish(count),
   layer_types: v.nullish(v.array(v.string())),
   attention_bias: v.nullish(v.boolean()),
   mlp_bias: v.nullish(v.boolean()),
-  tie_word_embeddings: v.optional(v.boolean(), false),
+  tie_word_embeddings: v.optional(v.boolean()),
 });
 export type DecoderConfig = v.InferOutput<typeof configSchema>;
 
 /** One attention and one feed-forward for all layers, until a family says otherwise. */
 export interface DecoderShape {
+  /** Without its rotary embedding. */
   attention: AttentionSpec;
   feedForward: FeedForwardSpec;
-  rope: Omit<RopeSpec, 'inverseFrequencies'> & { frequencies: () => Float32Array };
+  rope: Rope;
   layers: number;
-  spec: Pick<ModelSpec, 'vocabSize' | 'hiddenSize' | 'maxPositions' | 'norm' | 'normEps'>;
+  spec: Omit<ModelSpec, 'ropes' | 'attentions' | 'feedForwards' | 'stack'>;
+  stack: Omit<ModelSpec['stack'], 'layers'>;
   head: Presence;
   tied?: boolean;
   ignored: readonly RegExp[];
@@ -50,40 +58,47 @@ export interface HfShape extends DecoderShape {
   config: DecoderConfig;
 }
 
+/** What a family does where a configuration is silent. */
+export interface HfDefaults extends RopeDefaults {
+  /** Default: the heads share the hidden size. */
+  headDim?: number;
+  normEps?: number;
+  activation?: string;
+  tied?: boolean;
+}
+
 /**
- * From config.json in the words of Llama. `defaultHeadDim` is that of a configuration without one; by default the heads share
- * the hidden size. Throws MODEL_FORMAT, and UNSUPPORTED_ARCHITECTURE for what no decoder here does.
+ * From config.json in the words of Llama. Throws MODEL_FORMAT, and UNSUPPORTED_ARCHITECTURE for what no decoder here does.
  */
-export function hfShape(family: string, raw: unknown, defaultHeadDim?: number): HfShape {
+export function hfShape(family: string, raw: unknown, defaults: HfDefaults = {}): HfShape {
   const config = parseConfig(configSchema, raw);
-  if (config.hidden_act !== 'silu') throw unsupported(family, `the activation "${config.hidden_act}"`);
-  if ((config.partial_rotary_factor ?? 1) !== 1) throw unsupported(family, 'a partial rotary embedding');
   const heads = config.num_attention_heads;
-  const headDim = config.head_dim ?? defaultHeadDim ?? config.hidden_size / heads;
-  const scaling: RopeScaling | null | undefined = config.rope_parameters ?? config.rope_scaling;
-  const theta = config.rope_parameters?.rope_theta ?? config.rope_theta ?? 10000;
-  const tied = config.tie_word_embeddings;
+  const headDim = config.head_dim ?? defaults.headDim ?? config.hidden_size / heads;
+  const activation = config.hidden_activation ?? config.hidden_act ?? defaults.activation ?? 'silu';
+  const tied = config.tie_word_embeddings ?? defaults.tied ?? false;
   return {
     config,
-    attention: { heads, kvHeads: config.num_key_value_heads ?? heads, headDim, rope: 0 },
-    feedForward: { activation: 'silu', gated: true, size: config.intermediate_size },
-    rope: { kind: 'half', frequencies: () => ropeFrequencies(theta, headDim, scaling) },
+    attention: { heads, kvHeads: config.num_key_value_heads ?? heads, headDim },
+    feedForward: {
+      activation: activationOf(family, activation),
+      gated: true,
+      size: config.intermediate_size,
+    },
+    rope: hfRope(family, config, headDim, { defaults, scaling: ropeScalingOf(config) }),
     layers: config.num_hidden_layers,
     spec: {
       vocabSize: config.vocab_size,
       hiddenSize: config.hidden_size,
       maxPositions: config.max_position_embeddings,
       norm: 'rms',
-      normEps: config.rms_norm_eps,
+      normEps: config.rms_norm_eps ?? defaults.normEps ?? 1e-6,
     },
+    stack: { residual: 'pre' },
     head: tied ? 'optional' : 'required',
     tied,
     ignored: [/\.rotary_emb\.inv_freq$/],
   };
 }
-
-/** Llama 3's scaling as converters write it: one factor for each frequency, which divides it. */
-const ropeFactors = 'rope_freqs.weight';
 
 /** From GGUF metadata in the words of Llama. */
 export function ggufShape(facts: GgufFacts, ropeKind: RopeSpec['kind']): DecoderShape {
@@ -95,34 +110,23 @@ export function ggufShape(facts: GgufFacts, ropeKind: RopeSpec['kind']): Decoder
     throw unsupported(keys.prefix, 'values of another size than keys');
   }
   const kvHeads = keys.count('attention.head_count_kv', heads);
+  const layerNorm = keys.has('attention.layer_norm_epsilon');
   return {
-    attention: { heads, kvHeads, headDim, rope: 0 },
+    attention: { heads, kvHeads, headDim },
     feedForward: { activation: 'silu', gated: true, size: keys.count('feed_forward_length') },
-    rope: { kind: ropeKind, frequencies: () => ggufFrequencies(facts, headDim) },
+    rope: ggufRope(facts, ropeKind, headDim),
     layers: keys.count('block_count'),
     spec: {
       vocabSize: embeddingRows,
       hiddenSize,
       maxPositions: keys.count('context_length'),
-      norm: 'rms',
-      normEps: keys.number('attention.layer_norm_rms_epsilon', 1e-5),
+      norm: layerNorm ? 'layer' : 'rms',
+      normEps: keys.number(`attention.layer_norm_${layerNorm ? '' : 'rms_'}epsilon`, 1e-5),
     },
+    stack: { residual: 'pre' },
     head: 'optional',
-    ignored: [/^rope_freqs\.weight$/],
+    ignored: [ropeTensors],
   };
-}
-
-function ggufFrequencies({ keys, tensor }: GgufFacts, headDim: number): Float32Array {
-  const theta = keys.number('rope.freq_base', 10000);
-  if (theta <= 0) throw unsupported(keys.prefix, `a rotary base of ${theta}`);
-  if (keys.count('rope.dimension_count', headDim) !== headDim) {
-    throw unsupported(keys.prefix, 'a partial rotary embedding');
-  }
-  const kind = keys.text('rope.scaling.type') ?? 'none';
-  const factor = keys.number('rope.scaling.factor', keys.number('rope.scale_linear', 1));
-  const linear = kind === 'linear' || (kind === 'none' && factor !== 1);
-  const scaling = linear ? { rope_type: 'linear', factor } : kind === 'none' ? null : { rope_type: kind };
-  return scaledByTensor(ropeFrequencies(theta, headDim, scaling), ropeFactors, tensor(ropeFactors));
 }
 
 /** Layers that see a window of positions only. */
@@ -172,26 +176,79 @@ export function upperWindowsOf(config: DecoderConfig): Windows | undefined {
   return used ? windows : undefined;
 }
 
-/** The spec of a decoder whose layers are all alike, but for those of `windows`. */
+/** Of a GGUF file, which has a pattern of its own, or says that every n-th layer has no window, by default the `every`-th. */
+export function ggufWindows({ keys }: GgufFacts, every: number): Windows | undefined {
+  const size = keys.count('attention.sliding_window', 0);
+  if (size === 0) return undefined;
+  const name = 'attention.sliding_window_pattern';
+  const flags = keys.flags(name);
+  if (flags) return { size, isIn: (layer) => flags[layer] ?? false };
+  const period = keys.count(name, every);
+  return { size, isIn: (layer) => period === 0 || layer % period < period - 1 };
+}
+
+/** What the attention of one layer does otherwise; a rotary embedding that is null is none. */
+export interface LayerKind {
+  window?: number;
+  rope?: Rope | null;
+}
+
+/** Layers with a window are of one kind, the others of another. */
+export function layerKinds(windows: Windows | undefined, inside: LayerKind = {}, outside: LayerKind = {}) {
+  return (layer: number): LayerKind => (windows?.isIn(layer) ? { ...inside, window: windows.size } : outside);
+}
+
+/** The spec of a decoder whose layers are all alike, but for what `kindOf` says of their attention. */
 export function decoderSpec(
-  { attention, feedForward, rope, layers, spec }: DecoderShape,
-  windows?: Windows,
+  shape: DecoderShape,
+  kindOf: (layer: number) => LayerKind = () => ({}),
 ): ModelSpec {
+  const { attention, feedForward, layers, spec, stack } = shape;
   // Sizes are checked before anything is made as often as a configuration says.
   checkSize('layers', layers);
-  const windowed = Array.from({ length: layers }, (_, layer) => windows?.isIn(layer) ?? false);
-  const kinds = [...new Set(windowed)];
+  const ropes: Rope[] = [];
+  const attentions = new Map<string, { index: number; spec: AttentionSpec }>();
+  const attentionAt = (layer: number): number => {
+    const { window, rope = shape.rope } = kindOf(layer);
+    if (rope !== null && !ropes.includes(rope)) ropes.push(rope);
+    const own = { window, rope: rope === null ? undefined : ropes.indexOf(rope) };
+    const made = {
+      ...attention,
+      ...(own.rope === undefined ? {} : { rope: own.rope }),
+      ...(window === undefined ? {} : { window }),
+    };
+    const key = JSON.stringify(own);
+    const found = attentions.get(key) ?? { index: attentions.size, spec: made };
+    attentions.set(key, found);
+    return found.index;
+  };
+  const order = Array.from({ length: layers }, (_, layer) => ({
+    attention: attentionAt(layer),
+    feedForward: 0,
+  }));
   const made: ModelSpec = {
     ...spec,
     ropes: [],
-    attentions: kinds.map((one) => (one ? { ...attention, window: windows!.size } : attention)),
+    attentions: [...attentions.values()].map((one) => one.spec),
     feedForwards: [feedForward],
-    stack: {
-      residual: 'pre',
-      layers: windowed.map((one) => ({ attention: kinds.indexOf(one), feedForward: 0 })),
-    },
+    stack: { ...stack, layers: order },
   };
   checkSpec(made);
-  made.ropes = [{ kind: rope.kind, inverseFrequencies: [...rope.frequencies()] }];
+  made.ropes = ropes.map(ropeSpec);
   return made;
+}
+
+function ropeSpec({ kind, table }: Rope): RopeSpec {
+  const { inverseFrequencies, scale = 1, long } = table();
+  return {
+    kind,
+    inverseFrequencies: [...inverseFrequencies],
+    ...(scale === 1 ? {} : { scale }),
+    ...(long ? { long: { beyond: long.beyond, inverseFrequencies: [...long.inverseFrequencies] } } : {}),
+  };
+}
+
+/** These linears have a bias, others have none. */
+export function biasesOf(...parts: readonly string[]): (part: string) => Presence {
+  return (part) => (parts.includes(part) ? 'required' : 'none');
 }

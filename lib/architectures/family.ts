@@ -23,6 +23,8 @@ export interface Configured {
   spec: ModelSpec;
   /** Of the biases of linears, by part: 'q', 'down', 'lm_head'. Default: none. */
   bias?: Presence | ((part: string) => Presence);
+  /** Of the biases of norms, where norms are layer norms. Default: required. */
+  normBias?: Presence;
   /** Of a head of its own. */
   head: Presence;
   /** The head is the token table, and a checkpoint may have either or both. Default false. */
@@ -95,12 +97,12 @@ export function planOf(family: Family, format: Format, configured: Configured): 
 function presenceOf(
   part: string,
   kind: string | undefined,
-  { bias = 'none', spec }: Configured,
+  { bias = 'none', normBias = 'required', spec }: Configured,
   head: Presence,
 ): Presence {
   if (part === 'lm_head' && kind === 'weight') return head;
   if (kind !== 'bias') return 'required';
-  if (part.endsWith('norm')) return spec.norm === 'layer' ? 'required' : 'none';
+  if (part.endsWith('norm')) return spec.norm === 'layer' ? normBias : 'none';
   return typeof bias === 'function' ? bias(part) : bias;
 }
 

@@ -31,6 +31,23 @@ export class GgufKeys {
     return value;
   }
 
+  has(name: string): boolean {
+    return this.#value(name) !== undefined;
+  }
+
+  flag(name: string, fallback: boolean): boolean {
+    const value = this.#value(name);
+    if (value !== undefined && typeof value !== 'boolean') throw this.#wrong(name, 'true or false', value);
+    return value ?? fallback;
+  }
+
+  /** One flag for each layer, or undefined where the key is no list of them. */
+  flags(name: string): boolean[] | undefined {
+    const value = this.#value(name);
+    if (!Array.isArray(value)) return undefined;
+    return value.map(Boolean);
+  }
+
   #value(name: string): MetadataValue | undefined {
     const key = `${this.prefix}.${name}`;
     return Object.hasOwn(this.metadata, key) ? this.metadata[key] : undefined;

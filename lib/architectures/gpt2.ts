@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import type { AttentionSpec, FeedForwardSpec, ModelSpec } from '../spec.js';
 import { count, finite, parseConfig, unsupported } from '../config-schema.js';
+import { activationOf } from './activations.js';
 import type { Family, StoredIn } from './family.js';
 import { checkSize, checkSpec } from './spec-checks.js';
 
@@ -19,13 +20,6 @@ const configSchema = v.looseObject({
   scale_attn_by_inverse_layer_idx: v.optional(v.boolean(), false),
   add_cross_attention: v.optional(v.boolean(), false),
 });
-
-const activations: ReadonlyMap<string, FeedForwardSpec['activation']> = new Map([
-  ['gelu_new', 'gelu_tanh'],
-  ['gelu_pytorch_tanh', 'gelu_tanh'],
-  ['gelu_fast', 'gelu_tanh'],
-  ['gelu', 'gelu_erf'],
-]);
 
 /** A Conv1D: [in, out]. */
 const transposed = (name: string): StoredIn => ({ name, view: { transposed: true } });
@@ -80,8 +74,7 @@ export const gpt2: Family = {
   },
   fromConfig: (raw) => {
     const config = parseConfig(configSchema, raw);
-    const activation = activations.get(config.activation_function);
-    if (activation === undefined) throw unsupported('gpt2', `the activation "${config.activation_function}"`);
+    const activation = activationOf('gpt2', config.activation_function);
     if (config.scale_attn_by_inverse_layer_idx) throw unsupported('gpt2', 'scale_attn_by_inverse_layer_idx');
     if (config.add_cross_attention) throw unsupported('gpt2', 'cross attention');
     const { n_embd: hiddenSize, n_head: heads } = config;

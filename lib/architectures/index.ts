@@ -2,6 +2,25 @@
 import { KvasirError } from '../errors.js';
 import { type Family, type GgufFacts, planOf } from './family.js';
 import { GgufKeys, type GgufMetadata } from './gguf-keys.js';
+import { cohere2 } from './cohere2.js';
+import { ernie45 } from './ernie45.js';
+import { exaone4 } from './exaone4.js';
+import { falcon } from './falcon.js';
+import { gemma } from './gemma.js';
+import { gemma2 } from './gemma2.js';
+import { gemma3 } from './gemma3.js';
+import { glm4 } from './glm4.js';
+import { gptNeox } from './gpt-neox.js';
+import { granite } from './granite.js';
+import { hunyuan } from './hunyuan.js';
+import { ministral3 } from './ministral3.js';
+import { olmo2, olmo3 } from './olmo2.js';
+import { phi2 } from './phi2.js';
+import { phi3 } from './phi3.js';
+import { seedOss } from './seed-oss.js';
+import { smollm3 } from './smollm3.js';
+import { stablelm } from './stablelm.js';
+import { starcoder2 } from './starcoder2.js';
 import { gpt2 } from './gpt2.js';
 import { llama } from './llama.js';
 import { mistral } from './mistral.js';
@@ -11,7 +30,33 @@ import type { ArchitecturePlan } from './plan.js';
 
 export type { ArchitecturePlan, StoredTensor } from './plan.js';
 
-const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gpt2];
+const families: readonly Family[] = [
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  gpt2,
+  cohere2,
+  ernie45,
+  exaone4,
+  falcon,
+  gemma,
+  gemma2,
+  gemma3,
+  glm4,
+  gptNeox,
+  granite,
+  hunyuan,
+  ministral3,
+  olmo2,
+  olmo3,
+  phi2,
+  phi3,
+  seedOss,
+  smollm3,
+  stablelm,
+  starcoder2,
+];
 
 const byModelType: ReadonlyMap<unknown, Family> = new Map(families.map((one) => [one.modelType, one]));
 const byGgufArchitecture: ReadonlyMap<unknown, Family> = new Map(

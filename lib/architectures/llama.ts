@@ -1,5 +1,5 @@
 /** Llama: RMS norm, rotary positions, grouped-query attention, gated SiLU. Most families differ from it in few places. */
-import { decoderSpec, ggufShape, hfShape } from './decoder.js';
+import { biasesOf, type DecoderConfig, decoderSpec, ggufShape, hfShape } from './decoder.js';
 import type { Family, Names } from './family.js';
 import { unsupported } from '../config-schema.js';
 
@@ -25,7 +25,10 @@ export const llamaLayout = {
   prefixes: ['model.', ''],
 } as const;
 
-const attentionParts: ReadonlySet<string> = new Set(['q', 'k', 'v', 'o']);
+/** Biases that `attention_bias` and `mlp_bias` speak of. */
+export function llamaBias({ attention_bias: attention, mlp_bias: mlp }: DecoderConfig) {
+  return biasesOf(...(attention ? ['q', 'k', 'v', 'o'] : []), ...(mlp ? ['gate', 'up', 'down'] : []));
+}
 
 export const llama: Family = {
   modelType: 'llama',
@@ -34,12 +37,7 @@ export const llama: Family = {
   names: llamaNames,
   fromConfig: (raw) => {
     const shape = hfShape('llama', raw);
-    const { attention_bias: attention, mlp_bias: mlp } = shape.config;
-    const bias = (part: string) => {
-      const biased = attentionParts.has(part) ? attention : mlp;
-      return biased && part !== 'lm_head' ? 'required' : 'none';
-    };
-    return { ...shape, spec: decoderSpec(shape), bias };
+    return { ...shape, spec: decoderSpec(shape), bias: llamaBias(shape.config) };
   },
   fromGguf: (facts) => {
     if (facts.keys.count('expert_count', 0) > 0) throw unsupported('llama', 'a mixture of experts');

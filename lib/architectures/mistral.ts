@@ -1,5 +1,5 @@
 /** Mistral: Llama whose layers may all see a window only. Its GGUF files call themselves llama. */
-import { decoderSpec, hfShape, windowsOf } from './decoder.js';
+import { decoderSpec, hfShape, layerKinds, windowsOf } from './decoder.js';
 import type { Family } from './family.js';
 import { llamaLayout, llamaNames } from './llama.js';
 
@@ -11,10 +11,7 @@ export const mistral: Family = {
     const shape = hfShape('mistral', raw);
     return {
       ...shape,
-      spec: decoderSpec(
-        shape,
-        windowsOf(shape.config, () => true),
-      ),
+      spec: decoderSpec(shape, layerKinds(windowsOf(shape.config, () => true))),
     };
   },
 };

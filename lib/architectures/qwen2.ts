@@ -1,9 +1,7 @@
 /** Qwen2 and 2.5: Llama with biases of queries, keys and values; upper layers may see a window only. */
-import { decoderSpec, ggufShape, hfShape, upperWindowsOf } from './decoder.js';
+import { biasesOf, decoderSpec, ggufShape, hfShape, layerKinds, upperWindowsOf } from './decoder.js';
 import type { Family } from './family.js';
 import { llamaLayout, llamaNames } from './llama.js';
-
-const biased: ReadonlySet<string> = new Set(['q', 'k', 'v']);
 
 export const qwen2: Family = {
   modelType: 'qwen2',
@@ -14,8 +12,8 @@ export const qwen2: Family = {
     const shape = hfShape('qwen2', raw);
     return {
       ...shape,
-      spec: decoderSpec(shape, upperWindowsOf(shape.config)),
-      bias: (part) => (biased.has(part) ? 'required' : 'none'),
+      spec: decoderSpec(shape, layerKinds(upperWindowsOf(shape.config))),
+      bias: biasesOf('q', 'k', 'v'),
     };
   },
   fromGguf: (facts) => {

@@ -1,5 +1,13 @@
 /** Qwen3: Llama with a norm of each head's query and key, and heads of any size. */
-import { decoderSpec, type DecoderShape, ggufShape, hfShape, upperWindowsOf } from './decoder.js';
+import {
+  biasesOf,
+  decoderSpec,
+  type DecoderShape,
+  ggufShape,
+  hfShape,
+  layerKinds,
+  upperWindowsOf,
+} from './decoder.js';
 import type { Family, Names } from './family.js';
 import { llamaLayout, llamaNames } from './llama.js';
 
@@ -9,7 +17,7 @@ export const qwen3Names: Names = {
   k_norm: ['self_attn.k_norm', 'attn_k_norm'],
 };
 
-function withHeadNorm<Shape extends DecoderShape>(shape: Shape): Shape {
+export function withHeadNorm<Shape extends DecoderShape>(shape: Shape): Shape {
   return { ...shape, attention: { ...shape.attention, headNorm: { kind: 'per_head' } } };
 }
 
@@ -19,10 +27,14 @@ export const qwen3: Family = {
   ...llamaLayout,
   names: qwen3Names,
   fromConfig: (raw) => {
-    const shape = withHeadNorm(hfShape('qwen3', raw, 128));
+    const shape = withHeadNorm(hfShape('qwen3', raw, { headDim: 128 }));
     const { attention_bias: bias } = shape.config;
-    const attentionBias = (part: string) => (bias && /^[qkvo]$/.test(part) ? 'required' : 'none');
-    return { ...shape, spec: decoderSpec(shape, upperWindowsOf(shape.config)), bias: attentionBias };
+    const attentionBias = biasesOf(...(bias ? ['q', 'k', 'v', 'o'] : []));
+    return {
+      ...shape,
+      spec: decoderSpec(shape, layerKinds(upperWindowsOf(shape.config))),
+      bias: attentionBias,
+    };
   },
   fromGguf: (facts) => {
     const shape = withHeadNorm(ggufShape(facts, 'half'));

@@ -16,11 +16,12 @@ int64_t RopeValues(const RopeSpec& rope, int64_t positions) {
 // products are float32); its cosine is that of the rounded angle, computed in double.
 std::vector<float> RopeTable(const RopeSpec& rope, int64_t positions) {
   std::vector<float> tables(static_cast<size_t>(RopeValues(rope, positions)));
-  const size_t half = rope.inverse_frequencies.size(), n = static_cast<size_t>(positions) * half;
+  const std::vector<float>& frequencies = rope.FrequenciesFor(positions);
+  const size_t half = frequencies.size(), n = static_cast<size_t>(positions) * half;
   const double scale = static_cast<double>(rope.scale);
   for (size_t p = 0; p < static_cast<size_t>(positions); ++p) {
     for (size_t i = 0; i < half; ++i) {
-      const auto angle = static_cast<double>(static_cast<float>(p) * rope.inverse_frequencies[i]);
+      const auto angle = static_cast<double>(static_cast<float>(p) * frequencies[i]);
       tables[p * half + i] = static_cast<float>(std::cos(angle) * scale);
       tables[n + p * half + i] = static_cast<float>(std::sin(angle) * scale);
     }

@@ -128,6 +128,12 @@ void ModelSpec::Check() const {
     }
     for (const float frequency : rope.inverse_frequencies) NotNegative("rotary frequency", frequency);
     NotNegative("scale of a rotary embedding", rope.scale);
+    if (rope.long_inverse_frequencies.empty()) continue;
+    Positive("reach of rotary frequencies", rope.long_beyond, int64_t{1} << 28);
+    for (const float frequency : rope.long_inverse_frequencies) NotNegative("rotary frequency", frequency);
+    if (rope.long_inverse_frequencies.size() != rope.inverse_frequencies.size()) {
+      Fail("rotary embedding has not as many frequencies for long contexts as for short ones");
+    }
   }
   for (const AttentionSpec& attention : attentions) CheckAttention(attention, ropes, max_positions);
   for (const FeedForwardSpec& feed_forward : feed_forwards) CheckFeedForward(feed_forward);

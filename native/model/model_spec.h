@@ -17,6 +17,15 @@ struct RopeSpec {
   RopeKind kind = RopeKind::kHalf;
   std::vector<float> inverse_frequencies;  // [rotated dimensions / 2]
   float scale = 1;                         // multiplies cosine and sine
+  // LongRoPE: those of a model that is loaded for more than long_beyond positions; empty: the same.
+  std::vector<float> long_inverse_frequencies;
+  int64_t long_beyond = 0;
+
+  // Of a model that is loaded for so many positions.
+  const std::vector<float>& FrequenciesFor(int64_t positions) const {
+    const bool is_long = !long_inverse_frequencies.empty() && positions > long_beyond;
+    return is_long ? long_inverse_frequencies : inverse_frequencies;
+  }
 };
 
 // RMS norm of queries and keys.

@@ -76,11 +76,16 @@ class SpecReader {
 };
 
 void ReadRope(SpecReader& r, RopeSpec* rope) {
+  const auto read_long = [&r, rope] {
+    r.Object("long", {{"beyond", r.Size(&rope->long_beyond)},
+                      {"inverseFrequencies", r.Floats(&rope->long_inverse_frequencies)}});
+  };
   r.Object(
       "ropes",
       {{"kind", r.Choice(&rope->kind, {{"half", RopeKind::kHalf}, {"interleaved", RopeKind::kInterleaved}})},
        {"inverseFrequencies", r.Floats(&rope->inverse_frequencies)},
-       {"scale", r.Float(&rope->scale)}});
+       {"scale", r.Float(&rope->scale)},
+       {"long", read_long}});
 }
 
 void ReadHeadNorm(SpecReader& r, HeadNormSpec* norm) {

@@ -106,6 +106,14 @@ ModelKind RandomKind(uint32_t seed) {
   kind.layer_norm_biases = draw.Chance(2);
   kind.linear_biases = draw.Chance(3);
   kind.tied = draw.Chance(2);
+  // Some tests load for fewer positions than 100, some for more.
+  for (RopeSpec& rope : spec.ropes) {
+    if (!draw.Chance(4)) continue;
+    rope.long_beyond = 100;
+    for (const float frequency : rope.inverse_frequencies) {
+      rope.long_inverse_frequencies.push_back(frequency / 3);
+    }
+  }
   return kind;
 }
 

@@ -72,10 +72,13 @@ Float64Model::Rows Float64Model::Each(const Rows& x, const std::string& norm) co
 void Float64Model::Rope(const AttentionSpec& a, int64_t position, double* head) const {
   if (a.rope < 0) return;
   const RopeSpec& rope = spec_.ropes[static_cast<size_t>(a.rope)];
-  const size_t half = rope.inverse_frequencies.size();
+  const std::vector<float>& frequencies = rope.long_beyond > 0 && positions_ > rope.long_beyond
+                                              ? rope.long_inverse_frequencies
+                                              : rope.inverse_frequencies;
+  const size_t half = frequencies.size();
   const bool interleaved = rope.kind == RopeKind::kInterleaved;
   for (size_t i = 0; i < half; ++i) {
-    const double angle = static_cast<float>(position) * rope.inverse_frequencies[i];
+    const double angle = static_cast<float>(position) * frequencies[i];
     const double cos = std::cos(angle) * rope.scale, sin = std::sin(angle) * rope.scale;
     const size_t low = interleaved ? 2 * i : i, high = interleaved ? 2 * i + 1 : i + half;
     const double x = head[low], y = head[high];

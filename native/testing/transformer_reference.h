@@ -10,8 +10,9 @@ namespace kvasir::testing {
 
 class Float64Model {
  public:
-  Float64Model(const ModelKind& kind, const RandomContainer& container)
-      : spec_(kind.spec), tied_(kind.tied), container_(container) {}
+  // As a model that is loaded for `positions`.
+  Float64Model(const ModelKind& kind, const RandomContainer& container, int64_t positions = 0)
+      : spec_(kind.spec), tied_(kind.tied), container_(container), positions_(positions) {}
   // Logits after each token, [tokens][vocab].
   std::vector<std::vector<double>> Logits(const std::vector<int32_t>& tokens) const;
 
@@ -36,6 +37,7 @@ class Float64Model {
   const ModelSpec& spec_;
   bool tied_;
   const RandomContainer& container_;
+  int64_t positions_;
 };
 
 }  // namespace kvasir::testing

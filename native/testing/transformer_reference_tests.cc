@@ -72,6 +72,8 @@ KV_TEST(transformer_fp32_is_the_float64_transformer) {
   }
 }
 
+constexpr int64_t kContext = 128;
+
 // As many as npm test has time for; all with KVASIR_NIGHTLY.
 int64_t RandomSpecs() {
   if (kSanitized) return 6;
@@ -90,7 +92,7 @@ double Sensitivity(const ModelKind& kind, const RandomContainer& container,
     }
   }
   Rows moved;
-  for (const std::vector<double>& row : Float64Model(kind, rounded).Logits(tokens)) {
+  for (const std::vector<double>& row : Float64Model(kind, rounded, kContext).Logits(tokens)) {
     moved.emplace_back(row.begin(), row.end());
   }
   return DistanceOf(moved, expected).rms;
@@ -113,8 +115,8 @@ KV_TEST(transformer_random_specs_are_the_float64_transformer) {
     const RandomContainer container(kind, static_cast<uint32_t>(seed) + 1000);
     const std::vector<int32_t> tokens =
         RandomTokens(static_cast<uint32_t>(seed), kPrompt, kind.spec.vocab_size);
-    const std::vector<std::vector<double>> expected = Float64Model(kind, container).Logits(tokens);
-    Setup setup = {.isa = cpu::AvailableKernels().back()->name, .threads = 2, .context_length = 128};
+    const std::vector<std::vector<double>> expected = Float64Model(kind, container, kContext).Logits(tokens);
+    Setup setup = {.isa = cpu::AvailableKernels().back()->name, .threads = 2, .context_length = kContext};
     const std::unique_ptr<Transformer> t = Load(kind, container, setup);
     const int32_t whole = t->cache().Create();
     const Rows prefill = Append(*t, whole, tokens, 0, kPrompt);

@@ -52,7 +52,9 @@ def randomize(model, seed):
             values *= 0.3
         elif "norm" in name or ".ln_" in name:
             values = random.uniform(0.5, 1.5, shape)
-        elif "embed_tokens" in name or "wte" in name:
+            if config.model_type.startswith("gemma"):  # stored less one
+                values -= 1
+        elif any(table in name for table in ("embed_tokens", "wte", "embed_in", "word_embeddings")):
             tied = config.tie_word_embeddings
             values *= LOGIT_SPREAD / np.sqrt(shape[1]) if tied else 1.0
         elif "wpe" in name:
@@ -104,10 +106,10 @@ def _write(path, value):
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _halves_to_pairs(weight, heads):
-    """Rows of each head from rotary halves (i, i + d/2) to adjacent pairs (2i, 2i + 1), as GGUF has them."""
-    rows, columns = weight.shape
-    return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+def halves_to_pairs(weight, heads):
+    """Rows of each head (or values of its bias) from rotary halves (i, i + d/2) to adjacent pairs (2i, 2i + 1), as GGUF has them."""
+    rows, *columns = weight.shape
+    return weight.reshape(heads, 2, rows // heads // 2, *columns).swapaxes(1, 2).reshape(rows, *columns)
 
 
 def pairs_to_halves(weight, heads):
@@ -129,9 +131,9 @@ def gguf_tensors(state, config):
     for name, value in state.items():
         array = value.float().numpy()
         if name.endswith("q_proj.weight"):
-            array = _halves_to_pairs(array, config["num_attention_heads"])
+            array = halves_to_pairs(array, config["num_attention_heads"])
         elif name.endswith("k_proj.weight"):
-            array = _halves_to_pairs(array, config["num_key_value_heads"])
+            array = halves_to_pairs(array, config["num_key_value_heads"])
         elif ".c_" in name and name.endswith(".weight"):
             array = array.T
         tensors[gguf_name(name)] = np.ascontiguousarray(array)

@@ -1,35 +1,43 @@
 """Runs a `transformers` model and records what it computes, in float32 as it comes and in true float64.
 
-`transformers` computes the RMS norms of Llama and of those after it and rotary angles in float32 whatever the dtype of the model; `to_float64`
-replaces those two. (GPT-2 and the attention need no help.) Rotary frequencies keep their float32 values: they
-are parameters of the model.
+`transformers` converts to float32 in the middle of its models, whatever their dtype: norms, rotary angles, softmax. `to_float64`
+leaves these conversions out. Rotary frequencies keep their float32 values: they are parameters of the model.
 """
 
-import types
+from contextlib import contextmanager
 
 import torch
 
-
-def _rms_norm(self, x):
-    return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+TENSOR, FUNCTIONAL = torch.Tensor, torch.nn.functional
 
 
-def _rotary(self, x, position_ids, layer_type=None):
-    angles = position_ids[..., None].to(x.dtype) * self.inv_freq.to(x.dtype)
-    angles = torch.cat([angles, angles], -1)
-    return angles.cos() * self.attention_scaling, angles.sin() * self.attention_scaling
+@contextmanager
+def _no_float32():
+    """Meanwhile whoever asks for float32 gets float64."""
+    to, to_float, softmax = TENSOR.to, TENSOR.float, FUNCTIONAL.softmax
+    wide = lambda value: torch.float64 if value is torch.float32 else value  # noqa: E731
+    TENSOR.to = lambda self, *a, **k: to(self, *map(wide, a), **{name: wide(value) for name, value in k.items()})
+    TENSOR.float = lambda self: to(self, torch.float64)
+    FUNCTIONAL.softmax = lambda *a, **k: softmax(*a, **{name: wide(value) for name, value in k.items()})
+    try:
+        yield
+    finally:
+        TENSOR.to, TENSOR.float, FUNCTIONAL.softmax = to, to_float, softmax
 
 
 def to_float64(model):
     """The model itself, changed to compute everything in float64."""
     frequencies = {name: buffer.clone() for name, buffer in model.named_buffers() if name.endswith("inv_freq")}
     model = model.double().eval()
-    for name, module in model.named_modules():
-        if type(module).__name__.endswith("RMSNorm"):
-            module.forward = types.MethodType(_rms_norm, module)
-        if type(module).__name__.endswith("RotaryEmbedding"):
-            module.forward = types.MethodType(_rotary, module)
-            assert torch.equal(module.inv_freq.float(), frequencies[f"{name}.inv_freq"])
+    buffers = dict(model.named_buffers())
+    assert all(torch.equal(buffers[name].float(), buffer) for name, buffer in frequencies.items())
+    forward = model.forward
+
+    def in_float64(*args, **kwargs):
+        with _no_float32():
+            return forward(*args, **kwargs)
+
+    model.forward = in_float64
     return model
 
 
@@ -44,7 +52,8 @@ def hidden_of(model, ids):
     """[n_layers + 2, len(ids), hidden]: embeddings, after each block, after the final norm; and the logits."""
     body = model.base_model
     blocks = body.layers if hasattr(body, "layers") else body.h
-    final_norm = body.norm if hasattr(body, "norm") else body.ln_f
+    names = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
+    final_norm = next(getattr(body, name) for name in names if hasattr(body, name))
     taken = []
 
     def take_input(_module, args, kwargs):

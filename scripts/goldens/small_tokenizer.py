@@ -10,15 +10,15 @@ LLAMA_TEMPLATE = (
 )
 
 
-def train(text, size, special):
-    """special: names of the first ids. The text is split as GPT-2 splits it."""
+def train(text, size, special, all_bytes=True):
+    """special: names of the first ids. The text is split as GPT-2 splits it. Without all_bytes: those of the text only."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         special_tokens=special,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()) if all_bytes else [],
         show_progress=False,
     )
     tokenizer.train_from_iterator([text], trainer)

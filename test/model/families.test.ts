@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { supportedArchitectures } from '../../lib/architectures/index.js';
 import {
+  differenceOf,
   expectErrorWithin,
   expectSameBits,
   fixtures,
@@ -31,6 +32,8 @@ const factor = 2;
 interface Golden {
   prompts: { ids: number[]; hidden: GoldenTensor; logits: GoldenTensor; greedyIds: number[] }[];
   float32Error: { hidden: GoldenError; logits: GoldenError };
+  /** Loaded for no more positions than this, LongRoPE has other frequencies. */
+  short?: { contextLength: number; ids: number[]; logits: GoldenTensor; float32Error: GoldenError };
 }
 
 const folder = `${fixtures}families/`;
@@ -49,7 +52,7 @@ it('each family that loads has a checkpoint here or among the fixtures of loader
 });
 
 describe.each(families)('%s', (family) => {
-  const { prompts, float32Error } = readGolden<Golden>(`families/${family}/golden.json`);
+  const { prompts, float32Error, short } = readGolden<Golden>(`families/${family}/golden.json`);
   const gguf = `${folder}${family}/${family}.gguf`;
   const containers = [folder + family, ...(existsSync(gguf) ? [gguf] : [])];
   const truth = joined(prompts.map((prompt) => valuesOf(prompt.logits) as Float32Array));
@@ -83,6 +86,19 @@ describe.each(families)('%s', (family) => {
         expect(greedyIds).toHaveLength(64);
         expect(await greedy(model, ids, 64)).toEqual(greedyIds);
       }
+    });
+  });
+
+  it.each(short ? containers : [])('%s: logits of a model loaded for a short context', async (path) => {
+    const { contextLength, ids, logits, float32Error: error } = short!;
+    const described = await describeAt(path);
+    const expected = valuesOf(logits);
+    await withModel(described, { contextLength }, async (model) => {
+      expectErrorWithin(joined(await logitsOf(model, ids)), expected, error, factor, 'logits');
+    });
+    // And it matters: loaded for one position more, the same model says something else.
+    await withModel(described, { contextLength: contextLength + 1 }, async (model) => {
+      expect(differenceOf(joined(await logitsOf(model, ids)), expected).max).toBeGreaterThan(0.1);
     });
   });
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { planFromConfig, planFromGguf, supportedArchitectures } from '../../lib/architectures/index.js';
-import { ropeFrequencies } from '../../lib/architectures/rope.js';
+import { ropeTable } from '../../lib/architectures/rope.js';
 import { findTensors } from '../../lib/formats/bind-tensors.js';
 import { type MetadataValue, native } from '../../lib/native.js';
 import { specToJson } from '../../lib/spec.js';
@@ -30,9 +30,12 @@ const llamaKeys = {
 
 test('inverse frequencies are those of the reference, bit for bit', () => {
   const path = new URL('../fixtures/rope/frequencies.json', import.meta.url);
-  for (const { theta, dim, scaling, bits } of JSON.parse(readFileSync(path, 'utf8'))) {
-    const frequencies = ropeFrequencies(theta, dim, scaling);
-    expect(Array.from(new Int32Array(frequencies.buffer))).toEqual(bits);
+  const bitsOf = ({ buffer }: Float32Array) => Array.from(new Int32Array(buffer));
+  for (const { theta, dim, scaling, bits, scale, longBits } of JSON.parse(readFileSync(path, 'utf8'))) {
+    const table = ropeTable({ theta, dim, scaling, maxPositions: 131072 });
+    expect(bitsOf(table.inverseFrequencies)).toEqual(bits);
+    expect(table.scale ?? 1).toBeCloseTo(scale, 15);
+    expect(table.long && bitsOf(table.long.inverseFrequencies)).toEqual(longBits ?? undefined);
   }
 });
 
@@ -43,7 +46,9 @@ describe('llama', () => {
       vocabSize: 100,
       hiddenSize: 64,
       maxPositions: 256,
-      ropes: [{ kind: 'half', inverseFrequencies: [...ropeFrequencies(5e5, 32)] }],
+      ropes: [
+        { kind: 'half', inverseFrequencies: [...ropeTable({ theta: 5e5, dim: 32 }).inverseFrequencies] },
+      ],
       attentions: [{ heads: 4, kvHeads: 2, headDim: 32, rope: 0 }],
       feedForwards: [{ activation: 'silu', gated: true, size: 160 }],
       stack: { residual: 'pre', layers: [layer, layer] },
@@ -71,7 +76,9 @@ describe('llama', () => {
   });
 
   test('reads scaling and theta where newer and older files keep them', () => {
-    const linear = [...ropeFrequencies(20000, 16, { rope_type: 'linear', factor: 2 })];
+    const linear = [
+      ...ropeTable({ theta: 20000, dim: 16, scaling: { rope_type: 'linear', factor: 2 } }).inverseFrequencies,
+    ];
     for (const config of [
       { rope_theta: 20000, rope_scaling: { type: 'linear', factor: 2 } },
       { rope_parameters: { rope_theta: 20000, rope_type: 'linear', factor: 2 } },
@@ -93,14 +100,17 @@ describe('llama', () => {
     const { spec, source } = planFromGguf(llamaKeys, 99);
     expect(spec).toMatchObject({ vocabSize: 99, attentions: [{ headDim: 16, kvHeads: 2 }] });
     expect(spec.ropes).toEqual([
-      { kind: 'interleaved', inverseFrequencies: [...ropeFrequencies(10000, 16)] },
+      {
+        kind: 'interleaved',
+        inverseFrequencies: [...ropeTable({ theta: 10000, dim: 16 }).inverseFrequencies],
+      },
     ]);
     expect(source('layers.1.o.weight')!.names).toEqual(['blk.1.attn_output.weight']);
   });
 
   test.each([
-    ['dynamic scaling', { rope_scaling: { rope_type: 'dynamic', factor: 2 } }, /dynamic/],
-    ['another activation', { hidden_act: 'gelu' }, /gelu/],
+    ['an unknown scaling', { rope_scaling: { rope_type: 'axial', factor: 2 } }, /axial/],
+    ['another activation', { hidden_act: 'mish' }, /mish/],
     ['a partial rotary embedding', { partial_rotary_factor: 0.5 }, /partial/],
   ])('refuses %s as UNSUPPORTED_ARCHITECTURE', (_, config, message) => {
     const work = (): unknown => planFromConfig({ ...llama, ...config });
@@ -110,8 +120,7 @@ describe('llama', () => {
 
   test.each([
     ['experts', { 'llama.expert_count': 8 }],
-    ['yarn', { 'llama.rope.scaling.type': 'yarn', 'llama.rope.scaling.factor': 4 }],
-    ['a partial rotary embedding', { 'llama.rope.dimension_count': 8 }],
+    ['an unknown scaling', { 'llama.rope.scaling.type': 'axial', 'llama.rope.scaling.factor': 4 }],
   ])('refuses %s in GGUF as UNSUPPORTED_ARCHITECTURE', (_, keys) => {
     expect(() => planFromGguf({ ...llamaKeys, ...keys }, 99)).toThrow(
       expect.objectContaining({ code: 'UNSUPPORTED_ARCHITECTURE' }),
@@ -246,7 +255,7 @@ describe('gpt2', () => {
 
   test('refuses what the graph does not do', () => {
     for (const config of [
-      { activation_function: 'relu' },
+      { activation_function: 'tanh' },
       { scale_attn_by_inverse_layer_idx: true },
       { add_cross_attention: true },
     ]) {

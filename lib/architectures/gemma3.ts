@@ -1,0 +1,54 @@
+/** Gemma 3, its text part: Gemma 2 without caps, norms of heads, five layers of six with a window and a rotary base of their own. */
+import * as v from 'valibot';
+import { count, parseConfig, positive } from '../config-schema.js';
+import { decoderSpec, ggufShape, ggufWindows, layerKinds, windowsOf } from './decoder.js';
+import type { Family, Names } from './family.js';
+import { asGemma, gemmaShape } from './gemma.js';
+import { capsSchema, gemma2Names, ggufScale, withCaps } from './gemma2.js';
+import { llamaBias, llamaLayout } from './llama.js';
+import { withHeadNorm } from './qwen3.js';
+import { ggufWindowRope, hfRope, ropeScalingOf } from './rope-config.js';
+import { lessOne } from './views.js';
+
+const names: Names = {
+  ...gemma2Names,
+  q_norm: [lessOne('self_attn.q_norm'), 'attn_q_norm'],
+  k_norm: [lessOne('self_attn.k_norm'), 'attn_k_norm'],
+};
+
+const localBase = 10000;
+const localSchema = v.looseObject({
+  sliding_window_pattern: v.optional(count, 6),
+  rope_local_base_freq: v.optional(positive, localBase),
+});
+
+export const gemma3: Family = {
+  modelType: 'gemma3_text',
+  ggufArchitecture: 'gemma3',
+  ...llamaLayout,
+  names,
+  fromConfig: (raw) => {
+    const caps = parseConfig(capsSchema(null, null), raw);
+    const shape = withHeadNorm(
+      withCaps(gemmaShape('gemma3_text', raw, { theta: 1e6 }), {
+        scale: caps.query_pre_attn_scalar ** -0.5,
+        scores: caps.attn_logit_softcapping,
+        logits: caps.final_logit_softcapping,
+      }),
+    );
+    const { config, attention } = shape;
+    const local = parseConfig(localSchema, raw);
+    const windows = windowsOf(config, (layer) => (layer + 1) % local.sliding_window_pattern !== 0);
+    const scaling = ropeScalingOf(config, 'sliding_attention');
+    const own = { ...config, rope_theta: local.rope_local_base_freq };
+    const rope = hfRope('gemma3_text', own, attention.headDim, { defaults: {}, scaling });
+    return { ...shape, spec: decoderSpec(shape, layerKinds(windows, { rope })), bias: llamaBias(config) };
+  },
+  fromGguf: (facts) => {
+    const plain = withHeadNorm(asGemma(ggufShape(facts, 'half')));
+    const logits = facts.keys.number('final_logit_softcapping', 0);
+    const shape = withCaps(plain, { scale: ggufScale(facts, plain, 62), logits });
+    const rope = ggufWindowRope(facts, 'half', shape.attention.headDim, localBase);
+    return { ...shape, spec: decoderSpec(shape, layerKinds(ggufWindows(facts, 6), { rope })) };
+  },
+};

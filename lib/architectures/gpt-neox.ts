@@ -1,0 +1,65 @@
+/** GPT-NeoX and Pythia: layer norms, biases, plain GELU, attention and feed-forward in parallel; each head's query, key and value lie together. */
+import * as v from 'valibot';
+import { finite, parseConfig, positive } from '../config-schema.js';
+import { biasesOf, decoderSpec, type DecoderShape, ggufShape, hfShape } from './decoder.js';
+import type { Family } from './family.js';
+import { qkvGroups, qkvRows } from './views.js';
+
+const schema = v.looseObject({
+  layer_norm_eps: v.optional(finite, 1e-5),
+  use_parallel_residual: v.optional(v.boolean(), true),
+  rotary_pct: v.optional(positive, 0.25),
+  rotary_emb_base: v.optional(positive, 10000),
+  attention_bias: v.optional(v.boolean(), true),
+});
+
+const fused = 'attention.query_key_value';
+
+function asNeox<Shape extends DecoderShape>(shape: Shape, normEps: number, parallel: boolean): Shape {
+  return {
+    ...shape,
+    feedForward: { ...shape.feedForward, gated: false },
+    spec: { ...shape.spec, norm: 'layer', normEps },
+    stack: { residual: parallel ? 'parallel' : 'pre' },
+  };
+}
+
+export const gptNeox: Family = {
+  modelType: 'gpt_neox',
+  ggufArchitecture: 'gptneox',
+  layers: ['layers.N.', 'blk.N.'],
+  prefixes: ['gpt_neox.', ''],
+  names: {
+    'embed.tokens': ['embed_in', 'token_embd'],
+    attn_norm: ['input_layernorm', 'attn_norm'],
+    q: [qkvGroups(fused, 0), qkvRows('attn_qkv', 0)],
+    k: [qkvGroups(fused, 1), qkvRows('attn_qkv', 1)],
+    v: [qkvGroups(fused, 2), qkvRows('attn_qkv', 2)],
+    o: ['attention.dense', 'attn_output'],
+    ffn_norm: ['post_attention_layernorm', 'ffn_norm'],
+    up: ['mlp.dense_h_to_4h', 'ffn_up'],
+    down: ['mlp.dense_4h_to_h', 'ffn_down'],
+    final_norm: ['final_layer_norm', 'output_norm'],
+    lm_head: [{ name: 'embed_out', unprefixed: true }, 'output'],
+  },
+  fromConfig: (raw) => {
+    const own = parseConfig(schema, raw);
+    const whole = { ...own, num_key_value_heads: null };
+    const plain = hfShape('gpt_neox', whole, {
+      activation: 'gelu',
+      partial: own.rotary_pct,
+      theta: own.rotary_emb_base,
+    });
+    const shape = asNeox(plain, own.layer_norm_eps, own.use_parallel_residual);
+    const ignored = [...shape.ignored, /\.attention\.(masked_)?bias$/];
+    const bias = biasesOf('up', 'down', ...(own.attention_bias ? ['q', 'k', 'v', 'o'] : []));
+    return { ...shape, spec: decoderSpec(shape), bias, ignored };
+  },
+  fromGguf: (facts) => {
+    const plain = ggufShape(facts, 'half');
+    const shape = asNeox(plain, plain.spec.normEps, facts.keys.flag('use_parallel_residual', true));
+    // The activation is in no key; all of these models have this one.
+    const exact = { ...shape, feedForward: { ...shape.feedForward, activation: 'gelu_erf' as const } };
+    return { ...exact, spec: decoderSpec(exact), bias: 'optional' };
+  },
+};

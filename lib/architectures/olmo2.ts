@@ -1,0 +1,65 @@
+/** OLMo 2: norms after attention and feed-forward instead of before, and of whole rows of queries and keys. OLMo 3 adds windows. */
+import {
+  decoderSpec,
+  type DecoderShape,
+  ggufShape,
+  ggufWindows,
+  hfShape,
+  layerKinds,
+  windowsOf,
+} from './decoder.js';
+import type { Family, Names } from './family.js';
+import { llamaBias, llamaLayout, llamaNames } from './llama.js';
+import { ggufWindowRope, hfRope, ropeScalingOf } from './rope-config.js';
+
+const names: Names = {
+  ...llamaNames,
+  q_norm: ['self_attn.q_norm', 'attn_q_norm'],
+  k_norm: ['self_attn.k_norm', 'attn_k_norm'],
+  attn_norm: ['post_attention_layernorm', 'post_attention_norm'],
+  ffn_norm: ['post_feedforward_layernorm', 'post_ffw_norm'],
+};
+
+function asOlmo<Shape extends DecoderShape>(shape: Shape): Shape {
+  return {
+    ...shape,
+    attention: { ...shape.attention, headNorm: { kind: 'full_row' } },
+    stack: { residual: 'post' },
+  };
+}
+
+export const olmo2: Family = {
+  modelType: 'olmo2',
+  ggufArchitecture: 'olmo2',
+  ...llamaLayout,
+  names,
+  fromConfig: (raw) => {
+    const shape = asOlmo(hfShape('olmo2', raw, { normEps: 1e-5 }));
+    return { ...shape, spec: decoderSpec(shape), bias: llamaBias(shape.config) };
+  },
+  /** Of both. Layers with a window rotate without scaling. */
+  fromGguf: (facts) => {
+    const shape = asOlmo(ggufShape(facts, 'half'));
+    const rope = ggufWindowRope(facts, 'half', shape.attention.headDim);
+    return {
+      ...shape,
+      spec: decoderSpec(shape, layerKinds(ggufWindows(facts, 4), { rope })),
+      bias: 'optional',
+    };
+  },
+};
+
+export const olmo3: Family = {
+  modelType: 'olmo3',
+  ...llamaLayout,
+  names,
+  fromConfig: (raw) => {
+    const defaults = { normEps: 1e-5, theta: 500000 };
+    const shape = asOlmo(hfShape('olmo3', raw, defaults));
+    const { config, attention } = shape;
+    const scaling = ropeScalingOf(config, 'sliding_attention');
+    const rope = hfRope('olmo3', config, attention.headDim, { defaults, scaling });
+    const windows = windowsOf(config, (layer) => (layer + 1) % 4 !== 0);
+    return { ...shape, spec: decoderSpec(shape, layerKinds(windows, { rope })), bias: llamaBias(config) };
+  },
+};

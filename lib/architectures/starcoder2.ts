@@ -1,0 +1,43 @@
+/** StarCoder2: layer norms and biases everywhere, plain GELU; all layers may see a window only. */
+import * as v from 'valibot';
+import { finite, parseConfig } from '../config-schema.js';
+import { biasesOf, decoderSpec, ggufShape, ggufWindows, hfShape, layerKinds, windowsOf } from './decoder.js';
+import type { Family, Names } from './family.js';
+import { llamaLayout, llamaNames } from './llama.js';
+
+const names: Names = {
+  ...llamaNames,
+  up: ['mlp.c_fc', 'ffn_up'],
+  down: ['mlp.c_proj', 'ffn_down'],
+};
+
+const schema = v.looseObject({
+  norm_epsilon: v.optional(finite, 1e-5),
+  use_bias: v.optional(v.boolean(), true),
+});
+
+export const starcoder2: Family = {
+  modelType: 'starcoder2',
+  ggufArchitecture: 'starcoder2',
+  ...llamaLayout,
+  names,
+  fromConfig: (raw) => {
+    const { norm_epsilon: normEps, use_bias: biased } = parseConfig(schema, raw);
+    const plain = hfShape('starcoder2', raw, { activation: 'gelu_pytorch_tanh', tied: true });
+    const { config, spec, feedForward } = plain;
+    const shape = {
+      ...plain,
+      spec: { ...spec, norm: 'layer' as const, normEps },
+      feedForward: { ...feedForward, gated: false },
+    };
+    const windows = windowsOf({ ...config, sliding_window: config.sliding_window ?? null }, () => true);
+    const bias = biasesOf(...(biased ? ['q', 'k', 'v', 'o', 'up', 'down'] : []));
+    return { ...shape, spec: decoderSpec(shape, layerKinds(windows)), bias };
+  },
+  fromGguf: (facts) => {
+    const plain = ggufShape(facts, 'half');
+    const feedForward = { activation: 'gelu_tanh' as const, size: plain.feedForward.size };
+    const shape = { ...plain, feedForward };
+    return { ...shape, spec: decoderSpec(shape, layerKinds(ggufWindows(facts, 0))), bias: 'optional' };
+  },
+};

@@ -1,0 +1,35 @@
+/** Tensors that lie as one in a checkpoint, and norms whose weight is stored less one. */
+import { attentionOf, feedForwardOf } from '../spec.js';
+import type { Stored, StoredIn } from './family.js';
+
+/** Queries, then keys, then values: the n-th of them. */
+export function qkvRows(name: string, n: 0 | 1 | 2): StoredIn {
+  return (spec, layer) => {
+    const { heads, kvHeads, headDim } = attentionOf(spec, layer);
+    return { name, view: { firstRow: [0, heads * headDim, (heads + kvHeads) * headDim][n] } };
+  };
+}
+
+/** For each head of keys its queries, its key, its value: the n-th of them. */
+export function qkvGroups(name: string, n: 0 | 1 | 2): StoredIn {
+  return (spec, layer) => {
+    const { heads, kvHeads, headDim } = attentionOf(spec, layer);
+    const queries = (heads / kvHeads) * headDim;
+    const stride = queries + 2 * headDim;
+    const view = [
+      { firstRow: 0, group: queries, stride },
+      { firstRow: queries, group: headDim, stride },
+      { firstRow: queries + headDim, group: headDim, stride },
+    ][n];
+    return { name, view };
+  };
+}
+
+/** The gate, then up: the n-th of them. */
+export function gateUpRows(name: string, n: 0 | 1): StoredIn {
+  return (spec, layer) => ({ name, view: { firstRow: n * feedForwardOf(spec, layer).size } });
+}
+
+export function lessOne(name: string): Stored {
+  return { name, view: { addOne: true } };
+}
