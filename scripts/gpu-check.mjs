@@ -10,7 +10,7 @@ import { isMain, run, runMain } from './command.mjs';
 import { readManifest } from './cuda-code.mjs';
 import { benchWorks, markdownOf, operationsPerToken, sharesOf } from './gpu-bench.mjs';
 import { compareDevices } from './gpu-parity.mjs';
-import { buildGpuTests } from './native-build.mjs';
+import { buildGpuPrograms } from './native-build.mjs';
 import { projectRoot, setup } from './setup.mjs';
 import { parseCounts } from './test.mjs';
 import { findNvcc, SetupError } from './toolchain.mjs';
@@ -33,7 +33,8 @@ async function findDevice(device) {
 }
 
 async function runKernelTests(device) {
-  const executable = await buildGpuTests(root, readManifest(root));
+  const target = 'native_tests_gpu';
+  const { [target]: executable } = await buildGpuPrograms(root, readManifest(root), '', [target]);
   // The tests use CUDA's first device.
   const env = { ...process.env, CUDA_VISIBLE_DEVICES: process.env.CUDA_VISIBLE_DEVICES ?? `${device.index}` };
   const { status, output } = await run(executable, ['cuda_'], { cwd: root, env });
@@ -68,7 +69,7 @@ async function checkParity(model, device) {
   const verdicts = [];
   for (const subject of subjects) {
     say(`  ${subject.name} on the CPU and on ${device}`);
-    verdicts.push(...(await compareDevices(Model, subject, device)));
+    for await (const verdict of compareDevices(Model, subject, device)) verdicts.push(verdict);
   }
   return verdicts;
 }

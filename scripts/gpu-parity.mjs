@@ -40,27 +40,34 @@ async function on(Model, reference, options, use) {
   }
 }
 
+/** Dtype of the weights and of the KV cache. */
+const forms = [
+  { dtype: 'int8', kvDtype: 'int8' },
+  { dtype: 'fp32', kvDtype: 'fp32' },
+  { dtype: 'int8', kvDtype: 'fp16' },
+];
+
 /**
  * @param {typeof import('../lib/index.js').Model} Model
  * @param {{ reference: string, name: string, promptTokens: number, maxTokens: number }} subject the prompt and the
  *   tokens fit into the model's context together
- * @returns {Promise<{ name: string, passed: boolean, detail?: string }[]>} one for each dtype and share of layers
+ * @yields {{ name: string, passed: boolean, detail?: string }} one for each form and share of layers, as it is known
  */
-export async function compareDevices(Model, subject, device = 'cuda') {
-  const verdicts = [];
-  for (const dtype of ['int8', 'fp32']) {
-    const expected = await on(Model, subject.reference, { device: 'cpu', dtype }, (model) =>
+export async function* compareDevices(Model, subject, device = 'cuda') {
+  for (const form of forms) {
+    const expected = await on(Model, subject.reference, { device: 'cpu', ...form }, (model) =>
       generateAll(model, subject),
     );
     for (const gpuLayers of ['auto', 1]) {
-      const name = `${subject.name}, ${dtype}, ${gpuLayers === 'auto' ? 'all layers' : 'the last layer'} on the GPU`;
-      const detail = await on(Model, subject.reference, { device, dtype, gpuLayers }, async (model) => {
+      const cache = form.kvDtype === form.dtype ? '' : ` with a cache of ${form.kvDtype}`;
+      const layers = gpuLayers === 'auto' ? 'all layers' : 'the last layer';
+      const detail = await on(Model, subject.reference, { device, ...form, gpuLayers }, async (model) => {
         const wanted = gpuLayers === 'auto' ? model.info.layers : gpuLayers;
         if (model.info.gpuLayers !== wanted) return `${model.info.gpuLayers} of ${wanted} layers fitted`;
         return firstDifference(expected, await generateAll(model, subject));
       });
-      verdicts.push({ name, passed: detail === undefined, ...(detail === undefined ? {} : { detail }) });
+      const name = `${subject.name}, ${form.dtype}${cache}, ${layers} on the GPU`;
+      yield { name, passed: detail === undefined, ...(detail === undefined ? {} : { detail }) };
     }
   }
-  return verdicts;
 }

@@ -191,33 +191,27 @@ async function toolkitOf(nvcc) {
 }
 
 /**
- * Builds native_tests with the CUDA library's own objects in place of the emulation (in build/gpu): for a real device.
+ * Builds programs for a real device beside native_tests, whose objects they share, from the CUDA library's own objects.
  * @param {{ nvcc: string, objects: { path: string, object: string }[] }} manifest of the library
- * @returns {Promise<string>} the executable
+ * @param {string} ceilings the object of testing/cuda_ceilings.cu; '' where cuda_measure is not wanted
+ * @param {string[]} targets of CMakeLists.txt
+ * @returns {Promise<Record<string, string>>} target -> file
  */
-export async function buildGpuTests(root, { nvcc, objects }) {
+export async function buildGpuPrograms(root, { nvcc, objects }, ceilings, targets) {
   const choice = chooseBuilder(root);
   if (choice.builder !== 'cmake') throw new SetupError('The tests need CMake: sudo apt-get install -y cmake');
-  const folder = join(root, 'build', 'gpu');
-  const step = new Step('native_tests for the GPU');
-  const generator = generatorOf(choice.make);
-  dropForeignCache(root, folder, generator);
+  const step = new Step('programs for the GPU');
   // What core and library share is in the core already.
   const own = objects.filter(({ path }) => path.startsWith('backend/cuda/')).map(({ object }) => object);
+  const folder = join(root, 'build');
   const settings = [
-    '-DKVASIR_NATIVE_TESTS_ONLY=ON',
     `-DKVASIR_CUDA_OBJECTS=${own.join(';')}`,
+    `-DKVASIR_MEASURE_OBJECT=${ceilings}`,
     `-DKVASIR_CUDA_ROOT=${await toolkitOf(nvcc)}`,
   ];
-  await runStep(step, 'cmake', ['-S', root, '-B', folder, '-G', generator, ...settings]);
-  await runStep(step, 'cmake', [
-    '--build',
-    folder,
-    '--target',
-    'native_tests_gpu',
-    '--parallel',
-    `${jobs()}`,
-  ]);
+  await runStep(step, 'cmake', ['-S', root, '-B', folder, ...settings]);
+  await runStep(step, 'cmake', ['--build', folder, '--parallel', `${jobs()}`, '--target', ...targets]);
   step.done();
-  return join(folder, 'native_tests_gpu');
+  const fileOf = (target) => join(root, release, target === 'kvasir_portable' ? `${target}.node` : target);
+  return Object.fromEntries(targets.map((target) => [target, fileOf(target)]));
 }

@@ -106,9 +106,11 @@ describe('the comparison of devices', () => {
   it.skipIf(!there)(`passes on the emulated GPU${there ? '' : ' [skipped: it is not built]'}`, async () => {
     process.env.KVASIR_CUDA_LIBRARY = emulated;
     const subject = { reference: 'nano-gpt-sort', name: 'nano-gpt-sort', promptTokens: 6, maxTokens: 4 };
-    const verdicts = await compareDevices(Model, subject);
-    expect(verdicts.map(({ passed }) => passed)).toEqual([true, true, true, true]);
+    const verdicts = [];
+    for await (const verdict of compareDevices(Model, subject)) verdicts.push(verdict);
+    expect(verdicts.map(({ passed }) => passed)).toEqual(Array(6).fill(true));
     expect(verdicts[1]!.name).toBe('nano-gpt-sort, int8, the last layer on the GPU');
+    expect(verdicts[4]!.name).toBe('nano-gpt-sort, int8 with a cache of fp16, all layers on the GPU');
   });
 });
 
