@@ -32,14 +32,21 @@ export interface LongArray {
 }
 export type MetadataValue = MetadataScalar | MetadataScalar[] | LongArray;
 
+/** A list of strings: string i is the UTF-8 bytes[offsets[i], offsets[i + 1]), as the file has it. */
+export interface PackedStrings {
+  bytes: Uint8Array;
+  /** uint32 [strings + 1]. */
+  offsets: Uint32Array;
+}
+
 /** An open safetensors set (one file or several shards) or a GGUF file. Holds file descriptors until `close`. */
 export interface Container {
   readonly format: 'safetensors' | 'gguf';
   /** GGUF key/values, or the `__metadata__` strings of safetensors. */
   readonly metadata: Record<string, MetadataValue>;
   readonly tensors: TensorEntry[];
-  /** A whole array of the metadata, at any length. Numbers come as Float64Array. */
-  metadataArray(key: string): string[] | Float64Array | boolean[];
+  /** A whole array of the metadata, at any length. */
+  metadataArray(key: string): PackedStrings | Float64Array | boolean[];
   /** The values of a small tensor as float32, row-major: at most 1 MiB of them, because this blocks. */
   readTensor(name: string): Float32Array;
   /** Whether two tensors are the same in dtype, shape and every stored byte. Off the JS thread, up to the first difference. */

@@ -1,27 +1,46 @@
-/** Writes the spellings of a tokenizer's tokens one after the other. */
+/** Writes the spellings of a tokenizer's tokens one after the other: those of the model, and the added ones in their places. */
 import type { Component } from './definition.js';
 import type { EncodingPipeline } from './encoding-pipeline.js';
+import type { Spellings } from './models/model.js';
 import type { TokenTableData } from './token-table.js';
 
 export function buildTokenTable(pipeline: EncodingPipeline, decoder: Component | null): TokenTableData {
   const count = pipeline.idEnd;
-  const offsets = new Uint32Array(count + 1);
   const special = new Uint8Array(count);
-  let bytes = new Uint8Array(16 * count);
-  let length = 0;
-  for (let id = 0; id < count; ++id) {
-    const spelling = pipeline.bytesOf(id);
-    if (spelling !== undefined) {
-      if (length + spelling.length > bytes.length) {
-        const larger = new Uint8Array(2 * (length + spelling.length));
-        larger.set(bytes);
-        bytes = larger;
-      }
-      bytes.set(spelling, length);
-      length += spelling.length;
-    }
-    offsets[id + 1] = length;
+  const changes: Change[] = [];
+  for (const { id } of pipeline.addedTokens) {
+    special[id] = pipeline.isSpecial(id) ? 1 : 0;
+    changes.push({ id, spelling: Buffer.from(pipeline.tokenOf(id)!) });
   }
-  for (const { id } of pipeline.addedTokens) special[id] = pipeline.isSpecial(id) ? 1 : 0;
-  return { bytes: bytes.slice(0, length), offsets, special, decoder };
+  changes.sort((a, b) => a.id - b.id);
+  return { ...withChanges(pipeline.spellings(), changes, count), special, decoder };
+}
+
+interface Change {
+  id: number;
+  spelling: Uint8Array;
+}
+
+/** `changes`: by id. Ids that neither has are empty. */
+function withChanges({ bytes, offsets }: Spellings, changes: readonly Change[], count: number): Spellings {
+  const last = offsets.length - 1;
+  const out = new Uint8Array(changes.reduce((sum, { spelling }) => sum + spelling.length, bytes.length));
+  const places = new Uint32Array(count + 1);
+  let id = 0;
+  let length = 0;
+  const copyUntil = (end: number): void => {
+    const from = offsets[Math.min(id, last)]!;
+    const to = offsets[Math.min(end, last)]!;
+    out.set(bytes.subarray(from, to), length);
+    for (; id < end; ++id) places[id + 1] = length + offsets[Math.min(id + 1, last)]! - from;
+    length += to - from;
+  };
+  for (const change of changes) {
+    copyUntil(change.id);
+    out.set(change.spelling, length);
+    length += change.spelling.length;
+    places[++id] = length;
+  }
+  copyUntil(count);
+  return { bytes: out.slice(0, length), offsets: places };
 }

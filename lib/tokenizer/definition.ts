@@ -21,7 +21,7 @@ export interface TokenizerJson {
   pre_tokenizer: Component | null;
   post_processor: Component | null;
   decoder: Component | null;
-  /** `vocab`: as the file has it, or a Map from token to id. */
+  /** `vocab`: as the file has it, or a TokenIndex; then `merges` may be a MergeList of it. */
   model: Component & { vocab: unknown };
 }
 

@@ -7,7 +7,7 @@ import { AddedVocabulary, type Splitters } from './added-vocabulary.js';
 import type { AddedTokenEntry, TokenizerDefinition } from './definition.js';
 import { encodeWithout } from './control-tokens.js';
 import { createModel, spellsBytes } from './models/create-model.js';
-import { TokenSink, type WordModel } from './models/model.js';
+import { type Spellings, TokenSink, type WordModel } from './models/model.js';
 import { createNormalizer, type Normalizer } from './normalizers/normalizer.js';
 import { placeTokens } from './piece-offsets.js';
 import { Bounds, type Pieces } from './pre-tokenizers/pieces.js';
@@ -76,10 +76,9 @@ export class EncodingPipeline {
     return this.#added.isSpecial(id);
   }
 
-  /** The same as UTF-8. */
-  bytesOf(id: number): Uint8Array | undefined {
-    const added = this.#added.tokenOf(id);
-    return added === undefined ? this.#model.bytesOf(id) : Buffer.from(added);
+  /** Of the model alone, without added tokens. */
+  spellings(): Spellings {
+    return this.#model.spellings();
   }
 
   /** Throws EncodingStopped. */

@@ -1,20 +1,18 @@
 /** The vocabulary in GGUF metadata, checked. */
 import { KvasirError } from '../errors.js';
-import type { MetadataValue } from '../native.js';
+import type { Container, MetadataValue } from '../native.js';
 import type { AddedTokenEntry, Component } from './definition.js';
+import { TokenList } from './token-list.js';
 
 /** The part of a container that this needs. */
-export interface VocabularyMetadata {
-  metadata: Readonly<Record<string, MetadataValue>>;
-  metadataArray(key: string): string[] | Float64Array | boolean[];
-}
+export type VocabularyMetadata = Readonly<Pick<Container, 'metadata' | 'metadataArray'>>;
 
 /** `tokenizer.ggml.token_type`. */
 export const TokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
 export interface Vocabulary {
   source: VocabularyMetadata;
-  tokens: string[];
+  tokens: TokenList;
   types: ArrayLike<number>;
   has: (name: string) => boolean;
   flag: (name: string, fallback: boolean) => boolean;
@@ -26,13 +24,11 @@ function formatError(message: string): KvasirError {
   return new KvasirError('MODEL_FORMAT', `The GGUF vocabulary cannot be used: ${message}.`);
 }
 
-export function strings(source: VocabularyMetadata, key: string): string[] {
+export function strings(source: VocabularyMetadata, key: string): TokenList {
   if (!Object.hasOwn(source.metadata, key)) throw formatError(`"${key}" is missing`);
   const value = source.metadataArray(key);
-  if (!Array.isArray(value) || value.some((item) => typeof item !== 'string')) {
-    throw formatError(`"${key}" must be a list of strings`);
-  }
-  return value as string[];
+  if (!('offsets' in value)) throw formatError(`"${key}" must be a list of strings`);
+  return new TokenList(value);
 }
 
 /** `length`: how many there must be. */
@@ -78,21 +74,14 @@ export function isSpecial({ types }: Vocabulary, id: number): boolean {
 export function addedTokens(vocabulary: Vocabulary): AddedTokenEntry[] {
   const { tokens, types } = vocabulary;
   const added: AddedTokenEntry[] = [];
-  tokens.forEach((content, id) => {
+  for (let id = 0; id < tokens.length; ++id) {
     const special = isSpecial(vocabulary, id);
-    if (content === '' || !(special || types[id] === TokenType.userDefined)) return;
+    if (!(special || types[id] === TokenType.userDefined)) continue;
+    const content = tokens.text(id);
+    if (content === '') continue;
     added.push({ id, content, lstrip: false, rstrip: false, normalized: false, special });
-  });
+  }
   return added;
-}
-
-/** The first of equal tokens counts. */
-export function tokenIds(tokens: readonly string[]): Map<string, number> {
-  const ids = new Map<string, number>();
-  tokens.forEach((token, id) => {
-    if (!ids.has(token)) ids.set(token, id);
-  });
-  return ids;
 }
 
 /** A token before and one after a text, as the file asks for them. */
@@ -110,7 +99,7 @@ export function postProcessor(
   const last = ids(eosName, eosName === 'eos' ? vocabulary.flag('add_eos_token', eos) : eos);
   if (first.length + last.length === 0) return null;
   const special = (type_id: number) => (id: number) => ({
-    SpecialToken: { id: vocabulary.tokens[id]!, type_id },
+    SpecialToken: { id: vocabulary.tokens.text(id), type_id },
   });
   const around = (id: string, type_id: number): object[] => [
     ...first.map(special(type_id)),
@@ -119,7 +108,7 @@ export function postProcessor(
   ];
   const special_tokens = Object.fromEntries(
     [...first, ...last].map((id) => {
-      const token = vocabulary.tokens[id]!;
+      const token = vocabulary.tokens.text(id);
       return [token, { id: token, ids: [id], tokens: [token] }];
     }),
   );

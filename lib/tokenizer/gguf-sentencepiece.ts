@@ -7,9 +7,10 @@ import {
   postProcessor,
   scoresOf,
   TokenType,
-  tokenIds,
   type Vocabulary,
 } from './gguf-metadata.js';
+import { MergeList } from './models/merge-list.js';
+import type { TokenIndex } from './models/token-index.js';
 
 const space = '\u2581';
 
@@ -17,24 +18,48 @@ const space = '\u2581';
  * SentencePiece merges the pair whose joined piece scores highest. As ranked merges: every way to cut a piece into two
  * pieces, best score first, and the ways of one piece in the order of their parts' ids.
  */
-function mergesFromScores({ tokens, types }: Vocabulary, scores: ArrayLike<number>): [string, string][] {
-  const ids = new Map<string, number>();
-  tokens.forEach((token, id) => {
-    if (types[id] === TokenType.normal && !ids.has(token)) ids.set(token, id);
-  });
-  const merges: { left: number; right: number; score: number }[] = [];
-  for (const [token, id] of ids) {
-    const characters = Array.from(token);
-    let cut = 0;
-    for (let i = 1; i < characters.length; ++i) {
-      cut += characters[i - 1]!.length;
-      const left = ids.get(token.slice(0, cut));
-      const right = ids.get(token.slice(cut));
-      if (left !== undefined && right !== undefined) merges.push({ left, right, score: scores[id]! });
-    }
+function mergesFromScores({ tokens, types }: Vocabulary, vocab: TokenIndex, scores: Float64Array): MergeList {
+  const pieces = tokens.index((id) => types[id] === TokenType.normal);
+  const merges = new CutPieces(pieces, scores);
+  const list = new MergeList(vocab, '', merges.lefts.length);
+  const { bytes, offsets } = tokens;
+  // A piece that is also a token of another type has the id that the vocabulary gives it.
+  const known = (id: number): number => vocab.findBytes(bytes, offsets[id]!, offsets[id + 1]!);
+  const { lefts, rights, wholes } = merges;
+  for (const i of merges.order()) list.pushIds(known(lefts[i]!), known(rights[i]!), known(wholes[i]!));
+  return list;
+}
+
+/** Every way to cut a piece into two pieces, as ids. */
+class CutPieces {
+  readonly lefts: number[] = [];
+  readonly rights: number[] = [];
+  readonly wholes: number[] = [];
+
+  constructor(
+    pieces: TokenIndex,
+    readonly scores: Float64Array,
+  ) {
+    pieces.forEach((bytes, start, end, id) => {
+      for (let cut = start + 1; cut < end; ++cut) {
+        if ((bytes[cut]! & 0xc0) === 0x80) continue;
+        const left = pieces.findBytes(bytes, start, cut);
+        if (left < 0) continue;
+        const right = pieces.findBytes(bytes, cut, end);
+        if (right < 0) continue;
+        this.lefts.push(left);
+        this.rights.push(right);
+        this.wholes.push(id);
+      }
+    });
   }
-  merges.sort((a, b) => b.score - a.score || a.left - b.left || a.right - b.right);
-  return merges.map(({ left, right }) => [tokens[left]!, tokens[right]!]);
+
+  order(): number[] {
+    const { lefts, rights, wholes, scores } = this;
+    return Array.from(lefts.keys()).sort(
+      (a, b) => scores[wholes[b]!]! - scores[wholes[a]!]! || lefts[a]! - lefts[b]! || rights[a]! - rights[b]!,
+    );
+  }
 }
 
 /** Bytes of the table of replacements, in base64. */
@@ -64,6 +89,7 @@ export function sentencePiece(vocabulary: Vocabulary): TokenizerJson {
   const prefixed = vocabulary.flag('add_space_prefix', true);
   const replace = { type: 'Replace', pattern: { String: ' ' }, content: space };
   const unknown = unknownId(vocabulary);
+  const vocab = vocabulary.tokens.index();
   const strip = prefixed ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : [];
   const prefix = prefixed ? [{ type: 'Prepend', prepend: space }] : [];
   return {
@@ -85,9 +111,9 @@ export function sentencePiece(vocabulary: Vocabulary): TokenizerJson {
     },
     model: {
       type: 'BPE',
-      vocab: tokenIds(vocabulary.tokens),
-      merges: mergesFromScores(vocabulary, scoresOf(vocabulary)),
-      unk_token: unknown >= 0 ? vocabulary.tokens[unknown] : null,
+      vocab,
+      merges: mergesFromScores(vocabulary, vocab, scoresOf(vocabulary)),
+      unk_token: unknown >= 0 ? vocabulary.tokens.text(unknown) : null,
       fuse_unk: true,
       byte_fallback: true,
     },
@@ -116,7 +142,9 @@ export function unigram(vocabulary: Vocabulary): TokenizerJson {
     model: {
       type: 'Unigram',
       // What users have defined goes before all that has a score.
-      vocab: tokens.map((token, id) => [token, types[id] === TokenType.userDefined ? 0 : scores[id]!]),
+      vocab: tokens
+        .texts()
+        .map((token, id) => [token, types[id] === TokenType.userDefined ? 0 : scores[id]!]),
       unk_id: unknown >= 0 ? unknown : null,
       byte_fallback: types.length > 0 && Array.prototype.includes.call(types, TokenType.byte),
     },

@@ -15,13 +15,15 @@ import {
   postProcessor,
   readVocabulary,
   strings,
-  tokenIds,
   type Vocabulary,
   type VocabularyMetadata,
 } from './gguf-metadata.js';
 import { type PreTokenizerKind, preTokenizerKind } from './gguf-pre-tokenizers.js';
 import { sentencePiece, unigram } from './gguf-sentencepiece.js';
 import { wordPiece } from './gguf-word-piece.js';
+import { MergeList } from './models/merge-list.js';
+import type { TokenIndex } from './models/token-index.js';
+import type { TokenList } from './token-list.js';
 
 export type { VocabularyMetadata } from './gguf-metadata.js';
 
@@ -49,10 +51,20 @@ const plainDecoder: Component = {
   ],
 };
 
+/** As they are, where one of them is wrong: the model knows how to say it. */
+function readMerges(merges: TokenList, vocab: TokenIndex): MergeList | string[] {
+  const list = new MergeList(vocab, '', merges.length);
+  for (let i = 0; i < merges.length; ++i) {
+    if (!list.pushSpelled(merges.bytes, merges.offsets[i]!, merges.offsets[i + 1]!)) return merges.texts();
+  }
+  return list.flush() ? list : merges.texts();
+}
+
 function bpe(vocabulary: Vocabulary, model: string): TokenizerJson {
   const name = model === 'gpt2' ? (vocabulary.text('pre') ?? 'default') : model;
   const kind = preTokenizerKind(name);
   const unknown = vocabulary.id('unknown');
+  const vocab = vocabulary.tokens.index();
   return {
     added_tokens: addedTokens(vocabulary),
     normalizer: normalizer(kind, vocabulary),
@@ -61,14 +73,14 @@ function bpe(vocabulary: Vocabulary, model: string): TokenizerJson {
     decoder: kind.plain ? plainDecoder : { type: 'ByteLevel' },
     model: {
       type: 'BPE',
-      vocab: tokenIds(vocabulary.tokens),
-      merges: strings(vocabulary.source, 'tokenizer.ggml.merges'),
+      vocab,
+      merges: readMerges(strings(vocabulary.source, 'tokenizer.ggml.merges'), vocab),
       ignore_merges: kind.ignoresMerges === true,
       ...(kind.plain
         ? {
             byte_fallback: true,
             fuse_unk: true,
-            unk_token: unknown === undefined ? null : vocabulary.tokens[unknown],
+            unk_token: unknown === undefined ? null : vocabulary.tokens.text(unknown),
           }
         : {}),
     },
@@ -110,7 +122,7 @@ export function definitionFromGguf(source: VocabularyMetadata): TokenizerDefinit
   const vocabulary = readVocabulary(source);
   const named = (name: string): string | undefined => {
     const id = vocabulary.id(name);
-    return id === undefined ? undefined : vocabulary.tokens[id];
+    return id === undefined ? undefined : vocabulary.tokens.text(id);
   };
   const unnamed =
     vocabulary.text('model') === 'gpt2' && ['default', undefined].includes(vocabulary.text('pre'));

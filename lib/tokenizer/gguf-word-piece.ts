@@ -1,19 +1,17 @@
 /** WordPiece vocabularies of GGUF files: there a word begins with U+2581, and what goes on has no mark. */
 import type { TokenizerJson } from './definition.js';
-import {
-  addedTokens,
-  isSpecial,
-  postProcessor,
-  TokenType,
-  tokenIds,
-  type Vocabulary,
-} from './gguf-metadata.js';
+import { addedTokens, isSpecial, postProcessor, TokenType, type Vocabulary } from './gguf-metadata.js';
+import { TokenIndex } from './models/token-index.js';
 
 export function wordPiece(vocabulary: Vocabulary): TokenizerJson {
   const { tokens, types } = vocabulary;
-  const spelled = tokens.map((token, id) => {
+  const spelled = (token: string, id: number): string => {
     if (isSpecial(vocabulary, id) || types[id] === TokenType.userDefined) return token;
     return token.startsWith('\u2581') ? token.slice(1) : `##${token}`;
+  };
+  const vocab = new TokenIndex(tokens.length, 8 * tokens.length);
+  tokens.texts().forEach((token, id) => {
+    vocab.add(spelled(token, id), id, false);
   });
   const unknown = vocabulary.id('unknown') ?? tokens.indexOf('[UNK]');
   const lowercase = vocabulary.flag('normalizer.lowercase', true);
@@ -39,8 +37,8 @@ export function wordPiece(vocabulary: Vocabulary): TokenizerJson {
     decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
     model: {
       type: 'WordPiece',
-      vocab: tokenIds(spelled),
-      unk_token: unknown >= 0 ? tokens[unknown] : '[UNK]',
+      vocab,
+      unk_token: unknown >= 0 ? tokens.text(unknown) : '[UNK]',
       continuing_subword_prefix: '##',
       max_input_chars_per_word: 100,
     },

@@ -7,19 +7,24 @@ import { CheckedJson } from './checked-json.js';
 import type { Component, NamedTemplate, TokenizerDefinition, TokenizerJson } from './definition.js';
 import { folderTokens } from './folder-tokens.js';
 import type { FolderSource } from './source.js';
+import { parseTokenizerJson } from './vocabulary-json.js';
 
-function readText(path: string): string {
+function readBytes(path: string): Buffer {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(path);
   } catch (cause) {
     throw new KvasirError('MODEL_NOT_FOUND', `Cannot read ${path}: ${(cause as Error).message}`, { cause });
   }
 }
 
-function readJson(path: string, parse: (text: string) => unknown = JSON.parse): unknown {
-  const text = readText(path);
+function readText(path: string): string {
+  return readBytes(path).toString();
+}
+
+function readJson(path: string, parse: (bytes: Buffer) => unknown): unknown {
+  const bytes = readBytes(path);
   try {
-    return parse(text);
+    return parse(bytes);
   } catch (cause) {
     throw new KvasirError('MODEL_FORMAT', `${path} is not valid JSON: ${(cause as Error).message}`, {
       cause,
@@ -29,7 +34,7 @@ function readJson(path: string, parse: (text: string) => unknown = JSON.parse): 
 
 /** A small file beside tokenizer.json, as Python wrote it. */
 function companion(path: string | undefined): CheckedJson | undefined {
-  return path === undefined ? undefined : CheckedJson.of(basename(path), readJson(path, parsePythonJson));
+  return path === undefined ? undefined : CheckedJson.of(basename(path), readJson(path, (bytes) => parsePythonJson(bytes.toString())));
 }
 
 /** The type of a model is optional in old files; it shows in what the model has. */
@@ -68,7 +73,7 @@ function templates(source: FolderSource, config: CheckedJson | undefined): Named
 
 /** Throws MODEL_NOT_FOUND or MODEL_FORMAT. */
 export function definitionFromFiles(source: FolderSource): TokenizerDefinition {
-  const tokenizer = CheckedJson.of('tokenizer.json', readJson(source.path));
+  const tokenizer = CheckedJson.of('tokenizer.json', readJson(source.path, parseTokenizerJson));
   const config = companion(source.configPath);
   const { added, special } = folderTokens({
     tokenizer,

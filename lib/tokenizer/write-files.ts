@@ -33,9 +33,7 @@ async function writeDefinition(definition: TokenizerDefinition, folder: string):
     pad_token: specialTokens.pad,
     chat_template: only?.name === 'default' && others.length === 0 ? only.template : chatTemplates,
   };
-  const { vocab } = json.model;
-  const model = { ...json.model, vocab: vocab instanceof Map ? Object.fromEntries(vocab) : vocab };
-  const tokenizer = { version: '1.0', truncation: null, padding: null, ...json, model };
+  const tokenizer = { version: '1.0', truncation: null, padding: null, ...json };
   await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
   await writeFile(join(folder, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`);
 }

@@ -6,6 +6,7 @@ import { ChatTemplate } from '../../lib/tokenizer/chat-template.js';
 import type { AddedTokenEntry, TokenizerDefinition } from '../../lib/tokenizer/definition.js';
 import { EncodingPipeline } from '../../lib/tokenizer/encoding-pipeline.js';
 import { definitionFromGguf } from '../../lib/tokenizer/gguf-vocabulary.js';
+import { metadataArrayOf } from './packed-strings.js';
 
 describe('a chat', () => {
   /** One token per character; special tokens and one added token that is not special. */
@@ -130,7 +131,7 @@ describe('with many special tokens', () => {
           'tokenizer.ggml.token_type': 'array',
           'tokenizer.ggml.merges': 'array',
         },
-        metadataArray: (key) => arrays[key.replace('tokenizer.ggml.', '')]!,
+        metadataArray: metadataArrayOf(arrays),
       }),
     );
     const text = `${'<|control_'.repeat(20_000)}<|control_127999|>`;

@@ -11,6 +11,7 @@ import { preTokenizerKind, preTokenizerNames } from '../../lib/tokenizer/gguf-pr
 import { definitionFromGguf } from '../../lib/tokenizer/gguf-vocabulary.js';
 import { Bounds, type Pieces } from '../../lib/tokenizer/pre-tokenizers/pieces.js';
 import { createPreTokenization } from '../../lib/tokenizer/pre-tokenizers/pre-tokenizer.js';
+import { metadataArrayOf } from './packed-strings.js';
 
 interface Golden {
   texts: string[];
@@ -62,13 +63,11 @@ function gguf(
   for (const [key, { length }] of Object.entries(arrays)) {
     metadata[`tokenizer.ggml.${key}`] = { longArray: true, type: 'number', length };
   }
-  return {
-    metadata,
-    metadataArray(key) {
-      const values = arrays[key.replace('tokenizer.ggml.', '')]!;
-      return typeof values[0] === 'string' ? (values as string[]) : Float64Array.from(values as number[]);
-    },
-  };
+  const typed = Object.entries(arrays).map(([key, values]) => [
+    key,
+    typeof values[0] === 'string' ? (values as string[]) : Float64Array.from(values as number[]),
+  ]);
+  return { metadata, metadataArray: metadataArrayOf(Object.fromEntries(typed)) };
 }
 
 const encode = (source: VocabularyMetadata, text: string): number[] =>

@@ -4,8 +4,9 @@
  */
 import { characterOf } from '../byte-spelling.js';
 import { pointBefore } from '../patterns/word-scanner.js';
+import { IndexedModel } from './indexed-model.js';
 import type { MergeTable } from './merge-table.js';
-import type { TokenSink, WordModel } from './model.js';
+import type { TokenSink } from './model.js';
 import { spelledBytes } from './spelled-bytes.js';
 import { Symbols } from './symbols.js';
 import type { TokenIndex } from './token-index.js';
@@ -37,7 +38,7 @@ export function utf8Length(point: number): number {
   return point < 0x10000 ? 3 : 4;
 }
 
-export class BpeModel implements WordModel {
+export class BpeModel extends IndexedModel {
   readonly #symbols = new Symbols();
   readonly #cache = new WordCache();
   /** Ids of single characters by code point below U+10000, and of single bytes; -1: none, -2: not asked yet. */
@@ -50,11 +51,12 @@ export class BpeModel implements WordModel {
   readonly cuts?: (text: string, at: number) => boolean;
 
   constructor(
-    readonly index: TokenIndex,
+    index: TokenIndex,
     readonly merges: MergeTable,
     readonly options: BpeOptions,
     cuts?: (text: string, at: number) => boolean,
   ) {
+    super(index);
     this.cuts = cuts;
     const ids = (spell: (byte: number) => string): Int32Array =>
       Int32Array.from({ length: 256 }, (_, byte) => index.get(spell(byte)) ?? none);
@@ -64,27 +66,7 @@ export class BpeModel implements WordModel {
     this.#affixed = options.prefix !== '' || options.suffix !== '';
   }
 
-  get size(): number {
-    return this.index.count;
-  }
-
-  get idEnd(): number {
-    return this.index.idEnd;
-  }
-
-  idOf(token: string): number | undefined {
-    return this.index.get(token);
-  }
-
-  tokenOf(id: number): string | undefined {
-    return this.index.spelling(id);
-  }
-
-  bytesOf(id: number): Uint8Array | undefined {
-    return this.index.spellingBytes(id);
-  }
-
-  encode(text: string, from: number, to: number, tokens: TokenSink): void {
+  override encode(text: string, from: number, to: number, tokens: TokenSink): void {
     const remembers = !tokens.tracked && WordCache.remembers(to - from);
     if (remembers && this.#cache.find(text, from, to)) {
       tokens.pushAll(this.#cache.ids, this.#cache.from, this.#cache.to);

@@ -2,13 +2,11 @@
 import { KvasirError } from '../../errors.js';
 import type { TokenizerJson } from '../definition.js';
 import { BpeModel, type BpeOptions, cutsAtMetaspace } from './bpe.js';
-import { MergeTable } from './merge-table.js';
+import { MergeList } from './merge-list.js';
 import type { WordModel } from './model.js';
-import { hashByte, hashSeed, TokenIndex } from './token-index.js';
+import { maxId, TokenIndex } from './token-index.js';
 import { UnigramModel } from './unigram.js';
 import { WordLevelModel, WordPieceModel } from './whole-words.js';
-
-const encoder = new TextEncoder();
 
 type ModelJson = TokenizerJson['model'];
 
@@ -43,7 +41,6 @@ export function createModel(model: ModelJson, words: boolean, spells: boolean): 
 function readIndex(model: ModelJson): TokenIndex {
   const { vocab } = model;
   if (vocab instanceof TokenIndex) return vocab;
-  if (vocab instanceof Map) return TokenIndex.of(vocab as Map<string, number>, vocab.size);
   if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) {
     throw wrong(model, 'vocab must be an object');
   }
@@ -52,7 +49,7 @@ function readIndex(model: ModelJson): TokenIndex {
   const index = new TokenIndex(tokens.length, 12 * tokens.length);
   for (const token of tokens) {
     const id = ids[token]!;
-    if (!(Number.isSafeInteger(id) && id >= 0 && id < 2 ** 31 - 1)) {
+    if (!(Number.isSafeInteger(id) && id >= 0 && id <= maxId)) {
       throw wrong(model, `the id of ${JSON.stringify(token)} must be a whole number from 0 on`);
     }
     index.add(token, id);
@@ -84,7 +81,7 @@ function createBpe(model: ModelJson, words: boolean, spells: boolean): WordModel
     // The reference fails at the first unknown character; here there is none to put.
     options.unknown = undefined;
   }
-  const merges = model.merges instanceof MergeTable ? model.merges : readMerges(model, index, options.prefix);
+  const merges = readMerges(model, index, options.prefix).table();
   const affixed = options.prefix !== '' || options.suffix !== '';
   const cuts = words || spells || affixed || options.ignoresMerges ? undefined : cutsAtMetaspace(index);
   return new BpeModel(index, merges, options, cuts);
@@ -107,75 +104,20 @@ function parts(model: ModelJson, merge: unknown): readonly [string, string] {
   throw wrong(model, `${JSON.stringify(merge)} is no merge of two tokens`);
 }
 
-/** Bytes of a spelling and its hash, written where merges are looked up from. */
-class MergeSpelling {
-  bytes = new Uint8Array(1024);
-  length = 0;
-  hash = hashSeed;
-
-  clear(): void {
-    this.length = 0;
-    this.hash = hashSeed;
-  }
-
-  add(text: string): void {
-    if (this.length + 3 * text.length > this.bytes.length) {
-      const larger = new Uint8Array(2 * (this.length + 3 * text.length));
-      larger.set(this.bytes);
-      this.bytes = larger;
-    }
-    const { bytes } = this;
-    let at = this.length;
-    let hash = this.hash;
-    for (let i = 0; i < text.length; ++i) {
-      const unit = text.charCodeAt(i);
-      if (unit < 0x80) {
-        bytes[at++] = unit;
-        hash = hashByte(hash, unit);
-      } else if (unit < 0x800) {
-        bytes[at] = 0xc0 | (unit >> 6);
-        bytes[at + 1] = 0x80 | (unit & 0x3f);
-        hash = hashByte(hashByte(hash, bytes[at]!), bytes[at + 1]!);
-        at += 2;
-      } else {
-        const end = at + encoder.encodeInto(text.slice(i), bytes.subarray(at)).written;
-        for (; at < end; ++at) hash = hashByte(hash, bytes[at]!);
-        break;
-      }
-    }
-    this.length = at;
-    this.hash = hash;
-  }
-
-  idIn(index: TokenIndex): number {
-    return index.find(this.bytes, 0, this.length, this.hash);
-  }
-}
-
-function readMerges(model: ModelJson, index: TokenIndex, prefix: string): MergeTable {
-  if (!Array.isArray(model.merges)) throw wrong(model, 'merges must be a list');
+function readMerges(model: ModelJson, index: TokenIndex, prefix: string): MergeList {
   const { merges } = model;
-  const table = new MergeTable(merges.length);
-  const spelling = new MergeSpelling();
-  const known = (id: number, token: string): number => {
-    if (id < 0) throw wrong(model, `a merge has ${JSON.stringify(token)}, which is no token`);
-    return id;
-  };
-  let rank = 0;
+  if (merges instanceof MergeList && merges.index === index && merges.prefix === prefix) return merges;
+  if (!Array.isArray(merges)) throw wrong(model, 'merges must be a list');
+  const list = new MergeList(index, prefix, merges.length);
   for (const merge of merges) {
     if (typeof merge === 'string' && merge.startsWith('#version')) continue;
     const [left, right] = parts(model, merge);
-    spelling.clear();
-    spelling.add(right);
-    const rightId = known(spelling.idIn(index), right);
-    spelling.clear();
-    spelling.add(left);
-    const leftId = known(spelling.idIn(index), left);
+    if (list.pushTexts(left, right)) continue;
     const rest = prefix !== '' && right.startsWith(prefix) ? right.slice(prefix.length) : right;
-    spelling.add(rest);
-    table.add(leftId, rightId, rank++, known(spelling.idIn(index), left + rest));
+    const missing = [right, left, left + rest].find((token) => index.get(token) === undefined);
+    throw wrong(model, `a merge has ${JSON.stringify(missing)}, which is no token`);
   }
-  return table;
+  return list;
 }
 
 function createUnigram(model: ModelJson): WordModel {

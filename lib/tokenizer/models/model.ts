@@ -1,5 +1,12 @@
 /** What a model of words does, and where it puts its tokens. */
 
+/** UTF-8 of the spellings of ids from 0 on, one after the other; id i has bytes[offsets[i], offsets[i + 1]). */
+export interface Spellings {
+  bytes: Uint8Array;
+  /** uint32 [ids + 1]. */
+  offsets: Uint32Array;
+}
+
 export interface WordModel {
   /** Appends the tokens of `text[from, to)`, which is not empty. */
   encode(text: string, from: number, to: number, tokens: TokenSink): void;
@@ -10,8 +17,8 @@ export interface WordModel {
   readonly idEnd: number;
   /** The spelling of an id. */
   tokenOf(id: number): string | undefined;
-  /** The same as UTF-8. */
-  bytesOf(id: number): Uint8Array | undefined;
+  /** Those of all ids, which may be read and no more: they may be the model's own. */
+  spellings(): Spellings;
   /**
    * Places before which a text may be cut without a change of its tokens, because no token spans them; then words can be
    * remembered. Undefined: nowhere.

@@ -1,17 +1,29 @@
-/** Token spellings as UTF-8 in one array, with a hash table from spelling to id: nothing for the garbage collector to walk. */
+/**
+ * Token spellings as UTF-8 in one array, with a hash table from spelling to id: nothing for the garbage collector to walk. Each
+ * different spelling is an entry, numbered as they came.
+ */
+import type { Spellings } from './model.js';
+
+/** The greatest id that a token may have. */
+export const maxId = 2 ** 31 - 2;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-export const hashSeed = 0x811c9dc5 | 0;
-
-/** One more byte: the hash of a spelling is that of its beginning, continued. */
-export function hashByte(hash: number, byte: number): number {
-  return Math.imul(hash ^ byte, 0x01000193);
-}
-
-function slotOf(hash: number, mask: number): number {
-  return (hash ^ (hash >>> 15)) & mask;
+/** Four bytes at a time: one after the other they wait for each other's product. */
+export function hashOf(source: Uint8Array, start: number, end: number): number {
+  let hash = 0x811c9dc5 ^ (end - start);
+  let at = start;
+  for (; at + 4 <= end; at += 4) {
+    const word = source[at]! | (source[at + 1]! << 8) | (source[at + 2]! << 16) | (source[at + 3]! << 24);
+    hash = Math.imul(hash ^ word, 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  let rest = 0;
+  for (; at < end; ++at) rest = (rest << 8) | source[at]!;
+  hash = Math.imul(hash ^ rest, 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
 }
 
 export class TokenIndex {
@@ -20,28 +32,27 @@ export class TokenIndex {
   #offsets: Uint32Array;
   /** int32 [count]. */
   #ids: Int32Array;
-  #hashes: Int32Array;
-  /** Entry + 1 by slot, 0: free; at most half of them are taken. */
+  /**
+   * The low bits (`mask`) of a slot have the entry + 1, the others those of its hash; 0: free. At most half of the slots are
+   * taken, so that an entry fits. Four bytes each: a lookup is as fast as the cache that has them.
+   */
   #slots: Int32Array;
   #mask: number;
   #count = 0;
-  /** The entry of an id, int32; -1: none. Made when first asked for. */
+  /** The entry of an id, int32 [idEnd]; -1: none. Made when first asked for. */
   #entries: Int32Array | undefined;
+  /** Of spellings that are looked up together. */
+  #hashes = new Int32Array(0);
+  /** A spelling that came as a string. */
+  #written = new Uint8Array(256);
 
   /** `tokens`, `bytes`: how many to expect. */
   constructor(tokens: number, bytes: number) {
     this.#bytes = new Uint8Array(bytes);
     this.#offsets = new Uint32Array(tokens + 1);
     this.#ids = new Int32Array(tokens);
-    this.#hashes = new Int32Array(tokens);
     this.#mask = slotsFor(tokens) - 1;
     this.#slots = new Int32Array(this.#mask + 1);
-  }
-
-  static of(tokens: Iterable<readonly [spelling: string, id: number]>, expected: number): TokenIndex {
-    const index = new TokenIndex(expected, 12 * expected);
-    for (const [spelling, id] of tokens) index.add(spelling, id);
-    return index;
   }
 
   /** Different spellings. */
@@ -56,96 +67,177 @@ export class TokenIndex {
     return end;
   }
 
-  /** The last of equal spellings counts. */
-  add(spelling: string, id: number): void {
-    this.#reserve(3 * spelling.length);
-    const from = this.#offsets[this.#count]!;
-    const { written } = encoder.encodeInto(spelling, this.#bytes.subarray(from));
-    let hash = hashSeed;
-    for (let i = from; i < from + written; ++i) hash = hashByte(hash, this.#bytes[i]!);
-    this.#insert(from, from + written, hash, id);
+  /** Of equal spellings the last counts, or, unless it `replaces` the others, the first. */
+  add(spelling: string, id: number, replaces = true): void {
+    const end = this.#write(spelling);
+    this.addBytes(this.#written, 0, end, id, replaces);
   }
 
-  /** The spelling lies in `source[start, end)`, with its hash. */
-  addBytes(source: Uint8Array, start: number, end: number, hash: number, id: number): void {
+  /** The same for the spelling source[start, end). */
+  addBytes(source: Uint8Array, start: number, end: number, id: number, replaces = true): void {
     this.#reserve(end - start);
-    const from = this.#offsets[this.#count]!;
-    const bytes = this.#bytes;
-    for (let i = start, to = from; i < end; ++i, ++to) bytes[to] = source[i]!;
-    this.#insert(from, from + end - start, hash, id);
-  }
-
-  #insert(from: number, to: number, hash: number, id: number): void {
-    const known = this.#entryOf(this.#bytes, from, to, hash);
-    if (known >= 0) {
-      this.#ids[known] = id;
+    const hash = hashOf(source, start, end);
+    const slot = this.#slotFor(source, start, end, hash);
+    let entry = (this.#slots[slot]! & this.#mask) - 1;
+    if (entry < 0) {
+      entry = this.#count++;
+      const from = this.#offsets[entry]!;
+      const bytes = this.#bytes;
+      for (let i = start, to = from; i < end; ++i, ++to) bytes[to] = source[i]!;
+      this.#offsets[entry + 1] = from + end - start;
+      this.#slots[slot] = (hash & ~this.#mask) | (entry + 1);
+    } else if (!replaces) {
       return;
     }
-    const entry = this.#count++;
-    this.#offsets[entry + 1] = to;
     this.#ids[entry] = id;
-    this.#hashes[entry] = hash;
-    let slot = slotOf(hash, this.#mask);
-    while (this.#slots[slot] !== 0) slot = (slot + 1) & this.#mask;
-    this.#slots[slot] = entry + 1;
+    this.#entries = undefined;
   }
 
-  #entryOf(source: Uint8Array, start: number, end: number, hash: number): number {
+  /** The slot of a spelling, or the free one where it belongs. */
+  #slotFor(source: Uint8Array, start: number, end: number, hash: number): number {
     const length = end - start;
     const slots = this.#slots;
+    const offsets = this.#offsets;
+    const bytes = this.#bytes;
     const mask = this.#mask;
-    for (let slot = slotOf(hash, mask); ; slot = (slot + 1) & mask) {
-      const entry = slots[slot]! - 1;
-      if (entry < 0) return -1;
-      if (this.#hashes[entry] !== hash) continue;
-      const from = this.#offsets[entry]!;
-      if (this.#offsets[entry + 1]! - from !== length) continue;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const taken = slots[slot]!;
+      if (taken === 0) return slot;
+      if (((taken ^ hash) & ~mask) !== 0) continue;
+      const entry = (taken & mask) - 1;
+      const from = offsets[entry]!;
+      if (offsets[entry + 1]! - from !== length) continue;
       let same = 0;
-      while (same < length && this.#bytes[from + same] === source[start + same]) ++same;
-      if (same === length) return entry;
+      while (same < length && bytes[from + same] === source[start + same]) ++same;
+      if (same === length) return slot;
     }
   }
 
-  /** The id of the spelling in `source[start, end)`, or -1. */
-  find(source: Uint8Array, start: number, end: number, hash: number): number {
-    const entry = this.#entryOf(source, start, end, hash);
+  /** The entry of the spelling source[start, end), or -1. */
+  entryOf(source: Uint8Array, start: number, end: number): number {
+    return (this.#slots[this.#slotFor(source, start, end, hashOf(source, start, end))]! & this.#mask) - 1;
+  }
+
+  /**
+   * The entries of many spellings, or -1: that of source[places[2 i], places[2 i + 1]) goes to out[i]. A table is larger than
+   * the caches near a core: what one lookup after the other waits for, all of these wait for together.
+   */
+  entriesOf(source: Uint8Array, places: Int32Array, count: number, out: Int32Array): void {
+    const slots = this.#slots;
+    const offsets = this.#offsets;
+    const bytes = this.#bytes;
+    const mask = this.#mask;
+    if (this.#hashes.length < count) this.#hashes = new Int32Array(count);
+    const hashes = this.#hashes;
+    for (let i = 0; i < count; ++i) hashes[i] = hashOf(source, places[2 * i]!, places[2 * i + 1]!);
+    // What is read here is likely what the lookups need; they read it again, in the caches.
+    for (let i = 0; i < count; ++i) out[i] = slots[hashes[i]! & mask]!;
+    for (let i = 0; i < count; ++i) out[i] = offsets[out[i]! & mask]!;
+    for (let i = 0; i < count; ++i) out[i] = bytes[out[i]!]!;
+    for (let i = 0; i < count; ++i) {
+      out[i] = (slots[this.#slotFor(source, places[2 * i]!, places[2 * i + 1]!, hashes[i]!)]! & mask) - 1;
+    }
+  }
+
+  entryOfText(spelling: string): number {
+    const end = this.#write(spelling);
+    return this.entryOf(this.#written, 0, end);
+  }
+
+  /** Whether the spelling of an entry, which may be none, is source[start, middle) and, behind it, source[next, end). */
+  isJoined(
+    entry: number,
+    source: Uint8Array,
+    start: number,
+    middle: number,
+    next: number,
+    end: number,
+  ): boolean {
+    if (entry >= this.#count) return false;
+    const bytes = this.#bytes;
+    let at = this.#offsets[entry]!;
+    if (this.#offsets[entry + 1]! - at !== middle - start + end - next) return false;
+    for (let i = start; i < middle; ++i, ++at) if (bytes[at] !== source[i]) return false;
+    for (let i = next; i < end; ++i, ++at) if (bytes[at] !== source[i]) return false;
+    return true;
+  }
+
+  idAt(entry: number): number {
+    return this.#ids[entry]!;
+  }
+
+  bytesAt(entry: number): Uint8Array {
+    return this.#bytes.subarray(this.#offsets[entry], this.#offsets[entry + 1]);
+  }
+
+  textAt(entry: number): string {
+    return decoder.decode(this.bytesAt(entry));
+  }
+
+  /** The id of the spelling in source[start, end), or -1. */
+  findBytes(source: Uint8Array, start: number, end: number): number {
+    const entry = this.entryOf(source, start, end);
     return entry < 0 ? -1 : this.#ids[entry]!;
   }
 
-  findBytes(source: Uint8Array, start: number, end: number): number {
-    let hash = hashSeed;
-    for (let i = start; i < end; ++i) hash = hashByte(hash, source[i]!);
-    return this.find(source, start, end, hash);
-  }
-
   get(spelling: string): number | undefined {
-    const bytes = encoder.encode(spelling);
-    const id = this.findBytes(bytes, 0, bytes.length);
-    return id < 0 ? undefined : id;
+    const entry = this.entryOfText(spelling);
+    return entry < 0 ? undefined : this.#ids[entry]!;
   }
 
   /** The spelling of an id. Of several the last. */
   spelling(id: number): string | undefined {
-    const range = this.spellingBytes(id);
-    return range && decoder.decode(range);
+    const entry = this.#byId[id] ?? -1;
+    return entry < 0 ? undefined : this.textAt(entry);
   }
 
-  spellingBytes(id: number): Uint8Array | undefined {
-    this.#entries ??= this.#makeEntries();
-    const entry = this.#entries[id] ?? -1;
-    return entry < 0 ? undefined : this.#bytes.subarray(this.#offsets[entry], this.#offsets[entry + 1]);
+  spellings(): Spellings {
+    const ids = this.idEnd;
+    const bytes = this.#bytes;
+    let inOrder = ids === this.#count;
+    for (let i = 0; i < ids && inOrder; ++i) inOrder = this.#ids[i] === i;
+    if (inOrder) {
+      const offsets = this.#offsets.subarray(0, ids + 1);
+      return { bytes: bytes.subarray(0, offsets[ids]), offsets };
+    }
+    const ordered = new Uint8Array(this.#offsets[this.#count]!);
+    const offsets = new Uint32Array(ids + 1);
+    let length = 0;
+    for (let id = 0; id < ids; ++id) {
+      const entry = this.#byId[id]!;
+      if (entry >= 0) {
+        const end = this.#offsets[entry + 1]!;
+        for (let i = this.#offsets[entry]!; i < end; ++i) ordered[length++] = bytes[i]!;
+      }
+      offsets[id + 1] = length;
+    }
+    return { bytes: ordered.subarray(0, length), offsets };
   }
 
-  #makeEntries(): Int32Array {
-    const entries = new Int32Array(this.idEnd).fill(-1);
-    for (let i = 0; i < this.#count; ++i) entries[this.#ids[i]!] = i;
-    return entries;
+  get #byId(): Int32Array {
+    if (this.#entries === undefined) {
+      const entries = new Int32Array(this.idEnd).fill(-1);
+      for (let i = 0; i < this.#count; ++i) entries[this.#ids[i]!] = i;
+      this.#entries = entries;
+    }
+    return this.#entries;
   }
 
   /** Calls with the UTF-8 of every spelling. */
   forEach(each: (bytes: Uint8Array, start: number, end: number, id: number) => void): void {
     for (let i = 0; i < this.#count; ++i)
       each(this.#bytes, this.#offsets[i]!, this.#offsets[i + 1]!, this.#ids[i]!);
+  }
+
+  /** As the files of vocabularies have it. */
+  toJSON(): Record<string, number> {
+    return Object.fromEntries(Array.from({ length: this.#count }, (_, i) => [this.textAt(i), this.#ids[i]!]));
+  }
+
+  /** Gives the number of bytes. */
+  #write(spelling: string): number {
+    if (3 * spelling.length > this.#written.length) this.#written = new Uint8Array(6 * spelling.length);
+    return encoder.encodeInto(spelling, this.#written).written;
   }
 
   /** Room for one more token of so many bytes. */
@@ -156,14 +248,18 @@ export class TokenIndex {
     const tokens = Math.max(16, 2 * this.#count);
     this.#offsets = grown(this.#offsets, new Uint32Array(tokens + 1));
     this.#ids = grown(this.#ids, new Int32Array(tokens));
-    this.#hashes = grown(this.#hashes, new Int32Array(tokens));
     this.#mask = slotsFor(tokens) - 1;
     this.#slots = new Int32Array(this.#mask + 1);
-    for (let i = 0; i < this.#count; ++i) {
-      let slot = slotOf(this.#hashes[i]!, this.#mask);
-      while (this.#slots[slot] !== 0) slot = (slot + 1) & this.#mask;
-      this.#slots[slot] = i + 1;
-    }
+    for (let entry = 0; entry < this.#count; ++entry) this.#place(entry);
+  }
+
+  /** Gives a slot to an entry whose spelling no other has. */
+  #place(entry: number): void {
+    const mask = this.#mask;
+    const hash = hashOf(this.#bytes, this.#offsets[entry]!, this.#offsets[entry + 1]!);
+    let slot = hash & mask;
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
+    this.#slots[slot] = (hash & ~mask) | (entry + 1);
   }
 }
 

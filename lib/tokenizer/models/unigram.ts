@@ -1,7 +1,7 @@
 /** Unigram: of all ways to cut a word into pieces the one whose scores add up highest. */
 import type { KvasirError } from '../../errors.js';
 import { byteToken } from './bpe.js';
-import type { TokenSink, WordModel } from './model.js';
+import type { Spellings, TokenSink, WordModel } from './model.js';
 import { TokenIndex } from './token-index.js';
 
 const unknownPenalty = 10;
@@ -92,10 +92,10 @@ export class UnigramModel implements WordModel {
     readonly scores: Float64Array,
     readonly options: UnigramOptions,
   ) {
-    this.#index = TokenIndex.of(
-      pieces.map((piece, id) => [piece, id] as const),
-      pieces.length,
-    );
+    this.#index = new TokenIndex(pieces.length, 8 * pieces.length);
+    pieces.forEach((piece, id) => {
+      this.#index.add(piece, id);
+    });
     this.#index.forEach((bytes, start, end, id) => {
       this.#trie.insert(bytes, start, end, id);
     });
@@ -122,9 +122,16 @@ export class UnigramModel implements WordModel {
     return this.pieces[id];
   }
 
-  bytesOf(id: number): Uint8Array | undefined {
-    const piece = this.pieces[id];
-    return piece === undefined ? undefined : encoder.encode(piece);
+  spellings(): Spellings {
+    const offsets = new Uint32Array(this.pieces.length + 1);
+    this.pieces.forEach((piece, id) => {
+      offsets[id + 1] = offsets[id]! + Buffer.byteLength(piece);
+    });
+    const bytes = new Uint8Array(offsets[this.pieces.length]!);
+    this.pieces.forEach((piece, id) => {
+      encoder.encodeInto(piece, bytes.subarray(offsets[id]));
+    });
+    return { bytes, offsets };
   }
 
   encode(text: string, from: number, to: number, tokens: TokenSink): void {

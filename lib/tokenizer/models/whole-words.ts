@@ -1,36 +1,17 @@
 /** WordPiece, which takes the longest known beginning of a word and goes on behind it, and WordLevel, which takes all of it. */
 import type { KvasirError } from '../../errors.js';
-import type { TokenSink, WordModel } from './model.js';
+import { IndexedModel } from './indexed-model.js';
+import type { TokenSink } from './model.js';
 import type { TokenIndex } from './token-index.js';
 
-abstract class IndexedModel implements WordModel {
+abstract class WholeWordModel extends IndexedModel {
   constructor(
-    readonly index: TokenIndex,
+    index: TokenIndex,
     readonly unknown: string,
     readonly missingUnknown: () => KvasirError,
-  ) {}
-
-  get size(): number {
-    return this.index.count;
+  ) {
+    super(index);
   }
-
-  get idEnd(): number {
-    return this.index.idEnd;
-  }
-
-  idOf(token: string): number | undefined {
-    return this.index.get(token);
-  }
-
-  tokenOf(id: number): string | undefined {
-    return this.index.spelling(id);
-  }
-
-  bytesOf(id: number): Uint8Array | undefined {
-    return this.index.spellingBytes(id);
-  }
-
-  abstract encode(text: string, from: number, to: number, tokens: TokenSink): void;
 
   protected pushUnknown(word: string, tokens: TokenSink): void {
     const id = this.index.get(this.unknown);
@@ -39,7 +20,7 @@ abstract class IndexedModel implements WordModel {
   }
 }
 
-export class WordLevelModel extends IndexedModel {
+export class WordLevelModel extends WholeWordModel {
   override encode(text: string, from: number, to: number, tokens: TokenSink): void {
     const word = text.slice(from, to);
     const id = this.index.get(word);
@@ -48,7 +29,7 @@ export class WordLevelModel extends IndexedModel {
   }
 }
 
-export class WordPieceModel extends IndexedModel {
+export class WordPieceModel extends WholeWordModel {
   constructor(
     index: TokenIndex,
     unknown: string,
