@@ -34,7 +34,12 @@ function readJson(path: string, parse: (bytes: Buffer) => unknown): unknown {
 
 /** A small file beside tokenizer.json, as Python wrote it. */
 function companion(path: string | undefined): CheckedJson | undefined {
-  return path === undefined ? undefined : CheckedJson.of(basename(path), readJson(path, (bytes) => parsePythonJson(bytes.toString())));
+  return path === undefined
+    ? undefined
+    : CheckedJson.of(
+        basename(path),
+        readJson(path, (bytes) => parsePythonJson(bytes.toString())),
+      );
 }
 
 /** The type of a model is optional in old files; it shows in what the model has. */

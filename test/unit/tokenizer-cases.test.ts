@@ -10,6 +10,7 @@ import { EncodingPipeline } from '../../lib/tokenizer/encoding-pipeline.js';
 import { definitionFromGguf } from '../../lib/tokenizer/gguf-vocabulary.js';
 import { TokenTable } from '../../lib/tokenizer/token-table.js';
 import { definitionFromFiles } from '../../lib/tokenizer/tokenizer-files.js';
+import { metadataArrayOf } from './packed-strings.js';
 
 const path = fileURLToPath(new URL('../fixtures/tokenizer-cases/inputs.json', import.meta.url));
 const inputs = JSON.parse(readFileSync(path, 'utf8')) as Record<string, Record<string, unknown>>;
@@ -122,10 +123,9 @@ describe('a conversation of one message', () => {
       'tokenizer.ggml.merges': [],
       'tokenizer.chat_template': inputs['tmpl-crlf']!['chat_template.jinja'] as string,
     };
-    const source = {
-      metadata,
-      metadataArray: (key: string) => metadata[key as keyof typeof metadata] as string[],
-    };
-    expect(chat(new EncodingPipeline(definitionFromGguf(source)), 'x').text).toBe('<|user|>x\n');
+    const metadataArray = metadataArrayOf({ tokens, merges: [] });
+    expect(chat(new EncodingPipeline(definitionFromGguf({ metadata, metadataArray })), 'x').text).toBe(
+      '<|user|>x\n',
+    );
   });
 });
