@@ -14,7 +14,7 @@ const batch = (sequence: number, token: number) => ({
 
 it('are made anew when their memory was transferred away, and shared else', async () => {
   const model = await describeAt('stories-260k');
-  await withModel(model, { contextLength: 64 }, async (native) => {
+  await withModel(model, { contextLength: 128 }, async (native) => {
     const expected = [];
     const whole = native.createSequence();
     for (let i = 0; i < 4; i++) {
