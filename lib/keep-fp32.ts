@@ -12,13 +12,13 @@ const wholes: Readonly<Record<string, string>> = {
   up: 'gate_up',
 };
 
-/** Every linear of a model, as native names them. */
+/** Every linear of a model that INT8 would round, as native names them. */
 export function linearNames({ spec, tensors }: ModelDescription): string[] {
   return native()
     .tensorsOf(specToJson(spec))
-    .filter(({ role, optional, name }) => {
+    .filter(({ role, optional, float32, name }) => {
       const isThere = !optional || `${name}.weight` in tensors || `${name}.blocks` in tensors;
-      return role !== 'vector' && isThere;
+      return role !== 'vector' && !float32 && isThere;
     })
     .map(({ name }) => name);
 }

@@ -86,6 +86,8 @@ export interface ModelTensor {
   parts: string[];
   /** A checkpoint may leave it out. */
   optional: boolean;
+  /** Of a linear: it is never INT8. */
+  float32: boolean;
 }
 
 /** By canonical name: a linear's parts with `.weight` and `.bias`, everything else as the table of tensors calls it. */
@@ -93,8 +95,9 @@ export type TensorMap = Record<string, TensorSource>;
 
 /*
  * Of the INT8 form (`quantizeModel`) the canonical names are those in its file: embed.tokens.blocks, layers.N.qkv.blocks,
- * layers.N.o.blocks, layers.N.gate_up.blocks, layers.N.down.blocks, lm_head.blocks, each linear with `.bias` where one of
- * its parts has one, and norms and positions as above. It loads as 'int8' only.
+ * layers.N.o.blocks, layers.N.gate_up.blocks, layers.N.down.blocks, lm_head.blocks (of a linear that is never INT8
+ * `.panels`), each linear with `.bias` where one of its parts has one, and norms and positions as above. It loads as 'int8'
+ * only.
  */
 
 export interface NativeLoadOptions {

@@ -71,8 +71,12 @@ const expertsSchema = v.strictObject({
   /** The choice is among the best `usedGroups` of `groups` groups. Default 1 of 1. */
   groups: v.optional(count),
   usedGroups: v.optional(count),
-  /** The weights of those used are divided by their sum. Default false. */
+  /** What a group is worth: its largest score, or the sum of its two largest. Default 'sum_of_two'. */
+  groupScore: v.optional(v.picklist(['largest', 'sum_of_two'])),
+  /** The weights of those used are divided by max(their sum + sumAdded, sumLeast). Default false; 0 and 0. */
   renormalize: v.optional(v.boolean()),
+  sumAdded: v.optional(v.pipe(finite, v.minValue(0))),
+  sumLeast: v.optional(v.pipe(finite, v.minValue(0))),
   /** Multiplies the weights. Default 1. */
   scale: v.optional(positive),
   /** Size of an expert that every row uses. Default none. */
@@ -82,7 +86,11 @@ const expertsSchema = v.strictObject({
 });
 
 const feedForwardSchema = v.strictObject({
-  activation: v.picklist(['silu', 'relu', 'relu2', 'quick_gelu', 'gelu_tanh', 'gelu_erf']),
+  /** 'clamped_swiglu': (u + 1) g sigmoid(alpha g), g = min(gate, limit), u = up within +-limit. */
+  activation: v.picklist(['silu', 'relu', 'relu2', 'quick_gelu', 'gelu_tanh', 'gelu_erf', 'clamped_swiglu']),
+  /** Of 'clamped_swiglu'. Default 1.702 and 7. */
+  activationAlpha: v.optional(finite),
+  activationLimit: v.optional(v.pipe(finite, v.minValue(0))),
   /** activation(gate(x)) * up(x), else activation(up(x)). Default false. */
   gated: v.optional(v.boolean()),
   /** Of each expert, if there are any. */

@@ -47,7 +47,9 @@ export function int8Metadata(
 /** Weights of all stored tensors without the padding of their blocks. */
 function parametersOf(spec: ModelSpec, tensors: readonly TensorEntry[]): number {
   const rows = native().tensorsOf(specToJson(spec));
-  const linears = new Map(rows.map((row) => [`${row.name}.blocks`, row.rows * row.columns]));
+  const linears = new Map(
+    rows.map((row) => [`${row.name}.${row.float32 ? 'panels' : 'blocks'}`, row.rows * row.columns]),
+  );
   const values = ({ name, shape }: TensorEntry) =>
     linears.get(name) ?? shape.reduce((product, size) => product * size, 1);
   return tensors.reduce((sum, tensor) => sum + values(tensor), 0);

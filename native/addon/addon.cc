@@ -172,6 +172,7 @@ Napi::Value TensorsOfForJs(const Napi::CallbackInfo& info) {
       entry.Set("rows", static_cast<double>(tensor.rows));
       entry.Set("columns", static_cast<double>(tensor.columns));
       entry.Set("optional", tensor.optional);
+      entry.Set("float32", tensor.float32);
       const Napi::Array parts = Napi::Array::New(env, tensor.parts.size());
       for (size_t part = 0; part < tensor.parts.size(); ++part) {
         parts.Set(static_cast<uint32_t>(part), tensor.parts[part].name);

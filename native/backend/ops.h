@@ -43,7 +43,7 @@ class Ops {
   virtual void Norm(const NormWeight& weight, const float* x, int64_t rows, LinearInput* out) = 0;
   // x [rows, out->width] as input of a linear. Blocks of `rotation` values (a power of two up to 64; 1: single ones) of x
   // are rotated, as attention leaves them (AttentionShape::rotation): they are turned back, in place, or taken as they
-  // are where the linear wants them so. With dtype f32 `out` then points to x.
+  // are where the linear wants them so. out->f32 then points to x.
   virtual void Prepare(float* x, int64_t rows, int rotation, LinearInput* out) = 0;
   // out [rows, ld_out] = (accumulate ? out : 0) + x W^T + b
   virtual void Linear(const LinearWeight& weight, const LinearInput& x, int64_t rows, float* out,

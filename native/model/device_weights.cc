@@ -85,7 +85,13 @@ void MoveToDevice(const ModelSpec& spec, const TensorMap& tensors, int64_t first
   mover.Move(PlanTensors(spec, tensors, weights), weights);
   device->FinishUploads();  // the copies have read the host's memory
   // What comes after the host's last layer is not the host's to fetch.
-  if (first > 0) weights->layers[static_cast<size_t>(first - 1)].down.next = nullptr;
+  if (first > 0) {
+    LayerWeights& last = weights->layers[static_cast<size_t>(first - 1)];
+    const LinearWeight* moved = &weights->layers[static_cast<size_t>(first)].qkv;
+    for (LinearWeight* linear : {&last.router, &last.down, &last.shared_down}) {
+      if (linear->next == moved) linear->next = nullptr;
+    }
+  }
   if (first == 0) {
     weights->memory = AlignedBuffer();
   } else if (mover.lowest_moved() != nullptr) {

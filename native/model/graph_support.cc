@@ -29,7 +29,6 @@ void CheckGraphSupports(const ModelSpec& spec) {
     Refuse(a.score_bias.kind == ScoreBiasSpec::Kind::kBuckets, "a learned bias of attention scores");
     Refuse(a.output_gate, "a gate of attention's output");
   }
-  for (const FeedForwardSpec& f : spec.feed_forwards) Refuse(f.experts.count > 0, "a mixture of experts");
   Refuse(spec.embedding.types > 0, "token types");
   Refuse(!spec.final_norm, "no norm before its output layer");
   Refuse(spec.head != HeadKind::kLogits, "no output layer");

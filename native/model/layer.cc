@@ -4,12 +4,6 @@
 
 namespace kvasir {
 
-namespace {
-
-bool NormsInput(BlockForm form) { return form != BlockForm::kPost && form != BlockForm::kAddNorm; }
-
-}  // namespace
-
 // x [rows, hidden], through the norm if there is one, as input of a linear.
 LinearInput Stage::InputOf(const NormWeight* norm, const LinearWeight& weight, float* x, int64_t rows,
                            RowScratch* s) {
@@ -19,7 +13,6 @@ LinearInput Stage::InputOf(const NormWeight* norm, const LinearWeight& weight, f
     backend_->Norm(*norm, x, rows, &input);
   } else {
     backend_->Prepare(x, rows, 1, &input);
-    input.f32 = x;
   }
   return input;
 }
@@ -30,12 +23,25 @@ void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& bloc
   RowScratch& s = LaneOf(block, step);
   const int64_t n = block.count;
   float* x = scratch_.x + block.first * spec_.hidden_size;
-  const NormWeight* norm = NormsInput(spec_.stack.form) ? &w.attn_norm : nullptr;
-  const LinearInput input = InputOf(norm, w.qkv, x, n, &s);
+  const LinearInput input = InputOf(AttentionNorm(layer), w.qkv, x, n, &s);
   backend_->Linear(w.qkv, input, n, s.wide, w.qkv.n, false);
   Record(step, layer, "attn_norm", input.f32, n, spec_.hidden_size);
   Record(step, layer, "qkv", s.wide, n, w.qkv.n);
   backend_->StoreKv(ArgsOf(step, layer), block, s.wide, &scratch_.queries);
+}
+
+// Behind the attention of a layer, and up to the next one's, where there is one: kNoLayer.
+void Stage::RunAfterAttention(const Step& step, int64_t layer, const Rows& rows, int64_t next) {
+  const bool experts = spec_.feed_forward_of(layer).has_experts();
+  if (experts) RunExperts(step, layer, rows);
+  ForRowBlocks(step, rows.count, [&](const RowBlock& block) {
+    if (experts) {
+      AddExperts(step, layer, rows, block);
+    } else {
+      AfterAttention(step, layer, rows, block);
+    }
+    if (next != kNoLayer) AttentionInput(step, next, block);
+  });
 }
 
 void Stage::AfterAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
@@ -68,10 +74,9 @@ void Stage::AddAttention(const Step& step, int64_t layer, const Rows& rows, cons
 void Stage::ActivatedInput(const Step& step, int64_t layer, float* x, int64_t rows, RowScratch* s) {
   const LayerWeights& w = LayerAt(layer);
   const FeedForwardSpec& f = spec_.feed_forward_of(layer);
-  const NormWeight* norm = spec_.stack.shared_norm ? &w.attn_norm : &w.ffn_norm;
   s->down_input.dtype = w.down.dtype;
   s->down_input.width = f.size;
-  const LinearInput input = InputOf(NormsInput(spec_.stack.form) ? norm : nullptr, w.gate_up, x, rows, s);
+  const LinearInput input = InputOf(FeedForwardNorm(layer), w.gate_up, x, rows, s);
   if (step.taps == nullptr) {
     backend_->LinearActivation(w.gate_up, f.activation, input, rows, s->wide, s->work, &s->down_input);
     return;
@@ -84,9 +89,7 @@ void Stage::ActivatedInput(const Step& step, int64_t layer, float* x, int64_t ro
 }
 
 void Stage::AddFeedForward(const Step& step, int64_t layer, float* x, int64_t rows, RowScratch* s) {
-  const LayerWeights& w = LayerAt(layer);
-  const bool sandwich = spec_.stack.form == BlockForm::kSandwich;
-  AddLinear(w.down, s->down_input, sandwich ? &w.ffn_post_norm : &w.ffn_norm, rows, s, x);
+  AddLinear(LayerAt(layer).down, s->down_input, FeedForwardPostNorm(layer), rows, s, x);
   Record(step, layer, "ffn_residual", x, rows, spec_.hidden_size);
 }
 

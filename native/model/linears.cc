@@ -51,7 +51,11 @@ void LinkLinears(const ModelSpec& spec, Weights* weights) {
     layer.gate_up.sides = sides;
     layer.shared_gate_up.sides = sides;
     for (LinearWeight& expert : layer.expert_gate_up) expert.sides = sides;
-    for (LinearWeight* linear : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) follow(linear);
+    // Which experts come is not known: the next that is sure is fetched.
+    for (LinearWeight* linear : {&layer.qkv, &layer.o, &layer.router, &layer.gate_up, &layer.shared_gate_up,
+                                 &layer.down, &layer.shared_down}) {
+      follow(linear);
+    }
   }
   follow(&weights->lm_head);
 }

@@ -70,19 +70,32 @@ void CheckAttention(const AttentionSpec& a, const std::vector<RopeSpec>& ropes, 
   CheckScoreBias(a);
 }
 
-void CheckFeedForward(const FeedForwardSpec& f) {
-  Positive("feed-forward size", f.size);
-  const ExpertsSpec& e = f.experts;
-  if (e.count == 0) return;
-  Positive("number of experts", e.count, 4096);
+void CheckExperts(const ExpertsSpec& e) {
+  Positive("number of experts", e.count, kMaxExperts);
   Positive("number of experts used", e.used, e.count);
-  Positive("number of expert groups", e.groups, e.count);
+  Positive("number of expert groups", e.groups, std::min<int64_t>(e.count, kMaxExpertGroups));
   Positive("number of expert groups used", e.used_groups, e.groups);
   if (e.count % e.groups != 0 || e.used > e.count / e.groups * e.used_groups) {
     Fail(std::to_string(e.count) + " experts do not divide among " + std::to_string(e.groups) + " groups");
   }
+  if (e.groups > 1 && e.group_score == GroupScore::kSumOfTwoLargest && e.count / e.groups < 2) {
+    Fail("expert groups have one expert each, of which no two are summed");
+  }
+  NotNegative("addition to the sum of expert weights", e.sum_added);
+  NotNegative("least sum of expert weights", e.sum_least);
   InRange("size of the shared expert", e.shared_size, 0, kLargestSize);
+  if (e.shared_gate && e.shared_size == 0) Fail("shared expert has a gate and no size");
   NotNegative("scale of experts", e.scale);
+}
+
+void CheckFeedForward(const FeedForwardSpec& f) {
+  Positive("feed-forward size", f.size);
+  if (f.activation.kind == ActivationKind::kClampedSwiglu) {
+    if (!f.gated) Fail("clamped SwiGLU has no gate");
+    Finite("slope of the clamped SwiGLU", f.activation.alpha);
+    NotNegative("limit of the clamped SwiGLU", f.activation.limit);
+  }
+  if (f.has_experts()) CheckExperts(f.experts);
 }
 
 template <typename Kinds, typename Size>
@@ -93,6 +106,11 @@ int64_t Largest(const Kinds& kinds, const Size& size) {
 }
 
 }  // namespace
+
+bool ModelSpec::has_experts() const {
+  return std::any_of(feed_forwards.begin(), feed_forwards.end(),
+                     [](const FeedForwardSpec& f) { return f.has_experts(); });
+}
 
 int64_t ModelSpec::padded_head_dim() const {
   return Largest(attentions, [](const AttentionSpec& a) { return a.padded_head_dim(); });

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "backend/attention.h"
+#include "backend/op_forms.h"
+#include "backend/router_form.h"
 #include "backend/types.h"
 
 namespace kvasir {
@@ -68,24 +70,28 @@ struct AttentionSpec {
 };
 
 struct ExpertsSpec {
-  enum class Score { kSoftmax, kSigmoid, kSoftmaxOfUsed };
   int64_t count = 0;  // 0: no experts, one feed-forward
   int64_t used = 0;
-  Score score = Score::kSoftmax;
+  RouterScore score = RouterScore::kSoftmax;
   bool selection_bias = false;  // added to scores for the choice alone
   int64_t groups = 1;           // the choice is among the best used_groups of them
   int64_t used_groups = 1;
-  bool renormalize = false;
+  GroupScore group_score = GroupScore::kSumOfTwoLargest;
+  bool renormalize = false;  // weights are divided by max(their sum + sum_added, sum_least)
+  float sum_added = 0;
+  float sum_least = 0;
   float scale = 1;          // of the weights of those used
   int64_t shared_size = 0;  // of an expert that every row uses; 0: none
   bool shared_gate = false;
 };
 
 struct FeedForwardSpec {
-  ActivationKind activation = ActivationKind::kSilu;
+  ActivationForm activation;
   bool gated = false;
   int64_t size = 0;  // of each expert, if there are any
   ExpertsSpec experts;
+
+  bool has_experts() const { return experts.count > 0; }
 
   int64_t gate_up_size() const { return (gated ? 2 : 1) * size; }
 };
@@ -145,6 +151,7 @@ struct ModelSpec {
   const FeedForwardSpec& feed_forward_of(int64_t i) const {
     return feed_forwards[static_cast<size_t>(layer(i).feed_forward)];
   }
+  bool has_experts() const;  // in any feed-forward
   // Whether what a layer adds to the residual stream is computed apart from it.
   bool adds_apart() const {
     return stack.form == BlockForm::kPost || stack.form == BlockForm::kSandwich || residual_scale != 1;

@@ -89,10 +89,9 @@ void ReadRope(SpecReader& r, RopeSpec* rope) {
 }
 
 void ReadHeadNorm(SpecReader& r, HeadNormSpec* norm) {
-  using Kind = HeadNormKind;
-  r.Object("headNorm",
-           {{"kind", r.Choice(&norm->kind, {{"per_head", Kind::kPerHead}, {"full_row", Kind::kFullRow}})},
-            {"afterRope", r.Flag(&norm->after_rope)}});
+  r.Object("headNorm", {{"kind", r.Choice(&norm->kind, {{"per_head", HeadNormKind::kPerHead},
+                                                        {"full_row", HeadNormKind::kFullRow}})},
+                        {"afterRope", r.Flag(&norm->after_rope)}});
 }
 
 void ReadScoreBias(SpecReader& r, ScoreBiasSpec* bias) {
@@ -126,29 +125,36 @@ void ReadAttention(SpecReader& r, AttentionSpec* a) {
 }
 
 void ReadExperts(SpecReader& r, ExpertsSpec* e) {
-  using Score = ExpertsSpec::Score;
-  r.Object("experts", {{"count", r.Size(&e->count)},
-                       {"used", r.Size(&e->used)},
-                       {"score", r.Choice(&e->score, {{"softmax", Score::kSoftmax},
-                                                      {"sigmoid", Score::kSigmoid},
-                                                      {"softmax_of_used", Score::kSoftmaxOfUsed}})},
-                       {"selectionBias", r.Flag(&e->selection_bias)},
-                       {"groups", r.Size(&e->groups)},
-                       {"usedGroups", r.Size(&e->used_groups)},
-                       {"renormalize", r.Flag(&e->renormalize)},
-                       {"scale", r.Float(&e->scale)},
-                       {"sharedSize", r.Size(&e->shared_size)},
-                       {"sharedGate", r.Flag(&e->shared_gate)}});
+  r.Object("experts",
+           {{"count", r.Size(&e->count)},
+            {"used", r.Size(&e->used)},
+            {"score", r.Choice(&e->score, {{"softmax", RouterScore::kSoftmax},
+                                           {"sigmoid", RouterScore::kSigmoid},
+                                           {"softmax_of_used", RouterScore::kSoftmaxOfChosen}})},
+            {"selectionBias", r.Flag(&e->selection_bias)},
+            {"groups", r.Size(&e->groups)},
+            {"usedGroups", r.Size(&e->used_groups)},
+            {"groupScore", r.Choice(&e->group_score, {{"largest", GroupScore::kLargest},
+                                                      {"sum_of_two", GroupScore::kSumOfTwoLargest}})},
+            {"renormalize", r.Flag(&e->renormalize)},
+            {"sumAdded", r.Float(&e->sum_added)},
+            {"sumLeast", r.Float(&e->sum_least)},
+            {"scale", r.Float(&e->scale)},
+            {"sharedSize", r.Size(&e->shared_size)},
+            {"sharedGate", r.Flag(&e->shared_gate)}});
 }
 
 void ReadFeedForward(SpecReader& r, FeedForwardSpec* f) {
   r.Object("feedForwards",
-           {{"activation", r.Choice(&f->activation, {{"silu", ActivationKind::kSilu},
-                                                     {"relu", ActivationKind::kRelu},
-                                                     {"relu2", ActivationKind::kRelu2},
-                                                     {"quick_gelu", ActivationKind::kQuickGelu},
-                                                     {"gelu_tanh", ActivationKind::kGeluTanh},
-                                                     {"gelu_erf", ActivationKind::kGeluErf}})},
+           {{"activation", r.Choice(&f->activation.kind, {{"silu", ActivationKind::kSilu},
+                                                          {"relu", ActivationKind::kRelu},
+                                                          {"relu2", ActivationKind::kRelu2},
+                                                          {"quick_gelu", ActivationKind::kQuickGelu},
+                                                          {"clamped_swiglu", ActivationKind::kClampedSwiglu},
+                                                          {"gelu_tanh", ActivationKind::kGeluTanh},
+                                                          {"gelu_erf", ActivationKind::kGeluErf}})},
+            {"activationAlpha", r.Float(&f->activation.alpha)},
+            {"activationLimit", r.Float(&f->activation.limit)},
             {"gated", r.Flag(&f->gated)},
             {"size", r.Size(&f->size)},
             {"experts", [&r, f] { ReadExperts(r, &f->experts); }}});

@@ -118,7 +118,7 @@ const float* Stage::Output(int64_t n_tokens) {
 StepScope Stage::Begin(const Step& step, bool whole) {
   for (const AttentionShape& shape : attentions_) CheckSpans(shape, step.sequences, step.n_sequences);
   if (step.taps != nullptr) {
-    TakeTraceMemory(step.n_tokens, true);
+    TakeTraceMemory(step.n_tokens);
   } else {
     traced_scores_.reset();
   }
@@ -130,7 +130,7 @@ StepScope Stage::Begin(const Step& step, bool whole) {
                                .wanted = step.rows,
                                .n_wanted = step.n_rows,
                                .shape = attentions_.data(),
-                               .whole = whole && step.logits_only});
+                               .whole = whole && step.logits_only && !spec_.has_experts()});
 }
 
 void Stage::Embed(const Step& step) {
@@ -155,7 +155,7 @@ void Stage::Embed(const Step& step) {
 // Between two attentions every row goes its own way: from one's output to the next one's input in one run.
 void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
   if (first < end) {
-    ForRowBlocks(step, [&](const RowBlock& block) { AttentionInput(step, first, block); });
+    ForRowBlocks(step, step.n_tokens, [&](const RowBlock& block) { AttentionInput(step, first, block); });
   }
   for (int64_t layer = first; layer < end; ++layer) {
     if (step.cancellation != nullptr) step.cancellation->ThrowIfCancelled();
@@ -165,10 +165,7 @@ void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
     }
     backend_->Attention(ArgsOf(step, layer), scratch_.queries, scratch_.attended);
     if (step.taps != nullptr) TapAttention(step, layer);
-    ForRowBlocks(step, [&](const RowBlock& block) {
-      AfterAttention(step, layer, AllRows(), block);
-      if (layer + 1 < end) AttentionInput(step, layer + 1, block);
-    });
+    RunAfterAttention(step, layer, AllRows(step), layer + 1 < end ? layer + 1 : kNoLayer);
   }
 }
 
@@ -203,19 +200,18 @@ void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
   args.sequences = spans.data();
   args.n_sequences = static_cast<int64_t>(spans.size());
   backend_->Attention(args, scratch_.queries, scratch_.attended);
-  const Rows wanted = {scratch_.gathered, scratch_.gathered_attended};
+  const Rows wanted = {scratch_.gathered, scratch_.gathered_attended, step.n_rows};
   const StepIndices rows = {StepArray::kWanted, 0, step.n_rows};
   backend_->GatherRows(scratch_.x, rows, spec_.hidden_size, wanted.x);
   backend_->GatherRows(scratch_.attended, rows, spec_.attention_of(layer).q_size(), wanted.attended);
-  backend_->ForRowBlocks(step.n_rows,
-                         [&](const RowBlock& block) { AfterAttention(step, layer, wanted, block); });
+  RunAfterAttention(step, layer, wanted, kNoLayer);
 }
 
-void Stage::ForRowBlocks(const Step& step, const std::function<void(const RowBlock&)>& fn) {
+void Stage::ForRowBlocks(const Step& step, int64_t rows, const std::function<void(const RowBlock&)>& fn) {
   if (step.taps == nullptr) {
-    backend_->ForRowBlocks(step.n_tokens, fn);
+    backend_->ForRowBlocks(rows, fn);
   } else {
-    fn({.first = 0, .count = step.n_tokens, .lane = 0});
+    fn({.first = 0, .count = rows, .lane = 0});
   }
 }
 

@@ -83,35 +83,56 @@ class Stage {
 
   // The residual stream and attention's output, row by row.
   struct Rows {
-    float* x;         // [rows, hidden]
-    float* attended;  // [rows, n_heads * head_dim of the layer]
+    float* x;         // [count, hidden]
+    float* attended;  // [count, n_heads * head_dim of the layer]
+    int64_t count;
   };
 
-  Rows AllRows() const { return {scratch_.x, scratch_.attended}; }
+  Rows AllRows(const Step& step) const { return {scratch_.x, scratch_.attended, step.n_tokens}; }
   bool EndsWithWantedRows(const Step& step) const;
   const std::vector<SequenceSpan>& WantedSpans(const Step& step);
   void RunLastLayerOfWanted(const Step& step, int64_t layer);
-  void ForRowBlocks(const Step& step, const std::function<void(const RowBlock&)>& fn);
+  void ForRowBlocks(const Step& step, int64_t rows, const std::function<void(const RowBlock&)>& fn);
   AttentionArgs ArgsOf(const Step& step, int64_t layer);
   void AttentionInput(const Step& step, int64_t layer, const RowBlock& block);
+  void RunAfterAttention(const Step& step, int64_t layer, const Rows& rows, int64_t next);
   void AfterAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
   LinearInput InputOf(const NormWeight* norm, const LinearWeight& weight, float* x, int64_t rows,
                       RowScratch* s);
   void ActivatedInput(const Step& step, int64_t layer, float* x, int64_t rows, RowScratch* s);
   void AddAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
   void AddFeedForward(const Step& step, int64_t layer, float* x, int64_t rows, RowScratch* s);
+  void RunExperts(const Step& step, int64_t layer, const Rows& rows);
+  void AddExperts(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
+  void AddSharedExpert(const Step& step, int64_t layer, float* x, const RowBlock& block);
   void AddLinear(const LinearWeight& weight, const LinearInput& input, const NormWeight* post, int64_t rows,
                  RowScratch* s, float* x);
   void Record(const Step& step, int64_t layer, const char* op, const float* values, int64_t rows,
               int64_t columns);
   void TapAttention(const Step& step, int64_t layer);
-  void TakeTraceMemory(int64_t tokens, bool scores);
+  void TakeTraceMemory(int64_t tokens);
   RowScratch& LaneOf(const RowBlock& block, const Step& step);
   AttentionBias BiasOf(int64_t layer) const;
   HeadNorm HeadNormOf(int64_t layer) const;
   void CopyPage(const KvLayout& layout, uint8_t* pool, int32_t from, int32_t to);
   const AttentionShape& ShapeAt(int64_t layer) const {
     return attentions_[static_cast<size_t>(spec_.layer(layer).attention)];
+  }
+  // What comes before attention and feed-forward; nullptr in forms that read x as it is.
+  const NormWeight* AttentionNorm(int64_t layer) const {
+    return NormsInput() ? &LayerAt(layer).attn_norm : nullptr;
+  }
+  const NormWeight* FeedForwardNorm(int64_t layer) const {
+    if (spec_.stack.shared_norm) return AttentionNorm(layer);
+    return NormsInput() ? &LayerAt(layer).ffn_norm : nullptr;
+  }
+  // Behind the feed-forward, in the forms that have one there.
+  const NormWeight* FeedForwardPostNorm(int64_t layer) const {
+    const bool sandwich = spec_.stack.form == BlockForm::kSandwich;
+    return sandwich ? &LayerAt(layer).ffn_post_norm : &LayerAt(layer).ffn_norm;
+  }
+  bool NormsInput() const {
+    return spec_.stack.form != BlockForm::kPost && spec_.stack.form != BlockForm::kAddNorm;
   }
   const LayerWeights& LayerAt(int64_t layer) const { return weights_.layers[static_cast<size_t>(layer)]; }
 

@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "core/aligned_buffer.h"
-#include "core/error.h"
 #include "model/attention_trace.h"
 #include "model/stage.h"
 
@@ -23,27 +22,23 @@ std::string TapName(int64_t layer, const char* op) {
 
 }  // namespace
 
-void Stage::TakeTraceMemory(int64_t tokens, bool scores) {
+void Stage::TakeTraceMemory(int64_t tokens) {
   Arena counting;
   StepScratch::TakeRows(counting, spec_, dtype_, tokens, *backend_, false);
   traced_memory_ = backend_->Allocate(static_cast<int64_t>(counting.used()), "the trace", false);
   Arena arena(traced_memory_->data(), traced_memory_->size());
   traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, *backend_, false);
-  if (!scores) return;
   traced_scores_ =
       backend_->Allocate(tokens * MostHeads(spec_) * context_length_ * static_cast<int64_t>(sizeof(float)),
                          "the trace of attention", false);
 }
 
 void Stage::ApplyLinear(const LinearWeight& weight, const float* x, int64_t rows, float* out) {
-  TakeTraceMemory(rows, false);
-  LinearInput* inputs[] = {&traced_.normed, &traced_.o_input, &traced_.down_input};
-  const auto fitting = std::find_if(std::begin(inputs), std::end(inputs),
-                                    [&](const LinearInput* one) { return one->width == weight.k; });
-  if (fitting == std::end(inputs)) throw Error(ErrorCode::kInternal, "No input is as wide as this linear");
-  LinearInput input = **fitting;
-  input.dtype = weight.dtype;
   constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+  const auto quantized =
+      backend_->Allocate(std::max<int64_t>(1, backend_->LinearInputBytes(weight.dtype, rows, weight.k)),
+                         "a linear's input", false);
+  LinearInput input = {.dtype = weight.dtype, .width = weight.k, .rows = rows, .data = quantized->data()};
   const auto given = backend_->Allocate(rows * weight.k * kFloat, "a linear's input", false);
   const auto computed = backend_->Allocate(rows * weight.n * kFloat, "a linear's output", false);
   backend_->Upload(given->data(), x, rows * weight.k * kFloat);

@@ -36,7 +36,7 @@ RowScratch StepScratch::TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtyp
                                  const Ops& ops, bool fused) {
   RowScratch out;
   const int64_t activated = fused ? 0 : spec.gate_up_size();
-  const int64_t apart = spec.adds_apart() ? spec.hidden_size : 0;
+  const int64_t apart = spec.adds_apart() || spec.has_experts() ? spec.hidden_size : 0;
   out.wide = TakeValues<float>(arena, rows * std::max({spec.qkv_size(), activated, apart}));
   out.work = TakeValues<float>(arena, rows * spec.ffn_size());
   out.normed = TakeInput(arena, dtype, rows, spec.hidden_size, ops);
@@ -44,6 +44,36 @@ RowScratch StepScratch::TakeRows(Arena& arena, const ModelSpec& spec, Dtype dtyp
   out.o_input = TakeInput(arena, dtype, rows, spec.attended_size(), ops);
   out.down_input = TakeInput(arena, dtype, rows, spec.ffn_size(), ops);
   return out;
+}
+
+ExpertsForm ExpertsFormOf(const FeedForwardSpec& f, int64_t hidden, const LayerWeights* weights) {
+  return {.gate_up = weights == nullptr ? nullptr : weights->expert_gate_up.data(),
+          .down = weights == nullptr ? nullptr : weights->expert_down.data(),
+          .n_experts = f.experts.count,
+          .used = f.experts.used,
+          .hidden = hidden,
+          .size = f.size,
+          .activation = f.activation};
+}
+
+// As much as the largest of all kinds needs.
+void StepScratch::TakeExperts(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t tokens,
+                              const Ops& ops) {
+  int64_t count = 0, used = 0, work = 0;
+  for (const FeedForwardSpec& f : spec.feed_forwards) {
+    if (!f.has_experts()) continue;
+    count = std::max(count, f.experts.count);
+    used = std::max(used, f.experts.used);
+    work = std::max(work, ops.ExpertsScratchBytes(ExpertsFormOf(f, spec.hidden_size, nullptr), tokens));
+  }
+  experts.input = TakeInput(arena, dtype, tokens, spec.hidden_size, ops);
+  experts.input.f32 = TakeValues<float>(arena, tokens * spec.hidden_size);
+  experts.logits = TakeValues<float>(arena, tokens * count);
+  experts.ids = TakeValues<int32_t>(arena, tokens * used);
+  experts.weights = TakeValues<float>(arena, tokens * used);
+  experts.shared_gates = TakeValues<float>(arena, tokens);
+  experts.out = TakeValues<float>(arena, tokens * spec.hidden_size);
+  experts.work = TakeValues<uint8_t>(arena, work);
 }
 
 void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& options,
@@ -69,9 +99,12 @@ void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& o
     queries.start = TakeValues<int32_t>(arena, query_rows);
   }
   // Rows whose activation shares panels or is padded to a group are not fused (Traits::fuses_activation).
-  const bool fused = shape.traits.fuses_activation &&
-                     std::all_of(spec.feed_forwards.begin(), spec.feed_forwards.end(),
-                                 [](const FeedForwardSpec& f) { return f.size % kGroup == 0; });
+  const bool fused =
+      shape.traits.fuses_activation &&
+      std::all_of(spec.feed_forwards.begin(), spec.feed_forwards.end(), [](const FeedForwardSpec& f) {
+        return (f.has_experts() ? f.experts.shared_size : f.size) % kGroup == 0;
+      });
+  if (spec.has_experts()) TakeExperts(arena, spec, options.dtype, shape.tokens, ops);
   lanes.clear();
   for (int lane = 0; lane < shape.traits.threads; ++lane) {
     const int64_t rows = lane == 0 ? shape.traits.block_rows : shape.traits.lane_rows;

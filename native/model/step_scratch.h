@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "core/aligned_buffer.h"
 #include "model/model_spec.h"
+#include "model/weights.h"
 
 namespace kvasir {
 
@@ -21,11 +22,25 @@ struct RowScratch {
   LinearInput down_input;  // width ffn
 };
 
+// Rows of a step between the router and the sum of its experts.
+struct ExpertsScratch {
+  LinearInput input;              // [tokens], width hidden, also in float32
+  float* logits = nullptr;        // [tokens, experts]
+  int32_t* ids = nullptr;         // [tokens, used]
+  float* weights = nullptr;       // [tokens, used]
+  float* shared_gates = nullptr;  // [tokens]
+  float* out = nullptr;           // [tokens, hidden]: what all experts of a row give
+  void* work = nullptr;           // of Ops::Experts
+};
+
 struct ScratchShape {
   int64_t tokens = 0;      // of a step
   int64_t logit_rows = 0;  // whose logits are computed at a time
   Traits traits;
 };
+
+// What Ops::Experts is told of a feed-forward with experts; its weights may be absent where only memory is asked for.
+ExpertsForm ExpertsFormOf(const FeedForwardSpec& f, int64_t hidden, const LayerWeights* weights);
 
 class StepScratch {
  public:
@@ -48,11 +63,13 @@ class StepScratch {
   float* logits = nullptr;             // [logit_rows, vocab]
   LinearInput final_normed;            // [logit_rows], width hidden
   Queries queries;
+  ExpertsScratch experts;  // empty where no layer has any
   std::vector<RowScratch> lanes;
 
  private:
   void Take(Arena& arena, const ModelSpec& spec, const LoadOptions& options, const ScratchShape& shape,
             const Ops& ops);
+  void TakeExperts(Arena& arena, const ModelSpec& spec, Dtype dtype, int64_t tokens, const Ops& ops);
 
   std::unique_ptr<BackendMemory> memory_;
 };

@@ -50,19 +50,31 @@ struct Slot {
   uint64_t bytes;
 };
 
+Slot WeightSlot(const LinearPlan& plan) {
+  const int64_t panels = plan.padded_n() / kPanelColumns, groups = (plan.k + kGroup - 1) / kGroup;
+  if (plan.float32) {
+    return {plan.panels_name(),
+            "F32",
+            {panels, plan.k, kPanelColumns},
+            plan.target->panels,
+            plan.target->panels,
+            static_cast<uint64_t>(panels * plan.k * kPanelColumns) * 4};
+  }
+  constexpr int64_t kBlockBytes = sizeof(Int8Block);
+  return {plan.blocks_name(),
+          "U8",
+          {panels, groups, kBlockBytes},
+          plan.target->panels,
+          plan.target->panels,
+          static_cast<uint64_t>(panels * groups * kBlockBytes)};
+}
+
 std::vector<Slot> SlotsOf(const std::vector<TensorPlan>& plans) {
   std::vector<Slot> slots;
   VisitPlans(
       plans,
       [&](const LinearPlan& plan) {
-        const int64_t panels = plan.padded_n() / kPanelColumns, groups = (plan.k + kGroup - 1) / kGroup;
-        constexpr int64_t kBlockBytes = sizeof(Int8Block);
-        slots.push_back({plan.blocks_name(),
-                         "U8",
-                         {panels, groups, kBlockBytes},
-                         plan.target->panels,
-                         plan.target->panels,
-                         static_cast<uint64_t>(panels * groups * kBlockBytes)});
+        slots.push_back(WeightSlot(plan));
         if (!plan.biased) return;
         slots.push_back({plan.bias_name(),
                          "F32",

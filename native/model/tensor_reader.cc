@@ -83,15 +83,18 @@ void TensorReader::CheckShape(const std::string& name, int64_t rows, int64_t col
                                            "'; the configuration and the weights do not belong together");
 }
 
-std::shared_ptr<const TensorReader::Whole> TensorReader::ReadWhole(const TensorInfo& info) {
+std::shared_ptr<const TensorReader::Whole> TensorReader::ReadWhole(const TensorSource& source,
+                                                                   const TensorInfo& info) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const auto& whole : wholes_) {
-    if (whole != nullptr && whole->name == info.name) return whole;
+    if (whole != nullptr && whole->name == info.name && whole->expert == source.expert) return whole;
   }
   wholes_[0] = std::move(wholes_[1]);
-  const int64_t elements = info.elements();
-  auto whole = std::make_shared<Whole>(Whole{info.name, std::vector<float>(static_cast<size_t>(elements))});
-  container_.ReadRows(info, 0, elements / info.shape.back(), whole->values.data());
+  const Stored stored = StoredOf(source, info);  // its columns are the container's rows
+  auto whole = std::make_shared<Whole>(
+      Whole{info.name, source.expert, std::vector<float>(static_cast<size_t>(stored.rows * stored.columns))});
+  const int64_t first = source.expert < 0 ? 0 : source.expert * stored.columns;
+  container_.ReadRows(info, first, stored.columns, whole->values.data());
   wholes_[1] = whole;
   return whole;
 }
@@ -136,10 +139,9 @@ void TensorReader::ReadStored(const TensorSource& source, const TensorInfo& info
 void TensorReader::ReadTransposed(const TensorSource& source, const TensorInfo& info, int64_t first,
                                   int64_t rows, int64_t columns, float* out) {
   const Stored stored = StoredOf(source, info);
-  const std::shared_ptr<const Whole> whole = ReadWhole(info);
-  const int64_t begin = source.expert < 0 ? 0 : source.expert * stored.rows * stored.columns;
+  const std::shared_ptr<const Whole> whole = ReadWhole(source, info);
   for (int64_t row = 0; row < rows; ++row) {
-    const float* values = whole->values.data() + begin + StoredRow(source, first + row);
+    const float* values = whole->values.data() + StoredRow(source, first + row);
     for (int64_t column = 0; column < columns; ++column) {
       out[row * columns + column] = values[column * stored.rows];
     }

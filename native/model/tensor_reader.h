@@ -21,8 +21,8 @@ class TensorReader {
   bool Has(const std::string& name) const { return tensors_.count(name) != 0; }
   // Throws Error(kModelFormat) when the tensor is missing or is not [rows, columns].
   void CheckShape(const std::string& name, int64_t rows, int64_t columns) const;
-  // Rows [first, first + rows) of a checked tensor to out [rows, columns]. Thread-safe. A transposed tensor is read whole
-  // once and kept until two others have been asked for.
+  // Rows [first, first + rows) of a checked tensor to out [rows, columns]. Thread-safe. A transposed tensor, or
+  // an expert's part of one, is read whole once and kept until two others have been asked for.
   void ReadRows(const std::string& name, int64_t first, int64_t rows, int64_t columns, float* out);
 
  private:
@@ -34,9 +34,10 @@ class TensorReader {
   std::map<std::string, int> uses_;  // canonical tensors that read from a stored one (3 for a fused QKV)
   struct Whole {
     std::string name;
-    std::vector<float> values;  // as stored: [columns, rows], of experts one after another
+    int64_t expert;
+    std::vector<float> values;  // as stored: [columns, rows]
   };
-  std::shared_ptr<const Whole> ReadWhole(const TensorInfo& info);
+  std::shared_ptr<const Whole> ReadWhole(const TensorSource& source, const TensorInfo& info);
   void ReadVector(const TensorSource& source, const TensorInfo& info, int64_t columns, float* out);
   void ReadStored(const TensorSource& source, const TensorInfo& info, int64_t first, int64_t rows,
                   int64_t columns, float* out);

@@ -38,7 +38,7 @@ class Table {
     Attention(a);
     if (sandwich) Norm(TensorPlace::kAttnPostNorm, "attn_post_norm", s_.hidden_size);
     if (!s_.stack.shared_norm) Norm(TensorPlace::kFfnNorm, "ffn_norm", s_.hidden_size);
-    if (f.experts.count > 0) {
+    if (f.has_experts()) {
       Experts(f);
     } else {
       FeedForward(TensorPlace::kGateUp, TensorPlace::kDown, "", f.gated, f.size);
@@ -64,7 +64,8 @@ class Table {
 
   void Experts(const FeedForwardSpec& f) {
     const ExpertsSpec& e = f.experts;
-    Linear(TensorPlace::kRouter, "router", {{"router", e.count}}, s_.hidden_size);
+    // A rounded score would choose another expert.
+    Linear(TensorPlace::kRouter, "router", {{"router", e.count}}, s_.hidden_size).float32 = true;
     if (e.selection_bias) Vector(TensorPlace::kRouterBias, "router_bias", 1, e.count);
     for (expert_ = 0; expert_ < e.count; ++expert_) {
       const std::string at = "experts." + std::to_string(expert_) + ".";
@@ -73,7 +74,8 @@ class Table {
     expert_ = -1;
     if (e.shared_size == 0) return;
     FeedForward(TensorPlace::kSharedGateUp, TensorPlace::kSharedDown, "shared.", f.gated, e.shared_size);
-    if (e.shared_gate) Vector(TensorPlace::kSharedGate, "shared_gate", 1, s_.hidden_size);
+    if (!e.shared_gate) return;
+    Linear(TensorPlace::kSharedGate, "shared_gate", {{"shared_gate", 1}}, s_.hidden_size).float32 = true;
   }
 
   void FeedForward(TensorPlace gate_up, TensorPlace down, const std::string& at, bool gated, int64_t size) {

@@ -10,7 +10,7 @@
 //   layers.N.score_bias [buckets, n_heads]   layers.N.o [hidden, n_heads * head_dim]
 //   layers.N.gate_up of gate (gated only), up [ffn, hidden]   layers.N.down [hidden, ffn]
 //   with experts: layers.N.router [experts, hidden] and router_bias [experts], layers.N.experts.E.gate_up|down,
-//   layers.N.shared.gate_up|down, layers.N.shared_gate [hidden]
+//   layers.N.shared.gate_up|down, layers.N.shared_gate [1, hidden]
 //   final_norm [hidden]   lm_head [vocab, hidden] (absent: tied to embed.tokens)
 // A linear's part "layers.N.q" is the tensor "layers.N.q.weight" and, where a checkpoint has one, "layers.N.q.bias"; a norm
 // is ".weight" and, optionally, ".bias"; the rest goes by its bare name.
@@ -76,6 +76,7 @@ struct ModelTensor {
   int64_t columns = 0;
   std::vector<TensorPart> parts = {};  // of a table or linear; together they are its rows
   bool is_bias = false;                // of a norm
+  bool float32 = false;                // of a linear: it is never INT8
   bool optional = false;               // a checkpoint may leave it out
 };
 

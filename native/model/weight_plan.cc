@@ -32,7 +32,6 @@ const float** VectorAt(const ModelTensor& tensor, Weights* weights) {
     case TensorPlace::kSinks: return &LayerOf(tensor, weights).sinks;
     case TensorPlace::kScoreBias: return &LayerOf(tensor, weights).score_bias;
     case TensorPlace::kRouterBias: return &LayerOf(tensor, weights).router_bias;
-    case TensorPlace::kSharedGate: return &LayerOf(tensor, weights).shared_gate;
     default: break;
   }
   NormWeight* norm = NormAt(tensor, weights);
@@ -53,6 +52,7 @@ LinearPlan PlanLinear(const ModelTensor& tensor, const TensorMap& tensors, Weigh
                      .rows = tensor.rows,
                      .k = tensor.columns,
                      .biased = Has(tensors, tensor.name + ".bias"),
+                     .float32 = tensor.float32,
                      .target = LinearAt(tensor, weights)};
   for (const TensorPart& part : plan.parts) plan.biased = plan.biased || Has(tensors, part.name + ".bias");
   return plan;
@@ -83,6 +83,7 @@ auto FindPlace(const ModelTensor& tensor, WeightsOf* weights) -> decltype(&weigh
     case TensorPlace::kExpertDown: return &LayerOf(tensor, weights).expert_down[expert];
     case TensorPlace::kSharedGateUp: return &LayerOf(tensor, weights).shared_gate_up;
     case TensorPlace::kSharedDown: return &LayerOf(tensor, weights).shared_down;
+    case TensorPlace::kSharedGate: return &LayerOf(tensor, weights).shared_gate;
     default: return nullptr;
   }
 }

@@ -21,11 +21,14 @@ struct LinearPlan {
   int64_t rows = 0;
   int64_t k = 0;
   bool biased = false;
+  bool float32 = false;  // whatever the load's dtype is
   LinearWeight* target = nullptr;
 
   int64_t n() const { return rows; }
   int64_t padded_n() const;  // to whole panels: the bias has as many values
+  Dtype DtypeIn(const LoadOptions& options) const { return float32 ? Dtype::kF32 : options.DtypeOf(name); }
   std::string blocks_name() const { return name + ".blocks"; }
+  std::string panels_name() const { return name + ".panels"; }  // of float32
   std::string bias_name() const { return name + ".bias"; }
 };
 

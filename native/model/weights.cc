@@ -30,7 +30,7 @@ WeightBytes BytesOf(const std::vector<TensorPlan>& plans, const LoadOptions& opt
   VisitPlans(
       plans,
       [&](const LinearPlan& plan) {
-        const Dtype dtype = options.DtypeOf(plan.name);
+        const Dtype dtype = plan.DtypeIn(options);
         add(BlockBytes(plan, dtype));
         add(BiasBytes(plan));
         bytes.scales += PackedScaleBytes(dtype, plan.n(), plan.k);
@@ -44,7 +44,7 @@ void Place(const LoadOptions& options, Arena* arena, std::vector<TensorPlan>* pl
   VisitPlans(
       *plans,
       [&](LinearPlan& plan) {
-        const Dtype dtype = options.DtypeOf(plan.name);
+        const Dtype dtype = plan.DtypeIn(options);
         plan.target->dtype = dtype;
         plan.target->n = plan.n();
         plan.target->k = plan.k;

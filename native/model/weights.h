@@ -33,7 +33,7 @@ struct LayerWeights {
   std::vector<LinearWeight> expert_gate_up;  // [experts]
   std::vector<LinearWeight> expert_down;     // [experts]
   LinearWeight shared_gate_up, shared_down;  // of the expert that every row uses
-  const float* shared_gate = nullptr;        // [hidden]
+  LinearWeight shared_gate;                  // [1, hidden]
 };
 
 struct Weights {

@@ -51,10 +51,41 @@ class Draw {
   }
 
   FeedForwardSpec FeedForward() {
-    return {.activation = OneOf({ActivationKind::kSilu, ActivationKind::kGeluTanh, ActivationKind::kGeluErf,
-                                 ActivationKind::kRelu, ActivationKind::kRelu2, ActivationKind::kQuickGelu}),
-            .gated = Chance(2),
-            .size = Size(9, 150)};
+    FeedForwardSpec f = {
+        .activation = OneOf({ActivationKind::kSilu, ActivationKind::kGeluTanh, ActivationKind::kGeluErf,
+                             ActivationKind::kRelu, ActivationKind::kRelu2, ActivationKind::kQuickGelu}),
+        .gated = Chance(2),
+        .size = Size(9, 150)};
+    if (f.gated && Chance(5)) f.activation = {ActivationKind::kClampedSwiglu, 1.702f, 0.7f};
+    if (Chance(3)) {
+      f.size = OneOf<int64_t>({10, 40, 64});
+      f.experts = Experts();
+    }
+    return f;
+  }
+
+  ExpertsSpec Experts() {
+    ExpertsSpec e = {.count = OneOf<int64_t>({1, 4, 6, 12}), .used = 1, .score = Score()};
+    e.selection_bias = Chance(3);
+    if (e.count > 4 && Chance(2)) {
+      e.groups = 3;
+      e.used_groups = 2;
+      e.group_score = OneOf({GroupScore::kLargest, GroupScore::kSumOfTwoLargest});
+    }
+    e.used = Size(1, e.count / e.groups * e.used_groups);
+    e.renormalize = Chance(2);
+    if (e.renormalize && Chance(3)) e.sum_added = 0.1f;
+    if (e.renormalize && Chance(3)) e.sum_least = 0.5f;
+    if (Chance(3)) e.scale = 2.5f;
+    if (Chance(2)) {
+      e.shared_size = OneOf<int64_t>({17, 64});
+      e.shared_gate = Chance(2);
+    }
+    return e;
+  }
+
+  RouterScore Score() {
+    return OneOf({RouterScore::kSoftmax, RouterScore::kSigmoid, RouterScore::kSoftmaxOfChosen});
   }
 
  private:

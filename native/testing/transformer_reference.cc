@@ -11,17 +11,85 @@ std::string At(int64_t layer) { return "layers." + std::to_string(layer) + "."; 
 
 double Capped(double x, float cap) { return cap > 0 ? cap * std::tanh(x / cap) : x; }
 
-double Activated(ActivationKind kind, double v) {
-  switch (kind) {
+double Activated(const ActivationForm& form, double v) {
+  switch (form.kind) {
     case ActivationKind::kSilu: return v / (1 + std::exp(-v));
     case ActivationKind::kGeluErf: return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
     case ActivationKind::kGeluTanh: break;
     case ActivationKind::kRelu: return std::max(v, 0.0);
     case ActivationKind::kRelu2: return std::max(v, 0.0) * std::max(v, 0.0);
     case ActivationKind::kQuickGelu: return v / (1 + std::exp(-1.702 * v));
-    case ActivationKind::kClampedSwiglu: return HUGE_VAL;  // of gate and up together: no spec here has it
+    case ActivationKind::kClampedSwiglu: {
+      const double limited = std::min(v, static_cast<double>(form.limit));
+      return limited / (1 + std::exp(-form.alpha * limited));
+    }
   }
   return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+}
+
+// What gate multiplies.
+double Up(const ActivationForm& form, double v) {
+  if (form.kind != ActivationKind::kClampedSwiglu) return v;
+  const double limit = form.limit;
+  return std::clamp(v, -limit, limit) + 1;
+}
+
+// The experts of a row, the best first, and their weights, of the logits of its router.
+struct Routed {
+  std::vector<size_t> experts;
+  std::vector<double> weights;
+};
+
+std::vector<double> Softmax(const std::vector<double>& x) {
+  std::vector<double> out;
+  double sum = 0;
+  for (const double v : x) sum += std::exp(v);
+  for (const double v : x) out.push_back(std::exp(v) / sum);
+  return out;
+}
+
+// Indices of the largest n, largest first.
+std::vector<size_t> Largest(const std::vector<double>& x, int64_t n) {
+  std::vector<size_t> order(x.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return x[a] > x[b]; });
+  order.resize(static_cast<size_t>(n));
+  return order;
+}
+
+// The experts of all but the best groups are worth nothing.
+void KeepGroups(const ExpertsSpec& e, std::vector<double>* choice) {
+  const auto size = static_cast<size_t>(e.count / e.groups);
+  std::vector<double> worth;
+  for (size_t first = 0; first < choice->size(); first += size) {
+    std::vector<double> group(choice->begin() + static_cast<int64_t>(first),
+                              choice->begin() + static_cast<int64_t>(first + size));
+    std::sort(group.rbegin(), group.rend());
+    worth.push_back(group[0] + (e.group_score == GroupScore::kLargest ? 0 : group[1]));
+  }
+  std::vector<bool> kept(worth.size());
+  for (const size_t group : Largest(worth, e.used_groups)) kept[group] = true;
+  for (size_t i = 0; i < choice->size(); ++i) {
+    if (!kept[i / size]) (*choice)[i] = -HUGE_VAL;
+  }
+}
+
+Routed RoutedBy(const ExpertsSpec& e, const std::vector<double>& logits, const std::vector<float>* bias) {
+  std::vector<double> scores = e.score == RouterScore::kSoftmax ? Softmax(logits) : logits;
+  if (e.score == RouterScore::kSigmoid) {
+    for (double& v : scores) v = 1 / (1 + std::exp(-v));
+  }
+  std::vector<double> choice = scores;
+  for (size_t i = 0; bias != nullptr && i < choice.size(); ++i) choice[i] += (*bias)[i];
+  if (e.groups > 1) KeepGroups(e, &choice);
+  Routed routed = {Largest(choice, e.used), {}};
+  for (const size_t expert : routed.experts) routed.weights.push_back(scores[expert]);
+  if (e.score == RouterScore::kSoftmaxOfChosen) routed.weights = Softmax(routed.weights);
+  double sum = e.sum_added;
+  for (const double weight : routed.weights) sum += weight;
+  const double divisor = e.renormalize ? std::max(sum, static_cast<double>(e.sum_least)) : 1;
+  for (double& weight : routed.weights) weight = weight / divisor * e.scale;
+  return routed;
 }
 
 bool Sees(const AttentionSpec& a, int64_t position, int64_t key) {
@@ -158,15 +226,34 @@ Float64Model::Rows Float64Model::Attention(int64_t index, const Rows& x) const {
   return out;
 }
 
-std::vector<double> Float64Model::FeedForward(int64_t index, const Vector& x) const {
-  const FeedForwardSpec& f = spec_.feed_forward_of(index);
-  const std::string layer = At(index);
-  Vector up = Linear(layer + "up", x);
-  const Vector gate = f.gated ? Linear(layer + "gate", x) : up;
+std::vector<double> Float64Model::FeedForward(const FeedForwardSpec& f, const std::string& at,
+                                              const Vector& x) const {
+  Vector up = Linear(at + "up", x);
+  const Vector gate = f.gated ? Linear(at + "gate", x) : up;
   for (size_t i = 0; i < up.size(); ++i) {
-    up[i] = f.gated ? Activated(f.activation, gate[i]) * up[i] : Activated(f.activation, up[i]);
+    const double activated = Activated(f.activation, gate[i]);
+    up[i] = f.gated ? activated * Up(f.activation, up[i]) : activated;
   }
-  return Linear(layer + "down", up);
+  return Linear(at + "down", up);
+}
+
+std::vector<double> Float64Model::Experts(const FeedForwardSpec& f, const std::string& at,
+                                          const Vector& x) const {
+  const std::vector<float>* bias =
+      f.experts.selection_bias ? &container_.values(at + "router_bias") : nullptr;
+  const Routed routed = RoutedBy(f.experts, Linear(at + "router", x), bias);
+  Vector out(x.size());
+  const auto add = [&](double weight, const std::string& expert) {
+    const Vector y = FeedForward(f, expert, x);
+    for (size_t i = 0; i < out.size(); ++i) out[i] += weight * y[i];
+  };
+  for (size_t rank = 0; rank < routed.experts.size(); ++rank) {
+    add(routed.weights[rank], at + "experts." + std::to_string(routed.experts[rank]) + ".");
+  }
+  if (f.experts.shared_size == 0) return out;
+  const double gate = f.experts.shared_gate ? 1 / (1 + std::exp(-Linear(at + "shared_gate", x).front())) : 1;
+  add(gate, at + "shared.");
+  return out;
 }
 
 // x joined by what a part of a layer made of it; `post` names the norm of the forms that have one there.
@@ -189,7 +276,8 @@ void Float64Model::RunLayer(int64_t layer, Rows* x) const {
   Join(x, Attention(layer, Each(*x, NormsInput() ? first : "")), sandwich ? at + "attn_post_norm" : first);
   Rows fed;
   for (const Vector& row : Each(form == BlockForm::kParallel ? before : *x, NormsInput() ? second : "")) {
-    fed.push_back(FeedForward(layer, row));
+    const FeedForwardSpec& f = spec_.feed_forward_of(layer);
+    fed.push_back(f.has_experts() ? Experts(f, at, row) : FeedForward(f, at, row));
   }
   Join(x, fed, sandwich ? at + "ffn_post_norm" : second);
 }

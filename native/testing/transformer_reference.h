@@ -28,7 +28,8 @@ class Float64Model {
   Vector Rotated(const AttentionSpec& a, const std::string& norm, int64_t position, Vector heads) const;
   static double Score(const AttentionSpec& a, int64_t head, int64_t position, int64_t key, double dot);
   Rows Attention(int64_t layer, const Rows& x) const;
-  Vector FeedForward(int64_t layer, const Vector& x) const;
+  Vector FeedForward(const FeedForwardSpec& f, const std::string& at, const Vector& x) const;
+  Vector Experts(const FeedForwardSpec& f, const std::string& at, const Vector& x) const;
   void Join(Rows* x, const Rows& y, const std::string& post) const;
   Rows Embedded(const std::vector<int32_t>& tokens) const;
   void RunLayer(int64_t layer, Rows* x) const;

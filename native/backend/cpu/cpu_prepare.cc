@@ -15,7 +15,7 @@ void CpuBackend::Prepare(float* x, int64_t rows, int rotation, LinearInput* out)
   const bool quantized = out->dtype == Dtype::kInt8;
   // The rotation of whole groups is the one that INT8 linears want.
   const bool rotated = quantized && rotation == kGroup;
-  if (!quantized) out->f32 = x;
+  out->f32 = x;
   if (!quantized && rotation == 1) return;
   ForFewRows(pool_, rows, [&](int64_t first, int64_t count) {
     if (rotation > 1 && !rotated) {

@@ -30,7 +30,7 @@ void CudaBackend::Prepare(float* x, int64_t rows, int rotation, LinearInput* out
   const bool quantized = out->dtype == Dtype::kInt8;
   // The rotation of whole groups is the one that INT8 linears want.
   const bool rotated = quantized && rotation == kGroup;
-  if (!quantized) out->f32 = x;
+  out->f32 = x;
   if (!Queues()) return;
   if (rotation > 1 && !rotated) RotateBlocks(x, rows, out->width, rotation, stream());
   if (quantized) Quantize(x, rows, rotated, ActivationsOf(*out), stream());
