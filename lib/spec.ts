@@ -54,7 +54,7 @@ const attentionSchema = v.strictObject({
   softCap: v.optional(positive),
   /** A learned logit for each head in the denominator of the softmax. Default false. */
   sinks: v.optional(v.boolean()),
-  /** attended *= sigmoid(gate), the gate a fourth part of the query, key and value linear. Default false. */
+  /** attended *= sigmoid(gate), the gate a linear of what queries are made of. Default false. */
   outputGate: v.optional(v.boolean()),
   /** Queries times 1 + beta * log(1 + floor(position / positions)). Default none. */
   queryScale: v.optional(v.strictObject({ beta: positive, positions: count })),

@@ -27,7 +27,6 @@ void CheckGraphSupports(const ModelSpec& spec) {
   for (const AttentionSpec& a : spec.attentions) {
     Refuse(!a.causal, "attention in both directions");
     Refuse(a.score_bias.kind == ScoreBiasSpec::Kind::kBuckets, "a learned bias of attention scores");
-    Refuse(a.output_gate, "a gate of attention's output");
   }
   Refuse(spec.embedding.types > 0, "token types");
   Refuse(!spec.final_norm, "no norm before its output layer");

@@ -64,10 +64,28 @@ void Stage::AddAttention(const Step& step, int64_t layer, const Rows& rows, cons
   s.o_input.width = w.o.k;
   float* attended = rows.attended + block.first * s.o_input.width;
   s.o_input.dtype = w.o.dtype;
-  backend_->Prepare(attended, n, ShapeAt(layer).rotation, &s.o_input);
+  int rotation = ShapeAt(layer).rotation;
+  if (spec_.attention_of(layer).output_gate) {
+    GateAttention(step, layer, x, block, attended);
+    rotation = 1;
+  }
+  backend_->Prepare(attended, n, rotation, &s.o_input);
   const bool sandwich = spec_.stack.form == BlockForm::kSandwich;
   AddLinear(w.o, s.o_input, sandwich ? &w.attn_post_norm : &w.attn_norm, n, &s, x);
   Record(step, layer, "attn_residual", x, n, spec_.hidden_size);
+}
+
+// attended [rows, n_heads * head_dim] *= sigmoid(gate). The gate's input is that of q, of which no row beside those that
+// are still wanted needs one: it is made again here rather than kept.
+void Stage::GateAttention(const Step& step, int64_t layer, float* x, const RowBlock& block, float* attended) {
+  const LayerWeights& w = LayerAt(layer);
+  RowScratch& s = LaneOf(block, step);
+  const LinearInput input = InputOf(AttentionNorm(layer), w.attn_gate, x, block.count, &s);
+  backend_->Linear(w.attn_gate, input, block.count, s.wide, w.attn_gate.n, false);
+  Record(step, layer, "attn_gate", s.wide, block.count, w.attn_gate.n);
+  const OutputGate gate = {
+      .values = s.wide, .ld = w.attn_gate.n, .rotation = ShapeAt(layer).rotation};
+  backend_->ApplyGate(gate, block.count, w.attn_gate.n, attended);
 }
 
 // down's input: act(gate) * up of x or norm(x), or act(up)

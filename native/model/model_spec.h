@@ -58,7 +58,7 @@ struct AttentionSpec {
   ScoreBiasSpec score_bias;
   float soft_cap = 0;        // score = cap tanh(score / cap); 0: none
   bool sinks = false;        // a learned logit for each head in the softmax's denominator
-  bool output_gate = false;  // attended *= sigmoid(gate); q's rows are followed by as many of the gate
+  bool output_gate = false;  // attended *= sigmoid(gate), gate a linear of what q is made of
   float query_scale_beta =
       0;  // queries times 1 + beta log(1 + floor(position / query_scale_positions)); 0: none
   int64_t query_scale_positions = 0;

@@ -101,6 +101,7 @@ class Stage {
                       RowScratch* s);
   void ActivatedInput(const Step& step, int64_t layer, float* x, int64_t rows, RowScratch* s);
   void AddAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
+  void GateAttention(const Step& step, int64_t layer, float* x, const RowBlock& block, float* attended);
   void AddFeedForward(const Step& step, int64_t layer, float* x, int64_t rows, RowScratch* s);
   void RunExperts(const Step& step, int64_t layer, const Rows& rows);
   void AddExperts(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);

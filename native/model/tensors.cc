@@ -47,9 +47,8 @@ class Table {
   }
 
   void Attention(const AttentionSpec& a) {
-    std::vector<TensorPart> qkv = {{"q", a.q_size()}, {"k", a.kv_size()}, {"v", a.kv_size()}};
-    if (a.output_gate) qkv.push_back({"attn_gate", a.q_size()});
-    Linear(TensorPlace::kQkv, "qkv", std::move(qkv), s_.hidden_size);
+    Linear(TensorPlace::kQkv, "qkv", {{"q", a.q_size()}, {"k", a.kv_size()}, {"v", a.kv_size()}},
+           s_.hidden_size);
     if (a.head_norm.kind != HeadNormKind::kNone) {
       const bool whole = a.head_norm.kind == HeadNormKind::kFullRow;
       Vector(TensorPlace::kQNorm, "q_norm.weight", 1, whole ? a.q_size() : a.head_dim);
@@ -58,6 +57,9 @@ class Table {
     if (a.sinks) Vector(TensorPlace::kSinks, "sinks", 1, a.n_heads);
     if (a.score_bias.kind == ScoreBiasSpec::Kind::kBuckets) {
       Vector(TensorPlace::kScoreBias, "score_bias", a.score_bias.buckets, a.n_heads);
+    }
+    if (a.output_gate) {
+      Linear(TensorPlace::kAttnGate, "attn_gate", {{"attn_gate", a.q_size()}}, s_.hidden_size);
     }
     Linear(TensorPlace::kO, "o", {{"o", s_.hidden_size}}, a.q_size());
   }

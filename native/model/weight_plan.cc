@@ -75,6 +75,7 @@ auto FindPlace(const ModelTensor& tensor, WeightsOf* weights) -> decltype(&weigh
     case TensorPlace::kEmbedTokens: return &weights->embed_tokens;
     case TensorPlace::kLmHead: return &weights->lm_head;
     case TensorPlace::kQkv: return &LayerOf(tensor, weights).qkv;
+    case TensorPlace::kAttnGate: return &LayerOf(tensor, weights).attn_gate;
     case TensorPlace::kO: return &LayerOf(tensor, weights).o;
     case TensorPlace::kRouter: return &LayerOf(tensor, weights).router;
     case TensorPlace::kGateUp: return &LayerOf(tensor, weights).gate_up;

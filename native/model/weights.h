@@ -18,11 +18,12 @@ namespace kvasir {
 // Of one layer, those that its kinds have (model/tensors.h); the others stay empty.
 struct LayerWeights {
   NormWeight attn_norm, attn_post_norm;
-  LinearWeight qkv;  // [(n_heads + 2 n_kv_heads) * head_dim, hidden], below it the output gate's rows
+  LinearWeight qkv;                   // [(n_heads + 2 n_kv_heads) * head_dim, hidden]
   const float* q_norm = nullptr;      // [head_dim] or [n_heads * head_dim]
   const float* k_norm = nullptr;      // [head_dim] or [n_kv_heads * head_dim]
   const float* sinks = nullptr;       // [n_heads]
   const float* score_bias = nullptr;  // [buckets, n_heads]
+  LinearWeight attn_gate;             // [n_heads * head_dim, hidden]
   LinearWeight o;                     // [hidden, n_heads * head_dim]
   NormWeight ffn_norm, ffn_post_norm;
   LinearWeight gate_up;  // [2 * ffn or ffn, hidden]: gate rows first

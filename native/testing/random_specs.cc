@@ -37,6 +37,7 @@ class Draw {
     }
     if (Chance(4)) a.soft_cap = 3;
     if (Chance(4)) a.sinks = true;
+    if (Chance(4)) a.output_gate = true;
     if (Chance(4)) {
       a.score_bias.kind = ScoreBiasSpec::Kind::kAlibi;
       for (int64_t head = 0; head < a.n_heads; ++head) {

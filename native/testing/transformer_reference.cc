@@ -221,6 +221,10 @@ Float64Model::Rows Float64Model::Attention(int64_t index, const Rows& x) const {
         }
       }
     }
+    if (a.output_gate) {
+      const Vector gate = Linear(layer + "attn_gate", x[p]);
+      for (size_t i = 0; i < gate.size(); ++i) attended[i] /= 1 + std::exp(-gate[i]);
+    }
     out.push_back(Linear(layer + "o", attended));
   }
   return out;
