@@ -83,8 +83,7 @@ void Stage::GateAttention(const Step& step, int64_t layer, float* x, const RowBl
   const LinearInput input = InputOf(AttentionNorm(layer), w.attn_gate, x, block.count, &s);
   backend_->Linear(w.attn_gate, input, block.count, s.wide, w.attn_gate.n, false);
   Record(step, layer, "attn_gate", s.wide, block.count, w.attn_gate.n);
-  const OutputGate gate = {
-      .values = s.wide, .ld = w.attn_gate.n, .rotation = ShapeAt(layer).rotation};
+  const OutputGate gate = {.values = s.wide, .ld = w.attn_gate.n, .rotation = ShapeAt(layer).rotation};
   backend_->ApplyGate(gate, block.count, w.attn_gate.n, attended);
 }
 
