@@ -244,6 +244,8 @@ describe('the npm package', () => {
         'emulation_tests',
         'evex_tests',
         'sm75_tests',
+        'measure',
+        'portable',
       ].includes(kind);
       expect(names.includes(`native/${path}`), path).toBe(shipped);
     }
