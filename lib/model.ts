@@ -1,7 +1,7 @@
 /** A loaded model: describe, generate, score, converse, dispose. */
 import { Engine } from './engine/engine.js';
 import { type Generator, launch } from './engine/launch.js';
-import { readLogits } from './engine/logits-request.js';
+import { readLogits } from './engine/rows-request.js';
 import type { Generation } from './engine/run.js';
 import { SamplerBuffers } from './generation/sampler.js';
 import type { ModelInfo } from './info.js';
@@ -47,7 +47,7 @@ export class Model {
 
   static {
     startGeneration = (model, prompt, options, internals) => model.#start(prompt, options, internals);
-    logitsOf = (model, tokens, from, signal) => readLogits(model.#engine, tokens, from, signal);
+    logitsOf = (model, tokens, from, signal) => readLogits(model.#engine, { tokens, from, signal });
   }
 
   private constructor({ info, native: model, tokenizer, description }: LoadedModel) {

@@ -7,6 +7,9 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { KvasirError, type KvasirErrorCode } from './errors.js';
+import type { CpuReport, CudaReport } from './native-reports.js';
+
+export type { CpuReport, CudaDeviceInfo, CudaReport } from './native-reports.js';
 
 export type TensorDtype = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1' | 'I8' | 'I64' | (string & {});
 
@@ -150,7 +153,14 @@ export interface NativeModelInfo {
   linears: Readonly<Record<string, LinearInfo>>;
 }
 
-/** One step: for each sequence the next `counts[i]` tokens are appended; rows name the positions whose logits are wanted. */
+/** Bits of `StepBatch.wants`. */
+export const WANTS_LOGITS = 1;
+export const WANTS_HIDDEN = 2;
+
+/** In `StepBatch.adapters`: the sequence goes through none. */
+export const NO_ADAPTER = -1;
+
+/** One step: for each sequence the next `counts[i]` tokens are appended; rows name the positions of which something is wanted. */
 export interface StepBatch {
   /** [n] ids from createSequence. */
   sequences: Int32Array;
@@ -158,8 +168,12 @@ export interface StepBatch {
   counts: Int32Array;
   /** [sum(counts)] token ids, sequence after sequence. */
   tokens: Int32Array;
-  /** [r] ascending indices into `tokens`: logits are wanted after these tokens. */
+  /** [n] what `loadAdapter` gave, or NO_ADAPTER. Absent: none has one. */
+  adapters?: Int32Array;
+  /** [r] ascending indices into `tokens` of the tokens of which something is wanted. */
   rows: Int32Array;
+  /** [r] WANTS_LOGITS, WANTS_HIDDEN or both; without logits there is no output layer to compute. Absent: logits. */
+  wants?: Uint8Array;
   /** [r] temperature of the log-sum-exp; 0 counts as 1. */
   temperatures: Float32Array;
   /** [r] 1: the whole row of logits is returned too. */
@@ -172,7 +186,7 @@ export interface StepBatch {
 export interface StepResult {
   /** true: every sequence was cancelled and the step stopped between layers; nothing was appended. */
   cancelled: boolean;
-  /** [r * candidates] largest logits first; candidates = min(256, vocabSize). Ties: the lower id first. */
+  /** [r * candidates] largest logits first; candidates = min(256, vocabSize), 0 where no logits are wanted. Ties: the lower id first. */
   candidateIds: Int32Array;
   candidateLogits: Float32Array;
   candidates: number;
@@ -184,6 +198,8 @@ export interface StepResult {
   targetLogits: Float32Array;
   /** [r] */
   fullLogits: (Float32Array | null)[];
+  /** [r] hidden states after the final norm, [hidden], where they are wanted; may be absent where none is. */
+  hidden?: (Float32Array | null)[];
 }
 
 /** Sequence operations are for between steps: during a step they throw INTERNAL. */
@@ -222,6 +238,27 @@ export interface LayerRun {
   taps: readonly string[];
 }
 
+/** One low-rank change: y += scale * B (A x). */
+export interface AdapterTensor {
+  /** A linear as `NativeModelInfo.linears` names it, or a part of it: 'layers.3.qkv', 'layers.3.q', 'lm_head'. */
+  name: string;
+  /** 1 to 512. */
+  rank: number;
+  /** [rank, inputs] */
+  a: Float32Array;
+  /** [outputs, rank] */
+  b: Float32Array;
+  scale: number;
+}
+
+/** LoRA adapters, any number at once; nothing is merged. Between steps: during one, INTERNAL. */
+export interface NativeAdapters {
+  /** Resolves to its number. Rejects with INVALID_OPTION naming a tensor that does not fit; nothing is loaded then. */
+  loadAdapter(tensors: readonly AdapterTensor[]): Promise<number>;
+  /** What sequences computed with it stays. */
+  freeAdapter(adapter: number): void;
+}
+
 /** Looking into a model between its steps, for `compare`. Each rejects with INTERNAL while a step or another one runs. */
 export interface NativeInspection {
   /** `hidden` [tokens, hiddenSize] after the layers; `logits` [rows, vocabSize]; taps by name. */
@@ -239,63 +276,6 @@ export interface NativeInspection {
   borrow(lender: NativeModel, names: readonly string[]): void;
 }
 
-export interface CpuReport {
-  brand: string;
-  /** Kernel tables compiled in, best last. */
-  compiled: string[];
-  /** Those that this CPU can run. */
-  available: string[];
-  /** What a load would use now; absent when KVASIR_CPU_ISA names one that cannot run. */
-  selected?: string;
-  error?: string;
-  cores: number;
-}
-
-export interface CudaDeviceInfo {
-  /** CUDA's index: CUDA_VISIBLE_DEVICES decides which GPUs there are. */
-  index: number;
-  name: string;
-  /** Such as 'sm_90'. */
-  architecture: string;
-  multiprocessors: number;
-  /** Bytes. */
-  totalMemory: number;
-  /** Bytes; absent unless it was asked for. */
-  freeMemory?: number;
-  /** Of its memory by clock and width, bytes/s; absent where the driver does not say. */
-  bandwidth?: number;
-  /** Of the multiprocessors, Hz; absent where the driver does not say. */
-  clock?: number;
-  /** Why it cannot be used; absent when it can. */
-  problem?: string;
-}
-
-export interface CudaReport {
-  /** OK: at least one device can be used. See native/backend/cuda_library.h. */
-  status:
-    | 'OK'
-    | 'NO_LIBRARY'
-    | 'BROKEN_LIBRARY'
-    | 'OTHER_VERSION'
-    | 'NO_DRIVER'
-    | 'DRIVER_TOO_OLD'
-    | 'NO_DEVICE'
-    | 'WRONG_ARCHITECTURE'
-    | 'FAILED';
-  /** What is wrong and what to do; empty when OK. */
-  message: string;
-  /** The CUDA library that was opened, or where it was looked for. */
-  library: string;
-  /** Architectures it holds code for; absent unless it was opened. */
-  targets?: string;
-  /** CUDA version that the driver supports, such as '13.0'; absent where there is no driver. */
-  driverVersion?: string;
-  /** CUDA version that the library was built with; absent unless it was opened. */
-  runtimeVersion?: string;
-  /** Whatever the status. */
-  devices: CudaDeviceInfo[];
-}
-
 /** A `ModelSpec` as `specToJson` writes it. */
 export type SpecJson = string;
 
@@ -311,7 +291,7 @@ export interface NativeAddon {
     spec: SpecJson,
     tensors: TensorMap,
     options: NativeLoadOptions,
-  ): { promise: Promise<NativeModel & NativeInspection>; cancel(): void };
+  ): { promise: Promise<NativeModel & NativeInspection & NativeAdapters>; cancel(): void };
   /**
    * Writes the INT8 form of a model to `path`, a file that must not exist; rejects with INVALID_OPTION where it cannot be
    * written, and with what `loadModel` rejects with; nothing is left then. `metadata` joins what native says of the

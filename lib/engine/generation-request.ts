@@ -15,6 +15,8 @@ export type { Vocabulary };
 export interface GenerationTask extends ContinuationTask {
   run: GenerationRun;
   cache: CacheUse;
+  /** What `loadAdapter` gave. Default: none. */
+  adapter?: number;
   /** When `generate` was called, in ms of `performance.now()`. */
   createdAt: number;
 }
@@ -30,7 +32,7 @@ export class GenerationRequest extends Request {
   #lastTokenAt = 0;
 
   constructor(task: GenerationTask) {
-    super(task.prompt, task.prompt.length + mostTokens(task) - 1, task.cache);
+    super(task.prompt, task.prompt.length + mostTokens(task) - 1, task.cache, 1, task.adapter);
     this.#task = task;
     this.#continuation = new Continuation(task);
   }

@@ -32,7 +32,7 @@ export class Pages {
     const [branch, ...others] = request.live;
     const known = branch.tokens.subarray(0, branch.length);
     const { reuse, fresh } = request.cache;
-    const prefix = reuse && !fresh ? longestPrefix(known, this.#held(active)) : undefined;
+    const prefix = reuse && !fresh ? longestPrefix(known, request.adapter, this.#held(active)) : undefined;
     const sharedPages = Math.floor((prefix?.length ?? 0) / this.#pageSize);
     const needed = this.#pagesFor(branch.positions) - sharedPages + this.#pagesOfForks(request, others);
     const short = () => needed + this.#promised(active) - this.#freePages();
@@ -91,13 +91,13 @@ export class Pages {
       if (request.settled || branch.settled) this.#releaseBranch(request, branch, keep);
   }
 
-  #releaseBranch({ cache: { reuse, owner } }: Request, branch: Branch, keep: boolean): void {
+  #releaseBranch({ cache: { reuse, owner }, adapter }: Request, branch: Branch, keep: boolean): void {
     const { sequence, computed } = branch;
     if (sequence === undefined) return;
     branch.sequence = undefined;
     if (keep && reuse && computed > 0) {
       const living = owner && this.#disowned.has(owner) ? undefined : owner;
-      this.#prefixes.keep(sequence, branch.tokens.slice(0, computed), living);
+      this.#prefixes.keep({ sequence, tokens: branch.tokens.slice(0, computed), adapter }, living);
     } else {
       this.#native.freeSequence(sequence);
     }
@@ -120,10 +120,10 @@ export class Pages {
   /** Sequences to start from: those kept, and what running requests have computed. */
   *#held(active: readonly Request[]): Iterable<Prefix> {
     yield* this.#prefixes.sequences;
-    for (const { branches, cache } of active) {
+    for (const { branches, cache, adapter } of active) {
       if (!cache.reuse) continue;
       for (const { sequence, tokens, computed } of branches)
-        if (sequence !== undefined) yield { sequence, tokens: tokens.subarray(0, computed) };
+        if (sequence !== undefined) yield { sequence, tokens: tokens.subarray(0, computed), adapter };
     }
   }
 

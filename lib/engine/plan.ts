@@ -1,5 +1,5 @@
 /** One step: which tokens of which branches it holds, and the arrays that native takes. */
-import type { StepBatch } from '../native.js';
+import { NO_ADAPTER, type StepBatch, WANTS_LOGITS } from '../native.js';
 import type { Pace } from './pace.js';
 import type { Branch, Request, WantedRow } from './request.js';
 
@@ -72,7 +72,7 @@ function assemble(slices: Slice[]): StepBatch {
     }
     offset += count;
   }
-  return {
+  const batch: StepBatch = {
     sequences: Int32Array.from(slices, (slice) => slice.branch.sequence as number),
     counts: Int32Array.from(slices, (slice) => slice.count),
     tokens,
@@ -81,4 +81,12 @@ function assemble(slices: Slice[]): StepBatch {
     fullLogits: Uint8Array.from(wanted, (row) => (row.fullLogits ? 1 : 0)),
     targets: Int32Array.from(wanted, (row) => row.target),
   };
+  // Most steps want logits alone, and have no adapter.
+  if (wanted.some((row) => row.wants !== undefined)) {
+    batch.wants = Uint8Array.from(wanted, (row) => row.wants ?? WANTS_LOGITS);
+  }
+  if (slices.some(({ request }) => request.adapter !== NO_ADAPTER)) {
+    batch.adapters = Int32Array.from(slices, ({ request }) => request.adapter);
+  }
+  return batch;
 }

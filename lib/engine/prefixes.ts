@@ -8,6 +8,8 @@ export interface Prefix {
   sequence: number;
   /** [length] ids that the sequence holds. */
   tokens: Int32Array;
+  /** That it was computed with: with another one its keys and values are others. */
+  adapter: number;
 }
 
 interface Entry extends Prefix {
@@ -47,14 +49,17 @@ export class PrefixCache {
   }
 
   /** Takes over a sequence, and drops what it makes superfluous. */
-  keep(sequence: number, tokens: Int32Array, owner: object | undefined): void {
+  keep({ sequence, tokens, adapter }: Prefix, owner: object | undefined): void {
     for (const entry of [...this.#entries]) {
       const sameOwner = owner !== undefined && entry.owner?.deref() === owner;
       const ownerless = entry.owner?.deref() === undefined;
-      if (sameOwner || (ownerless && sharedLength(entry.tokens, tokens) === entry.tokens.length))
+      if (
+        sameOwner ||
+        (ownerless && entry.adapter === adapter && sharedLength(entry.tokens, tokens) === entry.tokens.length)
+      )
         this.#drop(entry);
     }
-    this.#entries.push({ sequence, tokens, owner: owner && new WeakRef(owner) });
+    this.#entries.push({ sequence, tokens, adapter, owner: owner && new WeakRef(owner) });
     this.#trim();
   }
 
@@ -96,9 +101,14 @@ export class PrefixCache {
 }
 
 /** The sequence that shares the most leading tokens with `prompt`; at least one token is left to compute. */
-export function longestPrefix(prompt: Int32Array, among: Iterable<Prefix>): SharedPrefix | undefined {
+export function longestPrefix(
+  prompt: Int32Array,
+  adapter: number,
+  among: Iterable<Prefix>,
+): SharedPrefix | undefined {
   let best: SharedPrefix | undefined;
-  for (const { sequence, tokens } of among) {
+  for (const { sequence, tokens, adapter: of } of among) {
+    if (of !== adapter) continue;
     const length = Math.min(sharedLength(tokens, prompt), prompt.length - 1);
     if (length >= MIN_SHARED && length > (best?.length ?? 0)) best = { sequence, length };
   }

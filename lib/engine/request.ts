@@ -3,12 +3,14 @@
  * `computed`. A request says which rows it wants of a step and takes them; it knows nothing of other requests, pages or
  * steps.
  */
-import type { StepResult } from '../native.js';
+import { NO_ADAPTER, type StepResult } from '../native.js';
 
 /** One row that a request wants of a step. */
 export interface WantedRow {
-  /** Position of the token after which logits are wanted. */
+  /** Position of the token after which logits, or whose hidden state, are wanted. */
   position: number;
+  /** WANTS_LOGITS, WANTS_HIDDEN or both. Default: logits. */
+  wants?: number;
   temperature: number;
   fullLogits: boolean;
   /** Token whose logit is wanted, or -1. */
@@ -68,12 +70,14 @@ export abstract class Request {
   /**
    * @param prompt at least one id.
    * @param positions most positions that each branch will ever hold.
+   * @param adapter what `loadAdapter` gave, or NO_ADAPTER.
    */
   constructor(
     prompt: Int32Array,
     positions: number,
     readonly cache: CacheUse,
     branches = 1,
+    readonly adapter = NO_ADAPTER,
   ) {
     this.branches = Array.from({ length: branches }, () => new Branch(prompt, positions));
     this.shared = prompt.length;

@@ -12,6 +12,7 @@ export interface SamplesTask extends ContinuationTask {
   /** One a text, in place of that of the settings. */
   seeds: readonly number[];
   cache: CacheUse;
+  adapter?: number;
 }
 
 export interface Sample {
@@ -27,7 +28,7 @@ export class SamplesRequest extends Request {
 
   constructor(task: SamplesTask) {
     const { prompt, settings, seeds, cache } = task;
-    super(prompt, prompt.length + mostTokens(task) - 1, cache, seeds.length);
+    super(prompt, prompt.length + mostTokens(task) - 1, cache, seeds.length, task.adapter);
     this.#promptTokens = prompt.length;
     this.#continuations = seeds.map((seed) => {
       const sampling = { ...settings.sampling, seed };

@@ -110,6 +110,21 @@ std::vector<std::string> NamesFromJs(const Napi::Value& value, const char* name)
   return strings;
 }
 
+std::vector<AdapterTensor> AdapterFromJs(const Napi::Value& value) {
+  if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), "tensors is not an array");
+  const Napi::Array list = value.As<Napi::Array>();
+  std::vector<AdapterTensor> tensors;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Object entry = ObjectFrom(list.Get(i), "a tensor of an adapter");
+    tensors.push_back({.name = String(entry, "name"),
+                       .rank = Integer(entry, "rank"),
+                       .a = VectorFromTypedArray<float>(entry.Get("a"), napi_float32_array, "a"),
+                       .b = VectorFromTypedArray<float>(entry.Get("b"), napi_float32_array, "b"),
+                       .scale = static_cast<float>(Number(entry, "scale"))});
+  }
+  return tensors;
+}
+
 LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
   const Napi::Object object = ObjectFrom(value, "options");
   LoadOptions options;

@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include "model/adapters.h"
 #include "model/model_spec.h"
 
 namespace kvasir::addon {
@@ -16,6 +17,8 @@ LoadOptions LoadOptionsFromJs(const Napi::Value& value);
 std::map<std::string, std::string> StringsFromJs(const Napi::Value& value);
 
 std::vector<std::string> NamesFromJs(const Napi::Value& value, const char* name);
+// AdapterTensor[] of lib/native.ts; its arrays are copied.
+std::vector<AdapterTensor> AdapterFromJs(const Napi::Value& value);
 
 template <typename T>
 std::vector<T> VectorFromTypedArray(const Napi::Value& value, napi_typedarray_type type, const char* name) {

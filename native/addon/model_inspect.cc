@@ -84,12 +84,11 @@ LayerRunResult RunRequest(Transformer& transformer, const LayerRunRequest& reque
   SelectingSink sink(request.taps);
   transformer.RunLayers(
       request.tokens, {request.first, request.end, request.input.empty() ? nullptr : request.input.data()},
-      request.rows, request.taps.empty() ? nullptr : &sink, result.hidden.data(),
-      [&](int64_t first, int64_t n, const float* logits) {
+      request.rows, request.taps.empty() ? nullptr : &sink, result.hidden.data(), [&](const StepRows& rows) {
         std::vector<float> buffer;
-        const int64_t values = n * transformer.spec().vocab_size;
-        std::copy_n(transformer.backend().HostView(logits, values, &buffer), values,
-                    result.logits.begin() + static_cast<int64_t>(static_cast<size_t>(first) * vocab));
+        const int64_t values = rows.count * transformer.spec().vocab_size;
+        std::copy_n(transformer.backend().HostView(rows.logits, values, &buffer), values,
+                    result.logits.begin() + static_cast<int64_t>(static_cast<size_t>(rows.first) * vocab));
       });
   result.taps = std::move(sink.taps);
   return result;

@@ -54,6 +54,18 @@ Napi::Object InfoToJs(Napi::Env env, const Transformer& transformer) {
   return info;
 }
 
+// Bits of StepBatch.wants in lib/native.ts.
+constexpr int kWantsLogits = 1, kWantsHidden = 2;
+
+// [n], or empty where it is absent.
+std::vector<uint8_t> OptionalBytes(const Napi::Object& batch, const char* name, size_t n) {
+  const Napi::Value value = batch.Get(name);
+  if (value.IsUndefined()) return {};
+  std::vector<uint8_t> bytes = VectorFromTypedArray<uint8_t>(value, napi_uint8_array, name);
+  if (bytes.size() != n) throw Napi::TypeError::New(batch.Env(), std::string(name) + " has another length");
+  return bytes;
+}
+
 StepRequest RequestFromJs(const Napi::Value& value) {
   if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), "batch is not an object");
   const Napi::Object batch = value.As<Napi::Object>();
@@ -65,9 +77,21 @@ StepRequest RequestFromJs(const Napi::Value& value) {
   if (sequences.size() != counts.size()) {
     throw Napi::TypeError::New(value.Env(), "sequences and counts differ in length");
   }
-  for (size_t i = 0; i < sequences.size(); ++i) request.batch.sequences.push_back({sequences[i], counts[i]});
+  std::vector<int32_t> adapters(sequences.size(), -1);
+  if (!batch.Get("adapters").IsUndefined()) adapters = ints("adapters");
+  if (adapters.size() != sequences.size()) {
+    throw Napi::TypeError::New(value.Env(), "sequences and adapters differ in length");
+  }
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    request.batch.sequences.push_back({sequences[i], counts[i], adapters[i]});
+  }
   request.batch.tokens = ints("tokens");
-  request.batch.rows = ints("rows");
+  const std::vector<int32_t> rows = ints("rows");
+  const std::vector<uint8_t> wants = OptionalBytes(batch, "wants", rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const int want = wants.empty() ? kWantsLogits : wants[i];
+    request.batch.wanted.emplace_back(rows[i], (want & kWantsLogits) != 0, (want & kWantsHidden) != 0);
+  }
   request.targets = ints("targets");
   request.temperatures =
       VectorFromTypedArray<float>(batch.Get("temperatures"), napi_float32_array, "temperatures");
@@ -100,6 +124,8 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
        InstanceMethod<&ModelWrap::RunLayers>("runLayers"),
        InstanceMethod<&ModelWrap::ApplyLinear>("applyLinear"),
        InstanceMethod<&ModelWrap::WeightRows>("weightRows"), InstanceMethod<&ModelWrap::Borrow>("borrow"),
+       InstanceMethod<&ModelWrap::LoadAdapter>("loadAdapter"),
+       InstanceMethod<&ModelWrap::FreeAdapter>("freeAdapter"),
        InstanceMethod<&ModelWrap::CancelSequence>("cancelSequence"),
        InstanceMethod<&ModelWrap::Dispose>("dispose")});
 }
@@ -157,6 +183,25 @@ Napi::Value ModelWrap::FreePositions(const Napi::CallbackInfo& info) {
 
 void ModelWrap::CancelSequence(const Napi::CallbackInfo& info) {
   Guard(info.Env(), [&] { Live().Cancel(SequenceArgument(info)); });
+}
+
+// loadAdapter(tensors) -> its number
+Napi::Value ModelWrap::LoadAdapter(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    Live();
+    return RunAsync(env, "kvasir.loadAdapter", [engine = engine_, tensors = AdapterFromJs(info[0])] {
+      const int32_t id = engine->LoadAdapter(tensors);
+      return [id](Napi::Env js) -> Napi::Value { return Napi::Number::New(js, id); };
+    });
+  });
+}
+
+void ModelWrap::FreeAdapter(const Napi::CallbackInfo& info) {
+  Guard(info.Env(), [&] {
+    if (!info[0].IsNumber()) throw Napi::TypeError::New(info.Env(), "adapter is not a number");
+    Live().FreeAdapter(info[0].As<Napi::Number>().Int32Value());
+  });
 }
 
 Napi::Value ModelWrap::Step(const Napi::CallbackInfo& info) {

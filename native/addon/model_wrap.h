@@ -31,6 +31,8 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value ApplyLinear(const Napi::CallbackInfo& info);
   Napi::Value WeightRows(const Napi::CallbackInfo& info);
   void Borrow(const Napi::CallbackInfo& info);
+  Napi::Value LoadAdapter(const Napi::CallbackInfo& info);
+  void FreeAdapter(const Napi::CallbackInfo& info);
   void CancelSequence(const Napi::CallbackInfo& info);
   Napi::Value Dispose(const Napi::CallbackInfo& info);
 

@@ -24,10 +24,11 @@ void Fill(const Napi::Reference<Napi::TypedArrayOf<T>>& array, const std::vector
   std::copy(values.begin(), values.end(), array.Value().Data());
 }
 
-Napi::Array FullRows(Napi::Env env, const StepResult& result) {
-  const Napi::Array rows = Napi::Array::New(env, result.full.size());
-  for (uint32_t i = 0; i < result.full.size(); ++i) {
-    const std::vector<float>& row = result.full[i];
+// null where there is none.
+Napi::Array RowsToJs(Napi::Env env, const std::vector<std::vector<float>>& values) {
+  const Napi::Array rows = Napi::Array::New(env, values.size());
+  for (uint32_t i = 0; i < values.size(); ++i) {
+    const std::vector<float>& row = values[i];
     if (row.empty()) {
       rows.Set(i, env.Null());
       continue;
@@ -37,6 +38,10 @@ Napi::Array FullRows(Napi::Env env, const StepResult& result) {
     rows.Set(i, copy);
   }
   return rows;
+}
+
+bool HasAny(const std::vector<std::vector<float>>& rows) {
+  return std::any_of(rows.begin(), rows.end(), [](const std::vector<float>& row) { return !row.empty(); });
 }
 
 }  // namespace
@@ -52,7 +57,7 @@ void StepResults::Create(Napi::Env env, size_t rows, size_t candidates) {
   target_logits_ = AddArray<float>(object, "targetLogits", rows);
   object_ = Napi::Persistent(object);
   cancelled_ = false;
-  has_full_ = true;  // its list of full rows is missing
+  has_full_ = has_hidden_ = true;  // its lists of whole rows are missing
 }
 
 bool StepResults::IsWhole(size_t rows, size_t candidates) const {
@@ -72,10 +77,11 @@ Napi::Object StepResults::ToJs(Napi::Env env, const StepResult& result) {
   Fill(log_sum_exp_, result.log_sum_exp);
   Fill(log_sum_exp_1_, result.log_sum_exp_1);
   Fill(target_logits_, result.target_logits);
-  const bool has_full = std::any_of(result.full.begin(), result.full.end(),
-                                    [](const std::vector<float>& row) { return !row.empty(); });
-  if (has_full || has_full_) object.Set("fullLogits", FullRows(env, result));
+  const bool has_full = HasAny(result.full), has_hidden = HasAny(result.hidden);
+  if (has_full || has_full_) object.Set("fullLogits", RowsToJs(env, result.full));
+  if (has_hidden || has_hidden_) object.Set("hidden", RowsToJs(env, result.hidden));
   has_full_ = has_full;
+  has_hidden_ = has_hidden;
   return object;
 }
 

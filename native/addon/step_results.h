@@ -22,7 +22,7 @@ class StepResults {
   bool IsWhole(size_t rows, size_t candidates) const;
 
   Napi::ObjectReference object_;
-  bool cancelled_ = false, has_full_ = false;
+  bool cancelled_ = false, has_full_ = false, has_hidden_ = false;
   Held<int32_t> candidate_ids_;   // [rows * candidates]
   Held<float> candidate_logits_;  // the same
   Held<double> log_sum_exp_;      // [rows]

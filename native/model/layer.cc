@@ -4,6 +4,16 @@
 
 namespace kvasir {
 
+namespace {
+
+void Cover(const RowBlock& block, const std::vector<AdapterSpan>& spans, RowScratch* s) {
+  s->adapted.spans = &spans;
+  s->adapted.first = block.first;
+  s->adapted.count = block.count;
+}
+
+}  // namespace
+
 // x [rows, hidden], through the norm if there is one, as input of a linear.
 LinearInput Stage::InputOf(const NormWeight* norm, const LinearWeight& weight, float* x, int64_t rows,
                            RowScratch* s) {
@@ -25,6 +35,8 @@ void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& bloc
   float* x = scratch_.x + block.first * spec_.hidden_size;
   const LinearInput input = InputOf(AttentionNorm(layer), w.qkv, x, n, &s);
   backend_->Linear(w.qkv, input, n, s.wide, w.qkv.n, false);
+  Cover(block, adapted_rows_, &s);
+  Adapt(w.qkv, input, s.adapted, s.wide, w.qkv.n);
   Record(step, layer, "attn_norm", input.f32, n, spec_.hidden_size);
   Record(step, layer, "qkv", s.wide, n, w.qkv.n);
   backend_->StoreKv(ArgsOf(step, layer), block, s.wide, &scratch_.queries);
@@ -46,6 +58,7 @@ void Stage::RunAfterAttention(const Step& step, int64_t layer, const Rows& rows,
 
 void Stage::AfterAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
   RowScratch& s = LaneOf(block, step);
+  Cover(block, *rows.adapted, &s);
   float* x = rows.x + block.first * spec_.hidden_size;
   // In parallel both read x as it was before the layer.
   const bool parallel = spec_.stack.form == BlockForm::kParallel;
@@ -59,6 +72,7 @@ void Stage::AfterAttention(const Step& step, int64_t layer, const Rows& rows, co
 void Stage::AddAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
   const LayerWeights& w = LayerAt(layer);
   RowScratch& s = LaneOf(block, step);
+  Cover(block, *rows.adapted, &s);
   const int64_t n = block.count;
   float* x = rows.x + block.first * spec_.hidden_size;
   s.o_input.width = w.o.k;
@@ -82,6 +96,7 @@ void Stage::GateAttention(const Step& step, int64_t layer, float* x, const RowBl
   RowScratch& s = LaneOf(block, step);
   const LinearInput input = InputOf(AttentionNorm(layer), w.attn_gate, x, block.count, &s);
   backend_->Linear(w.attn_gate, input, block.count, s.wide, w.attn_gate.n, false);
+  Adapt(w.attn_gate, input, s.adapted, s.wide, w.attn_gate.n);
   Record(step, layer, "attn_gate", s.wide, block.count, w.attn_gate.n);
   const OutputGate gate = {.values = s.wide, .ld = w.attn_gate.n, .rotation = ShapeAt(layer).rotation};
   backend_->ApplyGate(gate, block.count, w.attn_gate.n, attended);
@@ -94,14 +109,17 @@ void Stage::ActivatedInput(const Step& step, int64_t layer, float* x, int64_t ro
   s->down_input.dtype = w.down.dtype;
   s->down_input.width = f.size;
   const LinearInput input = InputOf(FeedForwardNorm(layer), w.gate_up, x, rows, s);
-  if (step.taps == nullptr) {
+  const bool adapted = IsAdapted(w.gate_up);
+  if (step.taps == nullptr && !adapted) {
     backend_->LinearActivation(w.gate_up, f.activation, input, rows, s->wide, s->work, &s->down_input);
     return;
   }
-  backend_->Linear(w.gate_up, input, rows, s->wide, w.gate_up.n, false);
-  backend_->Activation(f.activation, f.gated, s->wide, rows, s->work, &s->down_input);
+  float* gate_up = adapted ? s->gate_up : s->wide;
+  backend_->Linear(w.gate_up, input, rows, gate_up, w.gate_up.n, false);
+  Adapt(w.gate_up, input, s->adapted, gate_up, w.gate_up.n);
+  backend_->Activation(f.activation, f.gated, gate_up, rows, s->work, &s->down_input);
   Record(step, layer, "ffn_norm", input.f32, rows, spec_.hidden_size);
-  Record(step, layer, "gate_up", s->wide, rows, w.gate_up.n);
+  Record(step, layer, "gate_up", gate_up, rows, w.gate_up.n);
   Record(step, layer, "activation", s->work, rows, f.size);
 }
 
@@ -117,6 +135,7 @@ void Stage::AddLinear(const LinearWeight& weight, const LinearInput& input, cons
   const int64_t hidden = spec_.hidden_size;
   if (!spec_.adds_apart()) {
     backend_->Linear(weight, input, rows, x, hidden, true);
+    Adapt(weight, input, s->adapted, x, hidden);
     if (form == BlockForm::kAddNorm) {
       backend_->AddNorm({.join = JoinForm::kAddThenNorm, .norm = post}, nullptr, rows, hidden, x);
     }
@@ -124,6 +143,7 @@ void Stage::AddLinear(const LinearWeight& weight, const LinearInput& input, cons
   }
   const bool norms_output = form == BlockForm::kPost || form == BlockForm::kSandwich;
   backend_->Linear(weight, input, rows, s->wide, hidden, false);
+  Adapt(weight, input, s->adapted, s->wide, hidden);
   const JoinForm joined = norms_output ? JoinForm::kNormThenAdd : JoinForm::kAdd;
   backend_->AddNorm({.join = joined, .scale = spec_.residual_scale, .norm = norms_output ? post : nullptr},
                     s->wide, rows, hidden, x);

@@ -115,7 +115,15 @@ const float* Stage::Output(int64_t n_tokens) {
   return backend_->HostView(scratch_.x, n_tokens * spec_.hidden_size, &host_copy_);
 }
 
+// A GPU that records steps knows them by their shape: those that want logits of their rows and no more, without adapters.
+bool Stage::IsPlain(const Step& step) const {
+  return step.wanted_only && step_adapters_.empty() &&
+         std::all_of(step.wanted, step.wanted + step.n_rows,
+                     [](const WantedRow& one) { return one.logits && !one.hidden; });
+}
+
 StepScope Stage::Begin(const Step& step, bool whole) {
+  ResolveAdapters(step);
   for (const AttentionShape& shape : attentions_) CheckSpans(shape, step.sequences, step.n_sequences);
   if (step.taps != nullptr) {
     TakeTraceMemory(step.n_tokens);
@@ -130,7 +138,7 @@ StepScope Stage::Begin(const Step& step, bool whole) {
                                .wanted = step.rows,
                                .n_wanted = step.n_rows,
                                .shape = attentions_.data(),
-                               .whole = whole && step.logits_only && !spec_.has_experts()});
+                               .whole = whole && IsPlain(step) && !spec_.has_experts()});
 }
 
 void Stage::Embed(const Step& step) {
@@ -170,7 +178,7 @@ void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
 }
 
 bool Stage::EndsWithWantedRows(const Step& step) const {
-  return step.logits_only && step.n_rows <= kLogitRows && step.n_rows < step.n_tokens;
+  return step.wanted_only && step.n_rows <= kLogitRows && step.n_rows < step.n_tokens;
 }
 
 // Each sequence from its first wanted row to its last.
@@ -200,7 +208,7 @@ void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
   args.sequences = spans.data();
   args.n_sequences = static_cast<int64_t>(spans.size());
   backend_->Attention(args, scratch_.queries, scratch_.attended);
-  const Rows wanted = {scratch_.gathered, scratch_.gathered_attended, step.n_rows};
+  const Rows wanted = {scratch_.gathered, scratch_.gathered_attended, step.n_rows, &adapted_wanted_};
   const StepIndices rows = {StepArray::kWanted, 0, step.n_rows};
   backend_->GatherRows(scratch_.x, rows, spec_.hidden_size, wanted.x);
   backend_->GatherRows(scratch_.attended, rows, spec_.attention_of(layer).q_size(), wanted.attended);
@@ -249,26 +257,48 @@ AttentionArgs Stage::ArgsOf(const Step& step, int64_t layer) {
           .norm = HeadNormOf(layer)};
 }
 
-void Stage::Logits(const Step& step, const LogitsFn& on_logits) {
+// x [rows, hidden] through the final norm, as input of a linear of `dtype` and in float32.
+LinearInput Stage::FinalNorm(const float* x, int64_t rows, Dtype dtype) {
+  LinearInput normed = scratch_.final_normed;
+  normed.dtype = dtype;
+  backend_->Norm(weights_.final_norm, x, rows, &normed);
+  return normed;
+}
+
+void Stage::WantedRows(const Step& step, const RowsFn& on_rows) {
   const bool gathered = EndsWithWantedRows(step);
-  for (int64_t first = 0; first < step.n_rows; first += kLogitRows) {
-    const int64_t count = std::min(kLogitRows, step.n_rows - first);
-    if (!gathered) {
-      backend_->GatherRows(scratch_.x, {StepArray::kWanted, first, count}, spec_.hidden_size,
-                           scratch_.gathered);
+  const int64_t hidden = spec_.hidden_size;
+  for (int64_t first = 0, count = 0; first < step.n_rows; first += count) {
+    // Rows that want logits together, rows that do not together.
+    const WantedRow *wanted = step.wanted + first, *end = wanted + std::min(kLogitRows, step.n_rows - first);
+    const bool logits = wanted->logits;
+    count = std::find_if(wanted, end, [&](const WantedRow& one) { return one.logits != logits; }) - wanted;
+    float* x = scratch_.gathered + (gathered ? first * hidden : 0);
+    if (!gathered) backend_->GatherRows(scratch_.x, {StepArray::kWanted, first, count}, hidden, x);
+    const LinearInput normed = FinalNorm(x, count, logits ? weights_.lm_head.dtype : Dtype::kF32);
+    Record(step, kNoLayer, "final_norm", normed.f32, count, hidden);
+    StepRows rows = {.first = step.first_row + first, .count = count};
+    if (std::any_of(wanted, wanted + count, [](const WantedRow& one) { return one.hidden; })) {
+      rows.hidden = normed.f32;
     }
-    scratch_.final_normed.dtype = weights_.lm_head.dtype;
-    backend_->Norm(weights_.final_norm, scratch_.gathered, count, &scratch_.final_normed);
-    backend_->Linear(weights_.lm_head, scratch_.final_normed, count, scratch_.logits, spec_.vocab_size,
-                     false);
-    if (spec_.logits_scale != 1 || spec_.logits_soft_cap > 0) {
-      backend_->Scale({.scale = spec_.logits_scale, .cap = spec_.logits_soft_cap}, count, spec_.vocab_size,
-                      scratch_.logits);
+    if (logits) {
+      Head(step, normed, first, count);
+      rows.logits = scratch_.logits;
     }
-    Record(step, kNoLayer, "final_norm", scratch_.final_normed.f32, count, spec_.hidden_size);
-    Record(step, kNoLayer, "logits", scratch_.logits, count, spec_.vocab_size);
-    on_logits(step.first_row + first, count, scratch_.logits);
+    on_rows(rows);
   }
+}
+
+// Logits of `normed`, wanted rows [first, first + count).
+void Stage::Head(const Step& step, const LinearInput& normed, int64_t first, int64_t count) {
+  backend_->Linear(weights_.lm_head, normed, count, scratch_.logits, spec_.vocab_size, false);
+  Adapt(weights_.lm_head, normed, {&adapted_wanted_, first, count, adapted_head_}, scratch_.logits,
+        spec_.vocab_size);
+  if (spec_.logits_scale != 1 || spec_.logits_soft_cap > 0) {
+    backend_->Scale({.scale = spec_.logits_scale, .cap = spec_.logits_soft_cap}, count, spec_.vocab_size,
+                    scratch_.logits);
+  }
+  Record(step, kNoLayer, "logits", scratch_.logits, count, spec_.vocab_size);
 }
 
 }  // namespace kvasir

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "backend/backend.h"
 #include "core/cancellation.h"
+#include "model/adapters.h"
 #include "model/kind_tables.h"
 #include "model/kv_layouts.h"
 #include "model/model_spec.h"
@@ -18,28 +20,47 @@
 
 namespace kvasir {
 
+// A row of a step and what is wanted of it. Without logits it takes no output layer.
+struct WantedRow {
+  int32_t row = 0;
+  bool logits = true;
+  bool hidden = false;  // the hidden state after the final norm, in float32
+
+  WantedRow() = default;
+  WantedRow(int32_t a_row, bool wants_logits = true, bool wants_hidden = false)
+      : row(a_row), logits(wants_logits), hidden(wants_hidden) {}
+};
+
+// What came of rows [first, first + count) of those that a batch wants, in the last stage's memory: see
+// Device::HostView. Each pointer is nullptr where none of these rows wants what it has; rows beside such ones have it too.
+struct StepRows {
+  int64_t first = 0;
+  int64_t count = 0;
+  const float* logits = nullptr;  // [count, vocab]
+  const float* hidden = nullptr;  // [count, hidden]
+};
+using RowsFn = std::function<void(const StepRows&)>;
+
 // The part of a batch that runs at once.
 struct Step {
   const int32_t* tokens;     // [n_tokens]
   const int32_t* positions;  // [n_tokens]
   int64_t n_tokens;
   const SequenceSpan* sequences;
+  const int32_t* adapters;  // [n_sequences] what LoadAdapter was told, -1 of none; or nullptr: none has one
   int64_t n_sequences;
-  const int32_t* rows;  // wanted, relative to this step's first token
+  const int32_t* rows;      // wanted, relative to this step's first token
+  const WantedRow* wanted;  // [n_rows]: what of them
   int64_t n_rows;
-  int64_t first_row;  // index of rows[0] in the batch
-  bool logits_only;   // nothing else is asked of the step: its last layer may leave other rows out
+  int64_t first_row;  // index of rows[0] among those of the batch
+  bool wanted_only;   // nothing is asked of other rows: its last layer may leave them out
   TapSink* taps;
   const CancellationToken* cancellation;
 };
 
-// Called with logits [n_rows, vocab] of rows [first, first + n_rows) of a batch, in the last stage's memory: see
-// Device::HostView.
-using LogitsFn = std::function<void(int64_t first, int64_t n_rows, const float* logits)>;
-
 class Stage {
  public:
-  // Rows whose logits are computed at a time, and how many of the largest are asked for.
+  // Wanted rows that are computed at a time, and how many of the largest logits are asked for.
   static constexpr int64_t kLogitRows = 16;
   static constexpr int64_t kCandidates = 256;
 
@@ -63,13 +84,17 @@ class Stage {
 
   void CopyPage(int32_t from, int32_t to);
 
-  // A step: its input is either embedded or given, x [n_tokens, hidden]; then layers; on the last stage logits.
+  // Takes those of `places` that are in its layers. Throws as Adapter does.
+  void LoadAdapter(int32_t id, const std::vector<AdapterPlace>& places, PackPanelFn pack_panel_s8);
+  void FreeAdapter(int32_t id);
+
+  // A step: its input is either embedded or given, x [n_tokens, hidden]; then layers; on the last stage what is wanted of rows.
   // What Begin returns is made after SetInput, before the rest, and ended after it.
   void SetInput(const float* x, int64_t n_tokens);
   StepScope Begin(const Step& step, bool whole);
   void Embed(const Step& step);
   void RunLayers(const Step& step, int64_t first, int64_t end);
-  void Logits(const Step& step, const LogitsFn& on_logits);
+  void WantedRows(const Step& step, const RowsFn& on_rows);
   // The residual stream, [n_tokens, hidden], on the host.
   const float* Output(int64_t n_tokens);
 
@@ -86,10 +111,16 @@ class Stage {
     float* x;         // [count, hidden]
     float* attended;  // [count, n_heads * head_dim of the layer]
     int64_t count;
+    const std::vector<AdapterSpan>* adapted;
   };
 
-  Rows AllRows(const Step& step) const { return {scratch_.x, scratch_.attended, step.n_tokens}; }
+  Rows AllRows(const Step& step) const {
+    return {scratch_.x, scratch_.attended, step.n_tokens, &adapted_rows_};
+  }
   bool EndsWithWantedRows(const Step& step) const;
+  bool IsPlain(const Step& step) const;
+  LinearInput FinalNorm(const float* x, int64_t rows, Dtype dtype);
+  void Head(const Step& step, const LinearInput& normed, int64_t first, int64_t count);
   const std::vector<SequenceSpan>& WantedSpans(const Step& step);
   void RunLastLayerOfWanted(const Step& step, int64_t layer);
   void ForRowBlocks(const Step& step, int64_t rows, const std::function<void(const RowBlock&)>& fn);
@@ -108,6 +139,11 @@ class Stage {
   void AddSharedExpert(const Step& step, int64_t layer, float* x, const RowBlock& block);
   void AddLinear(const LinearWeight& weight, const LinearInput& input, const NormWeight* post, int64_t rows,
                  RowScratch* s, float* x);
+  void TakeAdapterMemory(int64_t rank);
+  void ResolveAdapters(const Step& step);
+  bool IsAdapted(const LinearWeight& linear) const;
+  void Adapt(const LinearWeight& linear, const LinearInput& input, const AdaptedRows& rows, float* out,
+             int64_t ld);
   void Record(const Step& step, int64_t layer, const char* op, const float* values, int64_t rows,
               int64_t columns);
   void TapAttention(const Step& step, int64_t layer);
@@ -149,6 +185,13 @@ class Stage {
   KindTables tables_;
   std::vector<AttentionShape> attentions_;  // of each kind
   std::vector<SequenceSpan> wanted_spans_;  // see WantedSpans
+  std::map<int32_t, std::unique_ptr<Adapter>> adapters_;
+  std::unique_ptr<BackendMemory> adapter_memory_;
+  int64_t adapter_rank_ = 0;       // that adapter_memory_ has room for
+  float* adapted_head_ = nullptr;  // [logit_rows, rank]
+  // Of the running step: which adapters, and rows of it and of those that are wanted.
+  std::vector<const Adapter*> step_adapters_;
+  std::vector<AdapterSpan> adapted_rows_, adapted_wanted_;
   // With taps a step is one block, in memory of its own.
   std::unique_ptr<BackendMemory> traced_memory_;
   RowScratch traced_;

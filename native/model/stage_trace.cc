@@ -25,9 +25,13 @@ std::string TapName(int64_t layer, const char* op) {
 void Stage::TakeTraceMemory(int64_t tokens) {
   Arena counting;
   StepScratch::TakeRows(counting, spec_, dtype_, tokens, *backend_, false);
+  const auto low = static_cast<size_t>(tokens * adapter_rank_);
+  counting.TakeArray<float>(low);
   traced_memory_ = backend_->Allocate(static_cast<int64_t>(counting.used()), "the trace", false);
   Arena arena(traced_memory_->data(), traced_memory_->size());
   traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, *backend_, false);
+  traced_.adapted.low = arena.TakeArray<float>(low);
+  traced_.gate_up = traced_.wide;
   traced_scores_ =
       backend_->Allocate(tokens * MostHeads(spec_) * context_length_ * static_cast<int64_t>(sizeof(float)),
                          "the trace of attention", false);

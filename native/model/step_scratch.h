@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "core/aligned_buffer.h"
+#include "model/adapters.h"
 #include "model/model_spec.h"
 #include "model/weights.h"
 
@@ -15,11 +16,13 @@ namespace kvasir {
 
 // Rows of one block between its ops.
 struct RowScratch {
-  float* wide = nullptr;   // [rows, max(qkv, 2 * ffn)]
-  float* work = nullptr;   // [rows, ffn]
-  LinearInput normed;      // width hidden
-  LinearInput o_input;     // width n_heads * head_dim
-  LinearInput down_input;  // width ffn
+  float* wide = nullptr;     // [rows, max(qkv, 2 * ffn)]
+  float* work = nullptr;     // [rows, ffn]
+  LinearInput normed;        // width hidden
+  LinearInput o_input;       // width n_heads * head_dim
+  LinearInput down_input;    // width ffn
+  AdaptedRows adapted;       // of the block
+  float* gate_up = nullptr;  // [rows, 2 * ffn or ffn] while there are adapters
 };
 
 // Rows of a step between the router and the sum of its experts.

@@ -63,6 +63,7 @@ void Transformer::Check(const Batch& batch) const {
                                                    " tokens, more than the context of " +
                                                    std::to_string(context_length_));
     }
+    if (sequence.adapter >= 0) CheckAdapter(sequence.adapter);
     for (const BatchSequence& other : batch.sequences) {
       if (&other != &sequence && other.id == sequence.id) {
         throw Error(ErrorCode::kInternal, "A sequence appears twice in a step");
@@ -80,16 +81,46 @@ void Transformer::Check(const Batch& batch) const {
                                                std::to_string(spec_.vocab_size));
   }
   int64_t previous = -1;
-  for (const int32_t row : batch.rows) {
-    if (row <= previous || row >= n_tokens) {
+  for (const WantedRow& wanted : batch.wanted) {
+    if (wanted.row <= previous || wanted.row >= n_tokens) {
       throw Error(ErrorCode::kInternal, "A step's rows must ascend and lie inside it");
     }
-    previous = row;
+    previous = wanted.row;
+    if (wanted.logits && spec_.head == HeadKind::kNone) {
+      throw Error(ErrorCode::kInvalidOption, "This model has no output layer: it gives no logits");
+    }
   }
 }
 
+void Transformer::CheckAdapter(int32_t id) const {
+  if (adapters_.count(id) != 0) return;
+  throw Error(ErrorCode::kInvalidOption, "There is no adapter " + std::to_string(id));
+}
+
+int32_t Transformer::LoadAdapter(const std::vector<AdapterTensor>& tensors, PackPanelFn pack_panel_s8) {
+  if (!replaced_.empty()) {
+    throw Error(ErrorCode::kInvalidOption, "A model takes no adapters while it has borrowed linears");
+  }
+  const std::vector<AdapterPlace> places = PlaceAdapter(spec_, *weights_, tensors);
+  const int32_t id = next_adapter_;
+  try {
+    for (const auto& stage : stages_) stage->LoadAdapter(id, places, pack_panel_s8);
+    adapters_.insert(id);
+  } catch (...) {
+    for (const auto& stage : stages_) stage->FreeAdapter(id);
+    throw;
+  }
+  return next_adapter_++;
+}
+
+void Transformer::FreeAdapter(int32_t id) {
+  CheckAdapter(id);
+  for (const auto& stage : stages_) stage->FreeAdapter(id);
+  adapters_.erase(id);
+}
+
 void Transformer::Forward(const Batch& batch, const CancellationToken* cancellation, TapSink* taps,
-                          const LogitsFn& on_logits) {
+                          const RowsFn& on_rows) {
   Check(batch);
   std::vector<int64_t> before;
   for (const BatchSequence& sequence : batch.sequences) before.push_back(cache_.Length(sequence.id));
@@ -102,6 +133,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
     for (int64_t first = 0; first < static_cast<int64_t>(batch.tokens.size());) {
       spans_.clear();
       std::vector<BatchSequence> parts;
+      std::vector<int32_t> adapters;
       int64_t n = 0;
       while (n < limit && index < batch.sequences.size()) {
         const BatchSequence& sequence = batch.sequences[index];
@@ -109,6 +141,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
         cache_.Reserve(sequence.id, count);
         spans_.push_back({cache_.Pages(sequence.id), cache_.Length(sequence.id), count, n});
         parts.push_back({sequence.id, count});
+        adapters.push_back(sequence.adapter);
         n += count;
         taken += count;
         if (taken == sequence.n_tokens) {
@@ -118,21 +151,23 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
       }
       rows.clear();
       const size_t first_row = next_row;
-      while (next_row < batch.rows.size() && batch.rows[next_row] < first + n) {
-        rows.push_back(static_cast<int32_t>(batch.rows[next_row++] - first));
+      while (next_row < batch.wanted.size() && batch.wanted[next_row].row < first + n) {
+        rows.push_back(static_cast<int32_t>(batch.wanted[next_row++].row - first));
       }
       RunStep({.tokens = batch.tokens.data() + first,
                .positions = nullptr,
                .n_tokens = n,
                .sequences = spans_.data(),
+               .adapters = adapters_.empty() ? nullptr : adapters.data(),
                .n_sequences = static_cast<int64_t>(spans_.size()),
                .rows = rows.data(),
+               .wanted = batch.wanted.data() + first_row,
                .n_rows = static_cast<int64_t>(rows.size()),
                .first_row = static_cast<int64_t>(first_row),
-               .logits_only = taps == nullptr,
+               .wanted_only = taps == nullptr,
                .taps = taps,
                .cancellation = cancellation},
-              {.first = 0, .end = spec_.n_layers()}, on_logits);
+              {.first = 0, .end = spec_.n_layers()}, on_rows);
       for (const BatchSequence& part : parts) cache_.Commit(part.id, part.n_tokens);
       first += n;
     }
@@ -142,7 +177,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
   }
 }
 
-void Transformer::RunStep(Step step, const LayerRange& range, const LogitsFn& on_logits) {
+void Transformer::RunStep(Step step, const LayerRange& range, const RowsFn& on_rows) {
   for (int64_t i = 0; i < step.n_sequences; ++i) {
     const SequenceSpan& s = step.sequences[i];
     for (int64_t j = 0; j < s.n_tokens; ++j) {
@@ -158,7 +193,7 @@ void Transformer::RunStep(Step step, const LayerRange& range, const LogitsFn& on
     StepScope scope = stage->Begin(step, whole);
     if (input == nullptr) stage->Embed(step);
     stage->RunLayers(step, first, end);
-    if (stage == stages_.back()) stage->Logits(step, on_logits);
+    if (stage == stages_.back()) stage->WantedRows(step, on_rows);
     scope.End();
     if (stage != stages_.back()) input = stage->Output(step.n_tokens);
   }

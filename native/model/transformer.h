@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ namespace kvasir {
 struct BatchSequence {
   int32_t id = 0;
   int64_t n_tokens = 0;
+  int32_t adapter = -1;  // of its tokens in this step; what LoadAdapter returned, or -1
 };
 
 // Layers that a step runs. `input`: the residual stream before the first of them, [n_tokens, hidden], instead of the
@@ -32,8 +34,8 @@ struct LayerRange {
 
 struct Batch {
   std::vector<BatchSequence> sequences;
-  std::vector<int32_t> tokens;  // sequence after sequence
-  std::vector<int32_t> rows;    // ascending indices into tokens whose logits are wanted
+  std::vector<int32_t> tokens;    // sequence after sequence
+  std::vector<WantedRow> wanted;  // their rows are ascending indices into tokens
 };
 
 class Transformer {
@@ -61,13 +63,20 @@ class Transformer {
   // Appends the batch to its sequences. Batches of more than step_rows() tokens are split. Throws Error(kInvalidOption
   // | kContextOverflow | kCancelled | kDeviceUnavailable); the sequences are then as they were.
   void Forward(const Batch& batch, const CancellationToken* cancellation, TapSink* taps,
-               const LogitsFn& on_logits);
+               const RowsFn& on_rows);
+
+  // Loads a LoRA adapter, which sequences of a batch then may name, each one of its own; any number at once. Packing is
+  // the host's: `pack_panel_s8` is that of a CPU. Throws as PlaceAdapter and Adapter do, kInvalidOption while linears are
+  // borrowed; nothing is left then.
+  int32_t LoadAdapter(const std::vector<AdapterTensor>& tensors, PackPanelFn pack_panel_s8);
+  // What sequences computed with it stays. Throws Error(kInvalidOption) for one that is not there.
+  void FreeAdapter(int32_t id);
 
   // To look into a model (transformer_inspect.cc), where all of it is on one backend. A fresh sequence of tokens through
   // some layers, then the logits of `rows`; `hidden` [n_tokens, hidden] is the residual stream at the end. At most a
   // step's tokens; `range.input` has as many rows. Throws as Forward does, kInvalidOption for a model on two backends.
   void RunLayers(const std::vector<int32_t>& tokens, const LayerRange& range,
-                 const std::vector<int32_t>& rows, TapSink* taps, float* hidden, const LogitsFn& on_logits);
+                 const std::vector<int32_t>& rows, TapSink* taps, float* hidden, const RowsFn& on_rows);
   // One linear alone: out [rows, n] of x [rows, k], quantized first where the linear is INT8.
   void ApplyLinear(const LinearWeight& weight, const float* x, int64_t rows, float* out);
   // Rows of a linear, [ids.size(), k], as they are in memory.
@@ -78,7 +87,8 @@ class Transformer {
 
  private:
   void Check(const Batch& batch) const;
-  void RunStep(Step step, const LayerRange& range, const LogitsFn& on_logits);
+  void CheckAdapter(int32_t id) const;
+  void RunStep(Step step, const LayerRange& range, const RowsFn& on_rows);
   Stage& OnlyStage();
 
   ModelSpec spec_;
@@ -89,6 +99,8 @@ class Transformer {
   Dtype dtype_;  // of linears that are not kept in float32
   std::vector<int32_t> positions_;
   std::vector<SequenceSpan> spans_;
+  std::set<int32_t> adapters_;
+  int32_t next_adapter_ = 0;
   std::map<std::string, LinearWeight> replaced_;  // own linears that borrowed ones stand for
 };
 

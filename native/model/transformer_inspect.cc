@@ -9,7 +9,7 @@ namespace kvasir {
 
 void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange& range,
                             const std::vector<int32_t>& rows, TapSink* taps, float* hidden,
-                            const LogitsFn& on_logits) {
+                            const RowsFn& on_rows) {
   Stage& stage = OnlyStage();
   const int64_t n = static_cast<int64_t>(tokens.size());
   if (n > static_cast<int64_t>(positions_.size()) || range.first < 0 || range.end > spec_.n_layers() ||
@@ -18,21 +18,24 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
   }
   const int32_t sequence = cache_.Create();
   try {
-    Check({.sequences = {{sequence, n}}, .tokens = tokens, .rows = rows});
+    const std::vector<WantedRow> wanted(rows.begin(), rows.end());
+    Check({.sequences = {{sequence, n}}, .tokens = tokens, .wanted = wanted});
     cache_.Reserve(sequence, n);
     const SequenceSpan span = {.pages = cache_.Pages(sequence), .start = 0, .n_tokens = n, .row = 0};
     RunStep({.tokens = tokens.data(),
              .positions = nullptr,
              .n_tokens = n,
              .sequences = &span,
+             .adapters = nullptr,
              .n_sequences = 1,
              .rows = rows.data(),
+             .wanted = wanted.data(),
              .n_rows = static_cast<int64_t>(rows.size()),
              .first_row = 0,
-             .logits_only = false,
+             .wanted_only = false,
              .taps = taps,
              .cancellation = nullptr},
-            range, on_logits);
+            range, on_rows);
     std::copy_n(stage.Output(n), n * spec_.hidden_size, hidden);
   } catch (...) {
     cache_.Free(sequence);
@@ -61,6 +64,9 @@ void Transformer::Borrow(const Transformer& lender, const std::vector<std::strin
   if (lender.stages_.size() != 1 ||
       lender.stages_.front()->backend().name() != OnlyStage().backend().name()) {
     throw Error(ErrorCode::kInvalidOption, "A model borrows linears only from one on the same device");
+  }
+  if (!adapters_.empty()) {
+    throw Error(ErrorCode::kInvalidOption, "A model borrows no linears while it has adapters");
   }
   const bool tied = weights_->is_tied();
   const auto put = [&](const std::string& name, const LinearWeight& weight) {

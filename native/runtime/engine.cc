@@ -4,6 +4,7 @@
 #include <cmath>
 #include <new>
 
+#include "backend/cpu.h"
 #include "core/start_thread.h"
 
 namespace kvasir {
@@ -65,6 +66,18 @@ void Engine::Inspect(const std::function<void(Transformer&)>& fn) {
   set_busy(false);
 }
 
+int32_t Engine::LoadAdapter(const std::vector<AdapterTensor>& tensors) {
+  int32_t id = -1;
+  Inspect([&](Transformer& transformer) {
+    id = transformer.LoadAdapter(tensors, PredictCpuTraits(1, "").pack_panel_s8);
+  });
+  return id;
+}
+
+void Engine::FreeAdapter(int32_t id) {
+  Inspect([&](Transformer& transformer) { transformer.FreeAdapter(id); });
+}
+
 KvCache& Engine::cache() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (busy_) throw Error(ErrorCode::kInternal, "Sequences cannot change while a step runs");
@@ -99,23 +112,27 @@ void Engine::Loop() {
 StepResult Engine::Run(const StepRequest& request) {
   StepResult result;
   try {
-    const size_t rows = request.batch.rows.size();
+    const std::vector<WantedRow>& wanted = request.batch.wanted;
+    const size_t rows = wanted.size();
+    const bool logits =
+        std::any_of(wanted.begin(), wanted.end(), [](const WantedRow& one) { return one.logits; });
     const int64_t vocab = transformer_->spec().vocab_size;
-    result.candidates = std::min(kCandidates, vocab);
+    result.candidates = logits ? std::min(kCandidates, vocab) : 0;
     result.candidate_ids.resize(rows * static_cast<size_t>(result.candidates));
     result.candidate_logits.resize(result.candidate_ids.size());
     result.log_sum_exp.resize(rows);
     result.log_sum_exp_1.resize(rows);
     result.target_logits.assign(rows, std::nanf(""));
     result.full.resize(rows);
+    result.hidden.resize(rows);
     if (request.temperatures.size() != rows || request.full_logits.size() != rows ||
         request.targets.size() != rows) {
       throw Error(ErrorCode::kInternal, "A step's row options disagree with its rows");
     }
-    transformer_->Forward(request.batch, cancellation_.get(), nullptr,
-                          [&](int64_t first, int64_t n_rows, const float* logits) {
-                            Summarize(request, first, n_rows, logits, &result);
-                          });
+    transformer_->Forward(request.batch, cancellation_.get(), nullptr, [&](const StepRows& step) {
+      if (step.hidden != nullptr) TakeHidden(request, step, &result);
+      if (step.logits != nullptr) Summarize(request, step, &result);
+    });
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kCancelled) {
       result.cancelled = true;
@@ -130,8 +147,19 @@ StepResult Engine::Run(const StepRequest& request) {
   return result;
 }
 
-void Engine::Summarize(const StepRequest& request, int64_t first, int64_t n_rows, const float* logits,
-                       StepResult* result) {
+void Engine::TakeHidden(const StepRequest& request, const StepRows& rows, StepResult* result) {
+  const int64_t hidden = transformer_->spec().hidden_size;
+  const float* view = transformer_->backend().HostView(rows.hidden, rows.count * hidden, &row_copy_);
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const size_t row = static_cast<size_t>(rows.first + i);
+    if (!request.batch.wanted[row].hidden) continue;
+    result->hidden[row].assign(view + i * hidden, view + (i + 1) * hidden);
+  }
+}
+
+void Engine::Summarize(const StepRequest& request, const StepRows& rows, StepResult* result) {
+  const int64_t first = rows.first, n_rows = rows.count;
+  const float* logits = rows.logits;
   const int64_t vocab = transformer_->spec().vocab_size;
   Backend& backend = transformer_->backend();
   summaries_.resize(static_cast<size_t>(n_rows));

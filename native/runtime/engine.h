@@ -18,7 +18,7 @@ namespace kvasir {
 
 struct StepRequest {
   Batch batch;
-  // One entry per row of batch.rows:
+  // One entry per row of batch.wanted; of those whose logits are not wanted, none is read:
   std::vector<float> temperatures;   // of log_sum_exp; 0 counts as 1
   std::vector<uint8_t> full_logits;  // 1: return the whole row
   std::vector<int32_t> targets;      // token whose logit is returned, or -1
@@ -26,14 +26,15 @@ struct StepRequest {
 
 struct StepResult {
   bool cancelled = false;
-  std::optional<Error> error;  // nothing was appended
-  int64_t candidates = 0;
-  std::vector<int32_t> candidate_ids;    // [rows * candidates]
-  std::vector<float> candidate_logits;   // the same
-  std::vector<double> log_sum_exp;       // [rows] at the row's temperature
-  std::vector<double> log_sum_exp_1;     // [rows] at temperature 1
-  std::vector<float> target_logits;      // [rows] or NaN
-  std::vector<std::vector<float>> full;  // [rows] empty or [vocab]
+  std::optional<Error> error;              // nothing was appended
+  int64_t candidates = 0;                  // 0: of no row are logits wanted
+  std::vector<int32_t> candidate_ids;      // [rows * candidates]
+  std::vector<float> candidate_logits;     // the same
+  std::vector<double> log_sum_exp;         // [rows] at the row's temperature
+  std::vector<double> log_sum_exp_1;       // [rows] at temperature 1
+  std::vector<float> target_logits;        // [rows] or NaN
+  std::vector<std::vector<float>> full;    // [rows] empty or [vocab]
+  std::vector<std::vector<float>> hidden;  // [rows] empty or [hidden]
 };
 
 class Engine {
@@ -54,6 +55,10 @@ class Engine {
   // fn throws.
   void Inspect(const std::function<void(Transformer&)>& fn);
 
+  // As Transformer's; between steps, on the calling thread.
+  int32_t LoadAdapter(const std::vector<AdapterTensor>& tensors);
+  void FreeAdapter(int32_t id);
+
   // Between steps only: during one they throw Error(kInternal).
   KvCache& cache();
   void FreeSequence(int32_t sequence);
@@ -62,8 +67,8 @@ class Engine {
   void Loop();
   void CancelIfAllAre();  // holding the mutex
   StepResult Run(const StepRequest& request);
-  void Summarize(const StepRequest& request, int64_t first, int64_t n_rows, const float* logits,
-                 StepResult* result);
+  void Summarize(const StepRequest& request, const StepRows& rows, StepResult* result);
+  void TakeHidden(const StepRequest& request, const StepRows& rows, StepResult* result);
 
   std::unique_ptr<Transformer> transformer_;
   std::mutex mutex_;

@@ -8,6 +8,7 @@
 #include "cuda_emulation.h"
 #include "model/graph_support.h"
 #include "runtime/load.h"
+#include "testing/adapter_cases.h"
 #include "testing/cuda_device_array.h"
 #include "testing/kernel_inputs.h"
 #include "testing/native_tests.h"
@@ -173,6 +174,76 @@ KV_TEST(cuda_random_specs_equal_the_cpu) {
                        BatchOf({{on_gpu, Part(tokens, first, n)}}));
     }
     ExpectNoReports();
+  }
+}
+
+// Hidden states beside logits and alone, of all rows and of a few; steps between them are recorded and replayed.
+KV_TEST(cuda_hidden_states_equal_the_cpu) {
+  for (const Case& c : Cases()) {
+    Pair pair(c);
+    const int64_t width = c.kind.spec.hidden_size;
+    const std::vector<int32_t> tokens = RandomTokens(8, 34, c.kind.spec.vocab_size);
+    const auto hidden = [&](Transformer& t, const Batch& batch) {
+      Rows rows(batch.wanted.size());
+      t.Forward(batch, nullptr, nullptr, [&](const StepRows& step) {
+        if (step.hidden == nullptr) return;
+        std::vector<float> buffer;
+        const float* values = t.backend().HostView(step.hidden, step.count * width, &buffer);
+        for (int64_t i = 0; i < step.count; ++i) {
+          rows[static_cast<size_t>(step.first + i)].assign(values + i * width, values + (i + 1) * width);
+        }
+      });
+      return rows;
+    };
+    const int32_t on_cpu = pair.cpu->cache().Create(), on_gpu = pair.gpu->cache().Create();
+    for (int64_t first = 0; first < 34; first += first == 0 ? 27 : 1) {
+      Batch cpu = BatchOf({{on_cpu, Part(tokens, first, first == 0 ? 27 : 1)}});
+      for (WantedRow& row : cpu.wanted)
+        row = {row.row, row.row % 3 == 0 && first != 29, first % 2 == 1 || first == 0};
+      Batch gpu = cpu;
+      gpu.sequences[0].id = on_gpu;
+      const std::string difference = RowDifference(hidden(*pair.gpu, gpu), hidden(*pair.cpu, cpu));
+      KV_EXPECT_EQ(difference.empty() ? "" : c.name + ", hidden: " + difference, "");
+    }
+    ExpectNoReports();
+  }
+}
+
+// Three adapters and none in one batch, with layers on both; prompts, then steps.
+// One case with all layers on the device and one with layers on both; nightly all cases, each both ways.
+KV_TEST(cuda_adapters_equal_the_cpu) {
+  for (const Case& c : Cases()) {
+    for (const int64_t first_layer : {int64_t{0}, c.kind.spec.n_layers() - 1}) {
+      const std::string sample = first_layer == 0 ? LlamaLike().name + ", int8" : GptLike().name + ", fp32";
+      if (!IsNightly() && c.name != sample) continue;
+      Pair pair(c, first_layer);
+      std::vector<int32_t> ids = {-1}, cpu_ids, gpu_ids;
+      for (uint32_t i = 0; i < 3; ++i) {
+        const std::vector<AdapterTensor> adapter = RandomAdapter(c.kind.spec, 40 + i, 1 + i);
+        ids.push_back(LoadAdapter(*pair.cpu, adapter));
+        KV_EXPECT_EQ(LoadAdapter(*pair.gpu, adapter), ids.back());
+      }
+      for (size_t i = 0; i < 5; ++i) {
+        cpu_ids.push_back(pair.cpu->cache().Create());
+        gpu_ids.push_back(pair.gpu->cache().Create());
+      }
+      const std::vector<int32_t> tokens = RandomTokens(8, 60, c.kind.spec.vocab_size);
+      for (int64_t step = 0; step < 4; ++step) {
+        Batch cpu, gpu;
+        for (size_t i = 0; i < 5; ++i) {
+          const int64_t n = step == 0 ? 3 + 7 * static_cast<int64_t>(i % 2) : 1;
+          const std::vector<int32_t> part = Part(tokens, 11 * static_cast<int64_t>(i) + step, n);
+          cpu.sequences.push_back({cpu_ids[i], n, ids[i % 4]});
+          gpu.sequences.push_back({gpu_ids[i], n, ids[i % 4]});
+          cpu.tokens.insert(cpu.tokens.end(), part.begin(), part.end());
+          cpu.wanted.push_back(static_cast<int32_t>(cpu.tokens.size()) - 1);
+        }
+        gpu.tokens = cpu.tokens;
+        gpu.wanted = cpu.wanted;
+        pair.ExpectEqual("adapters", cpu, gpu);
+      }
+      ExpectNoReports();
+    }
   }
 }
 

@@ -14,7 +14,7 @@ namespace kvasir::testing {
 namespace {
 
 StepRequest RequestOf(const Batch& batch) {
-  const size_t rows = batch.rows.size();
+  const size_t rows = batch.wanted.size();
   return {batch, std::vector<float>(rows, 1.0f), std::vector<uint8_t>(rows, 1),
           std::vector<int32_t>(rows, -1)};
 }

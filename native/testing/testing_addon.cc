@@ -72,7 +72,9 @@ Batch BatchFromJs(const Napi::Object& step, KvCache& cache, std::map<int32_t, in
     batch.sequences.push_back({(*ids)[index], static_cast<int64_t>(tokens.size())});
     batch.tokens.insert(batch.tokens.end(), tokens.begin(), tokens.end());
   }
-  batch.rows = addon::VectorFromTypedArray<int32_t>(step.Get("rows"), napi_int32_array, "rows");
+  const std::vector<int32_t> rows =
+      addon::VectorFromTypedArray<int32_t>(step.Get("rows"), napi_int32_array, "rows");
+  batch.wanted.assign(rows.begin(), rows.end());
   return batch;
 }
 
@@ -93,7 +95,7 @@ Napi::Value Trace(const Napi::CallbackInfo& info) {
     for (uint32_t i = 0; i < steps.Length(); ++i) {
       RecordingSink sink;
       const Batch batch = BatchFromJs(steps.Get(i).As<Napi::Object>(), transformer->cache(), &ids);
-      transformer->Forward(batch, nullptr, &sink, [](int64_t, int64_t, const float*) {});
+      transformer->Forward(batch, nullptr, &sink, [](const StepRows&) {});
       results.Set(i, TapsToJs(env, sink.taps));
     }
     return results;

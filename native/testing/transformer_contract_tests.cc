@@ -196,12 +196,13 @@ KV_TEST(transformer_wanted_rows_do_not_change_each_other) {
     const std::unique_ptr<Transformer> t = reference.Load(FastIsas().back().c_str(), 1);
     for (const int64_t every : {int64_t{3}, kTokens}) {
       Batch batch = BatchOf({{t->cache().Create(), reference.tokens}});
-      batch.rows.clear();
+      batch.wanted.clear();
       for (int64_t row = every - 1; row < kTokens; row += every)
-        batch.rows.push_back(static_cast<int32_t>(row));
+        batch.wanted.push_back(static_cast<int32_t>(row));
       const Rows rows = Forward(*t, batch);
-      KV_EXPECT_EQ(rows.size(), batch.rows.size());
-      for (size_t i = 0; i < rows.size(); ++i) ExpectRows(reference, "wanted rows", {rows[i]}, batch.rows[i]);
+      KV_EXPECT_EQ(rows.size(), batch.wanted.size());
+      for (size_t i = 0; i < rows.size(); ++i)
+        ExpectRows(reference, "wanted rows", {rows[i]}, batch.wanted[i].row);
     }
   }
 }
@@ -218,14 +219,14 @@ KV_TEST(transformer_last_layer_of_wanted_rows_equals_that_of_all) {
       };
       const int32_t ids[] = {t->cache().Create(), t->cache().Create(), t->cache().Create()};
       Batch before = BatchOf({part(ids[0], 0, 30), part(ids[1], 0, 70), part(ids[2], 0, 1)});
-      before.rows.clear();
+      before.wanted.clear();
       KV_EXPECT_EQ(Forward(*t, before).size(), size_t{0});
       Batch batch = BatchOf({part(ids[0], 30, 40), part(ids[1], 70, 5), part(ids[2], 1, 60)});
       // Rows of the step, and the positions of those tokens.
-      batch.rows = {3, 4, 39, 45, 70, 104};
+      batch.wanted = {3, 4, 39, 45, 70, 104};
       const int64_t positions[] = {33, 34, 69, 1, 26, 60};
       const Rows rows = Forward(*t, batch);
-      KV_EXPECT_EQ(rows.size(), batch.rows.size());
+      KV_EXPECT_EQ(rows.size(), batch.wanted.size());
       for (size_t i = 0; i < rows.size(); ++i) {
         ExpectRows(reference, isa + " last layer of wanted rows", {rows[i]}, positions[i]);
       }

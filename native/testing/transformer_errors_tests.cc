@@ -179,7 +179,7 @@ KV_TEST(transformer_refuses_what_cannot_be) {
   refused(ErrorCode::kInternal, "disagrees", batch);
   for (const std::vector<int32_t>& rows : std::vector<std::vector<int32_t>>{{2, 1}, {1, 1}, {-1}, {3}}) {
     batch = BatchOf({{a, {1, 2, 3}}});
-    batch.rows = rows;
+    batch.wanted.assign(rows.begin(), rows.end());
     refused(ErrorCode::kInternal, "rows", batch);
   }
   // A full context still takes its last token.

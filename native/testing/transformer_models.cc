@@ -149,7 +149,7 @@ Batch BatchOf(const std::vector<std::pair<int32_t, std::vector<int32_t>>>& parts
   for (const auto& [id, tokens] : parts) {
     batch.sequences.push_back({id, static_cast<int64_t>(tokens.size())});
     for (const int32_t token : tokens) {
-      batch.rows.push_back(static_cast<int32_t>(batch.tokens.size()));
+      batch.wanted.push_back(static_cast<int32_t>(batch.tokens.size()));
       batch.tokens.push_back(token);
     }
   }
@@ -158,13 +158,13 @@ Batch BatchOf(const std::vector<std::pair<int32_t, std::vector<int32_t>>>& parts
 
 Rows Forward(Transformer& transformer, const Batch& batch, TapSink* taps,
              const CancellationToken* cancellation) {
-  Rows rows(batch.rows.size());
+  Rows rows(batch.wanted.size());
   const int64_t vocab = transformer.spec().vocab_size;
-  transformer.Forward(batch, cancellation, taps, [&](int64_t first, int64_t n, const float* logits) {
+  transformer.Forward(batch, cancellation, taps, [&](const StepRows& step) {
     std::vector<float> buffer;
-    const float* values = transformer.backend().HostView(logits, n * vocab, &buffer);
-    for (int64_t i = 0; i < n; ++i) {
-      rows[static_cast<size_t>(first + i)].assign(values + i * vocab, values + (i + 1) * vocab);
+    const float* values = transformer.backend().HostView(step.logits, step.count * vocab, &buffer);
+    for (int64_t i = 0; i < step.count; ++i) {
+      rows[static_cast<size_t>(step.first + i)].assign(values + i * vocab, values + (i + 1) * vocab);
     }
   });
   return rows;

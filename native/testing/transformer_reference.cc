@@ -125,7 +125,24 @@ std::vector<double> Float64Model::Linear(const std::string& name, const Vector& 
     for (size_t i = 0; i < x.size(); ++i) out[row] += weight[row * x.size() + i] * x[i];
     if (container_.Has(name + ".bias")) out[row] += container_.values(name + ".bias")[row];
   }
+  Adapt(name, x, &out);
   return out;
+}
+
+// out += scale B (A x)
+void Float64Model::Adapt(const std::string& name, const Vector& x, Vector* out) const {
+  if (adapter_ == nullptr) return;
+  for (const AdapterTensor& tensor : *adapter_) {
+    if (tensor.name != name) continue;
+    const auto rank = static_cast<size_t>(tensor.rank);
+    for (size_t r = 0; r < rank; ++r) {
+      double low = 0;
+      for (size_t i = 0; i < x.size(); ++i) low += tensor.a[r * x.size() + i] * x[i];
+      for (size_t row = 0; row < out->size(); ++row) {
+        (*out)[row] += tensor.scale * tensor.b[row * rank + r] * low;
+      }
+    }
+  }
 }
 
 // Through a norm, if it has a name.
@@ -302,12 +319,17 @@ Float64Model::Rows Float64Model::Embedded(const std::vector<int32_t>& tokens) co
   return x;
 }
 
-std::vector<std::vector<double>> Float64Model::Logits(const std::vector<int32_t>& tokens) const {
+std::vector<std::vector<double>> Float64Model::Hidden(const std::vector<int32_t>& tokens) const {
   Rows x = Embedded(tokens);
   for (int64_t layer = 0; layer < spec_.n_layers(); ++layer) RunLayer(layer, &x);
+  return Each(x, "final_norm");
+}
+
+std::vector<std::vector<double>> Float64Model::Logits(const std::vector<int32_t>& tokens) const {
   Rows logits;
-  for (const Vector& row : x) {
-    logits.push_back(Linear(tied_ ? "embed.tokens" : "lm_head", Norm("final_norm", row)));
+  for (const Vector& row : Hidden(tokens)) {
+    logits.push_back(Linear(tied_ ? "embed.tokens" : "lm_head", row));
+    if (tied_) Adapt("lm_head", row, &logits.back());
     for (double& v : logits.back()) v = Capped(v * spec_.logits_scale, spec_.logits_soft_cap);
   }
   return logits;

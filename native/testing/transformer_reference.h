@@ -10,9 +10,12 @@ namespace kvasir::testing {
 
 class Float64Model {
  public:
-  // As a model that is loaded for `positions`.
-  Float64Model(const ModelKind& kind, const RandomContainer& container, int64_t positions = 0)
-      : spec_(kind.spec), tied_(kind.tied), container_(container), positions_(positions) {}
+  // As a model that is loaded for `positions`; with an adapter of parts of linears ("layers.0.q"), which outlives this.
+  Float64Model(const ModelKind& kind, const RandomContainer& container, int64_t positions = 0,
+               const std::vector<AdapterTensor>* adapter = nullptr)
+      : spec_(kind.spec), tied_(kind.tied), container_(container), positions_(positions), adapter_(adapter) {}
+  // Hidden states of each token, after the final norm, [tokens][hidden].
+  std::vector<std::vector<double>> Hidden(const std::vector<int32_t>& tokens) const;
   // Logits after each token, [tokens][vocab].
   std::vector<std::vector<double>> Logits(const std::vector<int32_t>& tokens) const;
 
@@ -22,6 +25,7 @@ class Float64Model {
 
   Vector Norm(const std::string& name, const Vector& x) const;
   Vector Linear(const std::string& name, const Vector& x) const;
+  void Adapt(const std::string& name, const Vector& x, Vector* out) const;
   Rows Each(const Rows& x, const std::string& norm) const;
   void Rope(const AttentionSpec& a, int64_t position, double* head) const;
   void HeadNorm(const AttentionSpec& a, const std::string& name, Vector* heads) const;
@@ -39,6 +43,7 @@ class Float64Model {
   bool tied_;
   const RandomContainer& container_;
   int64_t positions_;
+  const std::vector<AdapterTensor>* adapter_;
 };
 
 }  // namespace kvasir::testing

@@ -3,7 +3,7 @@
 #include <cstdlib>
 
 #include "backend/cpu/kernel_select.h"
-#include "testing/kernel_inputs.h"
+#include "testing/float64_distance.h"
 #include "testing/native_tests.h"
 #include "testing/random_specs.h"
 #include "testing/transformer_reference.h"
@@ -12,37 +12,6 @@ namespace kvasir::testing {
 namespace {
 
 constexpr int64_t kTokens = kSanitized ? 60 : 300;
-
-struct Distance {
-  double largest = 0, rms = 0, rms_expected = 0;
-};
-
-Distance DistanceOf(const Rows& actual, const std::vector<std::vector<double>>& expected) {
-  Distance d;
-  double n = 0;
-  for (size_t row = 0; row < expected.size(); ++row) {
-    for (size_t i = 0; i < expected[row].size(); ++i, ++n) {
-      const double error = actual[row][i] - expected[row][i];
-      // A comparison with NaN would be false: let it count.
-      if (!(std::abs(error) <= d.largest)) d.largest = std::isnan(error) ? HUGE_VAL : std::abs(error);
-      d.rms += error * error;
-      d.rms_expected += expected[row][i] * expected[row][i];
-    }
-  }
-  d.rms = std::sqrt(d.rms / n);
-  d.rms_expected = std::sqrt(d.rms_expected / n);
-  return d;
-}
-
-// Rounding errors behave like independent noise. A sum of k products of size 1/sqrt(k) ends with a relative error of
-// about sqrt(k / 2) u (a partial sum's error is half its final size on average), each layer has 6 such sums in a row
-// (norm, qkv, attention, o, up, down) and a residual stream that carries them on, the head has 2 more:
-// rms = sqrt(6 L + 2) sqrt(k / 2) u, and the largest of 40,000 values lies below 5 rms.
-double Tolerance(const ModelSpec& s, double rms_expected) {
-  const double sums = 6 * static_cast<double>(s.n_layers()) + 2;
-  const double k = static_cast<double>(std::max(s.hidden_size, s.ffn_size()));
-  return 5 * std::sqrt(sums * k / 2) * kUnit * rms_expected;
-}
 
 KV_TEST(transformer_fp32_is_the_float64_transformer) {
   for (const ModelKind& kind : {LlamaLike(), LlamaLikeHalf(), WideHeads(), GptLike()}) {
@@ -80,32 +49,6 @@ int64_t RandomSpecs() {
   return IsNightly() ? 200 : 40;
 }
 
-// How far logits go (rms) when each weight is off by up to two roundings: some specs, those that divide by the size of a
-// small output above all, answer to it more than others.
-double Sensitivity(const ModelKind& kind, const RandomContainer& container,
-                   const std::vector<int32_t>& tokens, const std::vector<std::vector<double>>& expected) {
-  RandomContainer rounded = container;
-  Random random(3);
-  for (const TensorInfo& tensor : container.tensors()) {
-    for (float& value : rounded.values(tensor.name)) {
-      value *= 1 + 2 * static_cast<float>(kUnit) * random.Uniform(-1, 1);
-    }
-  }
-  Rows moved;
-  for (const std::vector<double>& row : Float64Model(kind, rounded, kContext).Logits(tokens)) {
-    moved.emplace_back(row.begin(), row.end());
-  }
-  return DistanceOf(moved, expected).rms;
-}
-
-// Weights that are off by up to 2 u move a sum of k products by about 2 u / sqrt(3) of the root mean square of its size; a
-// float32 sum of k errs by about sqrt(k / 2) u of it. As many roundings again are in norms, softmax and activations, and the
-// largest of all values lies below 5 rms.
-double SumError(const ModelSpec& s) {
-  const double k = static_cast<double>(std::max({s.hidden_size, s.ffn_size(), s.attended_size()}));
-  return 2 * 5 * std::sqrt(k / 2) / (2 / std::sqrt(3.0));
-}
-
 // A prefill, decode steps and a batch of two lengths of specs drawn over every kind: FP32 within the derived tolerance, and
 // the same bits however the work is cut.
 KV_TEST(transformer_random_specs_are_the_float64_transformer) {
@@ -120,7 +63,7 @@ KV_TEST(transformer_random_specs_are_the_float64_transformer) {
     const std::unique_ptr<Transformer> t = Load(kind, container, setup);
     const int32_t whole = t->cache().Create();
     const Rows prefill = Append(*t, whole, tokens, 0, kPrompt);
-    const double tolerance = Sensitivity(kind, container, tokens, expected) * SumError(kind.spec);
+    const double tolerance = Sensitivity(kind, container, tokens, expected, kContext) * SumError(kind.spec);
     const bool is_near = DistanceOf(prefill, expected).largest <= tolerance;
     KV_EXPECT_EQ(kind.name + (is_near ? "" : " is off"), kind.name);
     const int32_t stepped = t->cache().Create(), other = t->cache().Create();
@@ -173,7 +116,8 @@ KV_TEST(transformer_random_specs_in_int8_obey_the_contract) {
       }
     }
     const std::vector<std::vector<double>> exact = Float64Model(kind, container, kContext).Logits(tokens);
-    const double off = DistanceOf(expected, exact).rms / Sensitivity(kind, container, tokens, exact);
+    const double off =
+        DistanceOf(expected, exact).rms / Sensitivity(kind, container, tokens, exact, kContext);
     KV_EXPECT_EQ(kind.name + (off <= kInt8OverRounding ? "" : " is far off in INT8"), kind.name);
   }
 }

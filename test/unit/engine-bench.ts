@@ -24,6 +24,7 @@ export function vocabulary(endTokens: number[] = [EOS]): Vocabulary {
 interface StartOptions extends GenerateOptions {
   reuse?: boolean;
   owner?: object;
+  adapter?: number;
   endTokens?: number[];
 }
 
@@ -41,7 +42,7 @@ export class Bench {
   }
 
   start(prompt: number[], options: StartOptions = {}): { run: GenerationRun; request: GenerationRequest } {
-    const { reuse = true, owner, endTokens, ...generate } = options;
+    const { reuse = true, owner, endTokens, adapter, ...generate } = options;
     const run = new GenerationRun();
     const request = new GenerationRequest({
       run,
@@ -51,6 +52,7 @@ export class Bench {
       vocabulary: vocabulary(endTokens),
       buffers: this.#buffers,
       cache: { reuse, owner },
+      adapter,
       createdAt: performance.now(),
     });
     run.attach({ onDemand: () => this.engine.wake(), onCancel: () => this.engine.cancel(request) });

@@ -4,7 +4,13 @@
  * throws where a caller breaks it.
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import type { NativeModel, NativeModelInfo, StepBatch, StepResult } from '../../lib/native.js';
+import {
+  type NativeModel,
+  type NativeModelInfo,
+  type StepBatch,
+  type StepResult,
+  WANTS_HIDDEN,
+} from '../../lib/native.js';
 
 export interface FakeOptions {
   vocabSize?: number;
@@ -25,6 +31,7 @@ interface Sequence {
   tokens: number[];
   pages: Page[];
   cancelled: boolean;
+  adapter?: number;
 }
 
 export interface StepRecord {
@@ -88,7 +95,12 @@ export class FakeNative implements NativeModel {
     if (length > source.tokens.length) throw new Error('fork past the end');
     const pages = source.pages.slice(0, Math.ceil(length / this.#options.kvPageSize));
     for (const page of pages) page.references++;
-    this.#sequences.set(this.#nextId, { tokens: source.tokens.slice(0, length), pages, cancelled: false });
+    this.#sequences.set(this.#nextId, {
+      tokens: source.tokens.slice(0, length),
+      pages,
+      cancelled: false,
+      adapter: source.adapter,
+    });
     return this.#nextId++;
   }
 
@@ -174,11 +186,21 @@ export class FakeNative implements NativeModel {
     let place = 0;
     batch.sequences.forEach((id, i) => {
       const sequence = this.#get(id);
+      const adapter = batch.adapters?.[i] ?? -1;
+      // Keys and values of one adapter are no use to another one.
+      if ((sequence.adapter ?? adapter) !== adapter) throw new Error('another adapter');
+      sequence.adapter = adapter;
       for (let n = 0; n < batch.counts[i]; n++) {
         this.#grow(sequence);
         sequence.tokens.push(batch.tokens[place]);
         if (wanted.has(place))
-          rows.push(fakeLogits(sequence.tokens, this.#options.vocabSize, this.#options.banned));
+          rows.push(
+            fakeLogits(
+              [...adapterTokens(adapter), ...sequence.tokens],
+              this.#options.vocabSize,
+              this.#options.banned,
+            ),
+          );
         place++;
       }
     });
@@ -238,6 +260,7 @@ export class FakeNative implements NativeModel {
       logSumExp1: Float64Array.from(logits, (row) => logSumExp(row, 1)),
       targetLogits: Float32Array.from(logits, (row, i) => row[batch.targets[i]] ?? Number.NaN),
       fullLogits: logits.map((row, i) => (batch.fullLogits[i] ? row : null)),
+      hidden: logits.map((row, i) => ((batch.wants?.[i] ?? 0) & WANTS_HIDDEN ? fakeHidden(row) : null)),
     };
   }
 
@@ -278,6 +301,16 @@ function logSumExp(row: Float32Array, temperature: number): number {
   const max = row.reduce((a, b) => Math.max(a, b)) / temperature;
   for (const logit of row) sum += Math.exp(logit / temperature - max);
   return max + Math.log(sum);
+}
+
+/** What a fake adapter does: as if its number stood before all tokens. */
+function adapterTokens(adapter: number): number[] {
+  return adapter < 0 ? [] : [adapter + 1];
+}
+
+/** The hidden state that gives such logits. */
+export function fakeHidden(logits: Float32Array): Float32Array {
+  return logits.subarray(0, 4).map((logit) => -logit);
 }
 
 /** Logits that depend on every token so far, and on their order. */

@@ -2,9 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { GenerationChunk } from '../../lib/engine/run.js';
+import { readHidden } from '../../lib/engine/rows-request.js';
 import { ScoreRequest } from '../../lib/engine/score-request.js';
 import { bench, bound, EOS, range, until, VOCAB } from './engine-bench.js';
-import { fakeGreedy, fakeLogits } from './engine-fake.js';
+import { fakeGreedy, fakeHidden, fakeLogits } from './engine-fake.js';
 
 describe('batching', () => {
   it('eight requests share steps, and each gets what it gets alone', async () => {
@@ -249,5 +250,61 @@ describe('scoring', () => {
     const tail = new ScoreRequest(tokens, 50, undefined);
     made.engine.submit(tail);
     expect(await tail.result).toEqual(logprobs.slice(49));
+  });
+});
+
+describe('reading hidden states', () => {
+  it('gives those of all tokens, or of the last, beside generating neighbours, a few steps ahead', async () => {
+    const made = bench();
+    const neighbour = made.generate([9, 9], { maxTokens: 20 });
+    const tokens = Int32Array.from(range(5, 700));
+    const expected = (at: number) => fakeHidden(fakeLogits([...tokens.subarray(0, at + 1)], VOCAB, EOS));
+    let position = 0;
+    for await (const row of readHidden(made.engine, { tokens, from: 0 })) {
+      if (position % 50 === 0) expect(row).toEqual(expected(position));
+      if (position++ > 0) continue;
+      // Nobody reads: what waits is that of a few steps.
+      expect((await neighbour).tokens).toEqual(fakeGreedy([9, 9], 20, VOCAB, EOS));
+      const { length } = made.native.steps;
+      await sleep(30);
+      expect(made.native.steps.length).toBe(length);
+    }
+    expect(position).toBe(700);
+    const last = [];
+    for await (const row of readHidden(made.engine, { tokens, from: 699 })) last.push(row);
+    expect(last).toEqual([expected(699)]);
+  });
+
+  it('ends with the reason of an abort', async () => {
+    const made = bench({ stepMs: 1 });
+    const abort = new AbortController();
+    const rows = readHidden(made.engine, {
+      tokens: Int32Array.from(range(5, 2000)),
+      from: 0,
+      signal: abort.signal,
+    });
+    await rows.next();
+    abort.abort(new Error('enough'));
+    const rest = (async () => {
+      for await (const _ of rows);
+    })();
+    await expect(rest).rejects.toThrow('enough');
+    await until(() => made.native.liveSequences === 0);
+  });
+});
+
+describe('adapters', () => {
+  it('each request goes through its own, and shares prefixes with its like alone', async () => {
+    const made = bench();
+    const prompt = range(5, 100);
+    const adapters = [-1, 0, 1, 0];
+    const run = (adapter: number) => made.generate(prompt, { maxTokens: 12, adapter });
+    const together = await Promise.all(adapters.map(run));
+    const alone = [];
+    for (const adapter of adapters) alone.push(await bench().generate(prompt, { maxTokens: 12, adapter }));
+    expect(together.map(({ tokens }) => tokens)).toEqual(alone.map(({ tokens }) => tokens));
+    expect(new Set(together.map(({ text }) => text)).size).toBe(3);
+    const again = await Promise.all([run(1), run(2)]);
+    expect(again.map(({ usage }) => usage.cachedTokens)).toEqual([99, 0]);
   });
 });

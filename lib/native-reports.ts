@@ -1,0 +1,57 @@
+/** What the addon says of the machine: processor and CUDA devices. */
+export interface CpuReport {
+  brand: string;
+  /** Kernel tables compiled in, best last. */
+  compiled: string[];
+  /** Those that this CPU can run. */
+  available: string[];
+  /** What a load would use now; absent when KVASIR_CPU_ISA names one that cannot run. */
+  selected?: string;
+  error?: string;
+  cores: number;
+}
+
+export interface CudaDeviceInfo {
+  /** CUDA's index: CUDA_VISIBLE_DEVICES decides which GPUs there are. */
+  index: number;
+  name: string;
+  /** Such as 'sm_90'. */
+  architecture: string;
+  multiprocessors: number;
+  /** Bytes. */
+  totalMemory: number;
+  /** Bytes; absent unless it was asked for. */
+  freeMemory?: number;
+  /** Of its memory by clock and width, bytes/s; absent where the driver does not say. */
+  bandwidth?: number;
+  /** Of the multiprocessors, Hz; absent where the driver does not say. */
+  clock?: number;
+  /** Why it cannot be used; absent when it can. */
+  problem?: string;
+}
+
+export interface CudaReport {
+  /** OK: at least one device can be used. See native/backend/cuda_library.h. */
+  status:
+    | 'OK'
+    | 'NO_LIBRARY'
+    | 'BROKEN_LIBRARY'
+    | 'OTHER_VERSION'
+    | 'NO_DRIVER'
+    | 'DRIVER_TOO_OLD'
+    | 'NO_DEVICE'
+    | 'WRONG_ARCHITECTURE'
+    | 'FAILED';
+  /** What is wrong and what to do; empty when OK. */
+  message: string;
+  /** The CUDA library that was opened, or where it was looked for. */
+  library: string;
+  /** Architectures it holds code for; absent unless it was opened. */
+  targets?: string;
+  /** CUDA version that the driver supports, such as '13.0'; absent where there is no driver. */
+  driverVersion?: string;
+  /** CUDA version that the library was built with; absent unless it was opened. */
+  runtimeVersion?: string;
+  /** Whatever the status. */
+  devices: CudaDeviceInfo[];
+}
