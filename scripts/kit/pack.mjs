@@ -70,7 +70,8 @@ export function packApp(root, folder, programs) {
   copy('package.json');
   copy('dist', 'dist', (file) => !/\.(d\.ts|map)$/.test(file));
   copy('models');
-  copy('native', 'native', (file) => !file.endsWith('/testing'));
+  // What the CUDA library is built from, where that of the kit does not load.
+  copy('native', 'native', (file) => !/\/(testing|addon|io|runtime|backend\/cpu)$/.test(file));
   copy('scripts/gpu-parity.mjs');
   for (const name of readdirSync(join(root, 'scripts/kit'))) {
     if (!/^(pack|portable)\.mjs$|^CMakeLists|^run\.sh$/.test(name)) copy(`scripts/kit/${name}`);
