@@ -1,6 +1,7 @@
 /** EXAONE 4: norms after, norms of heads; three layers of four have a window, the fourth sees all and does not rotate. */
 import * as v from 'valibot';
 import { count, parseConfig } from '../config-schema.js';
+import type { ModelSpec } from '../spec.js';
 import {
   decoderSpec,
   type DecoderShape,
@@ -8,17 +9,13 @@ import {
   ggufWindows,
   hfShape,
   layerKinds,
+  type Windows,
   windowsOf,
 } from './decoder.js';
-import type { Family, Names } from './family.js';
+import type { Family } from './family.js';
 import { llamaLayout } from './llama.js';
-import { qwen3Names, withHeadNorm } from './qwen3.js';
-
-const names: Names = {
-  ...qwen3Names,
-  attn_norm: ['post_attention_layernorm', 'post_attention_norm'],
-  ffn_norm: ['post_feedforward_layernorm', 'post_ffw_norm'],
-};
+import { normsAfterNames } from './olmo2.js';
+import { withHeadNorm } from './qwen3.js';
 
 const schema = v.looseObject({
   /** Every n-th layer sees all; or, as "LLLG", a letter for each of the layers that repeat. */
@@ -29,11 +26,16 @@ function withNormsAfter<Shape extends DecoderShape>(shape: Shape): Shape {
   return { ...withHeadNorm(shape), stack: { residual: 'post' } };
 }
 
+/** Where there are windows, layers that see all do not rotate. */
+function specOf(shape: DecoderShape, windows: Windows | undefined): ModelSpec {
+  return decoderSpec(shape, layerKinds(windows, {}, windows ? { rope: null } : {}));
+}
+
 export const exaone4: Family = {
   modelType: 'exaone4',
   ggufArchitecture: 'exaone4',
   ...llamaLayout,
-  names,
+  names: normsAfterNames,
   fromConfig: (raw) => {
     const shape = withNormsAfter(hfShape('exaone4', raw, { normEps: 1e-5 }));
     const isIn = (layer: number): boolean => {
@@ -41,12 +43,10 @@ export const exaone4: Family = {
       if (typeof pattern === 'string') return pattern[layer % pattern.length] === 'L';
       return (layer + 1) % pattern !== 0;
     };
-    const windows = windowsOf(shape.config, isIn);
-    return { ...shape, spec: decoderSpec(shape, layerKinds(windows, {}, windows ? { rope: null } : {})) };
+    return { ...shape, spec: specOf(shape, windowsOf(shape.config, isIn)) };
   },
   fromGguf: (facts) => {
     const shape = withNormsAfter(ggufShape(facts, 'half'));
-    const windows = ggufWindows(facts, 4);
-    return { ...shape, spec: decoderSpec(shape, layerKinds(windows, {}, windows ? { rope: null } : {})) };
+    return { ...shape, spec: specOf(shape, ggufWindows(facts, 4)) };
   },
 };

@@ -4,7 +4,7 @@ import type { ModelSpec } from '../spec.js';
 import { count, finite, parseConfig, unsupported } from '../config-schema.js';
 import { biasesOf, decoderSpec, ggufShape, hfShape } from './decoder.js';
 import type { Family } from './family.js';
-import { qkvGroups, qkvRows } from './views.js';
+import { fusedQkv, qkvGroups } from './views.js';
 
 const flag = (fallback: boolean) => v.optional(v.boolean(), fallback);
 const schema = v.looseObject({
@@ -36,9 +36,7 @@ export const falcon: Family = {
       (spec) => (isDouble(spec) ? 'ln_attn' : 'input_layernorm'),
       (spec) => (isDouble(spec) ? 'attn_norm_2' : 'attn_norm'),
     ],
-    q: [qkvGroups(fused, 0), qkvRows('attn_qkv', 0)],
-    k: [qkvGroups(fused, 1), qkvRows('attn_qkv', 1)],
-    v: [qkvGroups(fused, 2), qkvRows('attn_qkv', 2)],
+    ...fusedQkv(qkvGroups, fused),
     o: ['self_attention.dense', 'attn_output'],
     ffn_norm: [(spec) => (isDouble(spec) ? 'ln_mlp' : 'post_attention_layernorm'), 'attn_norm'],
     up: ['mlp.dense_h_to_4h', 'ffn_up'],

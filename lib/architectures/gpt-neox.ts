@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { finite, parseConfig, positive } from '../config-schema.js';
 import { biasesOf, decoderSpec, type DecoderShape, ggufShape, hfShape } from './decoder.js';
 import type { Family } from './family.js';
-import { qkvGroups, qkvRows } from './views.js';
+import { fusedQkv, qkvGroups } from './views.js';
 
 const schema = v.looseObject({
   layer_norm_eps: v.optional(finite, 1e-5),
@@ -32,9 +32,7 @@ export const gptNeox: Family = {
   names: {
     'embed.tokens': ['embed_in', 'token_embd'],
     attn_norm: ['input_layernorm', 'attn_norm'],
-    q: [qkvGroups(fused, 0), qkvRows('attn_qkv', 0)],
-    k: [qkvGroups(fused, 1), qkvRows('attn_qkv', 1)],
-    v: [qkvGroups(fused, 2), qkvRows('attn_qkv', 2)],
+    ...fusedQkv(qkvGroups, fused),
     o: ['attention.dense', 'attn_output'],
     ffn_norm: ['post_attention_layernorm', 'ffn_norm'],
     up: ['mlp.dense_h_to_4h', 'ffn_up'],

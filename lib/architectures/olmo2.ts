@@ -9,13 +9,13 @@ import {
   windowsOf,
 } from './decoder.js';
 import type { Family, Names } from './family.js';
-import { llamaBias, llamaLayout, llamaNames } from './llama.js';
+import { llamaBias, llamaLayout } from './llama.js';
+import { qwen3Names } from './qwen3.js';
 import { ggufWindowRope, hfRope, ropeScalingOf } from './rope-config.js';
 
-const names: Names = {
-  ...llamaNames,
-  q_norm: ['self_attn.q_norm', 'attn_q_norm'],
-  k_norm: ['self_attn.k_norm', 'attn_k_norm'],
+/** Of norms of queries and keys, and of those after attention and feed-forward. */
+export const normsAfterNames: Names = {
+  ...qwen3Names,
   attn_norm: ['post_attention_layernorm', 'post_attention_norm'],
   ffn_norm: ['post_feedforward_layernorm', 'post_ffw_norm'],
 };
@@ -32,7 +32,7 @@ export const olmo2: Family = {
   modelType: 'olmo2',
   ggufArchitecture: 'olmo2',
   ...llamaLayout,
-  names,
+  names: normsAfterNames,
   fromConfig: (raw) => {
     const shape = asOlmo(hfShape('olmo2', raw, { normEps: 1e-5 }));
     return { ...shape, spec: decoderSpec(shape), bias: llamaBias(shape.config) };
@@ -52,7 +52,7 @@ export const olmo2: Family = {
 export const olmo3: Family = {
   modelType: 'olmo3',
   ...llamaLayout,
-  names,
+  names: normsAfterNames,
   fromConfig: (raw) => {
     const defaults = { normEps: 1e-5, theta: 500000 };
     const shape = asOlmo(hfShape('olmo3', raw, defaults));

@@ -3,13 +3,11 @@ import { decoderSpec, ggufShape, ggufWindows, hfShape, layerKinds, windowsOf } f
 import type { Family, Names } from './family.js';
 import { llamaLayout, llamaNames } from './llama.js';
 import { hfRope, ropeScalingOf } from './rope-config.js';
-import { gateUpRows, qkvRows } from './views.js';
+import { fusedQkv, gateUpRows, qkvRows } from './views.js';
 
 const names: Names = {
   ...llamaNames,
-  q: [qkvRows('self_attn.qkv_proj', 0), qkvRows('attn_qkv', 0)],
-  k: [qkvRows('self_attn.qkv_proj', 1), qkvRows('attn_qkv', 1)],
-  v: [qkvRows('self_attn.qkv_proj', 2), qkvRows('attn_qkv', 2)],
+  ...fusedQkv(qkvRows, 'self_attn.qkv_proj'),
   gate: [gateUpRows('mlp.gate_up_proj', 0), gateUpRows('ffn_up', 0)],
   up: [gateUpRows('mlp.gate_up_proj', 1), gateUpRows('ffn_up', 1)],
 };

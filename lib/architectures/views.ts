@@ -1,6 +1,6 @@
 /** Tensors that lie as one in a checkpoint, and norms whose weight is stored less one. */
 import { attentionOf, feedForwardOf } from '../spec.js';
-import type { Stored, StoredIn } from './family.js';
+import type { Names, Stored, StoredIn } from './family.js';
 
 /** Queries, then keys, then values: the n-th of them. */
 export function qkvRows(name: string, n: 0 | 1 | 2): StoredIn {
@@ -23,6 +23,12 @@ export function qkvGroups(name: string, n: 0 | 1 | 2): StoredIn {
     ][n];
     return { name, view };
   };
+}
+
+/** Names of queries, keys and values that a checkpoint has in `name` as `view` says, and a GGUF file one after the other. */
+export function fusedQkv(view: typeof qkvRows, name: string) {
+  const names = (n: 0 | 1 | 2): Names[string] => [view(name, n), qkvRows('attn_qkv', n)];
+  return { q: names(0), k: names(1), v: names(2) };
 }
 
 /** The gate, then up: the n-th of them. */
