@@ -107,7 +107,7 @@ test('an abort rejects with its reason and keeps the part for later', async () =
     response.writeHead(200, { 'content-length': weights.length }).write(weights.subarray(0, 80_000));
   };
   const onProgress = ({ file, loaded }: PullProgress): void => {
-    if (file === 'model.safetensors' && loaded === 0) setTimeout(() => controller.abort(reason), 100);
+    if (file === 'model.safetensors' && loaded === 80_000) controller.abort(reason);
   };
   await expect(pulled({ signal: controller.signal, onProgress })).rejects.toBe(reason);
   expect(existsSync(blob())).toBe(false);

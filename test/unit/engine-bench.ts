@@ -1,6 +1,6 @@
 /** An engine over the fake native model, as the tests of the engine use it; each is disposed of after its test. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, expect } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach, expect, vi } from 'vitest';
 import { Engine } from '../../lib/engine/engine.js';
 import { GenerationRequest, type Vocabulary } from '../../lib/engine/generation-request.js';
 import { GenerationRun } from '../../lib/engine/run.js';
@@ -78,9 +78,39 @@ afterEach(async () => {
 export const range = (from: number, count: number) =>
   Array.from({ length: count }, (_, i) => (from + i * 7) % 290);
 
+/** Waits without a timer, so that it does in simulated time too. */
 export async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 2000 && !condition(); i++) await sleep(1);
+  const end = Date.now() + 10_000;
+  while (!condition() && Date.now() < end) await nextTurn();
   expect(condition()).toBe(true);
+}
+
+/** So many turns of the event loop: what does not wait for a timer has its turn in each. */
+export async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await nextTurn();
+}
+
+/**
+ * Runs `work` while time passes only in timers, those of the fake model's steps: what `performance.now()` measures
+ * does not depend on how busy the machine is.
+ */
+export async function inSimulatedTime(work: () => Promise<void>): Promise<void> {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  // At 0 a time would look as if it had not been taken.
+  vi.advanceTimersByTime(1);
+  let settled = false;
+  try {
+    const done = work().finally(() => {
+      settled = true;
+    });
+    while (!settled) {
+      await turns(8);
+      vi.advanceTimersToNextTimer();
+    }
+    await done;
+  } finally {
+    vi.useRealTimers();
+  }
 }
 
 /** Lets a test destructure a bench. */

@@ -3,7 +3,7 @@
  * whole contract of `NativeModel` (pages, copy on write, one step at a time, no sequence operation during a step) and
  * throws where a caller breaks it.
  */
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type NativeModel,
   type NativeModelInfo,
@@ -21,6 +21,17 @@ export interface FakeOptions {
   tokenMs?: number;
   /** Never give this token: an end-of-text id that would end runs at random. */
   banned?: number;
+}
+
+/** By the global timer, which a test may replace. Rejects when the signal aborts. */
+function pass(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
 }
 
 interface Page {
@@ -171,7 +182,7 @@ export class FakeNative implements NativeModel {
     const allCancelled = () => [...batch.sequences].every((id) => this.#get(id).cancelled);
     this.#stop = () => allCancelled() && stop.abort();
     try {
-      if (milliseconds > 0) await sleep(milliseconds, undefined, { signal: stop.signal });
+      if (milliseconds > 0) await pass(milliseconds, stop.signal);
       else await nextTurn();
     } catch {
       return true;

@@ -1,7 +1,6 @@
 /** The engine over the fake native model: pages, prefixes, back-pressure, and what happens when a step fails. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { bench, bound, EOS, range, until, VOCAB } from './engine-bench.js';
+import { bench, bound, EOS, range, turns, until, VOCAB } from './engine-bench.js';
 import { fakeGreedy } from './engine-fake.js';
 
 describe('admission', () => {
@@ -137,10 +136,11 @@ describe('back-pressure', () => {
     const made = bench();
     const { run, request } = made.start([1, 2, 3], { maxTokens: 2400 });
     await until(() => request.branch.length >= 1024);
-    await sleep(50);
+    // A step of the fake takes a turn.
+    await turns(200);
     expect(request.branch.length).toBeLessThan(1100);
     const steps = made.native.steps.length;
-    await sleep(30);
+    await turns(200);
     expect(made.native.steps.length).toBe(steps);
     const tokens: number[] = [];
     for await (const chunk of run) tokens.push(...chunk.tokens);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { GenerationChunk } from '../../lib/engine/run.js';
 import { readHidden } from '../../lib/engine/rows-request.js';
 import { ScoreRequest } from '../../lib/engine/score-request.js';
-import { bench, bound, EOS, range, until, VOCAB } from './engine-bench.js';
+import { bench, bound, EOS, inSimulatedTime, range, turns, until, VOCAB } from './engine-bench.js';
 import { fakeGreedy, fakeHidden, fakeLogits } from './engine-fake.js';
 
 describe('batching', () => {
@@ -40,33 +40,35 @@ describe('batching', () => {
     expect(other.tokens).not.toEqual(alone.tokens);
   });
 
-  it("a neighbour's long prompt delays no token by more than 100 ms", async () => {
-    const { native, generate } = bound(bench({ stepMs: 5, tokenMs: 1 }));
-    const gaps: number[] = [];
-    let last = 0;
-    const reader = (async () => {
-      for await (const _ of generate([1, 2, 3], { maxTokens: 80 })) {
-        if (last > 0) gaps.push(performance.now() - last);
-        last = performance.now();
-      }
-    })();
-    await until(() => gaps.length > 3);
-    const neighbour = await generate(range(9, 2048), { maxTokens: 2 });
-    await reader;
-    expect(Math.max(...gaps)).toBeLessThan(100);
-    expect(neighbour.usage.promptTokens).toBe(2048);
-    expect(native.steps.some((step) => step.sequences.length === 2 && Math.max(...step.counts) > 20)).toBe(
-      true,
-    );
-  });
+  it("a neighbour's long prompt delays no token by more than 100 ms", () =>
+    inSimulatedTime(async () => {
+      const { native, generate } = bound(bench({ stepMs: 5, tokenMs: 1 }));
+      const gaps: number[] = [];
+      let last = 0;
+      const reader = (async () => {
+        for await (const _ of generate([1, 2, 3], { maxTokens: 80 })) {
+          if (last > 0) gaps.push(performance.now() - last);
+          last = performance.now();
+        }
+      })();
+      await until(() => gaps.length > 3);
+      const neighbour = await generate(range(9, 2048), { maxTokens: 2 });
+      await reader;
+      expect(Math.max(...gaps)).toBeLessThan(100);
+      expect(neighbour.usage.promptTokens).toBe(2048);
+      expect(native.steps.some((step) => step.sequences.length === 2 && Math.max(...step.counts) > 20)).toBe(
+        true,
+      );
+    }));
 
-  it('a short prompt does not wait for a long one before it', async () => {
-    const { generate } = bound(bench({ stepMs: 5, tokenMs: 0.5 }));
-    const long = generate(range(9, 2000), { maxTokens: 1 });
-    const short = await generate([1, 2, 3], { maxTokens: 1 });
-    const longResult = await long;
-    expect(short.timings.ttftMs).toBeLessThan(longResult.timings.ttftMs / 4);
-  });
+  it('a short prompt does not wait for a long one before it', () =>
+    inSimulatedTime(async () => {
+      const { generate } = bound(bench({ stepMs: 5, tokenMs: 0.5 }));
+      const long = generate(range(9, 2000), { maxTokens: 1 });
+      const short = await generate([1, 2, 3], { maxTokens: 1 });
+      const longResult = await long;
+      expect(short.timings.ttftMs).toBeLessThan(longResult.timings.ttftMs / 4);
+    }));
 
   it('a prompt alone goes in large steps', async () => {
     const { native, generate } = bound(bench({ stepMs: 2, tokenMs: 0.05 }));
@@ -165,14 +167,15 @@ describe('end of a request', () => {
     expect((await generate([1], { maxTokens: 1 })).logprobs).toBeUndefined();
   });
 
-  it('times and counts', async () => {
-    const { generate } = bound(bench({ stepMs: 5 }));
-    const { timings } = await generate([1, 2, 3], { maxTokens: 10 });
-    expect(timings.ttftMs).toBeGreaterThanOrEqual(4);
-    expect(timings.prefillTokensPerSecond).toBeGreaterThan(50);
-    expect(timings.decodeTokensPerSecond).toBeGreaterThan(20);
-    expect(timings.decodeTokensPerSecond).toBeLessThan(210);
-  });
+  it('times and counts', () =>
+    inSimulatedTime(async () => {
+      const { generate } = bound(bench({ stepMs: 5 }));
+      const { timings } = await generate([1, 2, 3], { maxTokens: 10 });
+      expect(timings.ttftMs).toBeGreaterThanOrEqual(4);
+      expect(timings.prefillTokensPerSecond).toBeGreaterThan(50);
+      expect(timings.decodeTokensPerSecond).toBeGreaterThan(20);
+      expect(timings.decodeTokensPerSecond).toBeLessThan(210);
+    }));
 });
 
 describe('abort', () => {
@@ -193,17 +196,23 @@ describe('abort', () => {
     expect(later.every((step) => step.sequences.length === 1)).toBe(true);
   });
 
-  it('in the middle of a lone step stops the native work', async () => {
-    const made = bench({ stepMs: 300 });
-    const { run, request } = made.start([1, 2, 3]);
-    await until(() => made.native.steps.length === 1);
-    made.engine.cancel(request);
-    expect(await run).toMatchObject({ finishReason: 'abort', text: '', tokens: [], timings: { ttftMs: 0 } });
-    await until(() => made.native.steps[0].endedAt > 0);
-    expect(made.native.steps[0].endedAt - made.native.steps[0].startedAt).toBeLessThan(200);
-    expect(made.native.cancelled).toHaveLength(1);
-    await until(() => made.native.liveSequences === 0);
-  });
+  it('in the middle of a lone step stops the native work', () =>
+    inSimulatedTime(async () => {
+      const made = bench({ stepMs: 300 });
+      const { run, request } = made.start([1, 2, 3]);
+      await until(() => made.native.steps.length === 1);
+      made.engine.cancel(request);
+      expect(await run).toMatchObject({
+        finishReason: 'abort',
+        text: '',
+        tokens: [],
+        timings: { ttftMs: 0 },
+      });
+      await until(() => made.native.steps[0].endedAt > 0);
+      expect(made.native.steps[0].endedAt - made.native.steps[0].startedAt).toBeLessThan(200);
+      expect(made.native.cancelled).toHaveLength(1);
+      await until(() => made.native.liveSequences === 0);
+    }));
 
   it('leaving the loop stops the native work, and the run gives what there is', async () => {
     const made = bench({ stepMs: 2 });
@@ -265,8 +274,9 @@ describe('reading hidden states', () => {
       if (position++ > 0) continue;
       // Nobody reads: what waits is that of a few steps.
       expect((await neighbour).tokens).toEqual(fakeGreedy([9, 9], 20, VOCAB, EOS));
+      await turns(20);
       const { length } = made.native.steps;
-      await sleep(30);
+      await turns(200);
       expect(made.native.steps.length).toBe(length);
     }
     expect(position).toBe(700);

@@ -271,11 +271,14 @@ describe.skipIf(gguf === undefined)('SmolLM2 from GGUF (skipped where it cannot 
   });
 
   test('a word of 20,000 letters takes no quadratic time', async () => {
-    const time = async (length: number): Promise<number> => {
+    const once = async (length: number): Promise<number> => {
       const start = performance.now();
       await tokenizer.encodeAsync('a'.repeat(length));
       return performance.now() - start;
     };
+    // The least of three: other processes may take the core from one.
+    const time = async (length: number): Promise<number> =>
+      Math.min(await once(length), await once(length), await once(length));
     await time(5_000);
     const [short, long] = [await time(20_000), await time(80_000)];
     expect(long).toBeLessThan(10 * short);
