@@ -1,5 +1,5 @@
 /** What can go wrong with the disk, as errors that say what to do. */
-import { mkdir, statfs } from 'node:fs/promises';
+import { mkdir, open, statfs } from 'node:fs/promises';
 import { KvasirError } from '../errors.js';
 
 /** Left free beside what is written. */
@@ -46,10 +46,25 @@ export async function prepareFolder(folder: string, required: number): Promise<v
   }
 }
 
-/** A failed write as a DOWNLOAD error; `required` bytes were still to come. */
+const inTheWay: Readonly<Record<string, string>> = {
+  EISDIR: 'a folder stands where a file must go',
+  ERR_FS_EISDIR: 'a folder stands where a file must go',
+  ENOTEMPTY: 'a folder stands where a file must go',
+  EEXIST: 'something stands where a file or folder must go',
+  ENOTDIR: 'a file stands where a folder must go',
+  ELOOP: 'a link stands where a file must go',
+};
+
+/** A failed write as a DOWNLOAD error; `required` bytes were still to come. What is no error of the system stays itself. */
 export async function writeError(cause: unknown, folder: string, required: number): Promise<unknown> {
-  const { code, message } = cause as NodeJS.ErrnoException;
+  if (!(cause instanceof Error) || cause instanceof KvasirError) return cause;
+  const { code, message, path, dest } = cause as NodeJS.ErrnoException & { dest?: string };
+  const where = dest ?? path ?? folder;
+  const failed = (text: string, reason: string): KvasirError =>
+    new KvasirError('DOWNLOAD', text, { cause, details: { reason, path: where } });
   switch (code) {
+    case undefined:
+      return cause;
     case 'ENOSPC':
     case 'EDQUOT':
     case 'EFBIG':
@@ -57,18 +72,25 @@ export async function writeError(cause: unknown, folder: string, required: numbe
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-    case 'ENOTDIR':
-      return new KvasirError(
-        'DOWNLOAD',
-        `Cannot write to the model cache ${folder} (${code}): give this user write access, or set HF_HOME to a folder that can be written.`,
-        { cause, details: { reason: 'permission' } },
+      return failed(
+        `Cannot write ${where} in the model cache ${folder} (${code}): give this user write access, or set HF_HOME to a folder that can be written.`,
+        'permission',
       );
-    case undefined:
-      return cause;
     default:
-      return new KvasirError('DOWNLOAD', `Writing to ${folder} failed: ${message}.`, {
-        cause,
-        details: { reason: 'disk' },
-      });
+      if (inTheWay[code] === undefined) return failed(`Writing to ${folder} failed: ${message}.`, 'disk');
+      return failed(
+        `${where} cannot be written: ${inTheWay[code]} (${code}). Remove it, or set HF_HOME to another folder.`,
+        'disk',
+      );
+  }
+}
+
+/** Makes a rename last through a power cut, where the system can do that. */
+export async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await open(folder, 'r');
+    await handle.sync().finally(() => handle.close());
+  } catch {
+    // Not every system can sync a folder; the file itself is synced.
   }
 }

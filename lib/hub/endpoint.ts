@@ -7,7 +7,15 @@ const mostRedirects = 5;
 /** The hub cannot be reached at all (as against: it answered, and said no). */
 export function unreachable(endpoint: string, cause: unknown): KvasirError {
   const reason = cause instanceof Error ? deepest(cause).message : String(cause);
-  return new KvasirError('DOWNLOAD', `The hub ${endpoint} cannot be reached: ${reason}.`, { cause });
+  return new KvasirError('DOWNLOAD', `The hub ${endpoint} cannot be reached: ${shortened(reason)}.`, {
+    cause,
+  });
+}
+
+/** What others say may be long, and may hold a name and a password before a host. */
+export function shortened(text: string): string {
+  const safe = text.replace(/\/\/[^/@\s]+@/g, '//***@');
+  return safe.length > 300 ? `${safe.slice(0, 300)}...` : safe;
 }
 
 function deepest(error: Error): Error {
@@ -19,6 +27,24 @@ export function isOffline(env: NodeJS.ProcessEnv = process.env): boolean {
   return /^(1|true|yes|on)$/i.test(env.HF_HUB_OFFLINE ?? '');
 }
 
+/** Nothing of an endpoint with a password is said. */
+function checkEndpoint(url: string): void {
+  const { protocol, username, password } = URL.canParse(url) ? new URL(url) : {};
+  const details = { option: 'HF_ENDPOINT' };
+  if (protocol !== 'https:' && protocol !== 'http:') {
+    throw new KvasirError('INVALID_OPTION', `HF_ENDPOINT is no URL of a hub: "${shortened(url)}".`, {
+      details,
+    });
+  }
+  if (username || password) {
+    throw new KvasirError(
+      'INVALID_OPTION',
+      'HF_ENDPOINT holds a name or a password: take it out, and give a token in HF_TOKEN.',
+      { details },
+    );
+  }
+}
+
 export class Endpoint {
   readonly url: string;
   readonly #token: string | undefined;
@@ -26,8 +52,14 @@ export class Endpoint {
   constructor(env: NodeJS.ProcessEnv = process.env) {
     this.url = (env.HF_ENDPOINT || defaultEndpoint).replace(/\/+$/, '');
     this.#token = env.HF_TOKEN?.trim() || undefined;
-    if (!URL.canParse(this.url)) {
-      throw new KvasirError('INVALID_OPTION', `HF_ENDPOINT is no URL: "${this.url}".`);
+    checkEndpoint(this.url);
+    // It goes into a header, and what fetch says of a header that cannot be holds its value.
+    if (this.#token !== undefined && !/^[\x21-\x7e]+$/.test(this.#token)) {
+      throw new KvasirError(
+        'INVALID_OPTION',
+        'HF_TOKEN holds a character that no token has, such as a line break or a blank: copy it again.',
+        { details: { option: 'HF_TOKEN' } },
+      );
     }
   }
 
@@ -53,7 +85,10 @@ export class Endpoint {
       if (response.status < 300 || response.status >= 400 || response.status === 304 || location === null)
         return response;
       await response.body?.cancel();
-      const next = new URL(location, target);
+      const next = URL.canParse(location, target.href) ? new URL(location, target) : undefined;
+      if (next === undefined || !/^https?:$/.test(next.protocol) || next.username || next.password) {
+        throw new KvasirError('DOWNLOAD', `${target.origin} redirects to what is no address of a file.`);
+      }
       if (target.protocol === 'https:' && next.protocol !== 'https:') {
         throw new KvasirError(
           'DOWNLOAD',

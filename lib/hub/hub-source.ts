@@ -1,16 +1,17 @@
-/** Fetches a repository of the hub, or one file of it, into the cache. Listing is the hub package's, bytes are ours. */
+/** Fetches a repository of the hub, or one file of it, into the cache. */
 import { KvasirError } from '../errors.js';
-import { CachedRepository, fileSize } from './cache.js';
+import { CachedRepository } from './cache.js';
 import { prepareFolder } from './disk.js';
-import { Endpoint, refusal, unreachable } from './endpoint.js';
+import { Endpoint } from './endpoint.js';
 import { ggufModels, ggufParts } from './gguf-parts.js';
 import { shardNames } from './local-files.js';
-import { withLock } from './lock.js';
+import { type Listed, type Listing, listRepository } from './listing.js';
+import { type LockTimes, withLock } from './lock.js';
 import type { PullProgress } from './model-files.js';
 import { checkRelativeName } from './reference.js';
 import { Transfer, type TransferOptions } from './transfer.js';
 
-export interface FetchOptions extends Pick<TransferOptions, 'retryDelays' | 'stallMs'> {
+export interface FetchOptions extends LockTimes, Pick<TransferOptions, 'retryDelays' | 'stallMs'> {
   signal?: AbortSignal;
   onProgress?: (progress: PullProgress) => void;
 }
@@ -21,15 +22,6 @@ export interface Fetched {
   downloadedBytes: number;
 }
 
-interface Listed {
-  name: string;
-  bytes: number;
-  /** Name of the blob: the sha256 of an LFS file, else git's own hash. */
-  oid: string;
-  kind: 'sha256' | 'git-sha1';
-}
-
-const listingTimeoutMs = 20_000;
 /** What a model folder is made of; weights are added by what the repository has. */
 const wanted = [
   'config.json',
@@ -99,44 +91,10 @@ export class HubSource {
     );
   }
 
-  /** The newest revision and its files. Throws DOWNLOAD or MODEL_NOT_FOUND. */
-  async #list(): Promise<{ revision: string; files: Map<string, Listed> }> {
-    const { listFiles, modelInfo } = await import('@huggingface/hub');
-    const limit = AbortSignal.timeout(listingTimeoutMs);
-    const signal = this.options.signal ? AbortSignal.any([limit, this.options.signal]) : limit;
-    const access = {
-      hubUrl: this.#endpoint.url,
-      fetch: ((url: string, init?: RequestInit) =>
-        this.#endpoint.fetch(url, { ...init, signal })) as typeof fetch,
-    };
-    try {
-      const { sha: revision } = await modelInfo({
-        ...access,
-        name: this.repository,
-        revision: 'main',
-        additionalFields: ['sha'],
-      });
-      if (typeof revision !== 'string' || !/^[\w.-]*\w[\w.-]*$/.test(revision))
-        throw new Error('it names no revision');
-      const files = new Map<string, Listed>();
-      for await (const entry of listFiles({ ...access, repo: this.repository, revision, recursive: true })) {
-        const oid = entry.lfs?.oid ?? entry.oid;
-        if (entry.type !== 'file' || oid === undefined) continue;
-        files.set(entry.path, {
-          name: entry.path,
-          bytes: entry.size,
-          oid,
-          kind: entry.lfs ? 'sha256' : 'git-sha1',
-        });
-      }
-      this.listed = true;
-      return { revision, files };
-    } catch (cause) {
-      this.options.signal?.throwIfAborted();
-      if (cause instanceof KvasirError) throw cause;
-      const status = (cause as { statusCode?: number }).statusCode;
-      throw (status && refusal(status, this.repository)) || unreachable(this.#endpoint.url, cause);
-    }
+  async #list(): Promise<Listing> {
+    const listing = await listRepository(this.#endpoint, this.repository, this.options.signal);
+    this.listed = true;
+    return listing;
   }
 
   /** Path of the file in the snapshot. */
@@ -154,16 +112,19 @@ export class HubSource {
     const blob = this.#cache.blob(listed.oid);
     await prepareFolder(this.#cache.folder, 0);
     await prepareFolder(this.#cache.blobs, 0);
-    await withLock(`${blob}.lock`, this.options.signal, async () => {
-      if ((await fileSize(blob)) === listed.bytes) return;
-      await this.#transfer(revision, listed, blob);
+    await withLock(`${blob}.lock`, this.options, async (signal) => {
+      const { bytes, oid } = listed;
+      if (await this.#cache.isIntact(oid, { trust: false, bytes, signal })) return;
+      await this.#transfer(revision, listed, signal);
+      await this.#cache.noteVerified(oid);
     });
     return this.#cache.link(listed.oid, revision, name);
   }
 
-  async #transfer(revision: string, listed: Listed, blob: string): Promise<void> {
-    const { signal, onProgress, retryDelays, stallMs } = this.options;
+  async #transfer(revision: string, listed: Listed, signal: AbortSignal): Promise<void> {
+    const { onProgress, retryDelays, stallMs } = this.options;
     const { name, bytes, oid, kind } = listed;
+    const blob = this.#cache.blob(oid);
     const transfer = new Transfer(
       {
         name,

