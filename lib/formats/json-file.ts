@@ -1,28 +1,15 @@
 /** Reads the small JSON files of a model folder. Not for `tokenizer.json`, which only the worker thread reads. */
-import { readFile, stat } from 'node:fs/promises';
 import { KvasirError } from '../errors.js';
 import { parsePythonJson } from '../python-json.js';
+import { readRegularFile } from '../regular-file.js';
 
-/** 16 MiB: the largest real config or shard index is far below, and parsing more would hold up the event loop. */
-const largest = 16 << 20;
+/** 1 MiB: real ones have some kilobytes, and parsing more would hold up the event loop. */
+const largest = 1 << 20;
 
-/** Throws MODEL_NOT_FOUND when the file cannot be read, MODEL_FORMAT when it is no JSON object. */
+/** Throws MODEL_NOT_FOUND when the file cannot be read, MODEL_FORMAT when it is no regular file of JSON with an object. */
 export async function readJsonObject(path: string): Promise<Record<string, unknown>> {
-  let text: string;
-  try {
-    const { size } = await stat(path);
-    if (size > largest) {
-      throw new KvasirError(
-        'MODEL_FORMAT',
-        `${path} has ${size} bytes; a file of its kind has at most ${largest}.`,
-      );
-    }
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    if (cause instanceof KvasirError) throw cause;
-    throw new KvasirError('MODEL_NOT_FOUND', `Cannot read ${path}: ${(cause as Error).message}`, { cause });
-  }
-  return parseJsonObject(text, path);
+  const bytes = await readRegularFile(path, largest);
+  return parseJsonObject(bytes.toString(), path);
 }
 
 export function parseJsonObject(text: string, path: string): Record<string, unknown> {

@@ -25,7 +25,7 @@ export class AddedVocabulary {
     let nextId = model.size;
     for (const token of tokens) {
       const known = this.#byContent.get(token.content)?.id ?? model.idOf(token.content);
-      const entry = { ...token, id: known ?? nextId++ };
+      const entry = known === token.id ? token : { ...token, id: known ?? nextId++ };
       this.#byContent.set(token.content, entry);
       this.#byId.set(entry.id, entry);
     }

@@ -7,13 +7,15 @@ import type { TokenTableData } from './token-table.js';
 export function buildTokenTable(pipeline: EncodingPipeline, decoder: Component | null): TokenTableData {
   const count = pipeline.idEnd;
   const special = new Uint8Array(count);
+  const spellings = pipeline.spellings();
   const changes: Change[] = [];
   for (const { id } of pipeline.addedTokens) {
     special[id] = pipeline.isSpecial(id) ? 1 : 0;
-    changes.push({ id, spelling: Buffer.from(pipeline.tokenOf(id)!) });
+    const spelling = pipeline.tokenOf(id)!;
+    if (!isSpelled(spellings, id, spelling)) changes.push({ id, spelling: Buffer.from(spelling) });
   }
   changes.sort((a, b) => a.id - b.id);
-  return { ...withChanges(pipeline.spellings(), changes, count), special, decoder };
+  return { ...withChanges(spellings, changes, count), special, decoder };
 }
 
 interface Change {
@@ -21,9 +23,23 @@ interface Change {
   spelling: Uint8Array;
 }
 
+/** Whether an id, which may be beyond them, has that spelling already: most added tokens are of the vocabulary. */
+function isSpelled({ bytes, offsets }: Spellings, id: number, spelling: string): boolean {
+  if (id + 1 >= offsets.length) return false;
+  const [from, end] = [offsets[id]!, offsets[id + 1]!];
+  if (end - from !== spelling.length) return Buffer.from(spelling).equals(bytes.subarray(from, end));
+  // As many bytes as units: all are ASCII, or they differ.
+  for (let i = 0; i < spelling.length; ++i) {
+    const unit = spelling.charCodeAt(i);
+    if (unit > 0x7f || bytes[from + i] !== unit) return false;
+  }
+  return true;
+}
+
 /** `changes`: by id. Ids that neither has are empty. */
 function withChanges({ bytes, offsets }: Spellings, changes: readonly Change[], count: number): Spellings {
   const last = offsets.length - 1;
+  if (changes.length === 0 && count === last) return { bytes: bytes.slice(), offsets: offsets.slice() };
   const out = new Uint8Array(changes.reduce((sum, { spelling }) => sum + spelling.length, bytes.length));
   const places = new Uint32Array(count + 1);
   let id = 0;

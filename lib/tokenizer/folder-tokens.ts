@@ -48,7 +48,6 @@ function addedToken(token: CheckedJson, id = token.value.id): AddedTokenEntry {
   const content = token.text('content');
   if (content === '') throw token.wrong('content', 'a string with something in it');
   return {
-    ...token.value,
     id: id as number,
     content,
     lstrip: token.flag('lstrip', false),

@@ -1,28 +1,27 @@
 /** Reads `tokenizer.json` and its companions. Blocking work of tens of milliseconds: for the worker thread only. */
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { KvasirError } from '../errors.js';
 import { parsePythonJson } from '../python-json.js';
+import { readInPiecesSync, readRegularFileSync } from '../regular-file.js';
 import { CheckedJson } from './checked-json.js';
+import { compiledName } from './compiled-tables.js';
 import type { Component, NamedTemplate, TokenizerDefinition, TokenizerJson } from './definition.js';
 import { folderTokens } from './folder-tokens.js';
 import type { FolderSource } from './source.js';
-import { parseTokenizerJson } from './vocabulary-json.js';
+import { parseCompiled, parseTokenizerJson } from './vocabulary-json.js';
 
-function readBytes(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new KvasirError('MODEL_NOT_FOUND', `Cannot read ${path}: ${(cause as Error).message}`, { cause });
-  }
+/** Most bytes. A million tokens with merges are 100 MB; what stands beside has some megabytes at most. */
+const largestTokenizer = 2 ** 28;
+const largestTables = 2 ** 28;
+const largestCompanion = 2 ** 24;
+const largestTemplate = 2 ** 22;
+
+function readTemplate(path: string): string {
+  return readRegularFileSync(path, largestTemplate).toString();
 }
 
-function readText(path: string): string {
-  return readBytes(path).toString();
-}
-
-function readJson(path: string, parse: (bytes: Buffer) => unknown): unknown {
-  const bytes = readBytes(path);
+function readJson(path: string, most: number, parse: (bytes: Buffer) => unknown): unknown {
+  const bytes = readRegularFileSync(path, most);
   try {
     return parse(bytes);
   } catch (cause) {
@@ -38,8 +37,19 @@ function companion(path: string | undefined): CheckedJson | undefined {
     ? undefined
     : CheckedJson.of(
         basename(path),
-        readJson(path, (bytes) => parsePythonJson(bytes.toString())),
+        readJson(path, largestCompanion, (bytes) => parsePythonJson(bytes.toString())),
       );
+}
+
+/** What the tables beside a `tokenizer.json` make of it. undefined: there are none that are its own. */
+function readCompiled(path: string): unknown {
+  let compiled: Buffer;
+  try {
+    compiled = readRegularFileSync(join(dirname(path), compiledName), largestTables);
+  } catch {
+    return undefined;
+  }
+  return readInPiecesSync(path, largestTokenizer, (text) => parseCompiled(compiled, text));
 }
 
 /** The type of a model is optional in old files; it shows in what the model has. */
@@ -62,10 +72,10 @@ function component(tokenizer: CheckedJson, name: string): Component | null {
 function templates(source: FolderSource, config: CheckedJson | undefined): NamedTemplate[] {
   const files: NamedTemplate[] = (source.namedTemplatePaths ?? []).map((path) => ({
     name: basename(path, '.jinja'),
-    template: readText(path),
+    template: readTemplate(path),
   }));
   if (source.chatTemplatePath !== undefined) {
-    files.unshift({ name: 'default', template: readText(source.chatTemplatePath) });
+    files.unshift({ name: 'default', template: readTemplate(source.chatTemplatePath) });
   }
   if (files.length > 0) return files;
   const given = config?.value.chat_template ?? undefined;
@@ -78,7 +88,10 @@ function templates(source: FolderSource, config: CheckedJson | undefined): Named
 
 /** Throws MODEL_NOT_FOUND or MODEL_FORMAT. */
 export function definitionFromFiles(source: FolderSource): TokenizerDefinition {
-  const tokenizer = CheckedJson.of('tokenizer.json', readJson(source.path, parseTokenizerJson));
+  const tokenizer = CheckedJson.of(
+    'tokenizer.json',
+    readCompiled(source.path) ?? readJson(source.path, largestTokenizer, parseTokenizerJson),
+  );
   const config = companion(source.configPath);
   const { added, special } = folderTokens({
     tokenizer,

@@ -3,20 +3,18 @@
  * rest to `JSON.parse`. A file that is not plain enough for that, or damaged, goes to `JSON.parse` whole.
  */
 import { isUtf8 } from 'node:buffer';
+import {
+  decodeTables,
+  encodeTables,
+  type Range,
+  type TextInPieces,
+  type VocabularyTables,
+} from './compiled-tables.js';
 import { byteOf, JsonScanner, NotPlain } from './json-scanner.js';
 import { MergeList } from './models/merge-list.js';
 import { maxId, TokenIndex } from './models/token-index.js';
 
-/** bytes[start, end) is the value of a field of the model. */
-interface Range {
-  start: number;
-  end: number;
-}
-
-interface Tables {
-  vocab?: { index: TokenIndex; range: Range };
-  merges?: { list: MergeList; range: Range };
-}
+type Tables = Partial<VocabularyTables>;
 
 /** Bytes of a file for each token of its vocabulary, merges included: a guess, so that tables need not grow. */
 const bytesOfToken = 64;
@@ -25,21 +23,53 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 /** `model.vocab` becomes a TokenIndex and `model.merges` a MergeList where they can. Throws SyntaxError. */
 export function parseTokenizerJson(file: Buffer): unknown {
   const bytes = isUtf8(file) ? file : Buffer.from(file.toString());
-  // As what all other bytes are: code that meets two kinds of arrays is compiled again, and slower.
-  const { vocab, merges } = readTables(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length));
+  const { vocab, merges } = readTables(bytes);
   if (vocab === undefined) return JSON.parse(bytes.toString());
-  const cuts = [vocab.range, ...(merges ? [merges.range] : [])].sort((a, b) => a.start - b.start);
-  const value = parseRest(bytes, cuts);
+  const value = parseRest(bytes, [vocab.range, ...(merges ? [merges.range] : [])]);
   value.model.vocab = vocab.index;
   if (merges) value.model.merges = merges.list;
   return value;
 }
 
+/** The tables of a file, for `parseCompiled`. undefined: it has none, or is not plain. */
+export function compileTokenizerJson(file: Buffer): Buffer | undefined {
+  if (!isUtf8(file)) return undefined;
+  const { vocab, merges } = readTables(file);
+  return vocab && encodeTables(file, { vocab, merges });
+}
+
+/** What `parseTokenizerJson` gives for the text that `compiled` was made from. undefined: it was made from another, or is none. */
+export function parseCompiled(compiled: Uint8Array, text: TextInPieces): unknown {
+  const tables = decodeTables(compiled, text);
+  const whole = tables && modelOf(tables.rest);
+  if (whole === undefined) return undefined;
+  const { fields, value } = whole;
+  const { index, merges } = tables!;
+  if (fields.vocab !== null || (merges && fields.merges !== null)) return undefined;
+  fields.vocab = index;
+  const prefix = fields.continuing_subword_prefix;
+  if (merges) {
+    fields.merges = MergeList.of(index, typeof prefix === 'string' ? prefix : '', merges.ids, merges.slots);
+  }
+  return value;
+}
+
+/** undefined: it is no JSON, or has no model. */
+function modelOf(text: string): { value: unknown; fields: Record<string, unknown> } | undefined {
+  try {
+    const value = JSON.parse(text);
+    const fields = value?.model;
+    return typeof fields === 'object' && fields !== null ? { value, fields } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** With null for what is cut out. */
-function parseRest(bytes: Buffer, cuts: readonly Range[]): { model: Record<string, unknown> } {
+function parseRest(bytes: Buffer, cuts: Range[]): { model: Record<string, unknown> } {
   let text = '';
   let at = 0;
-  for (const { start, end } of cuts) {
+  for (const { start, end } of cuts.sort((a, b) => a.start - b.start)) {
     text += `${bytes.toString('utf8', at, start)}null`;
     at = end;
   }
@@ -52,9 +82,10 @@ function parseRest(bytes: Buffer, cuts: readonly Range[]): { model: Record<strin
   }
 }
 
-function readTables(bytes: Uint8Array): Tables {
+function readTables(bytes: Buffer): Tables {
   try {
-    return new TablesReader(bytes).read();
+    // As what all other bytes are: code that meets two kinds of arrays is compiled again, and slower.
+    return new TablesReader(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)).read();
   } catch (error) {
     if (error instanceof NotPlain) return {};
     throw error;

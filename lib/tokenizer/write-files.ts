@@ -1,15 +1,26 @@
 /** Writes a tokenizer as the files of a Hugging Face folder, from which `tokenizer-files.ts` reads the same one. */
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { compiledName } from './compiled-tables.js';
 import type { TokenizerDefinition } from './definition.js';
 import { loadDefinition } from './load-definition.js';
-import type { TokenizerSource } from './source.js';
+import type { FolderSource, TokenizerSource } from './source.js';
+import { compileTokenizerJson } from './vocabulary-json.js';
 
 const namedTemplates = 'additional_chat_templates';
 
-/** Files are copied as they are; a GGUF vocabulary is written as its equivalent. Blocks for a large one's JSON. */
+/**
+ * Files are copied as they are; a GGUF vocabulary is written as its equivalent. Beside it the tables that it becomes. Blocks for
+ * a large one's JSON.
+ */
 export async function writeTokenizerFiles(source: TokenizerSource, folder: string): Promise<void> {
-  if (source.kind === 'gguf') return writeDefinition(await loadDefinition(source), folder);
+  if (source.kind === 'gguf') await writeDefinition(await loadDefinition(source), folder);
+  else await copyFiles(source, folder);
+  const tables = compileTokenizerJson(await readFile(join(folder, 'tokenizer.json')));
+  if (tables !== undefined) await writeFile(join(folder, compiledName), tables);
+}
+
+async function copyFiles(source: FolderSource, folder: string): Promise<void> {
   const named = source.namedTemplatePaths ?? [];
   const copies: [from: string | undefined, name: string][] = [
     [source.path, 'tokenizer.json'],

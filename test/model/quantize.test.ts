@@ -270,7 +270,7 @@ describe('kvasir quantize', () => {
     const again = await kvasir(['quantize', 'stories-260k', fresh(), '--json', '--threads', '1']);
     const report = JSON.parse(again.stdout);
     expect(report).toMatchObject({ model: 'stories-260k', sourceDtype: 'F32' });
-    expect(report.files.length).toBe(5);
+    expect(report.files.length).toBe(6);
 
     const info = JSON.parse((await kvasir(['info', out, '--json'])).stdout);
     expect(info.int8).toEqual({

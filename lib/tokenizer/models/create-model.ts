@@ -4,7 +4,7 @@ import type { TokenizerJson } from '../definition.js';
 import { BpeModel, type BpeOptions, cutsAtMetaspace } from './bpe.js';
 import { MergeList } from './merge-list.js';
 import type { WordModel } from './model.js';
-import { maxId, TokenIndex } from './token-index.js';
+import { idLimit, maxId, TokenIndex } from './token-index.js';
 import { UnigramModel } from './unigram.js';
 import { WordLevelModel, WordPieceModel } from './whole-words.js';
 
@@ -39,6 +39,13 @@ export function createModel(model: ModelJson, words: boolean, spells: boolean): 
 }
 
 function readIndex(model: ModelJson): TokenIndex {
+  const index = indexOf(model);
+  const { idEnd, count } = index;
+  if (idEnd <= idLimit(count)) return index;
+  throw wrong(model, `the vocabulary has ${count} tokens and an id of ${idEnd - 1}`);
+}
+
+function indexOf(model: ModelJson): TokenIndex {
   const { vocab } = model;
   if (vocab instanceof TokenIndex) return vocab;
   if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) {

@@ -23,6 +23,8 @@ export class MergeList {
   #text: Uint8Array = new Uint8Array(0);
   readonly #places = new Int32Array(4 * batch);
   #waiting = 0;
+  /** Of the table, where it has been made before. */
+  #slots: Int32Array | undefined;
   /** Entries of the parts, int32 [2 * batch]. */
   readonly #parts = new Int32Array(2 * batch);
 
@@ -34,6 +36,20 @@ export class MergeList {
   ) {
     this.#prefix = encoder.encode(prefix);
     this.#ids = new Int32Array(fields * Math.max(batch, expected));
+  }
+
+  /** The list that has these, which it keeps: left, right, joined by turns, int32 [3 * merges]. `slots`: of their table. */
+  static of(index: TokenIndex, prefix: string, ids: Int32Array, slots: Int32Array): MergeList {
+    const list = new MergeList(index, prefix, 0);
+    list.#ids = ids;
+    list.#count = ids.length / fields;
+    list.#slots = slots;
+    return list;
+  }
+
+  /** What `of` takes, not copied. Of all that does not wait. */
+  get ids(): Int32Array {
+    return this.#ids.subarray(0, fields * this.#count);
   }
 
   /**
@@ -117,7 +133,7 @@ export class MergeList {
 
   /** Of all that does not wait. */
   table(): MergeTable {
-    return new MergeTable(this.#ids, this.#count);
+    return new MergeTable(this.#ids, this.#count, this.#slots);
   }
 
   /** As the files of vocabularies have it. */

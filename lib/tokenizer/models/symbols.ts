@@ -14,7 +14,7 @@ export class Symbols {
   /** Bytes that each stands for. */
   lengths = new Int32Array(64);
   count = 0;
-  /** Places in the merge table of pairs (i, i + 1); -1: none. */
+  /** Ranks of pairs (i, i + 1); -1: none. */
   #pairs = new Int32Array(64);
   #next = new Int32Array(0);
   #previous = new Int32Array(0);
@@ -46,9 +46,8 @@ export class Symbols {
       let best = -1;
       let bestRank = 0;
       for (let i = 0; i + 1 < count; ++i) {
-        if (pairs[i]! < 0) continue;
-        const rank = merges.rank(pairs[i]!);
-        if (best < 0 || rank < bestRank) {
+        const rank = pairs[i]!;
+        if (rank >= 0 && (best < 0 || rank < bestRank)) {
           best = i;
           bestRank = rank;
         }
@@ -84,7 +83,7 @@ export class Symbols {
       const at = key % positions;
       const pair = this.#pairs[at]!;
       // The pair at this place is another one by now.
-      if (pair < 0 || merges.rank(pair) !== (key - at) / positions) continue;
+      if (pair !== (key - at) / positions) continue;
       const right = next[at]!;
       ids[at] = merges.id(pair);
       lengths[at]! += lengths[right]!;
@@ -111,7 +110,7 @@ export class Symbols {
   #offer(merges: MergeTable, left: number, right: number): void {
     const pair = merges.find(this.ids[left]!, this.ids[right]!);
     this.#pairs[left] = pair;
-    if (pair >= 0) this.#pushKey(merges.rank(pair) * positions + left);
+    if (pair >= 0) this.#pushKey(pair * positions + left);
   }
 
   /** Each merge offers two pairs at most, and takes one symbol away. */

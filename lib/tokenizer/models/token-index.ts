@@ -3,9 +3,15 @@
  * different spelling is an entry, numbered as they came.
  */
 import type { Spellings } from './model.js';
+import { areSlots } from './slots.js';
 
 /** The greatest id that a token may have. */
 export const maxId = 2 ** 31 - 2;
+
+/** One more than the greatest id that a vocabulary of so many tokens may have. Arrays are as long as that. */
+export function idLimit(tokens: number): number {
+  return Math.min(maxId + 1, 4 * tokens + 2 ** 20);
+}
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -26,6 +32,14 @@ export function hashOf(source: Uint8Array, start: number, end: number): number {
   return hash ^ (hash >>> 16);
 }
 
+/** Different spellings in the order they came: that of entry i is bytes[offsets[i], offsets[i + 1]). */
+export interface IndexedSpellings extends Spellings {
+  /** int32 [entries]. */
+  ids: Int32Array;
+  /** As many as `TokenIndex.slotCount` says. */
+  slots: Int32Array;
+}
+
 export class TokenIndex {
   #bytes: Uint8Array;
   /** uint32 [count + 1]. */
@@ -41,6 +55,7 @@ export class TokenIndex {
   #count = 0;
   /** The entry of an id, int32 [idEnd]; -1: none. Made when first asked for. */
   #entries: Int32Array | undefined;
+  #idEnd: number | undefined;
   /** Of spellings that are looked up together. */
   #hashes = new Int32Array(0);
   /** A spelling that came as a string. */
@@ -55,6 +70,37 @@ export class TokenIndex {
     this.#slots = new Int32Array(this.#mask + 1);
   }
 
+  /** The index that has these, which it keeps. */
+  static of({ bytes, offsets, ids, slots }: IndexedSpellings): TokenIndex {
+    const index = new TokenIndex(0, 0);
+    index.#bytes = bytes;
+    index.#offsets = offsets;
+    index.#ids = ids;
+    index.#count = ids.length;
+    index.#mask = slots.length - 1;
+    index.#slots = slots;
+    return index;
+  }
+
+  static slotCount(tokens: number): number {
+    return slotsFor(tokens);
+  }
+
+  /** Whether slots may be those of so many tokens: then every search in them ends. */
+  static areSlots(slots: Int32Array, tokens: number): boolean {
+    return slots.length === slotsFor(tokens) && areSlots(slots, tokens);
+  }
+
+  /** What `of` takes. */
+  get entries(): IndexedSpellings {
+    // There was room for more: then there are too many slots.
+    const slots = new Int32Array(slotsFor(this.#count));
+    const offsets = this.#offsets.subarray(0, this.#count + 1);
+    const bytes = this.#bytes.subarray(0, offsets[this.#count]);
+    for (let entry = 0; entry < this.#count; ++entry) place(slots, bytes, offsets, entry);
+    return { bytes, offsets, ids: this.#ids.subarray(0, this.#count), slots };
+  }
+
   /** Different spellings. */
   get count(): number {
     return this.#count;
@@ -62,9 +108,12 @@ export class TokenIndex {
 
   /** One more than the greatest id. */
   get idEnd(): number {
-    let end = 0;
-    for (let i = 0; i < this.#count; ++i) end = Math.max(end, this.#ids[i]! + 1);
-    return end;
+    if (this.#idEnd === undefined) {
+      let end = 0;
+      for (let i = 0; i < this.#count; ++i) end = Math.max(end, this.#ids[i]! + 1);
+      this.#idEnd = end;
+    }
+    return this.#idEnd;
   }
 
   /** Of equal spellings the last counts, or, unless it `replaces` the others, the first. */
@@ -91,6 +140,7 @@ export class TokenIndex {
     }
     this.#ids[entry] = id;
     this.#entries = undefined;
+    this.#idEnd = undefined;
   }
 
   /** The slot of a spelling, or the free one where it belongs. */
@@ -250,17 +300,19 @@ export class TokenIndex {
     this.#ids = grown(this.#ids, new Int32Array(tokens));
     this.#mask = slotsFor(tokens) - 1;
     this.#slots = new Int32Array(this.#mask + 1);
-    for (let entry = 0; entry < this.#count; ++entry) this.#place(entry);
+    for (let entry = 0; entry < this.#count; ++entry) {
+      place(this.#slots, this.#bytes, this.#offsets, entry);
+    }
   }
+}
 
-  /** Gives a slot to an entry whose spelling no other has. */
-  #place(entry: number): void {
-    const mask = this.#mask;
-    const hash = hashOf(this.#bytes, this.#offsets[entry]!, this.#offsets[entry + 1]!);
-    let slot = hash & mask;
-    while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
-    this.#slots[slot] = (hash & ~mask) | (entry + 1);
-  }
+/** Gives a slot to an entry whose spelling no other has. */
+function place(slots: Int32Array, bytes: Uint8Array, offsets: Uint32Array, entry: number): void {
+  const mask = slots.length - 1;
+  const hash = hashOf(bytes, offsets[entry]!, offsets[entry + 1]!);
+  let slot = hash & mask;
+  while (slots[slot] !== 0) slot = (slot + 1) & mask;
+  slots[slot] = (hash & ~mask) | (entry + 1);
 }
 
 function grown<T extends Uint8Array | Uint32Array | Int32Array>(from: T, to: T): T {
