@@ -31,7 +31,7 @@ export interface ModelInfo {
   /** How they lie in memory. */
   dtype: 'int8' | 'fp32';
   kvDtype: KvDtype;
-  /** Every linear and how it lies in memory: embed.tokens, layers.N.qkv|o|gate_up|down, lm_head unless it is tied. */
+  /** Every linear and how it lies in memory: embed.tokens, layers.N.qkv|o|gate_up|down and more, lm_head unless it is tied. */
   linears: Readonly<Record<string, 'int8' | 'fp32'>>;
   /** 'cuda:N' when that GPU runs at least one layer. */
   device: 'cpu' | `cuda:${number}`;

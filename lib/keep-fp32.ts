@@ -13,7 +13,7 @@ const wholes: Readonly<Record<string, string>> = {
 };
 
 /** Every linear of a model that INT8 would round, as native names them. */
-export function linearNames({ spec, tensors }: ModelDescription): string[] {
+export function linearNames({ spec, tensors }: Pick<ModelDescription, 'spec' | 'tensors'>): string[] {
   return native()
     .tensorsOf(specToJson(spec))
     .filter(({ role, optional, float32, name }) => {
@@ -23,8 +23,23 @@ export function linearNames({ spec, tensors }: ModelDescription): string[] {
     .map(({ name }) => name);
 }
 
+/** The name that stands for the same linear of all experts of a layer: 'layers.3.experts.down'. */
+export function withoutExpert(linear: string): string {
+  return linear.replace(/\.experts\.\d+\./, '.experts.');
+}
+
+/** The linears that a name stands for: one, those of a layer, of its experts, of one expert, or one of each expert. */
+export function linearsWithin(name: string, linears: readonly string[]): string[] {
+  if (linears.includes(name)) return [name];
+  if (!name.startsWith('layers.')) return [];
+  return linears.filter((one) => one.startsWith(`${name}.`) || withoutExpert(one) === name);
+}
+
 /** What `keepFp32` names, linear by linear. Throws INVALID_OPTION for a name that is none, or where nothing is INT8. */
-export function keptLinears({ keepFp32 = [], dtype }: LoadOptions, description: ModelDescription): string[] {
+export function keptLinears(
+  { keepFp32 = [], dtype }: LoadOptions,
+  description: Pick<ModelDescription, 'spec' | 'tensors' | 'int8Origin'>,
+): string[] {
   if (keepFp32.length === 0) return [];
   if (dtype === 'fp32')
     throw invalidOption('keepFp32', keepFp32, "absent with dtype 'fp32', where all is float32");
@@ -38,16 +53,21 @@ export function keptLinears({ keepFp32 = [], dtype }: LoadOptions, description: 
 }
 
 function resolve(name: string, known: readonly string[]): string[] {
-  if (known.includes(name)) return [name];
-  const ofLayer = known.filter((one) => one.startsWith(`${name}.`) && /^layers\.\d+$/.test(name));
-  if (ofLayer.length > 0) return ofLayer;
-  const [, layer, part] = /^(layers\.\d+\.)(\w+)$/.exec(name) ?? [];
+  const named = linearsWithin(name, known);
+  if (named.length > 0) return named;
+  const [, layer, part] = /^(layers\.\d+\.(?:.+\.)?)(\w+)$/.exec(name) ?? [];
   const whole = part && wholes[part];
   if (whole && known.includes(layer + whole)) {
     throw invalidOption('keepFp32', name, `'${layer}${whole}': its parts are one linear`);
   }
   if (name === 'lm_head')
     throw invalidOption('keepFp32', name, "'embed.tokens': this model's output layer is tied to it");
+  if (name.endsWith('.router') || name.endsWith('.shared_gate'))
+    throw invalidOption(
+      'keepFp32',
+      name,
+      'absent: routers and gates of shared experts are float32 in any model',
+    );
   const last = known.filter((one) => one.startsWith('layers.')).at(-1);
   throw invalidOption('keepFp32', name, `one of embed.tokens, layers.0 to ${last}, such as layers.0.down`);
 }

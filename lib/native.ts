@@ -83,6 +83,13 @@ export interface ModelTensor {
   role: 'table' | 'linear' | 'vector';
   /** -1: before the layers; their number: after them. */
   layer: number;
+  /** -1: of none. */
+  expert: number;
+  /**
+   * Of a linear of a layer: the intermediate tensor that it reads, as `LayerRun.taps` names it, for an expert its rows that use
+   * it; 'activation': what activation makes of its gate_up (`applyGateUp`).
+   */
+  reads?: 'attn_norm' | 'attention' | 'attn_gated' | 'ffn_norm' | 'activation';
   rows: number;
   columns: number;
   /** Of a table or linear: the canonical tensors that it stacks, without `.weight`. */
@@ -149,7 +156,7 @@ export interface NativeModelInfo {
   stepTokens: number;
   /** All that is in native memory beside weights and cache. */
   scratchBytes: number;
-  /** Every linear and how it lies in memory: embed.tokens, layers.N.qkv|o|gate_up|down, lm_head unless it is tied. */
+  /** Every linear and how it lies in memory: embed.tokens, layers.N.qkv|o|gate_up|down and more, lm_head unless it is tied. */
   linears: Readonly<Record<string, LinearInfo>>;
 }
 
@@ -267,6 +274,8 @@ export interface NativeInspection {
   ): Promise<{ hidden: Float32Array; logits: Float32Array; taps: Record<string, Float32Array> }>;
   /** [rows, outputs] of x [rows, inputs], quantized first where the linear is INT8. */
   applyLinear(name: string, x: Float32Array): Promise<Float32Array>;
+  /** [rows, inputs of its down] of x [rows, inputs]: what activation makes of a layer's gate_up (of an expert, a shared one). */
+  applyGateUp(name: string, x: Float32Array): Promise<Float32Array>;
   /** [count, inputs] of the weights as they lie in memory, dequantized. */
   weightRows(name: string, first: number, count: number): Promise<Float32Array>;
   /**
@@ -305,12 +314,16 @@ export interface NativeAddon {
     path: string,
     metadata: Readonly<Record<string, string>>,
   ): { promise: Promise<number>; cancel(): void };
-  /** What the load would take, without reading a weight. */
+  /**
+   * What the load would take, without reading a weight.
+   * @param adapters those that will be loaded at once, by their tensors; `adapters` of the result is what all of them take
+   */
   predictMemory(
     spec: SpecJson,
     tensors: TensorMap,
     options: NativeLoadOptions,
-  ): { weights: number; kv: number; scratch: number };
+    adapters?: readonly (readonly Pick<AdapterTensor, 'name' | 'rank'>[])[],
+  ): { weights: number; kv: number; scratch: number; adapters: number };
   /** Bytes of models' memory that there is: weights, caches, scratch. Of all models of the process. Testing builds only. */
   liveBytes?(): number;
   /** With KVASIR_TRIM_HEAP=1 gives back to the system what malloc keeps of ended threads; for after a dispose. */

@@ -29,8 +29,9 @@ export interface LoadOptions {
   /** Default 'auto', which is 'int8'. */
   dtype?: 'int8' | 'fp32' | 'auto';
   /**
-   * Linears that stay float32 in an INT8 model: 'embed.tokens', 'layers.3.down' (of qkv, o, gate_up, down), 'layers.3' for
-   * all of a layer, 'lm_head'. `compare` tells which ones are worth it. Default: none.
+   * Linears that stay float32 in an INT8 model: 'embed.tokens', 'layers.3.down', 'layers.3' for all of a layer, 'lm_head';
+   * 'layers.3.experts.down' for those of all experts, 'layers.3.experts.7' for all of one. `ModelInfo.linears` lists them,
+   * `compare` tells which ones are worth it. Default: none.
    */
   keepFp32?: readonly string[];
   /**

@@ -2,7 +2,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { packageVersion } from '../version.js';
 import { native } from '../native.js';
-import { layerCount } from '../spec.js';
 import { type LoadOptions, invalidOption } from '../options.js';
 import { maxPositionsOf, fitContext } from './context.js';
 import { measureLatency, type Series } from './latency.js';
@@ -211,7 +210,8 @@ class Comparison {
     const loadMs = modes.map((mode) => (report as Record<string, unknown>)[mode] as ModeReport);
     const loads = loadMs.reduce((sum, mode) => sum + mode.loadMs, 0) / 1000;
     // Every layer runs once more, and half of the layers after it.
-    const layers = Object.keys((report as CompareReport).fp32?.linears ?? {}).length / 4;
+    const { linears = {} } = (report as CompareReport).fp32 ?? {};
+    const layers = new Set(Object.keys(linears).flatMap((name) => /^layers\.\d+/.exec(name) ?? [])).size;
     this.#clock.expect('layers', loads + LAYER_WINDOW * secondsPerToken * (2 + layers / 2));
     this.#clock.expect('memory', loads + MEMORY_CONTEXT * secondsPerToken);
   }
@@ -248,9 +248,8 @@ class Comparison {
       this.#reference,
       { contextLength: windowTokens, threads, keepFp32, signal },
       async ({ reference, quantized, description }) => {
-        const { vocabSize } = description.spec;
-        const nLayers = layerCount(description.spec);
-        const shared = { reference, quantized, nLayers, vocabSize, signal };
+        const { spec } = description;
+        const shared = { reference, quantized, spec, signal };
         const window = windows[0]!.slice(0, LAYER_WINDOW);
         const onProgress = (part: number) => this.#clock.at('layers', part);
         await analyzeLayers({ ...shared, window, full: sensitivity === 'full', onProgress }, report);

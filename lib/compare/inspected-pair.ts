@@ -5,7 +5,7 @@ import { keptLinears, linearNames } from '../keep-fp32.js';
 import { availableMemory } from '../memory.js';
 import { type Container, fromNative, type NativeLoadOptions, native } from '../native.js';
 import { specToJson } from '../spec.js';
-import type { InspectedModel } from './layers.js';
+import type { InspectedModel } from './layer-linears.js';
 
 export interface InspectedPair {
   /** Every linear FP32 and an FP32 cache, with room for INT8 ones that it borrows. */

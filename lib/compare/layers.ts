@@ -3,14 +3,21 @@
  * only that layer is INT8. Works on two native models of one checkpoint and on one window.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { NativeInspection, NativeModel } from '../native.js';
+import { type ModelTensor, native } from '../native.js';
+import { layerCount, type ModelSpec, specToJson } from '../spec.js';
 import { compareRows } from './divergence.js';
+import {
+  type InspectedModel,
+  type LinearGroup,
+  linearsOfLayer,
+  readTaps,
+  TracedLayer,
+} from './layer-linears.js';
 import { ErrorSum, type TensorError } from './tensor-error.js';
 import { firstScored } from './windows.js';
 
-export type InspectedModel = NativeModel & NativeInspection;
-
 export interface LinearError {
+  /** 'layers.3.down', or 'layers.3.experts.down' of all experts together: what `keepFp32` takes. */
   name: string;
   /** Of the stored weights: |W8 - W|^2 / |W|^2. */
   weightNmse: number;
@@ -30,7 +37,7 @@ export interface LayerError {
   linears: LinearError[];
 }
 
-/** One entry of the ranking: a layer, or with full sensitivity a linear. */
+/** One entry of the ranking: a layer, or with full sensitivity a linear (of all experts together). */
 export interface Sensitivity {
   name: string;
   kl: number;
@@ -47,8 +54,7 @@ export interface LayerInputs {
   reference: InspectedModel;
   /** INT8. */
   quantized: InspectedModel;
-  nLayers: number;
-  vocabSize: number;
+  spec: ModelSpec;
   window: Int32Array;
   /** Rank every linear by itself too. */
   full: boolean;
@@ -57,27 +63,12 @@ export interface LayerInputs {
 }
 
 const none = new Int32Array(0);
-/** Intermediate tensors that linears read and write. */
-const taps = [
-  'attn_norm',
-  'qkv',
-  'attention',
-  'attn_residual',
-  'ffn_norm',
-  'gate_up',
-  'activation',
-  'ffn_residual',
-];
-/** What each linear of a layer reads. */
-const inputs = { qkv: 'attn_norm', o: 'attention', gate_up: 'ffn_norm', down: 'activation' } as const;
-type LayerLinear = keyof typeof inputs;
-
 /** Throws the signal's reason; what was analyzed before is in `into` then. */
 export async function analyzeLayers(given: LayerInputs, into: LayerAnalysis): Promise<void> {
   const analyzer = new LayerAnalyzer(given);
-  const { nLayers, signal, onProgress } = given;
+  const { spec, signal, onProgress } = given;
   await analyzer.begin();
-  const steps = nLayers + 1;
+  const steps = layerCount(spec) + 1;
   const rank = (entries: readonly Sensitivity[]) => {
     into.sensitivity.push(...entries);
     into.sensitivity.sort((x, y) => y.kl - x.kl);
@@ -103,6 +94,8 @@ interface Analyzed {
 
 class LayerAnalyzer {
   readonly #given: LayerInputs;
+  readonly #nLayers: number;
+  readonly #tensors: readonly ModelTensor[];
   /** Positions whose logits are compared. */
   readonly #rows: Int32Array;
   #logits: Float32Array = new Float32Array(0);
@@ -112,13 +105,15 @@ class LayerAnalyzer {
 
   constructor(given: LayerInputs) {
     this.#given = given;
+    this.#nLayers = layerCount(given.spec);
+    this.#tensors = native().tensorsOf(specToJson(given.spec));
     const first = firstScored(given.window.length);
     this.#rows = Int32Array.from({ length: given.window.length - 1 - first }, (_, i) => first + i);
   }
 
   async begin(): Promise<void> {
-    const { reference, window, nLayers } = this.#given;
-    const run = { tokens: window, first: 0, end: nLayers, rows: this.#rows, taps: [] };
+    const { reference, window } = this.#given;
+    const run = { tokens: window, first: 0, end: this.#nLayers, rows: this.#rows, taps: [] };
     this.#logits = (await reference.runLayers(run)).logits;
   }
 
@@ -130,35 +125,33 @@ class LayerAnalyzer {
     const name = 'embed.tokens';
     const read = ErrorSum.of(this.#exact, this.#rounded);
     const kl = await this.#sensitivity([name], 0, undefined);
-    const linear = { name, weightNmse: await this.#weightError(name), local: read, accumulated: read };
+    const linear = { name, weightNmse: await this.#weightError([name]), local: read, accumulated: read };
     return { error: { name, kl, accumulated: read, linears: [linear] }, ranked: [{ name, kl }] };
   }
 
   async layer(index: number): Promise<Analyzed> {
     const { reference, quantized, window, full } = this.#given;
-    const run = { tokens: window, first: index, end: index + 1, rows: none, taps };
+    const run = { tokens: window, first: index, end: index + 1, rows: none, taps: readTaps };
     const exact = await reference.runLayers({ ...run, input: this.#exact });
     const rounded = await quantized.runLayers({ ...run, input: this.#rounded });
+    const traced = {
+      exact: new TracedLayer(reference, index, window.length, exact.taps),
+      rounded: new TracedLayer(quantized, index, window.length, rounded.taps),
+    };
     const name = `layers.${index}`;
+    const groups = linearsOfLayer(this.#tensors, index);
     const linears: LinearError[] = [];
-    for (const linear of this.#linearsOf(name)) {
-      const input = exact.taps[`${name}.${inputs[linear]}`]!;
-      linears.push({
-        name: `${name}.${linear}`,
-        weightNmse: await this.#weightError(`${name}.${linear}`),
-        local: await this.#localError(`${name}.${linear}`, input),
-        accumulated: ErrorSum.of(
-          outputOf(linear, name, exact.taps, this.#exact),
-          outputOf(linear, name, rounded.taps, this.#rounded),
-        ),
-      });
-    }
-    const names = linears.map((one) => one.name);
-    const kl = await this.#sensitivity(names, index, this.#exact);
+    for (const group of groups) linears.push(await this.#errorsOf(group, traced));
+    const namesOf = (some: readonly LinearGroup[]) => some.flatMap((one) => one.linears.map((l) => l.name));
+    const kl = await this.#sensitivity(namesOf(groups), index, this.#exact);
     const ranked: Sensitivity[] = [];
     if (full) {
-      for (const one of names)
-        ranked.push({ name: one, kl: await this.#sensitivity([one], index, this.#exact) });
+      for (const group of groups.filter((one) => one.linears.some(({ float32 }) => !float32))) {
+        ranked.push({
+          name: group.name,
+          kl: await this.#sensitivity(namesOf([group]), index, this.#exact),
+        });
+      }
     } else {
       ranked.push({ name, kl });
     }
@@ -167,16 +160,31 @@ class LayerAnalyzer {
     return { error: { name, kl, accumulated: ErrorSum.of(exact.hidden, rounded.hidden), linears }, ranked };
   }
 
-  /** Those of a layer whose input is traced. */
-  #linearsOf(layer: string): LayerLinear[] {
-    const names = Object.keys(this.#given.reference.info.linears);
-    const linears = Object.keys(inputs) as LayerLinear[];
-    return linears.filter((linear) => names.includes(`${layer}.${linear}`));
+  /** An expert's rows are those that use it in FP32, in both models. */
+  async #errorsOf(
+    { name, linears }: LinearGroup,
+    traced: { exact: TracedLayer; rounded: TracedLayer },
+  ): Promise<LinearError> {
+    const { reference, quantized } = this.#given;
+    const local = new ErrorSum();
+    const accumulated = new ErrorSum();
+    for (const linear of linears) {
+      const rows = traced.exact.rowsOf(linear);
+      if (rows.length === 0) continue;
+      const input = await traced.exact.inputOf(linear, rows);
+      const output = await reference.applyLinear(linear.name, input);
+      local.add(output, await quantized.applyLinear(linear.name, input));
+      const piledUp = await traced.rounded.inputOf(linear, rows);
+      accumulated.add(output, await quantized.applyLinear(linear.name, piledUp));
+    }
+    const weightNmse = await this.#weightError(linears.map((linear) => linear.name));
+    return { name, weightNmse, local: local.result, accumulated: accumulated.result };
   }
 
   /** Undefined where it is tied to the embedding. */
   async outputLayer(): Promise<Analyzed | undefined> {
-    const { reference, quantized, window, nLayers } = this.#given;
+    const { reference, quantized, window } = this.#given;
+    const nLayers = this.#nLayers;
     const name = 'lm_head';
     if (!(name in reference.info.linears)) return undefined;
     const run = { tokens: window, first: nLayers, end: nLayers, rows: this.#rows, taps: [] };
@@ -184,7 +192,7 @@ class LayerAnalyzer {
     const local = (await quantized.runLayers({ ...run, input: this.#exact })).logits;
     const linear = {
       name,
-      weightNmse: await this.#weightError(name),
+      weightNmse: await this.#weightError([name]),
       local: ErrorSum.of(this.#logits, local),
       accumulated: ErrorSum.of(this.#logits, logits),
     };
@@ -192,20 +200,19 @@ class LayerAnalyzer {
     return { error: { name, kl, linears: [linear] }, ranked: [{ name, kl }] };
   }
 
-  async #localError(name: string, input: Float32Array): Promise<TensorError> {
-    const { reference, quantized } = this.#given;
-    return ErrorSum.of(await reference.applyLinear(name, input), await quantized.applyLinear(name, input));
-  }
-
-  async #weightError(name: string): Promise<number> {
+  /** Over all weights of these linears. */
+  async #weightError(names: readonly string[]): Promise<number> {
     const { reference, quantized } = this.#given;
     const sum = new ErrorSum();
-    for (let first = 0; ; first += WEIGHT_ROWS) {
-      const rows = await weightRows(reference, name, first);
-      if (rows === undefined) return sum.result.nmse;
-      sum.add(rows, (await weightRows(quantized, name, first))!);
-      await nextTurn();
+    for (const name of names) {
+      for (let first = 0; ; first += WEIGHT_ROWS) {
+        const rows = await weightRows(reference, name, first);
+        if (rows === undefined) break;
+        sum.add(rows, (await weightRows(quantized, name, first))!);
+        await nextTurn();
+      }
     }
+    return sum.result.nmse;
   }
 
   /** Mean KL when only these linears are INT8: the run resumes at `layer` from what FP32 has there. */
@@ -214,10 +221,10 @@ class LayerAnalyzer {
     layer: number,
     input: Float32Array | undefined,
   ): Promise<number> {
-    const { reference, quantized, window, nLayers } = this.#given;
+    const { reference, quantized, window } = this.#given;
     reference.borrow(quantized, names);
     try {
-      const run = { tokens: window, first: layer, end: nLayers, rows: this.#rows, taps: [] };
+      const run = { tokens: window, first: layer, end: this.#nLayers, rows: this.#rows, taps: [] };
       const { logits } = await reference.runLayers(input ? { ...run, input } : run);
       return await this.#meanKl(logits);
     } finally {
@@ -226,7 +233,8 @@ class LayerAnalyzer {
   }
 
   async #meanKl(logits: Float32Array): Promise<number> {
-    const { vocabSize, window } = this.#given;
+    const { spec, window } = this.#given;
+    const { vocabSize } = spec;
     let sum = 0;
     for (const [i, row] of this.#rows.entries()) {
       const [from, to] = [i * vocabSize, (i + 1) * vocabSize];
@@ -248,21 +256,4 @@ async function weightRows(
   const { outputs } = model.info.linears[name]!;
   if (first >= outputs) return undefined;
   return model.weightRows(name, first, Math.min(WEIGHT_ROWS, outputs - first));
-}
-
-/** What a linear of a traced layer gave; o and down add theirs to the residual stream. */
-function outputOf(
-  linear: LayerLinear,
-  layer: string,
-  traced: Readonly<Record<string, Float32Array>>,
-  before: Float32Array,
-): Float32Array {
-  const tap = (name: string) => traced[`${layer}.${name}`]!;
-  if (linear === 'o') return difference(tap('attn_residual'), before);
-  if (linear === 'down') return difference(tap('ffn_residual'), tap('attn_residual'));
-  return tap(linear);
-}
-
-function difference(whole: Float32Array, part: Float32Array): Float32Array {
-  return whole.map((x, i) => x - part[i]!);
 }

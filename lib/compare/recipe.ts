@@ -3,8 +3,11 @@
  * needed, then without those that turn out not to be needed.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { linearsWithin } from '../keep-fp32.js';
+import { layerCount, type ModelSpec } from '../spec.js';
 import { compareRows } from './divergence.js';
-import type { InspectedModel, Sensitivity } from './layers.js';
+import type { InspectedModel } from './layer-linears.js';
+import type { Sensitivity } from './layers.js';
 import { firstScored } from './windows.js';
 
 export interface Recipe {
@@ -22,8 +25,7 @@ export interface Recipe {
 export interface RecipeInputs {
   reference: InspectedModel;
   quantized: InspectedModel;
-  nLayers: number;
-  vocabSize: number;
+  spec: ModelSpec;
   windows: readonly Int32Array[];
   sensitivity: readonly Sensitivity[];
   maxKl: number;
@@ -34,8 +36,7 @@ export interface RecipeInputs {
 
 /** The linears of a ranked name. */
 export function linearsOf(name: string, model: InspectedModel): string[] {
-  const all = Object.keys(model.info.linears);
-  return all.includes(name) ? [name] : all.filter((linear) => linear.startsWith(`${name}.`));
+  return linearsWithin(name, Object.keys(model.info.linears));
 }
 
 export async function findRecipe(given: RecipeInputs): Promise<Recipe> {
@@ -156,12 +157,12 @@ class KlMeter {
   async #logits(model: InspectedModel, window: Int32Array): Promise<Float32Array> {
     const first = firstScored(window.length);
     const rows = Int32Array.from({ length: window.length - 1 - first }, (_, i) => first + i);
-    const { nLayers } = this.#given;
-    return (await model.runLayers({ tokens: window, first: 0, end: nLayers, rows, taps: [] })).logits;
+    const end = layerCount(this.#given.spec);
+    return (await model.runLayers({ tokens: window, first: 0, end, rows, taps: [] })).logits;
   }
 
   async #compare(reference: Float32Array, other: Float32Array, window: Int32Array) {
-    const { vocabSize } = this.#given;
+    const { vocabSize } = this.#given.spec;
     const rows = reference.length / vocabSize;
     let sum = 0;
     for (let i = 0; i < rows; i++) {

@@ -161,7 +161,8 @@ const char* RoleName(TensorRole role) {
 Napi::Value TensorsOfForJs(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Guard(env, [&]() -> Napi::Value {
-    const std::vector<ModelTensor> tensors = TensorsOf(SpecFromJs(info[0]));
+    const ModelSpec spec = SpecFromJs(info[0]);
+    const std::vector<ModelTensor> tensors = TensorsOf(spec);
     const Napi::Array list = Napi::Array::New(env, tensors.size());
     for (size_t i = 0; i < tensors.size(); ++i) {
       const ModelTensor& tensor = tensors[i];
@@ -169,6 +170,8 @@ Napi::Value TensorsOfForJs(const Napi::CallbackInfo& info) {
       entry.Set("name", tensor.name);
       entry.Set("role", RoleName(tensor.role));
       entry.Set("layer", static_cast<double>(tensor.layer));
+      entry.Set("expert", static_cast<double>(tensor.expert));
+      if (const char* reads = ReadBy(tensor, spec)) entry.Set("reads", reads);
       entry.Set("rows", static_cast<double>(tensor.rows));
       entry.Set("columns", static_cast<double>(tensor.columns));
       entry.Set("optional", tensor.optional);
@@ -193,15 +196,39 @@ Napi::Value CheckTensorsForJs(const Napi::CallbackInfo& info) {
   });
 }
 
+// Lists of {name, rank}, or undefined.
+std::vector<std::vector<AdapterShape>> AdapterShapesFromJs(const Napi::Value& value) {
+  std::vector<std::vector<AdapterShape>> adapters;
+  if (value.IsUndefined()) return adapters;
+  const auto array = [](const Napi::Value& from, const char* what) {
+    if (!from.IsArray()) throw Napi::TypeError::New(from.Env(), what);
+    return from.As<Napi::Array>();
+  };
+  const Napi::Array list = array(value, "adapters is not an array");
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Array tensors = array(list.Get(i), "an adapter is not an array");
+    adapters.emplace_back();
+    for (uint32_t k = 0; k < tensors.Length(); ++k) {
+      const Napi::Object tensor = tensors.Get(k).ToObject();
+      adapters.back().push_back(
+          {tensor.Get("name").ToString().Utf8Value(), tensor.Get("rank").ToNumber().Int64Value()});
+    }
+  }
+  return adapters;
+}
+
+// predictMemory(spec, tensors, options, adapters?)
 Napi::Value PredictMemoryForJs(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Guard(env, [&]() -> Napi::Value {
     const MemoryPrediction prediction =
-        PredictMemory(SpecFromJs(info[0]), TensorMapFromJs(info[1]), LoadOptionsFromJs(info[2]));
+        PredictMemory(SpecFromJs(info[0]), TensorMapFromJs(info[1]), LoadOptionsFromJs(info[2]),
+                      AdapterShapesFromJs(info[3]));
     const Napi::Object object = Napi::Object::New(env);
     object.Set("weights", static_cast<double>(prediction.weights));
     object.Set("kv", static_cast<double>(prediction.kv));
     object.Set("scratch", static_cast<double>(prediction.scratch));
+    object.Set("adapters", static_cast<double>(prediction.adapters));
     return object;
   });
 }

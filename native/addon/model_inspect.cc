@@ -5,6 +5,7 @@
 #include "addon/from_js.h"
 #include "addon/model_wrap.h"
 #include "model/linears.h"
+#include "model/tensors.h"
 
 namespace kvasir::addon {
 
@@ -64,6 +65,26 @@ const LinearWeight& LinearNamed(const Transformer& transformer, const std::strin
   const LinearWeight* linear = FindLinear(transformer.spec(), transformer.weights(), name);
   if (linear == nullptr) throw Error(ErrorCode::kInvalidOption, "There is no linear '" + name + "'");
   return *linear;
+}
+
+// Layer of a gate_up, of an expert or a shared one too.
+int64_t LayerOfGateUp(const ModelSpec& spec, const std::string& name) {
+  for (const ModelTensor& tensor : TensorsOf(spec)) {
+    const bool is_gate_up = tensor.place == TensorPlace::kGateUp ||
+                            tensor.place == TensorPlace::kExpertGateUp ||
+                            tensor.place == TensorPlace::kSharedGateUp;
+    if (is_gate_up && tensor.name == name) return tensor.layer;
+  }
+  throw Error(ErrorCode::kInvalidOption, "There is no activation behind '" + name + "'");
+}
+
+// How many x [rows, k] has.
+int64_t RowsFor(const LinearWeight& linear, const std::vector<float>& x) {
+  const int64_t rows = static_cast<int64_t>(x.size()) / linear.k;
+  if (rows < 1 || rows * linear.k != static_cast<int64_t>(x.size())) {
+    throw Error(ErrorCode::kInvalidOption, "x does not fit the linear");
+  }
+  return rows;
 }
 
 // What a run of layers gave, until it is JS's.
@@ -127,12 +148,32 @@ Napi::Value ModelWrap::ApplyLinear(const Napi::CallbackInfo& info) {
                       auto out = std::make_shared<std::vector<float>>();
                       engine->Inspect([&](Transformer& transformer) {
                         const LinearWeight& linear = LinearNamed(transformer, name);
-                        const int64_t rows = static_cast<int64_t>(x.size()) / linear.k;
-                        if (rows < 1 || rows * linear.k != static_cast<int64_t>(x.size())) {
-                          throw Error(ErrorCode::kInvalidOption, "x does not fit the linear");
-                        }
+                        const int64_t rows = RowsFor(linear, x);
                         out->resize(static_cast<size_t>(rows * linear.n));
                         transformer.ApplyLinear(linear, x.data(), rows, out->data());
+                      });
+                      return [out](Napi::Env js) -> Napi::Value { return FloatsToJs(js, *out); };
+                    });
+  });
+}
+
+// applyGateUp(name, x) -> [rows, inputs of its down]
+Napi::Value ModelWrap::ApplyGateUp(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    Live();
+    return RunAsync(env, "kvasir.applyGateUp",
+                    [engine = engine_, name = info[0].ToString().Utf8Value(),
+                     x = VectorFromTypedArray<float>(info[1], napi_float32_array, "x")]() mutable {
+                      auto out = std::make_shared<std::vector<float>>();
+                      engine->Inspect([&](Transformer& transformer) {
+                        const ModelSpec& spec = transformer.spec();
+                        const int64_t layer = LayerOfGateUp(spec, name);
+                        const LinearWeight& gate_up = LinearNamed(transformer, name);
+                        const int64_t rows = RowsFor(gate_up, x);
+                        const int64_t halves = spec.feed_forward_of(layer).gated ? 2 : 1;
+                        out->resize(static_cast<size_t>(rows * gate_up.n / halves));
+                        transformer.ApplyGateUp(layer, gate_up, x.data(), rows, out->data());
                       });
                       return [out](Napi::Env js) -> Napi::Value { return FloatsToJs(js, *out); };
                     });

@@ -123,6 +123,7 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
        InstanceMethod<&ModelWrap::FreePositions>("freePositions"), InstanceMethod<&ModelWrap::Step>("step"),
        InstanceMethod<&ModelWrap::RunLayers>("runLayers"),
        InstanceMethod<&ModelWrap::ApplyLinear>("applyLinear"),
+       InstanceMethod<&ModelWrap::ApplyGateUp>("applyGateUp"),
        InstanceMethod<&ModelWrap::WeightRows>("weightRows"), InstanceMethod<&ModelWrap::Borrow>("borrow"),
        InstanceMethod<&ModelWrap::LoadAdapter>("loadAdapter"),
        InstanceMethod<&ModelWrap::FreeAdapter>("freeAdapter"),

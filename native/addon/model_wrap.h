@@ -29,6 +29,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value Step(const Napi::CallbackInfo& info);
   Napi::Value RunLayers(const Napi::CallbackInfo& info);
   Napi::Value ApplyLinear(const Napi::CallbackInfo& info);
+  Napi::Value ApplyGateUp(const Napi::CallbackInfo& info);
   Napi::Value WeightRows(const Napi::CallbackInfo& info);
   void Borrow(const Napi::CallbackInfo& info);
   Napi::Value LoadAdapter(const Napi::CallbackInfo& info);

@@ -31,26 +31,29 @@ bool Covers(const ModelTensor& tensor, const std::string& name, AdapterPlace* pl
   return false;
 }
 
-AdapterPlace PlaceOf(const std::vector<ModelTensor>& tensors, const Weights& weights,
-                     const AdapterTensor& tensor) {
-  AdapterPlace place = {.tensor = &tensor};
+// Of the linear that a name belongs to; says its columns and layer too.
+const ModelTensor& TensorOf(const std::vector<ModelTensor>& tensors, const std::string& name,
+                            AdapterPlace* place) {
   for (const ModelTensor& one : tensors) {
-    if (one.role == TensorRole::kVector || !Covers(one, tensor.name, &place)) continue;
-    if (!CanAdapt(one.place))
-      ThrowAdapter(tensor.name, "belongs to a part of the model that adapters cannot change");
-    place.linear = LinearAt(one, &weights);
-    place.layer = one.layer;
-    return place;
+    if (one.role == TensorRole::kVector || !Covers(one, name, place)) continue;
+    if (!CanAdapt(one.place)) {
+      ThrowAdapter(name, "belongs to a part of the model that adapters cannot change");
+    }
+    place->layer = one.layer;
+    return one;
   }
-  ThrowAdapter(tensor.name, "belongs to no linear of this model");
+  ThrowAdapter(name, "belongs to no linear of this model");
+}
+
+void CheckRank(const std::string& name, int64_t rank) {
+  if (rank >= 1 && rank <= kMostAdapterRank) return;
+  ThrowAdapter(name, "has rank " + std::to_string(rank) + ", which must be from 1 to " +
+                         std::to_string(kMostAdapterRank));
 }
 
 void CheckShape(const AdapterPlace& place) {
   const AdapterTensor& t = *place.tensor;
-  if (t.rank < 1 || t.rank > kMostAdapterRank) {
-    ThrowAdapter(t.name, "has rank " + std::to_string(t.rank) + ", which must be from 1 to " +
-                             std::to_string(kMostAdapterRank));
-  }
+  CheckRank(t.name, t.rank);
   const auto check = [&](const char* what, const std::vector<float>& values, int64_t rows, int64_t columns) {
     if (static_cast<int64_t>(values.size()) != rows * columns) {
       ThrowAdapter(t.name, std::string("has ") + std::to_string(values.size()) + " values of " + what +
@@ -79,8 +82,16 @@ void PackTo(const LinearWeight& own, const float* values, PackPanelFn pack_panel
   device->FinishUploads();
 }
 
-void TakePanels(Arena& arena, LinearWeight* linear) {
-  linear->panels = arena.Take(static_cast<size_t>(PackedBytes(linear->dtype, linear->n, linear->k)));
+// A is as the linear is, [rank, k]; B of a place's columns.
+LowRank TakeLowRank(Arena& arena, const AdapterPlace& place, int64_t rank, Dtype dtype, int64_t k) {
+  LowRank part;
+  part.first_column = place.first_column;
+  part.a = {.dtype = dtype, .n = rank, .k = k};
+  part.b = {.dtype = Dtype::kF32, .n = place.columns, .k = rank};
+  for (LinearWeight* one : {&part.a, &part.b}) {
+    one->panels = arena.Take(static_cast<size_t>(PackedBytes(one->dtype, one->n, one->k)));
+  }
+  return part;
 }
 
 }  // namespace
@@ -103,8 +114,10 @@ std::vector<AdapterPlace> PlaceAdapter(const ModelSpec& spec, const Weights& wei
   std::vector<AdapterPlace> places;
   std::set<std::string> names;
   for (const AdapterTensor& tensor : tensors) {
-    places.push_back(PlaceOf(table, weights, tensor));
-    CheckShape(places.back());
+    AdapterPlace place = {.tensor = &tensor};
+    place.linear = LinearAt(TensorOf(table, tensor.name, &place), &weights);
+    places.push_back(place);
+    CheckShape(place);
     if (!names.insert(tensor.name).second) ThrowAdapter(tensor.name, "comes twice");
   }
   if (places.empty()) throw Error(ErrorCode::kInvalidOption, "An adapter has no tensors");
@@ -114,16 +127,28 @@ std::vector<AdapterPlace> PlaceAdapter(const ModelSpec& spec, const Weights& wei
   return places;
 }
 
+int64_t PredictAdapterBytes(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
+                            const std::vector<AdapterShape>& adapter) {
+  const std::vector<ModelTensor> table = TensorsOf(spec);
+  const bool tied = tensors.count("lm_head.weight") == 0 && tensors.count("lm_head.blocks") == 0;
+  Arena counting;
+  for (const AdapterShape& shape : adapter) {
+    CheckRank(shape.name, shape.rank);
+    AdapterPlace place;
+    const ModelTensor& tensor = TensorOf(table, shape.name, &place);
+    const bool as_embedding = tied && tensor.place == TensorPlace::kLmHead;
+    TakeLowRank(counting, place, shape.rank, options.DtypeOf(as_embedding ? "embed.tokens" : tensor.name),
+                tensor.columns);
+  }
+  return static_cast<int64_t>(counting.used());
+}
+
 Adapter::Adapter(const std::vector<AdapterPlace>& places, PackPanelFn pack_panel_s8, Device* device) {
   const auto lay_out = [&](Arena& arena) {
     linears_.clear();
     for (const AdapterPlace& place : places) {
-      LowRank part = {.first_column = place.first_column};
-      part.a = {.dtype = place.linear->dtype, .n = place.tensor->rank, .k = place.linear->k};
-      part.b = {.dtype = Dtype::kF32, .n = place.columns, .k = place.tensor->rank};
-      TakePanels(arena, &part.a);
-      TakePanels(arena, &part.b);
-      linears_[place.linear].push_back(part);
+      linears_[place.linear].push_back(
+          TakeLowRank(arena, place, place.tensor->rank, place.linear->dtype, place.linear->k));
       most_rank_ = std::max(most_rank_, place.tensor->rank);
     }
   };

@@ -35,6 +35,12 @@ struct AdapterPlace {
   int64_t columns = 0;
 };
 
+// What of a tensor its memory depends on.
+struct AdapterShape {
+  std::string name;
+  int64_t rank = 0;
+};
+
 constexpr int64_t kMostAdapterRank = 512;
 
 // Embeddings, routers and experts are not adapted.
@@ -44,6 +50,11 @@ bool CanAdapt(TensorPlace place);
 // twice or holds a value that is infinite or not a number.
 std::vector<AdapterPlace> PlaceAdapter(const ModelSpec& spec, const Weights& weights,
                                        const std::vector<AdapterTensor>& tensors);
+
+// Bytes that an adapter of such tensors takes on one device, of a model that is loaded with these tensors and options.
+// Throws Error(kInvalidOption) naming one that cannot be.
+int64_t PredictAdapterBytes(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
+                            const std::vector<AdapterShape>& adapter);
 
 // One adapter's change to some columns of a linear's output.
 struct LowRank {
@@ -61,6 +72,7 @@ class Adapter {
   // In the order of columns; nullptr for a linear that stays as it is.
   const std::vector<LowRank>* Of(const LinearWeight& linear) const;
   int64_t most_rank() const { return most_rank_; }
+  int64_t bytes() const { return static_cast<int64_t>(memory_->size()); }
 
  private:
   std::unordered_map<const LinearWeight*, std::vector<LowRank>> linears_;

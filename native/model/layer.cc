@@ -4,16 +4,6 @@
 
 namespace kvasir {
 
-namespace {
-
-void Cover(const RowBlock& block, const std::vector<AdapterSpan>& spans, RowScratch* s) {
-  s->adapted.spans = &spans;
-  s->adapted.first = block.first;
-  s->adapted.count = block.count;
-}
-
-}  // namespace
-
 // x [rows, hidden], through the norm if there is one, as input of a linear.
 LinearInput Stage::InputOf(const NormWeight* norm, const LinearWeight& weight, float* x, int64_t rows,
                            RowScratch* s) {
@@ -35,7 +25,6 @@ void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& bloc
   float* x = scratch_.x + block.first * spec_.hidden_size;
   const LinearInput input = InputOf(AttentionNorm(layer), w.qkv, x, n, &s);
   backend_->Linear(w.qkv, input, n, s.wide, w.qkv.n, false);
-  Cover(block, adapted_rows_, &s);
   Adapt(w.qkv, input, s.adapted, s.wide, w.qkv.n);
   Record(step, layer, "attn_norm", input.f32, n, spec_.hidden_size);
   Record(step, layer, "qkv", s.wide, n, w.qkv.n);
@@ -46,7 +35,7 @@ void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& bloc
 void Stage::RunAfterAttention(const Step& step, int64_t layer, const Rows& rows, int64_t next) {
   const bool experts = spec_.feed_forward_of(layer).has_experts();
   if (experts) RunExperts(step, layer, rows);
-  ForRowBlocks(step, rows.count, [&](const RowBlock& block) {
+  ForRowBlocks(step, rows, [&](const RowBlock& block) {
     if (experts) {
       AddExperts(step, layer, rows, block);
     } else {
@@ -58,7 +47,6 @@ void Stage::RunAfterAttention(const Step& step, int64_t layer, const Rows& rows,
 
 void Stage::AfterAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
   RowScratch& s = LaneOf(block, step);
-  Cover(block, *rows.adapted, &s);
   float* x = rows.x + block.first * spec_.hidden_size;
   // In parallel both read x as it was before the layer.
   const bool parallel = spec_.stack.form == BlockForm::kParallel;
@@ -72,7 +60,6 @@ void Stage::AfterAttention(const Step& step, int64_t layer, const Rows& rows, co
 void Stage::AddAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block) {
   const LayerWeights& w = LayerAt(layer);
   RowScratch& s = LaneOf(block, step);
-  Cover(block, *rows.adapted, &s);
   const int64_t n = block.count;
   float* x = rows.x + block.first * spec_.hidden_size;
   s.o_input.width = w.o.k;
@@ -100,6 +87,7 @@ void Stage::GateAttention(const Step& step, int64_t layer, float* x, const RowBl
   Record(step, layer, "attn_gate", s.wide, block.count, w.attn_gate.n);
   const OutputGate gate = {.values = s.wide, .ld = w.attn_gate.n, .rotation = ShapeAt(layer).rotation};
   backend_->ApplyGate(gate, block.count, w.attn_gate.n, attended);
+  Record(step, layer, "attn_gated", attended, block.count, w.attn_gate.n);
 }
 
 // down's input: act(gate) * up of x or norm(x), or act(up)

@@ -30,7 +30,7 @@ void Stage::RunExperts(const Step& step, int64_t layer, const Rows& rows) {
   const FeedForwardSpec& f = spec_.feed_forward_of(layer);
   const int64_t n = rows.count;
   if (spec_.stack.form != BlockForm::kParallel) {
-    ForRowBlocks(step, n, [&](const RowBlock& block) { AddAttention(step, layer, rows, block); });
+    ForRowBlocks(step, rows, [&](const RowBlock& block) { AddAttention(step, layer, rows, block); });
   }
   ExpertsScratch& s = scratch_.experts;
   LinearInput input = s.input;
@@ -47,6 +47,7 @@ void Stage::RunExperts(const Step& step, int64_t layer, const Rows& rows) {
                     s.work, s.out);
   Record(step, layer, "ffn_norm", input.f32, n, spec_.hidden_size);
   Record(step, layer, "router", s.logits, n, f.experts.count);
+  RecordIds(step, layer, "experts_used", s.ids, n, f.experts.used);
   Record(step, layer, "experts", s.out, n, spec_.hidden_size);
 }
 
@@ -76,16 +77,25 @@ void Stage::AddSharedExpert(const Step& step, int64_t layer, float* x, const Row
   s.down_input.dtype = w.shared_down.dtype;
   s.down_input.width = f.experts.shared_size;
   LinearInput input = InputOf(FeedForwardNorm(layer), w.shared_gate_up, x, n, &s);
-  backend_->LinearActivation(w.shared_gate_up, f.activation, input, n, s.wide, s.work, &s.down_input);
-  if (!f.experts.shared_gate) {
-    backend_->Linear(w.shared_down, s.down_input, n, out, hidden, true);
-    return;
+  if (step.taps == nullptr) {
+    backend_->LinearActivation(w.shared_gate_up, f.activation, input, n, s.wide, s.work, &s.down_input);
+  } else {
+    backend_->Linear(w.shared_gate_up, input, n, s.wide, w.shared_gate_up.n, false);
+    Record(step, layer, "shared_gate_up", s.wide, n, w.shared_gate_up.n);
+    backend_->Activation(f.activation, f.gated, s.wide, n, s.work, &s.down_input);
+    Record(step, layer, "shared_activation", s.work, n, f.experts.shared_size);
   }
-  backend_->Linear(w.shared_down, s.down_input, n, s.wide, hidden, false);
-  float* gates = scratch_.experts.shared_gates + block.first;
-  input.dtype = w.shared_gate.dtype;
-  backend_->Linear(w.shared_gate, input, n, gates, 1, false);
-  backend_->AddScaledRows({.values = gates, .sigmoid = true}, s.wide, n, hidden, out);
+  if (f.experts.shared_gate) {
+    backend_->Linear(w.shared_down, s.down_input, n, s.wide, hidden, false);
+    float* gates = scratch_.experts.shared_gates + block.first;
+    input.dtype = w.shared_gate.dtype;
+    backend_->Linear(w.shared_gate, input, n, gates, 1, false);
+    Record(step, layer, "shared_gate", gates, n, 1);
+    backend_->AddScaledRows({.values = gates, .sigmoid = true}, s.wide, n, hidden, out);
+  } else {
+    backend_->Linear(w.shared_down, s.down_input, n, out, hidden, true);
+  }
+  Record(step, layer, "experts_and_shared", out, n, hidden);
 }
 
 }  // namespace kvasir

@@ -12,14 +12,6 @@ bool IsLinear(const ModelTensor& tensor, const Weights& weights) {
   return tensor.place != TensorPlace::kLmHead || !weights.is_tied();
 }
 
-template <typename WeightsOf>
-auto Find(const ModelSpec& spec, WeightsOf* weights, const std::string& name) -> decltype(&weights->lm_head) {
-  for (const ModelTensor& tensor : TensorsOf(spec)) {
-    if (tensor.name == name && IsLinear(tensor, *weights)) return LinearAt(tensor, weights);
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 std::vector<NamedLinear> LinearsOf(const ModelSpec& spec, const Weights& weights) {
@@ -30,12 +22,19 @@ std::vector<NamedLinear> LinearsOf(const ModelSpec& spec, const Weights& weights
   return linears;
 }
 
-LinearWeight* FindLinear(const ModelSpec& spec, Weights* weights, const std::string& name) {
-  return Find(spec, weights, name);
+std::map<std::string, LinearWeight*> LinearsByName(const ModelSpec& spec, Weights* weights) {
+  std::map<std::string, LinearWeight*> linears;
+  for (const ModelTensor& tensor : TensorsOf(spec)) {
+    if (IsLinear(tensor, *weights)) linears.emplace(tensor.name, LinearAt(tensor, weights));
+  }
+  return linears;
 }
 
 const LinearWeight* FindLinear(const ModelSpec& spec, const Weights& weights, const std::string& name) {
-  return Find(spec, &weights, name);
+  for (const ModelTensor& tensor : TensorsOf(spec)) {
+    if (tensor.name == name && IsLinear(tensor, weights)) return LinearAt(tensor, &weights);
+  }
+  return nullptr;
 }
 
 void LinkLinears(const ModelSpec& spec, Weights* weights) {

@@ -2,6 +2,7 @@
 // not tied to the embedding, "lm_head". They are what may be kept in float32, inspected and borrowed.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,9 @@ struct NamedLinear {
 // In the order of the graph.
 std::vector<NamedLinear> LinearsOf(const ModelSpec& spec, const Weights& weights);
 
-// nullptr for a name that is none. A tied output layer goes by the embedding's name.
-LinearWeight* FindLinear(const ModelSpec& spec, Weights* weights, const std::string& name);
+// A tied output layer goes by the embedding's name.
+std::map<std::string, LinearWeight*> LinearsByName(const ModelSpec& spec, Weights* weights);
+// nullptr for a name that is none.
 const LinearWeight* FindLinear(const ModelSpec& spec, const Weights& weights, const std::string& name);
 
 // Says to each linear which one a step reads after it, and which one has gate and up.

@@ -163,7 +163,7 @@ void Stage::Embed(const Step& step) {
 // Between two attentions every row goes its own way: from one's output to the next one's input in one run.
 void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
   if (first < end) {
-    ForRowBlocks(step, step.n_tokens, [&](const RowBlock& block) { AttentionInput(step, first, block); });
+    ForRowBlocks(step, AllRows(step), [&](const RowBlock& block) { AttentionInput(step, first, block); });
   }
   for (int64_t layer = first; layer < end; ++layer) {
     if (step.cancellation != nullptr) step.cancellation->ThrowIfCancelled();
@@ -215,11 +215,19 @@ void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
   RunAfterAttention(step, layer, wanted, kNoLayer);
 }
 
-void Stage::ForRowBlocks(const Step& step, int64_t rows, const std::function<void(const RowBlock&)>& fn) {
+// A block knows from its beginning which of its rows go through adapters.
+void Stage::ForRowBlocks(const Step& step, const Rows& rows, const std::function<void(const RowBlock&)>& fn) {
+  const auto begin = [&](const RowBlock& block) {
+    AdaptedRows& adapted = LaneOf(block, step).adapted;
+    adapted.spans = rows.adapted;
+    adapted.first = block.first;
+    adapted.count = block.count;
+    fn(block);
+  };
   if (step.taps == nullptr) {
-    backend_->ForRowBlocks(rows, fn);
+    backend_->ForRowBlocks(rows.count, begin);
   } else {
-    fn({.first = 0, .count = rows, .lane = 0});
+    begin({.first = 0, .count = rows.count, .lane = 0});
   }
 }
 

@@ -87,6 +87,10 @@ class Stage {
   // Takes those of `places` that are in its layers. Throws as Adapter does.
   void LoadAdapter(int32_t id, const std::vector<AdapterPlace>& places, PackPanelFn pack_panel_s8);
   void FreeAdapter(int32_t id);
+  // All that adapters take here: their own, and rows between their products.
+  int64_t adapter_bytes() const;
+  // What those rows take on a backend of such traits, where `rank` is the largest; nothing for 0.
+  static int64_t AdaptedRowBytes(const ModelSpec& spec, const Traits& traits, int64_t rank);
 
   // A step: its input is either embedded or given, x [n_tokens, hidden]; then layers; on the last stage what is wanted of rows.
   // What Begin returns is made after SetInput, before the rest, and ended after it.
@@ -100,6 +104,9 @@ class Stage {
 
   // out [rows, n] of x [rows, k] through one linear, quantized first where it is INT8. Host memory.
   void ApplyLinear(const LinearWeight& weight, const float* x, int64_t rows, float* out);
+  // out [rows, k of its down] of x [rows, k]: what activation makes of a feed-forward's gate_up. Host memory.
+  void ApplyGateUp(const FeedForwardSpec& f, const LinearWeight& gate_up, const float* x, int64_t rows,
+                   float* out);
   // Rows of a linear, [ids.size(), k].
   std::vector<float> WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids);
 
@@ -123,7 +130,7 @@ class Stage {
   void Head(const Step& step, const LinearInput& normed, int64_t first, int64_t count);
   const std::vector<SequenceSpan>& WantedSpans(const Step& step);
   void RunLastLayerOfWanted(const Step& step, int64_t layer);
-  void ForRowBlocks(const Step& step, int64_t rows, const std::function<void(const RowBlock&)>& fn);
+  void ForRowBlocks(const Step& step, const Rows& rows, const std::function<void(const RowBlock&)>& fn);
   AttentionArgs ArgsOf(const Step& step, int64_t layer);
   void AttentionInput(const Step& step, int64_t layer, const RowBlock& block);
   void RunAfterAttention(const Step& step, int64_t layer, const Rows& rows, int64_t next);
@@ -146,7 +153,10 @@ class Stage {
              int64_t ld);
   void Record(const Step& step, int64_t layer, const char* op, const float* values, int64_t rows,
               int64_t columns);
+  void RecordIds(const Step& step, int64_t layer, const char* op, const int32_t* ids, int64_t rows,
+                 int64_t columns);
   void TapAttention(const Step& step, int64_t layer);
+  std::unique_ptr<BackendMemory> OutputOf(const LinearWeight& weight, const float* x, int64_t rows);
   void TakeTraceMemory(int64_t tokens);
   RowScratch& LaneOf(const RowBlock& block, const Step& step);
   AttentionBias BiasOf(int64_t layer) const;

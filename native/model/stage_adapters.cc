@@ -7,6 +7,37 @@
 
 namespace kvasir {
 
+namespace {
+
+// Per lane what x A^T needs, and the output of gate and up: without adapters they are activated where they are computed.
+void TakeAdaptedRows(Arena& arena, const ModelSpec& spec, const Traits& traits, int64_t rank,
+                     std::vector<RowScratch>* lanes, float** head) {
+  const auto take = [&](int64_t values) { return arena.TakeArray<float>(static_cast<size_t>(values)); };
+  for (size_t i = 0; i < lanes->size(); ++i) {
+    const int64_t rows = i == 0 ? traits.block_rows : traits.lane_rows;
+    (*lanes)[i].adapted.low = take(rows * rank);
+    (*lanes)[i].gate_up = take(rows * spec.gate_up_size());
+  }
+  *head = take(Stage::kLogitRows * rank);
+}
+
+}  // namespace
+
+int64_t Stage::AdaptedRowBytes(const ModelSpec& spec, const Traits& traits, int64_t rank) {
+  if (rank == 0) return 0;
+  std::vector<RowScratch> lanes(static_cast<size_t>(traits.threads));
+  float* head = nullptr;
+  Arena counting;
+  TakeAdaptedRows(counting, spec, traits, rank, &lanes, &head);
+  return static_cast<int64_t>(counting.used());
+}
+
+int64_t Stage::adapter_bytes() const {
+  int64_t bytes = adapter_memory_ == nullptr ? 0 : static_cast<int64_t>(adapter_memory_->size());
+  for (const auto& [id, adapter] : adapters_) bytes += adapter->bytes();
+  return bytes;
+}
+
 void Stage::LoadAdapter(int32_t id, const std::vector<AdapterPlace>& places, PackPanelFn pack_panel_s8) {
   std::vector<AdapterPlace> own;
   for (const AdapterPlace& place : places) {
@@ -23,28 +54,16 @@ void Stage::FreeAdapter(int32_t id) {
   if (adapters_.empty()) TakeAdapterMemory(0);
 }
 
-// Per lane what x A^T needs, and the output of gate and up: without adapters they are activated where they are computed.
 void Stage::TakeAdapterMemory(int64_t rank) {
   adapter_memory_.reset();
   adapter_rank_ = 0;
   for (RowScratch& lane : scratch_.lanes) lane.adapted.low = lane.gate_up = nullptr;
   adapted_head_ = nullptr;
   if (rank == 0) return;
-  const auto lay_out = [&](Arena& arena) {
-    const auto take = [&](int64_t values) { return arena.TakeArray<float>(static_cast<size_t>(values)); };
-    const Traits& traits = backend_->traits();
-    for (size_t i = 0; i < scratch_.lanes.size(); ++i) {
-      const int64_t rows = i == 0 ? traits.block_rows : traits.lane_rows;
-      scratch_.lanes[i].adapted.low = take(rows * rank);
-      scratch_.lanes[i].gate_up = take(rows * spec_.gate_up_size());
-    }
-    adapted_head_ = take(kLogitRows * rank);
-  };
-  Arena counting;
-  lay_out(counting);
-  adapter_memory_ = backend_->Allocate(static_cast<int64_t>(counting.used()), "rows of adapters", false);
+  const Traits& traits = backend_->traits();
+  adapter_memory_ = backend_->Allocate(AdaptedRowBytes(spec_, traits, rank), "rows of adapters", false);
   Arena arena(adapter_memory_->data(), adapter_memory_->size());
-  lay_out(arena);
+  TakeAdaptedRows(arena, spec_, traits, rank, &scratch_.lanes, &adapted_head_);
   adapter_rank_ = rank;
 }
 

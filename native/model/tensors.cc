@@ -131,4 +131,36 @@ class Table {
 
 std::vector<ModelTensor> TensorsOf(const ModelSpec& spec) { return Table(spec).Make(); }
 
+const char* ReadBy(const ModelTensor& tensor, const ModelSpec& spec) {
+  switch (tensor.place) {
+    case TensorPlace::kQkv:
+    case TensorPlace::kAttnGate: return "attn_norm";
+    case TensorPlace::kO: return spec.attention_of(tensor.layer).output_gate ? "attn_gated" : "attention";
+    case TensorPlace::kRouter:
+    case TensorPlace::kGateUp:
+    case TensorPlace::kExpertGateUp:
+    case TensorPlace::kSharedGateUp:
+    case TensorPlace::kSharedGate: return "ffn_norm";
+    case TensorPlace::kDown:
+    case TensorPlace::kExpertDown:
+    case TensorPlace::kSharedDown: return kActivation;
+    case TensorPlace::kEmbedTokens:
+    case TensorPlace::kEmbedPositions:
+    case TensorPlace::kEmbedTypes:
+    case TensorPlace::kEmbedNorm:
+    case TensorPlace::kAttnNorm:
+    case TensorPlace::kAttnPostNorm:
+    case TensorPlace::kQNorm:
+    case TensorPlace::kKNorm:
+    case TensorPlace::kSinks:
+    case TensorPlace::kScoreBias:
+    case TensorPlace::kFfnNorm:
+    case TensorPlace::kFfnPostNorm:
+    case TensorPlace::kRouterBias:
+    case TensorPlace::kFinalNorm:
+    case TensorPlace::kLmHead: break;
+  }
+  return nullptr;
+}
+
 }  // namespace kvasir

@@ -83,4 +83,9 @@ struct ModelTensor {
 
 std::vector<ModelTensor> TensorsOf(const ModelSpec& spec);
 
+// What a linear of a layer reads: the last part of the name of an intermediate tensor in a trace (model/taps.h), for an expert
+// of the rows that use it; kActivation: what activation makes of its gate_up. nullptr for what is no linear of a layer.
+constexpr const char* kActivation = "activation";
+const char* ReadBy(const ModelTensor& tensor, const ModelSpec& spec);
+
 }  // namespace kvasir

@@ -53,6 +53,12 @@ int64_t Transformer::scratch_bytes() const {
   return bytes;
 }
 
+int64_t Transformer::adapter_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& stage : stages_) bytes += stage->adapter_bytes();
+  return bytes;
+}
+
 void Transformer::Check(const Batch& batch) const {
   int64_t n_tokens = 0;
   for (const BatchSequence& sequence : batch.sequences) {

@@ -57,6 +57,7 @@ class Transformer {
   const KvCache& cache() const { return cache_; }
   int64_t kv_page_bytes() const;
   int64_t scratch_bytes() const;
+  int64_t adapter_bytes() const;
   // Most tokens of a step.
   int64_t step_rows() const { return static_cast<int64_t>(positions_.size()); }
 
@@ -79,6 +80,8 @@ class Transformer {
                  const std::vector<int32_t>& rows, TapSink* taps, float* hidden, const RowsFn& on_rows);
   // One linear alone: out [rows, n] of x [rows, k], quantized first where the linear is INT8.
   void ApplyLinear(const LinearWeight& weight, const float* x, int64_t rows, float* out);
+  // What activation makes of a gate_up of layer `layer`: out [rows, k of its down] of x [rows, k].
+  void ApplyGateUp(int64_t layer, const LinearWeight& gate_up, const float* x, int64_t rows, float* out);
   // Rows of a linear, [ids.size(), k], as they are in memory.
   std::vector<float> WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids);
   // Uses linears of another model of the same shape in place of its own, until the next call; their owner must outlive

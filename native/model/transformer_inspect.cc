@@ -56,6 +56,11 @@ void Transformer::ApplyLinear(const LinearWeight& weight, const float* x, int64_
   OnlyStage().ApplyLinear(weight, x, rows, out);
 }
 
+void Transformer::ApplyGateUp(int64_t layer, const LinearWeight& gate_up, const float* x, int64_t rows,
+                              float* out) {
+  OnlyStage().ApplyGateUp(spec_.feed_forward_of(layer), gate_up, x, rows, out);
+}
+
 std::vector<float> Transformer::WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids) {
   return OnlyStage().WeightRows(weight, ids);
 }
@@ -69,8 +74,9 @@ void Transformer::Borrow(const Transformer& lender, const std::vector<std::strin
     throw Error(ErrorCode::kInvalidOption, "A model borrows no linears while it has adapters");
   }
   const bool tied = weights_->is_tied();
+  const std::map<std::string, LinearWeight*> own_linears = LinearsByName(spec_, weights_.get());
   const auto put = [&](const std::string& name, const LinearWeight& weight) {
-    LinearWeight& place = *FindLinear(spec_, weights_.get(), name);
+    LinearWeight& place = *own_linears.at(name);
     const LinearWeight* next = place.next;  // of this model's
     place = weight;
     place.next = next;
@@ -78,15 +84,16 @@ void Transformer::Borrow(const Transformer& lender, const std::vector<std::strin
   };
   for (const auto& [name, own] : replaced_) put(name, own);
   replaced_.clear();
+  const std::map<std::string, LinearWeight*> others = LinearsByName(lender.spec(), lender.weights_.get());
   for (const std::string& name : names) {
-    const LinearWeight* own = FindLinear(spec_, *weights_, name);
-    const LinearWeight* other = FindLinear(lender.spec(), lender.weights(), name);
-    if (own == nullptr || other == nullptr || own->n != other->n || own->k != other->k ||
-        (other->dtype == Dtype::kInt8 && dtype_ != Dtype::kInt8)) {
+    const auto own = own_linears.find(name), other = others.find(name);
+    if (own == own_linears.end() || other == others.end() || own->second->n != other->second->n ||
+        own->second->k != other->second->k ||
+        (other->second->dtype == Dtype::kInt8 && dtype_ != Dtype::kInt8)) {
       throw Error(ErrorCode::kInvalidOption, "The linear '" + name + "' cannot be borrowed");
     }
-    replaced_.emplace(name, *own);
-    put(name, *other);
+    replaced_.emplace(name, *own->second);
+    put(name, *other->second);
   }
 }
 

@@ -54,9 +54,20 @@ int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const Loa
   return 0;
 }
 
+int64_t PredictAdapters(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
+                        const std::vector<std::vector<AdapterShape>>& adapters) {
+  int64_t bytes = 0, most_rank = 0;
+  for (const std::vector<AdapterShape>& adapter : adapters) {
+    bytes += PredictAdapterBytes(spec, tensors, options, adapter);
+    for (const AdapterShape& shape : adapter) most_rank = std::max(most_rank, shape.rank);
+  }
+  return bytes + Stage::AdaptedRowBytes(spec, PredictCpuTraits(options.threads, options.isa), most_rank);
+}
+
 }  // namespace
 
-MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options) {
+MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
+                               const std::vector<std::vector<AdapterShape>>& adapters) {
   CheckOptions(spec, options);
   LoadOptions one_thread = options;
   one_thread.threads = 1;
@@ -70,7 +81,8 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
                               .padded_head_dim = spec.padded_head_dim(),
                               .logit_rows = Stage::kLogitRows,
                               .vocab = spec.vocab_size,
-                              .n_candidates = std::min(Stage::kCandidates, spec.vocab_size)})};
+                              .n_candidates = std::min(Stage::kCandidates, spec.vocab_size)}),
+          PredictAdapters(spec, tensors, options, adapters)};
 }
 
 std::unique_ptr<Transformer> PlaceLayers(const ModelSpec& spec, const TensorMap& tensors,

@@ -14,9 +14,13 @@ struct MemoryPrediction {
   int64_t weights = 0;
   int64_t kv = 0;  // all pages of the cache; they take physical memory on first touch
   int64_t scratch = 0;
+  int64_t adapters = 0;
 };
 
-MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options);
+// With `adapters`, also what they take when all of them are loaded. Throws Error as a load does, and as
+// PredictAdapterBytes.
+MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
+                               const std::vector<std::vector<AdapterShape>>& adapters = {});
 
 // A model of loaded weights whose last options.gpu_layers layers (-1: as many as fit) are moved to `gpu`, those before
 // run on `cpu`. Throws Error(kInsufficientMemory | kDeviceUnavailable).

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/aligned_buffer.h"
+#include "runtime/load.h"
 #include "testing/adapter_cases.h"
 #include "testing/float64_distance.h"
 #include "testing/native_tests.h"
@@ -46,6 +47,55 @@ KV_TEST(transformer_adapters_are_those_of_the_float64_transformer) {
       KV_EXPECT_EQ(kind.name + RowDifference(some, rows, i), kind.name);
     }
   }
+}
+
+// Bytes, of adapters of several ranks at once and of what stays when some are gone.
+KV_TEST(transformer_memory_of_adapters_is_what_was_predicted) {
+  for (ModelKind kind : {LlamaLike(), GptLike(), RandomKind(3)}) {
+    const RandomContainer container(kind, 7);
+    for (const Dtype dtype : {Dtype::kF32, Dtype::kInt8}) {
+      for (const int threads : {1, 7}) {
+        LoadOptions options = OptionsOf({dtype, dtype, "scalar", threads, 64});
+        options.keep_fp32 = {"layers.0.o", "embed.tokens"};
+        std::vector<std::vector<AdapterTensor>> adapters;
+        std::vector<std::vector<AdapterShape>> shapes;
+        for (const uint32_t seed : {1u, 2u}) {
+          adapters.push_back(
+              RandomAdapter(kind.spec, seed, seed));  // the first has all linears, a tied head too
+          shapes.emplace_back();
+          for (const AdapterTensor& one : adapters.back()) shapes.back().push_back({one.name, one.rank});
+        }
+        const MemoryPrediction predicted = PredictMemory(kind.spec, container.canonical(), options, shapes);
+        const int64_t without = predicted.weights + predicted.kv + predicted.scratch;
+        KV_EXPECT_EQ(PredictMemory(kind.spec, container.canonical(), options).adapters, int64_t{0});
+        const int64_t before = AlignedBuffer::LiveBytes();
+        const std::unique_ptr<Transformer> t = LoadTransformer(kind.spec, container.canonical(), options,
+                                                               container, CancellationToken(), nullptr);
+        const auto held = [&] { return AlignedBuffer::LiveBytes() - before; };
+        std::vector<int32_t> ids;
+        for (const auto& adapter : adapters) ids.push_back(LoadAdapter(*t, adapter));
+        KV_EXPECT_EQ(t->adapter_bytes(), predicted.adapters);
+        KV_EXPECT_EQ(held(), without + predicted.adapters);
+        for (const int32_t id : ids) t->FreeAdapter(id);
+        KV_EXPECT_EQ(held(), without);
+      }
+    }
+  }
+}
+
+KV_TEST(transformer_memory_of_adapters_that_cannot_be_is_refused) {
+  const ModelKind kind = LlamaLike();
+  const RandomContainer container(kind, 7);
+  const LoadOptions options = OptionsOf({Dtype::kF32, Dtype::kF32, "scalar", 1, 64});
+  const auto predict = [&](const std::string& name, int64_t rank) {
+    const std::vector<AdapterShape> adapter = {{name, rank}};
+    return PredictMemory(kind.spec, container.canonical(), options, {adapter});
+  };
+  KV_EXPECT(predict("layers.0.q", 512).adapters > predict("layers.0.q", 1).adapters);
+  KV_EXPECT_THROWS(ErrorCode::kInvalidOption, predict("layers.0.q", 513));
+  KV_EXPECT_THROWS(ErrorCode::kInvalidOption, predict("layers.0.q", 0));
+  KV_EXPECT_THROWS(ErrorCode::kInvalidOption, predict("embed.tokens", 1));
+  KV_EXPECT_THROWS(ErrorCode::kInvalidOption, predict("layers.9.q", 1));
 }
 
 struct AdaptedAlone {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compare } from '../../lib/compare/compare.js';
-import { analyzeLayers, type InspectedModel, type LayerAnalysis } from '../../lib/compare/layers.js';
+import type { InspectedModel } from '../../lib/compare/layer-linears.js';
+import { analyzeLayers, type LayerAnalysis } from '../../lib/compare/layers.js';
 import type { CompareProgress } from '../../lib/compare/options.js';
 import { findRecipe } from '../../lib/compare/recipe.js';
 import { ErrorSum } from '../../lib/compare/tensor-error.js';
@@ -53,15 +54,13 @@ describe('the layers of stories-260k', () => {
 
   const analyze = async (int8: InspectedModel, full = false): Promise<LayerAnalysis> => {
     const found: LayerAnalysis = { layers: [], sensitivity: [] };
-    const { vocabSize } = described.spec;
-    const nLayers = described.spec.stack.layers.length;
+    const { spec } = described;
     const progress: number[] = [];
     await analyzeLayers(
       {
         reference,
         quantized: int8,
-        nLayers,
-        vocabSize,
+        spec,
         window,
         full,
         signal: new AbortController().signal,
@@ -69,7 +68,7 @@ describe('the layers of stories-260k', () => {
       },
       found,
     );
-    expect(progress).toHaveLength(nLayers + 1);
+    expect(progress).toHaveLength(spec.stack.layers.length + 1);
     expect(progress.at(-1)).toBeLessThan(1);
     return found;
   };
@@ -172,9 +171,7 @@ describe('the layers of stories-260k', () => {
       expect(full.sensitivity.map(({ name }) => name).sort()).toEqual(linearNames(described).sort());
 
       // The search finds that very linear, and nothing else.
-      const { vocabSize } = described.spec;
-      const nLayers = described.spec.stack.layers.length;
-      const shared = { reference, quantized: bad, nLayers, vocabSize, windows: [window] };
+      const shared = { reference, quantized: bad, spec: described.spec, windows: [window] };
       const signal = new AbortController().signal;
       const whole = await findRecipe({ ...shared, sensitivity: full.sensitivity, maxKl: 0, signal });
       expect(whole.met).toBe(false);

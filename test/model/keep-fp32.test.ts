@@ -206,6 +206,8 @@ describe('looking into a model', () => {
     await expect(fp32.applyLinear('layers.0.x', new Float32Array(64))).rejects.toThrow(/no linear/);
     await expect(fp32.applyLinear('layers.0.o', new Float32Array(65))).rejects.toThrow(/does not fit/);
     await expect(fp32.weightRows('layers.0.o', 60, 5)).rejects.toThrow(/no such rows/);
+    await expect(fp32.applyGateUp('layers.0.down', new Float32Array(64))).rejects.toThrow(/no activation/);
+    await expect(fp32.applyGateUp('layers.0.gate_up', new Float32Array(65))).rejects.toThrow(/does not fit/);
     const run = { tokens: window, first: 0, end: 6, rows: none, taps: [] };
     await expect(fp32.runLayers(run)).rejects.toThrow(/cannot be inspected/);
     await expect(fp32.runLayers({ ...run, end: 5, input: new Float32Array(3) })).rejects.toThrow(

@@ -7,6 +7,9 @@ import { specToJson } from '../../lib/spec.js';
 /** The kernel tables that this machine can run, least first. */
 export const kernels: readonly string[] = native().cpu().available;
 
+/** What a load needs of a checkpoint. */
+export type Loadable = Pick<ModelDescription, 'spec' | 'tensors'> & { paths: string[] };
+
 export interface Described extends ModelDescription {
   paths: string[];
 }
@@ -27,7 +30,10 @@ export interface LoadSettings extends Partial<NativeLoadOptions> {
 }
 
 /** FP32 on two threads, the model's whole context, one sequence, unless told otherwise. */
-export function loadOptions({ spec }: Described, settings: LoadSettings = {}): NativeLoadOptions {
+export function loadOptions(
+  { spec }: Pick<Loadable, 'spec'>,
+  settings: LoadSettings = {},
+): NativeLoadOptions {
   const { isa: _, ...given } = settings;
   const dtype = given.dtype ?? 'fp32';
   const contextLength = given.contextLength ?? spec.maxPositions;
@@ -37,7 +43,7 @@ export function loadOptions({ spec }: Described, settings: LoadSettings = {}): N
 const variable = 'KVASIR_CPU_ISA';
 
 /** One at a time: the kernel table is chosen by the environment. */
-export async function loadNative(described: Described, settings: LoadSettings = {}): Promise<NativeModel> {
+export async function loadNative(described: Loadable, settings: LoadSettings = {}): Promise<NativeModel> {
   const container = await native().openContainer(described.paths);
   const before = process.env[variable];
   try {
@@ -63,7 +69,7 @@ export async function loadNative(described: Described, settings: LoadSettings = 
 
 /** Loads, calls, disposes. */
 export async function withModel<T>(
-  described: Described,
+  described: Loadable,
   settings: LoadSettings,
   use: (model: NativeModel) => Promise<T>,
 ): Promise<T> {

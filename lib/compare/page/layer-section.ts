@@ -6,9 +6,25 @@ import { significant } from './numbers.js';
 import { figure, key, section, table } from './parts.js';
 import { shown } from './shown.js';
 
-const colours = { qkv: 'weights', o: 'kv', gate_up: 'scratch', down: 'bar' } as const;
+const colours = ['weights', 'kv', 'scratch', 'bar', 'fifth', 'sixth', 'seventh', 'eighth', 'ninth'] as const;
 
-const linearsOfLayers = Object.keys(colours) as (keyof typeof colours)[];
+interface LinearTrace {
+  name: string;
+  class: string;
+  values: number[];
+}
+
+/** The errors of each kind of linear, 0 in layers that have none; those that are float32 have no error and are left out. */
+function tracesOf(layers: CompareReport['layers']): LinearTrace[] {
+  const kindOf = (name: string) => name.replace(/^layers\.\d+\./, '');
+  const kinds = new Set(layers.flatMap(({ linears }) => linears.map(({ name }) => kindOf(name))));
+  const errorIn = (layer: CompareReport['layers'][number], kind: string) =>
+    layer.linears.find(({ name }) => kindOf(name) === kind)?.local.nmse ?? 0;
+  return [...kinds]
+    .map((name) => ({ name, values: layers.map((layer) => errorIn(layer, name)) }))
+    .filter(({ values }) => values.some((value) => value > 0))
+    .map((one, i) => ({ ...one, class: colours[i % colours.length]! }));
+}
 
 export function layerSection(report: CompareReport): Markup | undefined {
   const { layers, layersSkipped } = report;
@@ -17,11 +33,7 @@ export function layerSection(report: CompareReport): Markup | undefined {
   const [a, b] = report.modes;
   const short = (name: string) => name.replace('layers.', '');
   const inner = layers.filter(({ name }) => name.startsWith('layers.'));
-  const traces = linearsOfLayers.map((linear) => ({
-    name: linear,
-    class: colours[linear],
-    values: inner.map(({ linears }) => linears.find(({ name }) => name.endsWith(linear))!.local.nmse),
-  }));
+  const traces = tracesOf(inner);
   const piled = inner.flatMap(({ accumulated }) => (accumulated ? [accumulated.nmse] : []));
   const bars = layers.map(({ name, kl }) => ({ name: short(name), title: name, value: kl }));
   return section(
@@ -32,7 +44,7 @@ export function layerSection(report: CompareReport): Markup | undefined {
       `Left: what the output loses (KL, nats) when only one layer is ${b}. Right: error of each linear\u2019s output for the ` +
         `input that ${a} gives it, and of what is handed on when all before is ${b} too. NMSE: squared error over squared size.`,
     ),
-    key(...linearsOfLayers.map((name): [string, string] => [name, colours[name]]), ['handed on', 'other']),
+    key(...traces.map((one): [string, string] => [one.name, one.class]), ['handed on', 'other']),
     element(
       'div',
       { class: 'charts' },

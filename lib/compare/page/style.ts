@@ -2,10 +2,12 @@
 export const style = `
 :root { color-scheme: light dark;
   --ground: #ffffff; --ink: #1c2430; --quiet: #5b6675; --rule: #dfe3e8; --panel: #f6f7f9;
-  --a: #6b7a90; --b: #c2571a; --kv: #3f8f7d; --scratch: #b79a3c; --other: #b9c0ca; --bad: #b3261e; --good: #1f7a4a; }
+  --a: #6b7a90; --b: #c2571a; --kv: #3f8f7d; --scratch: #b79a3c; --other: #b9c0ca; --bad: #b3261e; --good: #1f7a4a;
+  --fifth: #7a57b0; --sixth: #2f7fb8; --seventh: #b0477a; --eighth: #6a8f2f; --ninth: #8a6d55; }
 @media (prefers-color-scheme: dark) { :root {
   --ground: #14181f; --ink: #e6e9ee; --quiet: #9aa5b3; --rule: #2c333d; --panel: #1b2029;
-  --a: #93a3ba; --b: #f08a4b; --kv: #5fb8a3; --scratch: #d4b95c; --other: #4a5361; --bad: #ff897d; --good: #6fcf97; } }
+  --a: #93a3ba; --b: #f08a4b; --kv: #5fb8a3; --scratch: #d4b95c; --other: #4a5361; --bad: #ff897d; --good: #6fcf97;
+  --fifth: #b394e6; --sixth: #6bb5e8; --seventh: #e584b2; --eighth: #a6cc66; --ninth: #c4a68d; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 66rem; padding: 1.5rem 1rem 3rem; background: var(--ground); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; }
@@ -36,9 +38,13 @@ svg .b .curve, svg .b .range { stroke: var(--b); } svg .b .dot { fill: var(--b);
 svg .none .range { stroke: var(--quiet); } svg .none .dot { fill: var(--quiet); } .bar { fill: var(--b); background: var(--b); }
 .weights { fill: var(--a); background: var(--a); } .kv { fill: var(--kv); background: var(--kv); }
 .scratch { fill: var(--scratch); background: var(--scratch); } .other { fill: var(--other); background: var(--other); }
+.fifth { fill: var(--fifth); background: var(--fifth); } .sixth { fill: var(--sixth); background: var(--sixth); }
+.seventh { fill: var(--seventh); background: var(--seventh); } .eighth { fill: var(--eighth); background: var(--eighth); }
+.ninth { fill: var(--ninth); background: var(--ninth); }
 i.a { background: var(--a); } i.b { background: var(--b); }
 @media print { :root { color-scheme: light; --ground: #fff; --ink: #000; --quiet: #444; --rule: #bbb; --panel: #fff;
-    --a: #6b7a90; --b: #c2571a; --kv: #3f8f7d; --scratch: #b79a3c; --other: #b9c0ca; }
+    --a: #6b7a90; --b: #c2571a; --kv: #3f8f7d; --scratch: #b79a3c; --other: #b9c0ca;
+    --fifth: #7a57b0; --sixth: #2f7fb8; --seventh: #b0477a; --eighth: #6a8f2f; --ninth: #8a6d55; }
   body { max-width: none; padding: 0; font-size: 11pt; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   figure, table, .figure, h2, h3 { break-inside: avoid; } h2 { break-after: avoid; } .figure { border: 1px solid var(--rule); } }
 `;
