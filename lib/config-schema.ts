@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { KvasirError } from './errors.js';
 
 export const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+export const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 export const finite = v.pipe(v.number(), v.finite());
 export const positive = v.pipe(finite, v.gtValue(0));
 /** Not an array, which valibot takes for an object. */

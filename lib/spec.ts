@@ -4,9 +4,7 @@
  * lies in the INT8 form of a model, as the JSON that `specToJson` writes. What is absent has the default that its field names.
  */
 import * as v from 'valibot';
-import { count, finite, parseConfig, positive } from './config-schema.js';
-
-const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+import { count, finite, index, parseConfig, positive } from './config-schema.js';
 
 const ropeSchema = v.strictObject({
   /** 'half' rotates (i, i + dim/2) as Hugging Face stores it; 'interleaved' rotates (2i, 2i + 1) as GGUF and llama2.c do. */

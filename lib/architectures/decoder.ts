@@ -45,6 +45,8 @@ export interface DecoderShape {
   /** Without its rotary embedding. */
   attention: AttentionSpec;
   feedForward: FeedForwardSpec;
+  /** Of the layers that have experts instead. */
+  experts?: { feedForward: FeedForwardSpec; isIn: (layer: number) => boolean };
   rope: Rope;
   layers: number;
   spec: Omit<ModelSpec, 'ropes' | 'attentions' | 'feedForwards' | 'stack'>;
@@ -169,10 +171,16 @@ const upperSchema = v.looseObject({
   max_window_layers: v.optional(v.pipe(v.number(), v.safeInteger()), 28),
 });
 
-/** Where `use_sliding_window` says so, the layers from `max_window_layers` on, unless there are `layer_types`. */
-export function upperWindowsOf(config: DecoderConfig): Windows | undefined {
+/**
+ * Where `use_sliding_window` says so, and unless there are `layer_types`: by default the layers from `max_window_layers`
+ * on, else those that `isIn` says of that number.
+ */
+export function upperWindowsOf(
+  config: DecoderConfig,
+  isIn = (layer: number, full: number): boolean => layer >= full,
+): Windows | undefined {
   const { use_sliding_window: used, max_window_layers: full } = parseConfig(upperSchema, config);
-  const windows = windowsOf(config, (layer) => layer >= full);
+  const windows = windowsOf(config, (layer) => isIn(layer, full));
   return used ? windows : undefined;
 }
 
@@ -198,12 +206,12 @@ export function layerKinds(windows: Windows | undefined, inside: LayerKind = {},
   return (layer: number): LayerKind => (windows?.isIn(layer) ? { ...inside, window: windows.size } : outside);
 }
 
-/** The spec of a decoder whose layers are all alike, but for what `kindOf` says of their attention. */
+/** The spec of a decoder whose layers are all alike, but for experts and for what `kindOf` says of their attention. */
 export function decoderSpec(
   shape: DecoderShape,
   kindOf: (layer: number) => LayerKind = () => ({}),
 ): ModelSpec {
-  const { attention, feedForward, layers, spec, stack } = shape;
+  const { attention, experts, layers, spec, stack } = shape;
   // Sizes are checked before anything is made as often as a configuration says.
   checkSize('layers', layers);
   const ropes: Rope[] = [];
@@ -222,15 +230,21 @@ export function decoderSpec(
     attentions.set(key, found);
     return found.index;
   };
+  const feedForwards: FeedForwardSpec[] = [];
+  const feedForwardAt = (layer: number): number => {
+    const own = experts?.isIn(layer) ? experts.feedForward : shape.feedForward;
+    if (!feedForwards.includes(own)) feedForwards.push(own);
+    return feedForwards.indexOf(own);
+  };
   const order = Array.from({ length: layers }, (_, layer) => ({
     attention: attentionAt(layer),
-    feedForward: 0,
+    feedForward: feedForwardAt(layer),
   }));
   const made: ModelSpec = {
     ...spec,
     ropes: [],
     attentions: [...attentions.values()].map((one) => one.spec),
-    feedForwards: [feedForward],
+    feedForwards,
     stack: { ...stack, layers: order },
   };
   checkSpec(made);

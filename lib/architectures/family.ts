@@ -1,16 +1,26 @@
 /**
  * A family: how its configuration, in both formats, becomes a spec, and one table of names. The table has a line for each
- * tensor of a layer and for those outside of layers, keyed by the canonical name without `layers.N.` and `.weight`.
+ * tensor of a layer and for those outside of layers, keyed by the canonical name without `layers.N.`, the number of an
+ * expert and `.weight`: 'q', 'experts.gate', 'final_norm'.
  */
 import type { ModelSpec } from '../spec.js';
 import type { GgufKeys } from './gguf-keys.js';
-import type { ArchitecturePlan, StoredTensor, View } from './plan.js';
+import type { ArchitecturePlan, Place, StoredTensor, View } from './plan.js';
 
 /** A stored name without `.weight` or `.bias`, with the view of it, and whether it never has the family's prefix. */
-export type Stored = string | { name: string; view?: View; unprefixed?: true };
+export interface StoredAs {
+  name: string;
+  view?: View;
+  unprefixed?: true;
+  /** What follows the name of weights and of biases. Default: ['.weight', '.bias']. */
+  ends?: readonly [weight: string, bias: string];
+}
 
-/** What is stored may depend on the sizes of the layer. */
-export type StoredIn = Stored | ((spec: ModelSpec, layer: number) => Stored);
+/** Several: a checkpoint has one of them. */
+export type Stored = string | StoredAs | readonly (string | StoredAs)[];
+
+/** What is stored may depend on the sizes of the layer, and on the expert. */
+export type StoredIn = Stored | ((spec: ModelSpec, layer: number, expert: number) => Stored);
 
 /** [Hugging Face, GGUF]; undefined: that format has no such tensor. */
 export type Names = Readonly<Record<string, readonly [hf: StoredIn | undefined, gguf: StoredIn | undefined]>>;
@@ -58,8 +68,7 @@ export interface Family {
 
 /** Canonical name of the token table. */
 const table = 'embed.tokens';
-const layerName = /^layers\.(\d+)\.(.*)$/;
-const ending = /\.(weight|bias)$/;
+const canonicalName = /^(?:layers\.(\d+)\.)?(?:experts\.(\d+)\.)?(.*?)(?:\.(weight|bias))?$/;
 
 /** In the order of `Names`. */
 type Format = 0 | 1;
@@ -69,27 +78,22 @@ export function planOf(family: Family, format: Format, configured: Configured): 
   const { spec, head, tied = false, ignored = [] } = configured;
   const prefixes = format === 0 ? (family.prefixes ?? ['']) : [''];
   const storedAs = (canonical: string): StoredTensor | undefined => {
-    const [, layer, rest] = layerName.exec(canonical) ?? [undefined, undefined, canonical];
-    const kind = ending.exec(rest!)?.[1];
-    const part = rest!.replace(ending, '');
+    const [, layer, expert, name, kind] = canonicalName.exec(canonical)!;
+    const part = expert === undefined ? name! : `experts.${name}`;
     const stored = family.names[part]?.[format];
     if (stored === undefined) return undefined;
     const presence = presenceOf(part, kind, configured, head);
     if (presence === 'none') return undefined;
-    const { name, view, unprefixed } = resolve(stored, spec, Number(layer ?? 0));
     const inLayer = layer === undefined ? '' : family.layers[format].replace('N', layer);
-    const full = `${inLayer}${name}.${kind ?? 'weight'}`;
-    return {
-      names: unprefixed ? [full] : prefixes.map((prefix) => prefix + full),
-      // A vector lies in one way only.
-      view: kind === 'bias' && view?.transposed ? { ...view, transposed: undefined } : view,
-      presence,
-    };
+    const found =
+      typeof stored === 'function' ? stored(spec, Number(layer ?? 0), Number(expert ?? 0)) : stored;
+    const places = [found].flat().flatMap((one) => placesOf(one, kind, { inLayer, prefixes }));
+    return { places, presence };
   };
   const source = (canonical: string): StoredTensor | undefined => {
     const stored = storedAs(canonical);
     if (!tied || stored === undefined || canonical !== table) return stored;
-    return { ...stored, names: [...stored.names, ...(storedAs('lm_head.weight')?.names ?? [])] };
+    return { ...stored, places: [...stored.places, ...(storedAs('lm_head.weight')?.places ?? [])] };
   };
   return { architecture: family.modelType, spec, source, tied, ignored };
 }
@@ -106,7 +110,21 @@ function presenceOf(
   return typeof bias === 'function' ? bias(part) : bias;
 }
 
-function resolve(stored: StoredIn, spec: ModelSpec, layer: number): Exclude<Stored, string> {
-  const found = typeof stored === 'function' ? stored(spec, layer) : stored;
-  return typeof found === 'string' ? { name: found } : found;
+/** Of one stored name, under each prefix. */
+function placesOf(
+  stored: string | StoredAs,
+  kind: string | undefined,
+  { inLayer, prefixes }: { inLayer: string; prefixes: readonly string[] },
+): Place[] {
+  const {
+    name,
+    view,
+    unprefixed,
+    ends = ['.weight', '.bias'],
+  }: StoredAs = typeof stored === 'string' ? { name: stored } : stored;
+  const isBias = kind === 'bias';
+  const full = inLayer + name + ends[isBias ? 1 : 0];
+  // A vector lies in one way only.
+  const own = isBias && view?.transposed ? { ...view, transposed: undefined } : view;
+  return (unprefixed ? [''] : prefixes).map((prefix) => ({ name: prefix + full, view: own }));
 }

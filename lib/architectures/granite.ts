@@ -1,39 +1,45 @@
 /** Granite 3: Llama with scales of the embedding, of what layers add, of scores and of logits. */
 import * as v from 'valibot';
 import { finite, parseConfig, positive } from '../config-schema.js';
-import { decoderSpec, type DecoderShape, ggufShape, hfShape } from './decoder.js';
-import type { Family } from './family.js';
+import { decoderSpec, type DecoderShape, ggufShape, type HfShape, hfShape } from './decoder.js';
+import type { Family, GgufFacts } from './family.js';
 import { llamaBias, llamaLayout, llamaNames } from './llama.js';
 
-const scalesSchema = v.looseObject({
+const schema = v.looseObject({
   embedding_multiplier: v.optional(finite, 1),
   residual_multiplier: v.optional(finite, 1),
   attention_multiplier: v.optional(positive, 1),
   logits_scaling: v.optional(positive, 1),
 });
 
-interface Scales {
-  embedding: number;
-  residual: number;
-  scores?: number;
-  /** Divides. */
-  logits: number;
+/** Of the embedding, of what layers add, of scores (undefined: the usual one); `logits` divides. */
+type Scales = Record<'embedding' | 'residual' | 'logits', number> & { scores?: number };
+
+function withScales<Shape extends DecoderShape>(shape: Shape, scales: Scales): Shape {
+  const { embedding, residual, scores, logits } = scales;
+  const attention = { ...shape.attention, ...(scores ? { scale: scores } : {}) };
+  const own = { embedding: { scale: embedding }, residualScale: residual, logitsScale: 1 / logits };
+  return { ...shape, attention, spec: { ...shape.spec, ...own } };
 }
 
-function withScales<Shape extends DecoderShape>(
-  shape: Shape,
-  { embedding, residual, scores, logits }: Scales,
-): Shape {
-  return {
-    ...shape,
-    attention: { ...shape.attention, ...(scores ? { scale: scores } : {}) },
-    spec: {
-      ...shape.spec,
-      embedding: { scale: embedding },
-      residualScale: residual,
-      logitsScale: 1 / logits,
-    },
-  };
+export function graniteShape(family: string, raw: unknown): HfShape {
+  const c = parseConfig(schema, raw);
+  return withScales(hfShape(family, raw), {
+    embedding: c.embedding_multiplier,
+    residual: c.residual_multiplier,
+    scores: c.attention_multiplier,
+    logits: c.logits_scaling,
+  });
+}
+
+export function ggufGraniteShape(facts: GgufFacts): DecoderShape {
+  const { keys } = facts;
+  return withScales(ggufShape(facts, 'interleaved'), {
+    embedding: keys.number('embedding_scale', 1),
+    residual: keys.number('residual_scale', 1),
+    scores: keys.number('attention.scale', 0),
+    logits: keys.number('logit_scale', 1),
+  });
 }
 
 export const granite: Family = {
@@ -42,24 +48,11 @@ export const granite: Family = {
   ...llamaLayout,
   names: llamaNames,
   fromConfig: (raw) => {
-    const scales = parseConfig(scalesSchema, raw);
-    const shape = withScales(hfShape('granite', raw), {
-      embedding: scales.embedding_multiplier,
-      residual: scales.residual_multiplier,
-      scores: scales.attention_multiplier,
-      logits: scales.logits_scaling,
-    });
+    const shape = graniteShape('granite', raw);
     return { ...shape, spec: decoderSpec(shape), bias: llamaBias(shape.config) };
   },
   fromGguf: (facts) => {
-    const scale = (name: string) => facts.keys.number(name, 1);
-    const scores = facts.keys.number('attention.scale', 0);
-    const shape = withScales(ggufShape(facts, 'interleaved'), {
-      embedding: scale('embedding_scale'),
-      residual: scale('residual_scale'),
-      scores,
-      logits: scale('logit_scale'),
-    });
+    const shape = ggufGraniteShape(facts);
     return { ...shape, spec: decoderSpec(shape), bias: 'optional' };
   },
 };

@@ -3,13 +3,13 @@ import { decoderSpec, type DecoderShape, ggufShape, hfShape } from './decoder.js
 import type { Family, Names } from './family.js';
 import { llamaBias, llamaLayout, llamaNames } from './llama.js';
 
-const names: Names = {
+export const hunyuanNames: Names = {
   ...llamaNames,
   q_norm: ['self_attn.query_layernorm', 'attn_q_norm'],
   k_norm: ['self_attn.key_layernorm', 'attn_k_norm'],
 };
 
-function withNormAfterRope<Shape extends DecoderShape>(shape: Shape): Shape {
+export function withNormAfterRope<Shape extends DecoderShape>(shape: Shape): Shape {
   const headNorm = { kind: 'per_head', afterRope: true } as const;
   return { ...shape, attention: { ...shape.attention, headNorm } };
 }
@@ -18,7 +18,7 @@ export const hunyuan: Family = {
   modelType: 'hunyuan_v1_dense',
   ggufArchitecture: 'hunyuan-dense',
   ...llamaLayout,
-  names,
+  names: hunyuanNames,
   fromConfig: (raw) => {
     const shape = withNormAfterRope(hfShape('hunyuan_v1_dense', raw, { normEps: 1e-5 }));
     return { ...shape, spec: decoderSpec(shape), bias: llamaBias({ ...shape.config, mlp_bias: false }) };

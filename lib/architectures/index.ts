@@ -4,15 +4,20 @@ import { type Family, type GgufFacts, planOf } from './family.js';
 import { GgufKeys, type GgufMetadata } from './gguf-keys.js';
 import { cohere2 } from './cohere2.js';
 import { ernie45 } from './ernie45.js';
+import { ernie45Moe } from './ernie45-moe.js';
 import { exaone4 } from './exaone4.js';
 import { falcon } from './falcon.js';
 import { gemma } from './gemma.js';
 import { gemma2 } from './gemma2.js';
 import { gemma3 } from './gemma3.js';
 import { glm4 } from './glm4.js';
+import { glm4Moe } from './glm4-moe.js';
 import { gptNeox } from './gpt-neox.js';
+import { gptOss } from './gpt-oss.js';
 import { granite } from './granite.js';
+import { graniteMoe, graniteMoeShared } from './granite-moe.js';
 import { hunyuan } from './hunyuan.js';
+import { hunyuanMoe } from './hunyuan-moe.js';
 import { ministral3 } from './ministral3.js';
 import { olmo2, olmo3 } from './olmo2.js';
 import { phi2 } from './phi2.js';
@@ -24,8 +29,12 @@ import { starcoder2 } from './starcoder2.js';
 import { gpt2 } from './gpt2.js';
 import { llama } from './llama.js';
 import { mistral } from './mistral.js';
+import { mixtral } from './mixtral.js';
+import { olmoe } from './olmoe.js';
 import { qwen2 } from './qwen2.js';
+import { qwen2Moe } from './qwen2-moe.js';
 import { qwen3 } from './qwen3.js';
+import { qwen3Moe } from './qwen3-moe.js';
 import type { ArchitecturePlan } from './plan.js';
 
 export type { ArchitecturePlan, StoredTensor } from './plan.js';
@@ -56,6 +65,16 @@ const families: readonly Family[] = [
   smollm3,
   stablelm,
   starcoder2,
+  mixtral,
+  qwen2Moe,
+  qwen3Moe,
+  olmoe,
+  graniteMoe,
+  graniteMoeShared,
+  gptOss,
+  glm4Moe,
+  ernie45Moe,
+  hunyuanMoe,
 ];
 
 const byModelType: ReadonlyMap<unknown, Family> = new Map(families.map((one) => [one.modelType, one]));

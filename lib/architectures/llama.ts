@@ -1,7 +1,7 @@
 /** Llama: RMS norm, rotary positions, grouped-query attention, gated SiLU. Most families differ from it in few places. */
 import { biasesOf, type DecoderConfig, decoderSpec, ggufShape, hfShape } from './decoder.js';
+import { ggufExperts, mixtralExpertNames, mixtralRouter, withExperts } from './experts.js';
 import type { Family, Names } from './family.js';
-import { unsupported } from '../config-schema.js';
 
 /** What Llama and those after it call their tensors. */
 export const llamaNames: Names = {
@@ -34,15 +34,16 @@ export const llama: Family = {
   modelType: 'llama',
   ggufArchitecture: 'llama',
   ...llamaLayout,
-  names: llamaNames,
+  names: { ...llamaNames, ...mixtralExpertNames },
   fromConfig: (raw) => {
     const shape = hfShape('llama', raw);
     return { ...shape, spec: decoderSpec(shape), bias: llamaBias(shape.config) };
   },
   fromGguf: (facts) => {
-    if (facts.keys.count('expert_count', 0) > 0) throw unsupported('llama', 'a mixture of experts');
     // Converters reorder the rows of q and k, so that neighbours rotate together.
-    const shape = ggufShape(facts, 'interleaved');
+    const plain = ggufShape(facts, 'interleaved');
+    const isMixtral = facts.keys.count('expert_count', 0) > 0;
+    const shape = isMixtral ? withExperts(plain, ggufExperts(facts, mixtralRouter)) : plain;
     return { ...shape, spec: decoderSpec(shape), bias: 'optional' };
   },
 };

@@ -8,10 +8,15 @@ import type { ModelSpec } from '../spec.js';
 /** How a checkpoint stores a tensor otherwise than canonically; see `TensorSource`. */
 export type View = Omit<TensorSource, 'name'>;
 
-export interface StoredTensor {
-  /** Names that a checkpoint may use for it, the usual one first. */
-  names: readonly string[];
+/** A name that a checkpoint may use, and how it stores the tensor under that name. */
+export interface Place {
+  name: string;
   view?: View;
+}
+
+export interface StoredTensor {
+  /** The usual one first; the first that a checkpoint has counts. */
+  places: readonly Place[];
   /** 'required': it must be there; 'optional': it is used when it is there. */
   presence: 'required' | 'optional';
 }

@@ -137,8 +137,13 @@ function ggufBasis({ keys }: GgufFacts, headDim: number, theta: number) {
   return { theta, dim: keys.count('rope.dimension_count', headDim) };
 }
 
-/** The rotary embedding of a GGUF file. */
-export function ggufRope(facts: GgufFacts, kind: RopeSpec['kind'], headDim: number): Rope {
+/** The rotary embedding of a GGUF file; `own`: what the family's scaling does and no key tells. */
+export function ggufRope(
+  facts: GgufFacts,
+  kind: RopeSpec['kind'],
+  headDim: number,
+  own: RopeScaling = {},
+): Rope {
   const { keys, tensor } = facts;
   return {
     kind,
@@ -146,7 +151,7 @@ export function ggufRope(facts: GgufFacts, kind: RopeSpec['kind'], headDim: numb
       const table = ropeTable({
         ...ggufBasis(facts, headDim, keys.number('rope.freq_base', 10000)),
         maxPositions: keys.count('context_length'),
-        scaling: ggufScaling(facts),
+        scaling: { ...ggufScaling(facts), ...own },
       });
       const factors = tensor(ropeFactors);
       return factors === undefined ? table : dividedByTensor(table, ropeFactors, factors);

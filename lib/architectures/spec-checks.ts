@@ -1,6 +1,6 @@
 /** Refuses parameters that no real model has, before a byte of memory is asked for on their account. */
 import { KvasirError } from '../errors.js';
-import type { AttentionSpec, ModelSpec } from '../spec.js';
+import type { AttentionSpec, ExpertsSpec, ModelSpec } from '../spec.js';
 
 const limits = {
   vocabSize: 1 << 22,
@@ -10,6 +10,7 @@ const limits = {
   kvHeads: 1 << 10,
   headDim: 1 << 10,
   ffnSize: 1 << 20,
+  experts: 1 << 10,
   maxPositions: 1 << 24,
 } as const;
 
@@ -40,6 +41,12 @@ function checkAttention({ heads, kvHeads, headDim, rope }: AttentionSpec): void 
   }
 }
 
+function checkExperts({ count, used }: ExpertsSpec): void {
+  checkSize('experts', count);
+  if (used <= count) return;
+  fail(`The model's configuration uses ${used} experts at once, but has ${count}.`);
+}
+
 /** Throws MODEL_FORMAT naming the parameter. Rotary frequencies need not be there yet. */
 export function checkSpec(spec: ModelSpec): ModelSpec {
   checkSize('vocabSize', spec.vocabSize);
@@ -47,7 +54,10 @@ export function checkSpec(spec: ModelSpec): ModelSpec {
   checkSize('layers', spec.stack.layers.length);
   checkSize('maxPositions', spec.maxPositions);
   spec.attentions.forEach(checkAttention);
-  for (const { size } of spec.feedForwards) checkSize('ffnSize', size);
+  for (const { size, experts } of spec.feedForwards) {
+    checkSize('ffnSize', size);
+    if (experts) checkExperts(experts);
+  }
   if (!(spec.normEps >= 0 && spec.normEps < 1)) {
     fail(`The model's configuration says normEps = ${spec.normEps}; it must be in [0, 1).`);
   }

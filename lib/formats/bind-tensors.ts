@@ -82,7 +82,7 @@ const headName = 'lm_head.weight';
 async function withoutCopy(plan: ArchitecturePlan, container: Container): Promise<ArchitecturePlan> {
   const stored = new Set(container.tensors.map(({ name }) => name));
   const nameOf = (canonical: string): string | undefined =>
-    plan.source(canonical)?.names.find((name) => stored.has(name));
+    plan.source(canonical)?.places.find(({ name }) => stored.has(name))?.name;
   const head = nameOf(headName);
   const table = nameOf('embed.tokens');
   if (head === undefined || table === undefined) return plan;
@@ -111,11 +111,11 @@ export async function findTensors(
   const used = new Set<TensorEntry>();
   const missing: string[] = [];
   const find = (stored: StoredTensor, canonical: string): void => {
-    const entry = byName.get(stored.names.find((name) => byName.has(name)) ?? '');
-    if (entry !== undefined) {
-      tensors[canonical] = { name: entry.name, ...stored.view };
-      used.add(entry);
-    } else if (stored.presence === 'required') missing.push(stored.names[0]!);
+    const place = stored.places.find(({ name }) => byName.has(name));
+    if (place !== undefined) {
+      tensors[canonical] = { name: place.name, ...place.view };
+      used.add(byName.get(place.name)!);
+    } else if (stored.presence === 'required') missing.push(stored.places[0]!.name);
   };
   let inTurn = 0;
   for (const row of table) {

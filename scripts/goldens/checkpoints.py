@@ -48,8 +48,10 @@ def randomize(model, seed):
     for name, parameter in model.named_parameters():
         shape = tuple(parameter.shape)
         values = random.standard_normal(shape)
-        if name.endswith(".bias"):
-            values *= 0.3
+        if name.endswith("bias"):
+            values *= 0.1 if "e_score_correction" in name else 0.3
+        elif name.endswith("sinks"):
+            pass
         elif "norm" in name or ".ln_" in name:
             values = random.uniform(0.5, 1.5, shape)
             if config.model_type.startswith("gemma"):  # stored less one
@@ -62,10 +64,15 @@ def randomize(model, seed):
         elif "lm_head" in name:
             values *= LOGIT_SPREAD / np.sqrt(shape[1])
         else:
-            fan_in = shape[0] if ".c_" in name else shape[1]
-            values *= 1.4 / np.sqrt(fan_in)
+            transposed = ".c_" in name or (config.model_type == "gpt_oss" and len(shape) == 3)
+            values *= 1.4 / np.sqrt(shape[-2] if transposed else shape[-1])
+            if config.model_type == "gpt_oss":  # gates and ups that the clamp changes
+                values *= 3.0 if "gate_up_proj" in name else 0.03 if "down_proj" in name else 1.0
         with torch.no_grad():
             parameter.copy_(torch.tensor(values, dtype=torch.float32))
+    for name, buffer in model.named_buffers():
+        if name.endswith("e_score_correction_bias"):
+            buffer.copy_(torch.tensor(0.1 * random.standard_normal(tuple(buffer.shape)), dtype=torch.float32))
 
 
 def state_of(model):

@@ -11,6 +11,7 @@ import numpy as np
 from gguf import RopeScalingType as Scaling
 
 import checkpoints
+import experts
 
 VOCAB = 131
 WINDOW = 20
@@ -133,7 +134,7 @@ CONFIGS = {
 }
 # The first seed of each, beside which its greedy steps are clear.
 SEEDS = {"stablelm": 20261301}
-DECODERS = {name: BASE | own for name, own in CONFIGS.items()}
+DECODERS = {name: BASE | own for name, own in (CONFIGS | experts.CONFIGS).items()}
 
 # The converter's class by GGUF architecture, where it is not the model type.
 ARCHITECTURES = {
@@ -143,15 +144,17 @@ ARCHITECTURES = {
     "hunyuan_v1_dense": "hunyuan-dense",
     "gpt_neox": "gptneox",
     "phi": "phi2",
-}
+} | experts.ARCHITECTURES
 # Those whose converter reorders the rows of q and k, so that neighbours rotate together.
-PERMUTED = {"granite", "smollm3", "ministral3"}
+PERMUTED = {"granite", "smollm3", "ministral3"} | experts.PERMUTED
 LAYER_NORM = {"cohere2", "starcoder2", "gpt_neox", "falcon", "stablelm", "phi"}
 HF_NAMES = {"gpt_neox": {"lm_head.weight": "embed_out.weight"}}
 
 
 def stored(name, state):
     """The checkpoint under the names of published files."""
+    if name in experts.CONFIGS:
+        return experts.published(DECODERS[name], state)
     names = HF_NAMES.get(name, {})
     return {names.get(tensor, tensor): value for tensor, value in state.items()}
 
@@ -171,8 +174,8 @@ def gguf_tensors(name, config, state):
     heads = config["num_attention_heads"]
     kv_heads = config["num_key_value_heads"]
     tensors = {}
-    for tensor, value in stored(name, state).items():
-        array = value.float().numpy()
+    arrays = {tensor: value.float().numpy() for tensor, value in stored(name, state).items()}
+    for tensor, array in (experts.stacked(arrays) if name in experts.CONFIGS else arrays).items():
         if name.startswith("gemma") and tensor.endswith("norm.weight"):
             array = array + np.float32(1)
         if name in PERMUTED and ("q_proj." in tensor or "k_proj." in tensor):
@@ -269,6 +272,8 @@ def add_keys(writer, name, config):
             getattr(writer, method)(config[key])
     if "layer_types" in config:
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
+    if name in experts.CONFIGS:
+        experts.add_keys(writer, name, config)
     if name in ("gpt_neox", "stablelm"):
         writer.add_parallel_residual(name == "gpt_neox")
 

@@ -58,7 +58,9 @@ GGUF_NAMES = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_nor
 
 def model_of(config, state=None):
     made = AutoModelForCausalLM.from_config(
-        AutoConfig.for_model(**copy.deepcopy(config)), attn_implementation="eager", dtype=torch.float32
+        AutoConfig.for_model(**copy.deepcopy(config), experts_implementation="eager"),
+        attn_implementation="eager",
+        dtype=torch.float32,
     ).eval()
     if state is not None:
         missing, unexpected = made.load_state_dict(state, strict=False)

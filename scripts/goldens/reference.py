@@ -14,15 +14,16 @@ TENSOR, FUNCTIONAL = torch.Tensor, torch.nn.functional
 @contextmanager
 def _no_float32():
     """Meanwhile whoever asks for float32 gets float64."""
-    to, to_float, softmax = TENSOR.to, TENSOR.float, FUNCTIONAL.softmax
+    to, to_type, to_float, softmax = TENSOR.to, TENSOR.type, TENSOR.float, FUNCTIONAL.softmax
     wide = lambda value: torch.float64 if value is torch.float32 else value  # noqa: E731
     TENSOR.to = lambda self, *a, **k: to(self, *map(wide, a), **{name: wide(value) for name, value in k.items()})
+    TENSOR.type = lambda self, *a, **k: to_type(self, *map(wide, a), **k)
     TENSOR.float = lambda self: to(self, torch.float64)
     FUNCTIONAL.softmax = lambda *a, **k: softmax(*a, **{name: wide(value) for name, value in k.items()})
     try:
         yield
     finally:
-        TENSOR.to, TENSOR.float, FUNCTIONAL.softmax = to, to_float, softmax
+        TENSOR.to, TENSOR.type, TENSOR.float, FUNCTIONAL.softmax = to, to_type, to_float, softmax
 
 
 def to_float64(model):

@@ -1,6 +1,7 @@
 /** A tiny checkpoint of each family, in each of its containers, against what `transformers` computes from it. */
 import { existsSync, readdirSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { supportedArchitectures } from '../../lib/architectures/index.js';
 import {
   differenceOf,
@@ -19,6 +20,7 @@ import {
   greedy,
   joined,
   kernels,
+  type LoadSettings,
   loadOptions,
   logitsOf,
   step,
@@ -35,6 +37,18 @@ interface Golden {
   /** Loaded for no more positions than this, LongRoPE has other frequencies. */
   short?: { contextLength: number; ids: number[]; logits: GoldenTensor; float32Error: GoldenError };
 }
+
+const variable = 'KVASIR_CUDA_LIBRARY';
+const before = process.env[variable];
+beforeAll(() => {
+  process.env[variable] = fileURLToPath(
+    new URL('../../build/Release/kvasir_cuda_emulated.so', import.meta.url),
+  );
+});
+afterAll(() => {
+  if (before === undefined) delete process.env[variable];
+  else process.env[variable] = before;
+});
 
 const folder = `${fixtures}families/`;
 const families = readdirSync(folder);
@@ -100,6 +114,20 @@ describe.each(families)('%s', (family) => {
     await withModel(described, { contextLength: contextLength + 1 }, async (model) => {
       expect(differenceOf(joined(await logitsOf(model, ids)), expected).max).toBeGreaterThan(0.1);
     });
+  });
+
+  it.each(['fp32', 'int8'] as const)('%s on the emulated GPU is what it is on the CPU', async (dtype) => {
+    const described = await describeAt(containers[0]!);
+    const logits = async (settings: LoadSettings) =>
+      withModel(described, { dtype, ...settings }, async (model) => {
+        const sequence = model.createSequence();
+        const prefill = await step(model, [{ sequence, tokens: prompts[1]!.ids }]);
+        const next = await step(model, [{ sequence, tokens: [7] }]);
+        return { device: model.info.device, values: joined([...prefill, ...next]) };
+      });
+    const onGpu = await logits({ device: 0, gpuLayers: -1 });
+    expect(onGpu.device).toBe('cuda:0');
+    expectSameBits(onGpu.values, (await logits({})).values, 'on the GPU');
   });
 
   it('INT8 obeys the contract: tables, steps and threads give equal bits', async () => {

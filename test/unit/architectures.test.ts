@@ -68,7 +68,7 @@ describe('llama', () => {
     const tied = planFromConfig({ ...llama, tie_word_embeddings: true });
     expect(tied.source('lm_head.weight')).toMatchObject({ presence: 'optional' });
     // Either stands for both.
-    expect(tied.source('embed.tokens')!.names).toEqual([
+    expect(tied.source('embed.tokens')!.places.map(({ name }) => name)).toEqual([
       'model.embed_tokens.weight',
       'embed_tokens.weight',
       'lm_head.weight',
@@ -105,7 +105,7 @@ describe('llama', () => {
         inverseFrequencies: [...ropeTable({ theta: 10000, dim: 16 }).inverseFrequencies],
       },
     ]);
-    expect(source('layers.1.o.weight')!.names).toEqual(['blk.1.attn_output.weight']);
+    expect(source('layers.1.o.weight')!.places).toEqual([{ name: 'blk.1.attn_output.weight' }]);
   });
 
   test.each([
@@ -119,7 +119,10 @@ describe('llama', () => {
   });
 
   test.each([
-    ['experts', { 'llama.expert_count': 8 }],
+    [
+      'an unknown router',
+      { 'llama.expert_count': 8, 'llama.expert_used_count': 2, 'llama.expert_gating_func': 4 },
+    ],
     ['an unknown scaling', { 'llama.rope.scaling.type': 'axial', 'llama.rope.scaling.factor': 4 }],
   ])('refuses %s in GGUF as UNSUPPORTED_ARCHITECTURE', (_, keys) => {
     expect(() => planFromGguf({ ...llamaKeys, ...keys }, 99)).toThrow(
@@ -238,19 +241,22 @@ describe('gpt2', () => {
 
   test('cuts query, key and value out of one transposed tensor', () => {
     const plan = planFromConfig(gpt2);
+    const view = { firstRow: 48, transposed: true };
     expect(plan.source('layers.1.k.weight')).toEqual({
-      names: ['transformer.h.1.attn.c_attn.weight', 'h.1.attn.c_attn.weight'],
-      view: { firstRow: 48, transposed: true },
+      places: [
+        { name: 'transformer.h.1.attn.c_attn.weight', view },
+        { name: 'h.1.attn.c_attn.weight', view },
+      ],
       presence: 'required',
     });
-    expect(plan.source('layers.1.v.bias')!.view).toEqual({ firstRow: 96 });
+    expect(plan.source('layers.1.v.bias')!.places[0]!.view).toEqual({ firstRow: 96 });
     const keys = Object.fromEntries(
       Object.entries({ ...llamaKeys, 'general.architecture': 'gpt2' }).map(([k, v]) => [
         k.replace('llama.', 'gpt2.'),
         v,
       ]),
     );
-    expect(planFromGguf(keys, 50).source('layers.0.up.weight')!.view).toBeUndefined();
+    expect(planFromGguf(keys, 50).source('layers.0.up.weight')!.places[0]!.view).toBeUndefined();
   });
 
   test('refuses what the graph does not do', () => {
@@ -285,7 +291,12 @@ test('the tensors of a deep model are bound in turns of the event loop', async (
     role === 'linear' ? parts.map((part) => `${part}.weight`) : [name],
   );
   const stored = names.map((name) => plan.source(name)!).filter(({ presence }) => presence === 'required');
-  const entries = stored.map((one) => ({ name: one.names[0]!, dtype: 'F32' as const, shape: [1], bytes: 0 }));
+  const entries = stored.map((one) => ({
+    name: one.places[0]!.name,
+    dtype: 'F32' as const,
+    shape: [1],
+    bytes: 0,
+  }));
   let turns = 0;
   let immediate: NodeJS.Immediate = setImmediate(function count() {
     turns++;
