@@ -38,6 +38,10 @@ async function settled() {
   return resident();
 }
 
+function median(values) {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
+
 async function loadTokenizer() {
   const files = await resolveModel(reference);
   const container = await native().openContainer(files.weights);
@@ -84,5 +88,9 @@ if (mode === 'tokenizer') {
     await cycle();
     after.push(await settled());
   }
-  console.log(JSON.stringify({ cycle5: after[4], last: after.at(-1), after }));
+  // What a process warms up (V8's code, pages of node) ends; a leak goes on. Medians: single readings scatter by 0.5 MB.
+  const fifth = Math.floor(after.length / 5);
+  const warm = median(after.slice(fifth, 2 * fifth));
+  const last = median(after.slice(-fifth));
+  console.log(JSON.stringify({ cycle5: after[4], warm, last, after }));
 }
