@@ -2,6 +2,16 @@
 export { compare, comparisonPage } from './compare/index.js';
 export type { CompareOptions, ComparePhase, CompareProgress, Mode } from './compare/options.js';
 export type { Check, CompareReport, MachineReport, ModeReport, QualityReport } from './compare/report.js';
+export type {
+  BooleanDecisionOptions,
+  ChoiceOptions,
+  DecideOptions,
+  Decision,
+  ScoreDecisionOptions,
+} from './decide.js';
+export type { Embeddings, ShortenedText } from './embed/embed.js';
+export type { EmbedOptions, EmbedProgress } from './embed/embed-options.js';
+export type { Pooling } from './embed/pooling.js';
 export { KvasirError, type KvasirErrorCode } from './errors.js';
 export type { FinishReason, Generation, GenerationChunk, GenerationResult } from './engine/run.js';
 export type { GeneratedLogprob, TokenLogprob } from './generation/logprobs.js';

@@ -24,6 +24,8 @@ export interface ModelInfo {
   /** Weights, a tied embedding counted once. */
   parameters: number;
   layers: number;
+  /** Components of a token's hidden state, and of the vectors of `embed`. */
+  hiddenSize: number;
   /** Rows of the embedding: token ids are below it. */
   vocabSize: number;
   /** How the file stores most of its weights. */
@@ -73,6 +75,7 @@ export function describeLoaded(
     architecture: description.architecture,
     parameters: description.parameters,
     layers: layerCount(description.spec),
+    hiddenSize: description.spec.hiddenSize,
     vocabSize: description.spec.vocabSize,
     storedDtype: description.storedDtype,
     dtype: options.dtype,

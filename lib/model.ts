@@ -1,4 +1,15 @@
 /** A loaded model: describe, generate, score, converse, dispose. */
+import {
+  type BooleanDecisionOptions,
+  type ChoiceOptions,
+  type DecideOptions,
+  type Decision,
+  parseDecideOptions,
+  type ScoreDecisionOptions,
+  weigh,
+} from './decide.js';
+import { type Embeddings, embedTexts } from './embed/embed.js';
+import { type EmbedOptions, parseEmbedOptions, plainDefaults } from './embed/embed-options.js';
 import { Engine } from './engine/engine.js';
 import { type Generator, launch } from './engine/launch.js';
 import { readLogits } from './engine/rows-request.js';
@@ -117,10 +128,58 @@ export class Model {
     const signal = options?.signal;
     const ids = await this.#encodeText(text, signal);
     if (ids.length < 2) throw invalidOption('text', `${ids.length} token(s) long`, 'at least 2 tokens long');
-    const wrong = ids.find((id) => id < 0 || id >= this.info.vocabSize);
-    if (wrong !== undefined)
-      throw invalidOption('text', wrong, `token ids from 0 to ${this.info.vocabSize - 1}`);
+    this.#checkIds(ids, 'text');
     return scoreTokens(this.#engine, ids, this.info.contextLength, signal);
+  }
+
+  /**
+   * One vector a text, in their order. Texts of any lengths share steps without padding; a vector does not depend on the
+   * other texts.
+   * @param texts well-formed, each at least one token long.
+   * @returns vectors [dimensions]; the array also says how many `tokens` it took and which texts were `shortened`.
+   * @throws INVALID_OPTION, CONTEXT_OVERFLOW, DISPOSED, or the signal's reason.
+   */
+  async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
+    this.#engine.throwIfDisposed();
+    const list = typeof texts === 'string' ? [texts] : texts;
+    if (!Array.isArray(list)) throw invalidOption('texts', texts, 'a string or an array of strings');
+    // Array.from: a hole is undefined, and is refused as such.
+    const copy = Array.from(list as readonly unknown[], (text, i) => {
+      checkText(text, `texts[${i}]`);
+      return text;
+    });
+    const settings = parseEmbedOptions(options, plainDefaults, this.info.hiddenSize);
+    const embedder = {
+      engine: this.#engine,
+      contextLength: this.info.contextLength,
+      size: this.info.hiddenSize,
+      encode: (text: string, signal?: AbortSignal) => this.tokenizer.encodeAsync(text, { signal }),
+      isSpecial: (id: number) => this.tokenizer.isSpecial(id),
+    };
+    return embedTexts(embedder, copy, settings);
+  }
+
+  /**
+   * How probable each of a few answers is after a prompt, in one pass over it (one for every 32 answers): the likelihoods of `prompt + answer` (what
+   * `score` gives), normalised over the answers. Where one answer's tokens begin another's (1 and 10), the shorter one
+   * counts without the longer one.
+   * @param prompt a text, to which each answer is appended as it is; a conversation or token ids, which are followed by the
+   * tokens of the answer.
+   * @throws INVALID_OPTION, CONTEXT_OVERFLOW, DISPOSED, or the signal's reason.
+   */
+  async decide(prompt: Prompt, options: ChoiceOptions): Promise<Decision<string>>;
+  async decide(prompt: Prompt, options: ScoreDecisionOptions): Promise<Decision<number>>;
+  async decide(prompt: Prompt, options: BooleanDecisionOptions): Promise<Decision<boolean>>;
+  async decide(prompt: Prompt, options: DecideOptions): Promise<Decision<string | number | boolean>> {
+    this.#engine.throwIfDisposed();
+    const { answers, signal } = parseDecideOptions(options);
+    checkPrompt(prompt);
+    const given = prompt instanceof Int32Array ? prompt.slice() : prompt;
+    const texts = await this.#encodeAnswers(given, answers.map(String), signal);
+    const weights = await weigh(this.#engine, texts, this.info.contextLength, signal);
+    const choice = answers[weights.indexOf(Math.max(...weights))];
+    const entries = answers.map((answer, i): [string, number] => [String(answer), weights[i]]);
+    return { choice, probabilities: Object.fromEntries(entries) };
   }
 
   /**
@@ -154,6 +213,31 @@ export class Model {
         return this.tokenizer.encodeChat(given, { tools, template, signal });
       },
     });
+  }
+
+  /** Token ids of the prompt and each answer. */
+  async #encodeAnswers(
+    prompt: Prompt,
+    answers: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<Int32Array[]> {
+    if (typeof prompt === 'string') {
+      return Promise.all(answers.map((answer) => this.#encodeText(prompt + answer, signal)));
+    }
+    const start = prompt instanceof Int32Array ? prompt : await this.tokenizer.encodeChat(prompt, { signal });
+    this.#checkIds(start, 'prompt');
+    return Promise.all(
+      answers.map(async (answer) => {
+        const ids = await this.tokenizer.encodeAsync(answer, { addSpecialTokens: false, signal });
+        return Int32Array.from([...start, ...ids]);
+      }),
+    );
+  }
+
+  #checkIds(ids: Int32Array, name: string): void {
+    const wrong = ids.find((id) => id < 0 || id >= this.info.vocabSize);
+    if (wrong !== undefined)
+      throw invalidOption(name, wrong, `token ids from 0 to ${this.info.vocabSize - 1}`);
   }
 
   async #encodeText(text: string | Int32Array, signal: AbortSignal | undefined): Promise<Int32Array> {

@@ -150,6 +150,10 @@ export const linearNames: Rule = {
   allowed: 'an array of names of linears',
 };
 export const signal: Rule = { fits: (v) => v instanceof AbortSignal, allowed: 'an AbortSignal' };
+export const wellFormed: Rule = {
+  fits: (v) => typeof v === 'string' && !hasLoneSurrogate(v),
+  allowed: 'a well-formed string',
+};
 const isText = (v: unknown) => typeof v === 'string' && v.length > 0 && !hasLoneSurrogate(v);
 const stop: Rule = {
   fits: (v) => (Array.isArray(v) ? v.length <= 64 && v.every(isText) : isText(v)),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+import embeddings
 import families
 import nano_gpt
 import smollm2
@@ -27,6 +28,7 @@ MAKERS = {
     "nano-gpt-sort": lambda options, out: nano_gpt.make(options.data, out, MODELS),
     "tiny-llama": lambda options, out: tiny.make_llama(options.data, out),
     "smollm2": lambda options, out: smollm2.make(options.data, out, options.gguf),
+    "embeddings": lambda options, out: embeddings.make(out, MODELS),
     "families": lambda options, out: families.make(options.data, out),
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
 }

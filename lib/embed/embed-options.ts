@@ -1,0 +1,93 @@
+/** The options of `embed`, validated once. */
+import {
+  boolean,
+  integer,
+  oneOf,
+  parseOptions,
+  type Rule,
+  signal as signalRule,
+  wellFormed,
+} from '../options.js';
+import { type Pooling, poolings } from './pooling.js';
+
+export interface EmbedProgress {
+  /** Texts whose vectors are ready. */
+  done: number;
+  total: number;
+}
+
+export interface EmbedOptions {
+  /** Default: what the model's own files say, or else 'mean'. */
+  pooling?: Pooling;
+  /** Vectors of Euclidean length 1. Default: what the model's own files say, or else true. */
+  normalize?: boolean;
+  /** Keep so many leading components (before normalising), for models trained so. Default: all. */
+  dimensions?: number;
+  /** Name of one of the model's own prompts ('query'), or else a text put before each text. Default: the model's own. */
+  prompt?: string;
+  /**
+   * A text longer than the context: 'error' (CONTEXT_OVERFLOW), 'truncate' (its beginning counts) or 'chunk' (pieces that
+   * overlap by an eighth, their vectors averaged by length). Default 'error'.
+   */
+  overflow?: 'error' | 'truncate' | 'chunk';
+  /** Aborting rejects with the signal's reason. */
+  signal?: AbortSignal;
+  onProgress?: (progress: EmbedProgress) => void;
+}
+
+/** What a model's files say about embedding. */
+export interface EmbedDefaults {
+  pooling: Pooling;
+  normalize: boolean;
+  /** Texts by name. */
+  prompts: Readonly<Record<string, string>>;
+  defaultPrompt: string | undefined;
+  /** Whether the pooling looks at the prompt's tokens too. */
+  includePrompt: boolean;
+}
+
+export const plainDefaults: EmbedDefaults = {
+  pooling: 'mean',
+  normalize: true,
+  prompts: {},
+  defaultPrompt: undefined,
+  includePrompt: true,
+};
+
+export interface EmbedSettings {
+  pooling: Pooling;
+  normalize: boolean;
+  dimensions: number;
+  /** '': none. */
+  prompt: string;
+  includePrompt: boolean;
+  overflow: 'error' | 'truncate' | 'chunk';
+  signal: AbortSignal | undefined;
+  onProgress: ((progress: EmbedProgress) => void) | undefined;
+}
+
+/** Throws INVALID_OPTION. */
+export function parseEmbedOptions(options: unknown, defaults: EmbedDefaults, size: number): EmbedSettings {
+  const rules = {
+    pooling: oneOf(...poolings),
+    normalize: boolean,
+    dimensions: integer(1, size),
+    prompt: wellFormed,
+    overflow: oneOf('error', 'truncate', 'chunk'),
+    signal: signalRule,
+    onProgress: { fits: (v: unknown) => typeof v === 'function', allowed: 'a function' },
+  } satisfies Record<keyof EmbedOptions, Rule>;
+  const given = parseOptions(rules, options, 'embed') as EmbedOptions;
+  const { prompts, defaultPrompt } = defaults;
+  const name = given.prompt ?? defaultPrompt;
+  return {
+    pooling: given.pooling ?? defaults.pooling,
+    normalize: given.normalize ?? defaults.normalize,
+    dimensions: given.dimensions ?? size,
+    prompt: name === undefined ? '' : Object.hasOwn(prompts, name) ? prompts[name] : name,
+    includePrompt: defaults.includePrompt,
+    overflow: given.overflow ?? 'error',
+    signal: given.signal,
+    onProgress: given.onProgress,
+  };
+}

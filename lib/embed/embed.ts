@@ -1,0 +1,153 @@
+/**
+ * Vectors of texts. Texts of any lengths run side by side in the engine's steps without padding, the long ones of each
+ * few hundred first; each gets the bits that it gets alone.
+ */
+import { type Engine, overflowError } from '../engine/engine.js';
+import { takeHidden } from '../engine/hidden-request.js';
+import { invalidOption } from '../options.js';
+import type { EmbedSettings } from './embed-options.js';
+import { normalize, Pool, rowsOf } from './pooling.js';
+
+/** Texts that are tokenized and sorted at a time: what waits is bounded. */
+const WINDOW = 512;
+/** Texts in the engine at a time: half of a step's sequences, so that others run beside them. */
+const AT_ONCE = 32;
+
+/** What embedding needs of a model. */
+export interface Embedder {
+  engine: Engine;
+  contextLength: number;
+  /** Components of a hidden state. */
+  size: number;
+  encode(text: string, signal: AbortSignal | undefined): Promise<Int32Array>;
+  isSpecial(id: number): boolean;
+}
+
+/** A text that was longer than the context. */
+export interface ShortenedText {
+  index: number;
+  tokens: number;
+  /** Tokens that count; all of them, in `pieces` pieces, where the text was cut into chunks. */
+  kept: number;
+  pieces: number;
+}
+
+/** One vector [dimensions] a text, in their order, and what it took. */
+export interface Embeddings extends Array<Float32Array> {
+  /** Tokens of all texts, special ones and prompts included. */
+  readonly tokens: number;
+  readonly shortened: readonly ShortenedText[];
+}
+
+/** Throws CONTEXT_OVERFLOW naming the text, INVALID_OPTION, DISPOSED or the signal's reason. */
+export async function embedTexts(
+  embedder: Embedder,
+  texts: readonly string[],
+  settings: EmbedSettings,
+): Promise<Embeddings> {
+  const work = new Embedding(embedder, texts, settings);
+  return work.run();
+}
+
+class Embedding {
+  readonly #vectors: Float32Array[] = [];
+  readonly #shortened: ShortenedText[] = [];
+  /** Ends what still runs when one text fails. */
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  #tokens = 0;
+  #done = 0;
+  /** Leading tokens that the pooling leaves out. */
+  #skipped = 0;
+
+  constructor(
+    readonly embedder: Embedder,
+    readonly texts: readonly string[],
+    readonly settings: EmbedSettings,
+  ) {
+    const { signal } = settings;
+    this.#signal = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+  }
+
+  async run(): Promise<Embeddings> {
+    try {
+      await this.#measurePrompt();
+      for (let from = 0; from < this.texts.length; from += WINDOW) await this.#window(from);
+    } catch (error) {
+      this.#stop.abort(error);
+      throw error;
+    }
+    const shortened = this.#shortened.sort((a, b) => a.index - b.index);
+    return Object.assign(this.#vectors, { tokens: this.#tokens, shortened });
+  }
+
+  /** As sentence-transformers counts: the prompt with what precedes a text, without what ends one. */
+  async #measurePrompt(): Promise<void> {
+    const { prompt, includePrompt } = this.settings;
+    if (prompt === '' || includePrompt) return;
+    const ids = await this.embedder.encode(prompt, this.#signal);
+    const ended = ids.length > 0 && this.embedder.isSpecial(ids[ids.length - 1]);
+    this.#skipped = ended ? ids.length - 1 : ids.length;
+  }
+
+  async #window(from: number): Promise<void> {
+    const texts = this.texts.slice(from, from + WINDOW);
+    const { prompt } = this.settings;
+    const encoded = await Promise.all(texts.map((text) => this.embedder.encode(prompt + text, this.#signal)));
+    const longestFirst = encoded
+      .map((ids, i) => ({ ids, index: from + i }))
+      .sort((a, b) => b.ids.length - a.ids.length);
+    const next = longestFirst.values();
+    const worker = async () => {
+      for (const { ids, index } of next) await this.#one(ids, index);
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  }
+
+  async #one(ids: Int32Array, index: number): Promise<void> {
+    if (ids.length === 0)
+      throw invalidOption(`texts[${index}]`, 'without a token', 'a text of at least one token');
+    this.#tokens += ids.length;
+    const vector = (await this.#vectorOf(ids, index)).subarray(0, this.settings.dimensions);
+    if (this.settings.normalize) normalize(vector);
+    this.#vectors[index] = Float32Array.from(vector);
+    this.settings.onProgress?.({ done: ++this.#done, total: this.texts.length });
+  }
+
+  async #vectorOf(ids: Int32Array, index: number): Promise<Float64Array> {
+    const { contextLength } = this.embedder;
+    if (ids.length <= contextLength) return this.#pooled(ids, this.#skipped);
+    const { overflow } = this.settings;
+    if (overflow === 'error') throw overflowError(ids.length, contextLength, 'the context', 'contextLength');
+    const pieces = overflow === 'truncate' ? [ids.subarray(0, contextLength)] : chunksOf(ids, contextLength);
+    const kept = overflow === 'truncate' ? contextLength : ids.length;
+    this.#shortened.push({ index, tokens: ids.length, kept, pieces: pieces.length });
+    const sum = new Float64Array(this.embedder.size);
+    for (const [i, piece] of pieces.entries()) {
+      const vector = await this.#pooled(piece, i === 0 ? this.#skipped : 0);
+      if (pieces.length === 1) return vector;
+      normalize(vector);
+      for (let k = 0; k < sum.length; k++) sum[k] += (piece.length / ids.length) * vector[k];
+    }
+    return sum;
+  }
+
+  async #pooled(tokens: Int32Array, skipped: number): Promise<Float64Array> {
+    const { engine, size } = this.embedder;
+    const pool = new Pool(this.settings.pooling, size);
+    const rows = rowsOf(this.settings.pooling, skipped, tokens.length);
+    await takeHidden(engine, { tokens, ...rows, take: (row) => pool.take(row), signal: this.#signal });
+    return pool.result();
+  }
+}
+
+/** Pieces of at most `length` tokens, about equally long, that overlap by an eighth of `length`. */
+export function chunksOf(ids: Int32Array, length: number): Int32Array[] {
+  const overlap = Math.floor(length / 8);
+  const count = Math.ceil((ids.length - overlap) / (length - overlap));
+  const stride = (ids.length - overlap) / count;
+  return Array.from({ length: count }, (_, i) => {
+    const from = Math.floor(i * stride);
+    return ids.subarray(from, Math.min(ids.length, Math.floor((i + 1) * stride) + overlap));
+  });
+}

@@ -1,0 +1,91 @@
+/**
+ * A request that weighs answers: the log-probability of each of several continuations of one beginning, which is computed
+ * once. Generates nothing.
+ */
+import type { StepResult } from '../native.js';
+import { Deferred } from './deferred.js';
+import { type Branch, Request, type WantedRow } from './request.js';
+
+export interface DecideTask {
+  /** What all answers have in common: at least one id. */
+  shared: Int32Array;
+  /** The ids of each answer after that, at least one each. */
+  answers: readonly Int32Array[];
+  signal?: AbortSignal;
+}
+
+export class DecideRequest extends Request {
+  readonly #logprobs: Float64Array;
+  readonly #result = new Deferred<Float64Array>();
+  readonly #signal: AbortSignal | undefined;
+
+  constructor({ shared, answers, signal }: DecideTask) {
+    // The last token of an answer is only a target.
+    const positions = shared.length + Math.max(...answers.map(({ length }) => length)) - 1;
+    super(shared, positions, { reuse: false }, answers.length);
+    answers.forEach((answer, i) => {
+      const branch = this.branches[i];
+      branch.tokens.set(answer, shared.length);
+      branch.length = shared.length + answer.length;
+    });
+    this.#logprobs = new Float64Array(answers.length);
+    this.#signal = signal;
+  }
+
+  /** Natural logarithms, in the order of the answers. */
+  get result(): Promise<Float64Array> {
+    return this.#result.promise;
+  }
+
+  get paused(): boolean {
+    return false;
+  }
+
+  override remaining({ length, computed }: Branch): number {
+    return length - 1 - computed;
+  }
+
+  wantedRows(count: number, { computed, tokens }: Branch): WantedRow[] {
+    const last = this.shared - 1;
+    const rows: WantedRow[] = [];
+    for (let position = Math.max(computed, last); position < computed + count; position++) {
+      // After the last common token come the first tokens of all answers.
+      const fullLogits = position === last;
+      rows.push({ position, temperature: 1, fullLogits, target: fullLogits ? -1 : tokens[position + 1] });
+    }
+    return rows;
+  }
+
+  take(result: StepResult, first: number, count: number, _now: number, branch: Branch): void {
+    for (let row = first; row < first + count; row++) {
+      const full = result.fullLogits[row];
+      const norm = result.logSumExp1[row];
+      if (full) {
+        this.branches.forEach(({ tokens }, i) => {
+          this.#logprobs[i] += full[tokens[this.shared]] - norm;
+        });
+      } else {
+        this.#logprobs[this.branches.indexOf(branch)] += result.targetLogits[row] - norm;
+      }
+    }
+    // Others of the step have rows of their own to come; those that do not run yet may need none.
+    const waiting = branch.computed >= this.shared ? this.branches.filter(isWaiting) : [];
+    for (const one of waiting) one.settled = one.length - 1 === this.shared;
+    branch.settled = branch.computed === branch.length - 1;
+    if (this.live.length > 0) return;
+    this.settled = true;
+    this.#result.resolve(this.#logprobs);
+  }
+
+  abort(): void {
+    this.fail(this.#signal?.reason);
+  }
+
+  fail(error: unknown): void {
+    if (this.settled) return;
+    this.settled = true;
+    this.#result.reject(error);
+  }
+}
+
+const isWaiting = ({ sequence, settled }: Branch) => sequence === undefined && !settled;
