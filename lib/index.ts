@@ -17,6 +17,7 @@ export type { FinishReason, Generation, GenerationChunk, GenerationResult } from
 export type { GeneratedLogprob, TokenLogprob } from './generation/logprobs.js';
 export type { MemoryInfo, ModelInfo } from './info.js';
 export { Model } from './model.js';
+export type { LayerKindInfo } from './layer-kinds.js';
 export type { KvDtype } from './native.js';
 export type { GenerateOptions, LoadOptions, LoadProgress } from './options.js';
 export type { Message, Prompt } from './prompt.js';

@@ -1,5 +1,6 @@
 /** What a loaded model says about itself. */
 import type { ModelDescription } from './formats/index.js';
+import { type LayerKindInfo, layerKindsOf } from './layer-kinds.js';
 import type { KvDtype, NativeModelInfo } from './native.js';
 import { layerCount } from './spec.js';
 
@@ -26,6 +27,8 @@ export interface ModelInfo {
   layers: number;
   /** Components of a token's hidden state, and of the vectors of `embed`. */
   hiddenSize: number;
+  /** What differs between layers: windows, sizes, experts. Together they are all layers. */
+  layerKinds: readonly Readonly<LayerKindInfo>[];
   /** Rows of the embedding: token ids are below it. */
   vocabSize: number;
   /** How the file stores most of its weights. */
@@ -76,6 +79,7 @@ export function describeLoaded(
     parameters: description.parameters,
     layers: layerCount(description.spec),
     hiddenSize: description.spec.hiddenSize,
+    layerKinds: layerKindsOf(description.spec),
     vocabSize: description.spec.vocabSize,
     storedDtype: description.storedDtype,
     dtype: options.dtype,

@@ -40,14 +40,13 @@ export const ernie45Moe: Family = {
   fromConfig: (raw) => {
     const c = parseConfig(schema, raw);
     const plain = hfShape('ernie4_5_moe', raw, ernieDefaults);
-    const { moe_layer_start_index: first, moe_layer_end_index: end, moe_layer_interval: every } = c;
-    const last = end === -1 ? plain.layers - 1 : end;
+    const { moe_layer_start_index: first, moe_layer_end_index: last, moe_layer_interval: every } = c;
     const size = c.moe_intermediate_size;
     const own = { sumLeast: c.moe_norm_min, sharedSize: c.moe_num_shared_experts * size || undefined };
     const shape = hfExperts('ernie4_5_moe', plain, {
       experts: { ...router, count: c.moe_num_experts, used: c.moe_k, ...own },
       size,
-      isIn: (layer) => (layer + 1) % every === 0 && layer >= first && layer <= last,
+      isIn: (layer) => (layer + 1) % every === 0 && layer >= first && (last === -1 || layer <= last),
     });
     // Parts that predict further tokens: nothing here asks for them.
     const ignored = [...shape.ignored, /^model\.mtp_/];

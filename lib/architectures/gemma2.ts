@@ -1,9 +1,9 @@
 /** Gemma 2: Gemma with norms before and after, soft caps, a scale of its own, and windows in every other layer. */
-import * as v from 'valibot';
-import { parseConfig, positive } from '../config-schema.js';
-import { decoderSpec, type DecoderShape, ggufShape, ggufWindows, layerKinds, windowsOf } from './decoder.js';
-import type { Family, GgufFacts, Names } from './family.js';
+import { parseConfig } from '../config-schema.js';
+import { decoderSpec, ggufShape, ggufWindows, layerKinds, windowsOf } from './decoder.js';
+import type { Family, Names } from './family.js';
 import { asGemma, gemmaNames, gemmaShape } from './gemma.js';
+import { capsSchema, ggufScale, withCaps } from './gemma-caps.js';
 import { llamaBias, llamaLayout } from './llama.js';
 import { lessOne } from './views.js';
 
@@ -13,36 +13,6 @@ export const gemma2Names: Names = {
   ffn_norm: [lessOne('pre_feedforward_layernorm'), 'ffn_norm'],
   ffn_post_norm: [lessOne('post_feedforward_layernorm'), 'post_ffw_norm'],
 };
-
-const cap = (fallback: number | null) => v.optional(v.nullable(positive), fallback);
-export const capsSchema = (scores: number | null, logits: number | null) =>
-  v.looseObject({
-    query_pre_attn_scalar: v.optional(positive, 256),
-    attn_logit_softcapping: cap(scores),
-    final_logit_softcapping: cap(logits),
-  });
-
-export function withCaps<Shape extends DecoderShape>(
-  shape: Shape,
-  { scale, scores, logits }: { scale: number; scores?: number | null; logits?: number | null },
-): Shape {
-  return {
-    ...shape,
-    attention: { ...shape.attention, scale, ...(scores ? { softCap: scores } : {}) },
-    spec: { ...shape.spec, ...(logits ? { logitsSoftCap: logits } : {}) },
-    stack: { residual: 'sandwich' },
-  };
-}
-
-/** No key says the scale of scores: the 27B models, known by their layers, share the hidden size among the heads. */
-export function ggufScale(
-  { keys }: GgufFacts,
-  { attention, layers }: DecoderShape,
-  layersOf27B: number,
-): number {
-  const shared = keys.count('embedding_length') / attention.heads;
-  return (layers === layersOf27B ? shared : attention.headDim) ** -0.5;
-}
 
 export const gemma2: Family = {
   modelType: 'gemma2',

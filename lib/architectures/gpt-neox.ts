@@ -13,8 +13,6 @@ const schema = v.looseObject({
   attention_bias: v.optional(v.boolean(), true),
 });
 
-const fused = 'attention.query_key_value';
-
 function asNeox<Shape extends DecoderShape>(shape: Shape, normEps: number, parallel: boolean): Shape {
   return {
     ...shape,
@@ -32,7 +30,7 @@ export const gptNeox: Family = {
   names: {
     'embed.tokens': ['embed_in', 'token_embd'],
     attn_norm: ['input_layernorm', 'attn_norm'],
-    ...fusedQkv(qkvGroups, fused),
+    ...fusedQkv(qkvGroups, 'attention.query_key_value'),
     o: ['attention.dense', 'attn_output'],
     ffn_norm: ['post_attention_layernorm', 'ffn_norm'],
     up: ['mlp.dense_h_to_4h', 'ffn_up'],
@@ -42,12 +40,15 @@ export const gptNeox: Family = {
   },
   fromConfig: (raw) => {
     const own = parseConfig(schema, raw);
-    const whole = { ...own, num_key_value_heads: null };
-    const plain = hfShape('gpt_neox', whole, {
-      activation: 'gelu',
-      partial: own.rotary_pct,
-      theta: own.rotary_emb_base,
-    });
+    const plain = hfShape(
+      'gpt_neox',
+      { ...own, num_key_value_heads: null },
+      {
+        activation: 'gelu',
+        partial: own.rotary_pct,
+        theta: own.rotary_emb_base,
+      },
+    );
     const shape = asNeox(plain, own.layer_norm_eps, own.use_parallel_residual);
     const ignored = [...shape.ignored, /\.attention\.(masked_)?bias$/];
     const bias = biasesOf('up', 'down', ...(own.attention_bias ? ['q', 'k', 'v', 'o'] : []));

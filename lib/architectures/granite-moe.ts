@@ -1,12 +1,12 @@
 /** Granite-MoE: Granite with experts, and in its shared form with one beside them that every token uses. */
 import * as v from 'valibot';
 import { count, index, parseConfig } from '../config-schema.js';
-import { feedForwardOf } from '../spec.js';
 import { decoderSpec } from './decoder.js';
 import { expertNames, ggufExperts, hfExperts, withExperts } from './experts.js';
 import type { Family, Names } from './family.js';
 import { ggufGraniteShape, graniteShape } from './granite.js';
 import { llamaBias, llamaLayout, llamaNames } from './llama.js';
+import { sharedGateUpRows } from './views.js';
 
 const schema = v.looseObject({
   num_local_experts: count,
@@ -15,21 +15,14 @@ const schema = v.looseObject({
 });
 
 const block = 'block_sparse_moe';
-const shared = 'shared_mlp.input_linear';
 const names: Names = {
   ...llamaNames,
   ...expertNames([`${block}.router.layer`, `${block}.router`], undefined, [
     { gateUp: `${block}.input_linear`, down: `${block}.output_linear`, end: '.weight' },
     { gateUp: `${block}.experts.gate_up_proj`, down: `${block}.experts.down_proj`, end: '' },
   ]),
-  'shared.gate': [shared, 'ffn_gate_shexp'],
-  'shared.up': [
-    (spec, layer) => ({
-      name: shared,
-      view: { firstRow: feedForwardOf(spec, layer).experts!.sharedSize },
-    }),
-    'ffn_up_shexp',
-  ],
+  'shared.gate': [sharedGateUpRows('shared_mlp.input_linear', 0), 'ffn_gate_shexp'],
+  'shared.up': [sharedGateUpRows('shared_mlp.input_linear', 1), 'ffn_up_shexp'],
   'shared.down': ['shared_mlp.output_linear', 'ffn_down_shexp'],
 };
 const score = 'softmax_of_used';

@@ -7,8 +7,11 @@ import type { Family } from './family.js';
 import { hunyuanNames, withNormAfterRope } from './hunyuan.js';
 import { llamaBias, llamaLayout } from './llama.js';
 
-/** A number for all layers, or one for each. */
-const counts = v.union([count, v.pipe(v.array(count), v.minLength(1))]);
+/** A number for all layers, or one for each, which is one where they are alike. */
+const counts = v.pipe(
+  v.union([count, v.pipe(v.array(count), v.minLength(1))]),
+  v.transform((value) => (new Set([value].flat()).size === 1 ? [value].flat()[0]! : value)),
+);
 const schema = v.looseObject({
   intermediate_size: count,
   num_experts: counts,
@@ -17,14 +20,6 @@ const schema = v.looseObject({
   num_shared_expert: v.nullish(counts),
 });
 const router = { score: 'softmax', renormalize: true } as const;
-
-/** Throws UNSUPPORTED_ARCHITECTURE where layers differ. */
-function ofAll(name: string, value: number | readonly number[]): number {
-  const [first, ...others] = [value].flat();
-  if (others.some((other) => other !== first))
-    throw unsupported('hunyuan_v1_moe', `a ${name} for each layer`);
-  return first!;
-}
 
 export const hunyuanMoe: Family = {
   modelType: 'hunyuan_v1_moe',
@@ -37,25 +32,20 @@ export const hunyuanMoe: Family = {
   },
   fromConfig: (raw) => {
     const c = parseConfig(schema, raw);
-    const size = c.intermediate_size;
-    const own = {
-      moe_intermediate_size: ofAll('moe_intermediate_size', c.moe_intermediate_size ?? size),
-      num_shared_expert: ofAll('num_shared_expert', c.num_shared_expert ?? 1),
-    };
-    allowOnly(
-      'hunyuan_v1_moe',
-      { ...c, ...own },
-      {
-        moe_intermediate_size: [size],
-        num_shared_expert: [1],
-        moe_layer_num_skipped: [0],
-        use_cla: [false],
-        use_mixed_mlp_moe: [true],
-      },
-    );
+    const { intermediate_size: size, num_experts: n, moe_topk: used } = c;
+    if (typeof n !== 'number' || typeof used !== 'number') {
+      throw unsupported('hunyuan_v1_moe', 'a num_experts or moe_topk for each layer');
+    }
+    allowOnly('hunyuan_v1_moe', c, {
+      moe_intermediate_size: [size],
+      num_shared_expert: [1],
+      moe_layer_num_skipped: [0],
+      use_cla: [false],
+      use_mixed_mlp_moe: [true],
+    });
     const plain = withNormAfterRope(hfShape('hunyuan_v1_moe', raw, { normEps: 1e-5 }));
-    const chosen = { count: ofAll('num_experts', c.num_experts), used: ofAll('moe_topk', c.moe_topk) };
-    const shape = hfExperts('hunyuan_v1_moe', plain, { experts: { ...router, ...chosen, sharedSize: size } });
+    const experts = { ...router, count: n, used, sharedSize: size };
+    const shape = hfExperts('hunyuan_v1_moe', plain, { experts });
     return { ...shape, spec: decoderSpec(shape), bias: llamaBias({ ...shape.config, mlp_bias: false }) };
   },
   fromGguf: (facts) => {

@@ -1,17 +1,9 @@
-/** OLMo 2: norms after attention and feed-forward instead of before, and of whole rows of queries and keys. OLMo 3 adds windows. */
-import {
-  decoderSpec,
-  type DecoderShape,
-  ggufShape,
-  ggufWindows,
-  hfShape,
-  layerKinds,
-  windowsOf,
-} from './decoder.js';
+/** OLMo 2: norms after attention and feed-forward instead of before, and of whole rows of queries and keys. */
+import { decoderSpec, type DecoderShape, ggufShape, ggufWindows, hfShape, layerKinds } from './decoder.js';
 import type { Family, Names } from './family.js';
 import { llamaBias, llamaLayout } from './llama.js';
 import { qwen3Names } from './qwen3.js';
-import { ggufWindowRope, hfRope, ropeScalingOf } from './rope-config.js';
+import { ggufWindowRope } from './rope-config.js';
 
 /** Of norms of queries and keys, and of those after attention and feed-forward. */
 export const normsAfterNames: Names = {
@@ -20,7 +12,7 @@ export const normsAfterNames: Names = {
   ffn_norm: ['post_feedforward_layernorm', 'post_ffw_norm'],
 };
 
-function asOlmo<Shape extends DecoderShape>(shape: Shape): Shape {
+export function asOlmo<Shape extends DecoderShape>(shape: Shape): Shape {
   return {
     ...shape,
     attention: { ...shape.attention, headNorm: { kind: 'full_row' } },
@@ -37,7 +29,7 @@ export const olmo2: Family = {
     const shape = asOlmo(hfShape('olmo2', raw, { normEps: 1e-5 }));
     return { ...shape, spec: decoderSpec(shape), bias: llamaBias(shape.config) };
   },
-  /** Of both. Layers with a window rotate without scaling. */
+  /** Of OLMo 3 too, whose layers with a window rotate without scaling. */
   fromGguf: (facts) => {
     const shape = asOlmo(ggufShape(facts, 'half'));
     const rope = ggufWindowRope(facts, 'half', shape.attention.headDim);
@@ -46,20 +38,5 @@ export const olmo2: Family = {
       spec: decoderSpec(shape, layerKinds(ggufWindows(facts, 4), { rope })),
       bias: 'optional',
     };
-  },
-};
-
-export const olmo3: Family = {
-  modelType: 'olmo3',
-  ...llamaLayout,
-  names: normsAfterNames,
-  fromConfig: (raw) => {
-    const defaults = { normEps: 1e-5, theta: 500000 };
-    const shape = asOlmo(hfShape('olmo3', raw, defaults));
-    const { config, attention } = shape;
-    const scaling = ropeScalingOf(config, 'sliding_attention');
-    const rope = hfRope('olmo3', config, attention.headDim, { defaults, scaling });
-    const windows = windowsOf(config, (layer) => (layer + 1) % 4 !== 0);
-    return { ...shape, spec: decoderSpec(shape, layerKinds(windows, { rope })), bias: llamaBias(config) };
   },
 };

@@ -1,46 +1,16 @@
 /** Qwen2-MoE: Qwen2 with experts, beside one that all tokens use through a gate; chosen layers have none. */
 import * as v from 'valibot';
-import { count, index, parseConfig } from '../config-schema.js';
+import { count, parseConfig } from '../config-schema.js';
 import { biasesOf, decoderSpec, ggufShape, hfShape, layerKinds, upperWindowsOf } from './decoder.js';
-import {
-  ggufExperts,
-  hfExperts,
-  qwenExpertNames,
-  type Routing,
-  sharedNames,
-  withExperts,
-} from './experts.js';
+import { ggufExperts, hfExperts, qwenExpertNames, sharedNames, withExperts } from './experts.js';
 import type { Family } from './family.js';
 import { llamaLayout, llamaNames } from './llama.js';
+import { qwenRouting } from './qwen-routing.js';
 
 const schema = v.looseObject({
-  num_experts: count,
-  num_experts_per_tok: count,
-  moe_intermediate_size: count,
-  norm_topk_prob: v.optional(v.boolean(), false),
-  decoder_sparse_step: v.optional(count, 1),
-  mlp_only_layers: v.nullish(v.array(index)),
-});
-const ownSchema = v.looseObject({
   shared_expert_intermediate_size: count,
   qkv_bias: v.optional(v.boolean(), true),
 });
-
-/** What Qwen3-MoE has too. */
-export function qwenRouting(raw: unknown): Routing {
-  const c = parseConfig(schema, raw);
-  const dense = c.mlp_only_layers ?? [];
-  return {
-    experts: {
-      count: c.num_experts,
-      used: c.num_experts_per_tok,
-      score: 'softmax',
-      renormalize: c.norm_topk_prob,
-    },
-    size: c.moe_intermediate_size,
-    isIn: (layer) => (layer + 1) % c.decoder_sparse_step === 0 && !dense.includes(layer),
-  };
-}
 
 export const qwen2Moe: Family = {
   modelType: 'qwen2_moe',
@@ -53,7 +23,7 @@ export const qwen2Moe: Family = {
     shared_gate: ['mlp.shared_expert_gate', 'ffn_gate_inp_shexp'],
   },
   fromConfig: (raw) => {
-    const { shared_expert_intermediate_size: sharedSize, qkv_bias: biased } = parseConfig(ownSchema, raw);
+    const { shared_expert_intermediate_size: sharedSize, qkv_bias: biased } = parseConfig(schema, raw);
     const routing = qwenRouting(raw);
     const experts = { ...routing.experts, sharedSize, sharedGate: true };
     const shape = hfExperts('qwen2_moe', hfShape('qwen2_moe', raw), { ...routing, experts });

@@ -3,7 +3,7 @@ import { decoderSpec, ggufShape, hfShape, layerKinds, upperWindowsOf } from './d
 import { ggufExperts, hfExperts, qwenExpertNames, withExperts } from './experts.js';
 import type { Family } from './family.js';
 import { llamaBias, llamaLayout } from './llama.js';
-import { qwenRouting } from './qwen2-moe.js';
+import { qwenRouting } from './qwen-routing.js';
 import { qwen3Names, withHeadNorm } from './qwen3.js';
 
 export const qwen3Moe: Family = {

@@ -36,6 +36,14 @@ export function gateUpRows(name: string, n: 0 | 1): StoredIn {
   return (spec, layer) => ({ name, view: { firstRow: n * feedForwardOf(spec, layer).size } });
 }
 
+/** The same of the expert that every token uses. */
+export function sharedGateUpRows(name: string, n: 0 | 1): StoredIn {
+  return (spec, layer) => ({
+    name,
+    view: { firstRow: n * (feedForwardOf(spec, layer).experts?.sharedSize ?? 0) },
+  });
+}
+
 export function lessOne(name: string): Stored {
   return { name, view: { addOne: true } };
 }

@@ -7,6 +7,7 @@ import { availableMemory } from '../memory.js';
 import { fromNative, native, type TensorEntry } from '../native.js';
 import { contextLengthOf, type LoadOptions } from '../options.js';
 import { attentionOf, feedForwardOf, layerCount } from '../spec.js';
+import { layerKindsOf, layerKindText } from '../layer-kinds.js';
 import { addLoadFlags, loadOptionsOf } from './arguments.js';
 import { type Inspection, inspectModel, type MemoryPrediction, predictMemory } from './inspect.js';
 import type { Interrupts } from './interrupt.js';
@@ -65,6 +66,7 @@ async function contents({ files, description, tensors, metadata }: Inspection) {
     architecture,
     parameters,
     layers: layerCount(spec),
+    layerKinds: layerKindsOf(spec),
     heads: attention.heads,
     kvHeads: attention.kvHeads,
     headDim: attention.headDim,
@@ -161,7 +163,8 @@ function layout(report: Report): string {
     columns([
       ['model', report.model],
       ['architecture', `${report.architecture}, ${(report.parameters / 1e6).toFixed(2)} M parameters`],
-      ['layers', `${report.layers}, hidden ${report.hiddenSize}, feed-forward ${report.ffnSize}`],
+      ['layers', `${report.layers}, hidden ${report.hiddenSize}`],
+      ...report.layerKinds.map((kind) => ['', `${kind.layers} with ${layerKindText(kind)}`]),
       ['heads', `${report.heads} of ${report.headDim}, ${report.kvHeads} for keys and values`],
       ['context', `${report.maxPositions} positions`],
       ['vocabulary', `${report.vocabSize} tokens`],

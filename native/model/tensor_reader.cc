@@ -115,13 +115,13 @@ void TensorReader::ReadRows(const std::string& name, int64_t first, int64_t rows
   for (int64_t i = 0; i < rows * columns; ++i) out[i] += 1.0f;
 }
 
-// Its rows are the vector's elements.
+// Its rows are the vector's elements. Of a tensor with a row for each expert, that row alone is read.
 void TensorReader::ReadVector(const TensorSource& source, const TensorInfo& info, int64_t columns,
                               float* out) {
-  std::vector<float> all(static_cast<size_t>(info.elements()));
-  container_.ReadRows(info, 0, info.elements() / info.shape.back(), all.data());
-  const int64_t begin = source.expert < 0 ? 0 : source.expert * info.shape.back();
-  for (int64_t i = 0; i < columns; ++i) out[i] = all[static_cast<size_t>(begin + StoredRow(source, i))];
+  const int64_t width = info.shape.back(), rows = source.expert < 0 ? info.elements() / width : 1;
+  std::vector<float> all(static_cast<size_t>(rows * width));
+  container_.ReadRows(info, source.expert < 0 ? 0 : source.expert, rows, all.data());
+  for (int64_t i = 0; i < columns; ++i) out[i] = all[static_cast<size_t>(StoredRow(source, i))];
 }
 
 void TensorReader::ReadStored(const TensorSource& source, const TensorInfo& info, int64_t first, int64_t rows,

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fixtures } from '../model/golden.js';
 import { hasTerminal, kvasir, type Outcome, start, startAtTerminal } from './cli-command.js';
 import { cutAfter, FakeHub, sha256 } from '../product/hub-fake.js';
 
@@ -126,6 +127,7 @@ describe('info', () => {
       ...{ model: 'stories-260k', format: 'safetensors', architecture: 'llama', storedDtype: 'F32' },
       ...{ layers: 5, heads: 8, kvHeads: 4, headDim: 8, hiddenSize: 64, ffnSize: 172 },
       ...{ maxPositions: 512, vocabSize: 512, parameters: 260_032 },
+      layerKinds: [{ layers: 5, ffnSize: 172 }],
       tensors: [{ dtype: 'F32', tensors: 47, bytes: 4 * 260_032 }],
       engine: { device: 'cpu', threads: 1 },
       memory: { contextLength: 256 },
@@ -137,6 +139,27 @@ describe('info', () => {
     for (const { path, bytes } of report.files as { path: string; bytes: number }[]) {
       expect(statSync(path).size).toBe(bytes);
     }
+  });
+
+  it('tells kinds of layers apart, and predicts the memory of experts, from headers alone', async () => {
+    const folder = join(fixtures, 'families', 'glm4_moe');
+    const report = objectOf<{
+      layerKinds: object[];
+      memory: { fp32: { weights: number } };
+      parameters: number;
+    }>(await kvasir(['info', folder, '--json']));
+    expect(report).toMatchObject({
+      architecture: 'glm4_moe',
+      layerKinds: [
+        { layers: 1, ffnSize: 20 },
+        { layers: 2, ffnSize: 12, experts: { count: 6, used: 2, sharedSize: 24 } },
+      ],
+    });
+    expect(report.memory.fp32.weights).toBeGreaterThan(4 * report.parameters);
+    const { stdout } = await kvasir(['info', join(fixtures, 'families', 'gpt_oss', 'gpt_oss.gguf')]);
+    expect(stdout).toContain('gpt_oss');
+    expect(stdout).toContain('2 with a window of 20 positions, 2 of 6 experts of 12');
+    expect(stdout).toContain('1 with all positions, 2 of 6 experts of 12');
   });
 
   it('prints the same for people', async () => {

@@ -22,6 +22,7 @@ describe('stories-260k', () => {
       name: 'stories-260k',
       architecture: 'llama',
       layers: 5,
+      layerKinds: [{ layers: 5, ffnSize: 172 }],
       vocabSize: 512,
       dtype: 'fp32',
       kvDtype: 'fp32',

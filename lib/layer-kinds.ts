@@ -1,0 +1,60 @@
+/** Which kinds of layers a model has, for reports and for the table of models (docs/models.md). It reads the spec alone. */
+import { attentionOf, feedForwardOf, layerCount, type ModelSpec } from './spec.js';
+
+export interface LayerKindInfo {
+  /** How many of the layers are of this kind. */
+  layers: number;
+  /** Positions that a query sees; undefined: all. */
+  window?: number;
+  /** Of the feed-forward, or of each expert. */
+  ffnSize: number;
+  /** Undefined: one feed-forward for all tokens. */
+  experts?: {
+    count: number;
+    /** By each token. */
+    used: number;
+    /** Of an expert that every token uses beside them. */
+    sharedSize?: number;
+  };
+}
+
+/** Different ones, in the order in which they first appear. */
+export function layerKindsOf(spec: ModelSpec): LayerKindInfo[] {
+  const kinds = new Map<string, LayerKindInfo>();
+  for (let layer = 0; layer < layerCount(spec); ++layer) {
+    const kind = kindOf(spec, layer);
+    const key = JSON.stringify(kind);
+    const found = kinds.get(key);
+    if (found) found.layers++;
+    else kinds.set(key, kind);
+  }
+  return [...kinds.values()];
+}
+
+function kindOf(spec: ModelSpec, layer: number): LayerKindInfo {
+  const { window } = attentionOf(spec, layer);
+  const { size, experts } = feedForwardOf(spec, layer);
+  return {
+    layers: 1,
+    ...(window === undefined ? {} : { window }),
+    ffnSize: size,
+    ...(experts ? { experts: expertsOf(experts) } : {}),
+  };
+}
+
+function expertsOf({
+  count,
+  used,
+  sharedSize,
+}: NonNullable<LayerKindInfo['experts']>): NonNullable<LayerKindInfo['experts']> {
+  return { count, used, ...(sharedSize === undefined ? {} : { sharedSize }) };
+}
+
+/** 'a window of 128 positions, 4 of 32 experts of 2880' */
+export function layerKindText({ window, ffnSize, experts }: LayerKindInfo): string {
+  const attention = window === undefined ? 'all positions' : `a window of ${window} positions`;
+  if (!experts) return `${attention}, feed-forward ${ffnSize}`;
+  const { count, used, sharedSize } = experts;
+  const shared = sharedSize === undefined ? '' : ` beside a shared one of ${sharedSize}`;
+  return `${attention}, ${used} of ${count} experts of ${ffnSize}${shared}`;
+}

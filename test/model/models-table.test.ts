@@ -1,0 +1,64 @@
+/** The table of docs/models.md says what the registry and the checkpoints say: a row for each family, and nothing else. */
+import { existsSync, readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { supportedArchitectures } from '../../lib/architectures/index.js';
+import { native } from '../../lib/native.js';
+import { type AttentionSpec, type FeedForwardSpec, layerCount, type ModelSpec } from '../../lib/spec.js';
+import { attentionOf, feedForwardOf } from '../../lib/spec.js';
+import { fixtures } from './golden.js';
+import { describeAt } from './native-model.js';
+
+/** Those that are older than the folder of families. */
+const elsewhere: ReadonlyMap<string, { folder: string; gguf: string }> = new Map([
+  ['llama', { folder: 'tiny-llama', gguf: 'tiny-llama-variants/f32.gguf' }],
+  ['gpt2', { folder: 'tiny-gpt2', gguf: 'tiny-gpt2/tiny-gpt2-f32.gguf' }],
+]);
+
+const words = ({ window }: AttentionSpec, { experts }: FeedForwardSpec): string[] => [
+  window === undefined ? 'full' : 'window',
+  ...(experts ? ['experts'] : []),
+  ...(experts?.sharedSize ? ['shared expert'] : []),
+];
+
+function kindsOf(spec: ModelSpec): string {
+  const order = ['full', 'window', 'experts', 'shared expert'];
+  const found = new Set(
+    Array.from({ length: layerCount(spec) }, (_, layer) =>
+      words(attentionOf(spec, layer), feedForwardOf(spec, layer)),
+    ).flat(),
+  );
+  return order.filter((word) => found.has(word)).join(', ');
+}
+
+async function ggufArchitecture(path: string): Promise<string> {
+  if (!existsSync(path)) return '';
+  const container = await native().openContainer([path]);
+  try {
+    return `\`${container.metadata['general.architecture']}\``;
+  } finally {
+    container.close();
+  }
+}
+
+/** What stands behind the family's name: [model_type, GGUF architecture, layers, test]. */
+async function cellsOf(family: string): Promise<string[]> {
+  const own = elsewhere.get(family);
+  const folder = fixtures + (own?.folder ?? `families/${family}`);
+  const gguf = own ? fixtures + own.gguf : `${folder}/${family}.gguf`;
+  const { spec } = await describeAt(folder);
+  const test = own ? 'loaders.test.ts' : 'families.test.ts';
+  return [`\`${family}\``, await ggufArchitecture(gguf), kindsOf(spec), `\`${test}\``];
+}
+
+it('each family has its row, and each row its family', async () => {
+  const page = readFileSync(new URL('../../docs/models.md', import.meta.url), 'utf8');
+  const rows = page
+    .split('\n')
+    .filter((line) => /^\| .*`\w+` \|/.test(line))
+    .map((line) => line.split('|').slice(1, -1));
+  expect(rows.filter(([name]) => name!.trim() === '')).toEqual([]);
+  const written = rows.map(([, ...cells]) => cells.map((cell) => cell.trim()).join(' | '));
+  const expected: string[] = [];
+  for (const family of supportedArchitectures) expected.push((await cellsOf(family)).join(' | '));
+  expect(written.sort()).toEqual(expected.sort());
+});
