@@ -1,6 +1,8 @@
 /** `Model.load`: from a reference to a native model and its tokenizer, or to one error with nothing left behind. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { chooseDevice, type DeviceChoice } from './device.js';
+import type { EmbedDefaults } from './embed/embed-options.js';
+import { readEmbedDefaults } from './embed/sentence-files.js';
 import { KvasirError } from './errors.js';
 import { describeModel, type ModelDescription, tokenizerSourceOf } from './formats/index.js';
 import { type ModelFiles, resolveModel } from './hub/index.js';
@@ -26,6 +28,7 @@ export interface LoadedModel {
   native: NativeModel;
   tokenizer: Tokenizer;
   description: ModelDescription;
+  embedDefaults: EmbedDefaults;
 }
 
 /** Throws what `Model.load` throws. `options` are validated already. */
@@ -50,6 +53,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     await nextTurn();
     const description = await describeModel(files, container).catch(rethrow);
     await nextTurn();
+    const embedDefaults = await readEmbedDefaults(files);
     signal?.throwIfAborted();
     const effective = {
       ...effectiveOptions(options, description),
@@ -68,7 +72,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     const ran = describeDevice(device, info.device);
     const described = describeLoaded(files.displayName, description, effective, info, predicted, ran);
     await nextTurn();
-    return { ...loaded, info: described, description };
+    return { ...loaded, info: described, description, embedDefaults };
   } catch (error) {
     await tokenizing.giveUp(error);
     throw error;

@@ -9,7 +9,7 @@ import {
   weigh,
 } from './decide.js';
 import { type Embeddings, embedTexts } from './embed/embed.js';
-import { type EmbedOptions, parseEmbedOptions, plainDefaults } from './embed/embed-options.js';
+import { type EmbedDefaults, type EmbedOptions, parseEmbedOptions } from './embed/embed-options.js';
 import { Engine } from './engine/engine.js';
 import { type Generator, launch } from './engine/launch.js';
 import { readLogits } from './engine/rows-request.js';
@@ -54,6 +54,7 @@ export class Model {
   readonly #engine: Engine;
   readonly #generator: Generator;
   readonly #defaults: SamplingDefaults;
+  readonly #embedDefaults: EmbedDefaults;
   #disposed: Promise<void> | undefined;
 
   static {
@@ -61,11 +62,12 @@ export class Model {
     logitsOf = (model, tokens, from, signal) => readLogits(model.#engine, { tokens, from, signal });
   }
 
-  private constructor({ info, native: model, tokenizer, description }: LoadedModel) {
+  private constructor({ info, native: model, tokenizer, description, embedDefaults }: LoadedModel) {
     this.info = info;
     this.tokenizer = tokenizer;
     this.#engine = new Engine(model, info.contextLength);
     this.#defaults = description.generationDefaults;
+    this.#embedDefaults = embedDefaults;
     const { eosTokenIds } = description.generationDefaults;
     const endTokens = [...eosTokenIds, ...tokenizer.endTokenIds];
     this.#generator = {
@@ -137,7 +139,8 @@ export class Model {
    * other texts.
    * @param texts well-formed, each at least one token long.
    * @returns vectors [dimensions]; the array also says how many `tokens` it took and which texts were `shortened`.
-   * @throws INVALID_OPTION, CONTEXT_OVERFLOW, DISPOSED, or the signal's reason.
+   * @throws INVALID_OPTION, CONTEXT_OVERFLOW, UNSUPPORTED_ARCHITECTURE (the model's files name a step that is not known),
+   * DISPOSED, or the signal's reason.
    */
   async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
     this.#engine.throwIfDisposed();
@@ -148,7 +151,7 @@ export class Model {
       checkText(text, `texts[${i}]`);
       return text;
     });
-    const settings = parseEmbedOptions(options, plainDefaults, this.info.hiddenSize);
+    const settings = parseEmbedOptions(options, this.#embedDefaults, this.info.hiddenSize);
     const embedder = {
       engine: this.#engine,
       contextLength: this.info.contextLength,

@@ -1,6 +1,7 @@
 /** From a checkpoint to a folder with its INT8 form, which loads without quantizing. */
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { copySentenceFiles } from './embed/sentence-files.js';
 import { KvasirError } from './errors.js';
 import { int8Metadata } from './formats/int8-form.js';
 import { writeInt8Configs } from './formats/int8-folder.js';
@@ -62,6 +63,7 @@ export async function quantizeModel(
     await mkdir(dirname(folder), { recursive: true });
     await mkdir(partial);
     await writeInt8Configs(description, partial);
+    await copySentenceFiles(files, partial);
     await writeTokenizerFiles(description.tokenizerSource, partial);
     await writeWeights({ files, container, description }, join(partial, 'model.safetensors'), options);
     await rename(partial, folder);
@@ -160,13 +162,16 @@ async function writeWeights(
 }
 
 async function resultOf(files: ModelFiles, folder: string, sourceDtype: string): Promise<QuantizeResult> {
-  const names = (await readdir(folder)).sort();
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = entries
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name));
   const sized = async (path: string) => ({ path, bytes: (await stat(path)).size });
   const sources = await Promise.all(files.weights.map(sized));
   return {
     model: files.displayName,
     folder,
-    files: await Promise.all(names.map((name) => sized(join(folder, name)))),
+    files: await Promise.all(paths.sort().map(sized)),
     sourceDtype,
     sourceBytes: sources.reduce((sum, { bytes }) => sum + bytes, 0),
   };

@@ -1,4 +1,5 @@
 /** The options of `embed`, validated once. */
+import { KvasirError } from '../errors.js';
 import {
   boolean,
   integer,
@@ -26,7 +27,7 @@ export interface EmbedOptions {
   /** Name of one of the model's own prompts ('query'), or else a text put before each text. Default: the model's own. */
   prompt?: string;
   /**
-   * A text longer than the context: 'error' (CONTEXT_OVERFLOW), 'truncate' (its beginning counts) or 'chunk' (pieces that
+   * A text longer than the context (or than the model's files say): 'error' (CONTEXT_OVERFLOW), 'truncate' (its beginning counts) or 'chunk' (pieces that
    * overlap by an eighth, their vectors averaged by length). Default 'error'.
    */
   overflow?: 'error' | 'truncate' | 'chunk';
@@ -44,6 +45,10 @@ export interface EmbedDefaults {
   defaultPrompt: string | undefined;
   /** Whether the pooling looks at the prompt's tokens too. */
   includePrompt: boolean;
+  /** Tokens of the longest text, special ones included, where that is less than the context. */
+  longestText: number | undefined;
+  /** Something between the model and its vectors that is not known here: nothing can be embedded. */
+  unsupported?: string;
 }
 
 export const plainDefaults: EmbedDefaults = {
@@ -52,6 +57,7 @@ export const plainDefaults: EmbedDefaults = {
   prompts: {},
   defaultPrompt: undefined,
   includePrompt: true,
+  longestText: undefined,
 };
 
 export interface EmbedSettings {
@@ -61,12 +67,13 @@ export interface EmbedSettings {
   /** '': none. */
   prompt: string;
   includePrompt: boolean;
+  longestText: number | undefined;
   overflow: 'error' | 'truncate' | 'chunk';
   signal: AbortSignal | undefined;
   onProgress: ((progress: EmbedProgress) => void) | undefined;
 }
 
-/** Throws INVALID_OPTION. */
+/** Throws INVALID_OPTION, UNSUPPORTED_ARCHITECTURE. */
 export function parseEmbedOptions(options: unknown, defaults: EmbedDefaults, size: number): EmbedSettings {
   const rules = {
     pooling: oneOf(...poolings),
@@ -78,7 +85,13 @@ export function parseEmbedOptions(options: unknown, defaults: EmbedDefaults, siz
     onProgress: { fits: (v: unknown) => typeof v === 'function', allowed: 'a function' },
   } satisfies Record<keyof EmbedOptions, Rule>;
   const given = parseOptions(rules, options, 'embed') as EmbedOptions;
-  const { prompts, defaultPrompt } = defaults;
+  const { prompts, defaultPrompt, unsupported } = defaults;
+  if (unsupported !== undefined) {
+    throw new KvasirError(
+      'UNSUPPORTED_ARCHITECTURE',
+      `The model makes its vectors with ${unsupported}, which is not supported.`,
+    );
+  }
   const name = given.prompt ?? defaultPrompt;
   return {
     pooling: given.pooling ?? defaults.pooling,
@@ -86,6 +99,7 @@ export function parseEmbedOptions(options: unknown, defaults: EmbedDefaults, siz
     dimensions: given.dimensions ?? size,
     prompt: name === undefined ? '' : Object.hasOwn(prompts, name) ? prompts[name] : name,
     includePrompt: defaults.includePrompt,
+    longestText: defaults.longestText,
     overflow: given.overflow ?? 'error',
     signal: given.signal,
     onProgress: given.onProgress,

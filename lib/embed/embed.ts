@@ -55,6 +55,10 @@ class Embedding {
   /** Ends what still runs when one text fails. */
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
+  /** Tokens of the longest text. */
+  readonly #limit: number;
+  /** What stands around the tokens of a text. */
+  #around: Int32Array = new Int32Array();
   #tokens = 0;
   #done = 0;
   /** Leading tokens that the pooling leaves out. */
@@ -66,11 +70,13 @@ class Embedding {
     readonly settings: EmbedSettings,
   ) {
     const { signal } = settings;
+    this.#limit = Math.min(embedder.contextLength, settings.longestText ?? embedder.contextLength);
     this.#signal = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
   }
 
   async run(): Promise<Embeddings> {
     try {
+      this.#around = await this.embedder.encode('', this.#signal);
       await this.#measurePrompt();
       for (let from = 0; from < this.texts.length; from += WINDOW) await this.#window(from);
     } catch (error) {
@@ -115,13 +121,8 @@ class Embedding {
   }
 
   async #vectorOf(ids: Int32Array, index: number): Promise<Float64Array> {
-    const { contextLength } = this.embedder;
-    if (ids.length <= contextLength) return this.#pooled(ids, this.#skipped);
-    const { overflow } = this.settings;
-    if (overflow === 'error') throw overflowError(ids.length, contextLength, 'the context', 'contextLength');
-    const pieces = overflow === 'truncate' ? [ids.subarray(0, contextLength)] : chunksOf(ids, contextLength);
-    const kept = overflow === 'truncate' ? contextLength : ids.length;
-    this.#shortened.push({ index, tokens: ids.length, kept, pieces: pieces.length });
+    if (ids.length <= this.#limit) return this.#pooled(ids, this.#skipped);
+    const pieces = this.#pieces(ids, index);
     const sum = new Float64Array(this.embedder.size);
     for (const [i, piece] of pieces.entries()) {
       const vector = await this.#pooled(piece, i === 0 ? this.#skipped : 0);
@@ -132,11 +133,31 @@ class Embedding {
     return sum;
   }
 
+  /** Each with what stands around a text. Throws CONTEXT_OVERFLOW where that was asked for. */
+  #pieces(ids: Int32Array, index: number): Int32Array[] {
+    const { overflow } = this.settings;
+    if (overflow === 'error') throw overflowError(ids.length, this.#limit, 'the context', 'contextLength');
+    const around = this.#around;
+    const different = around.findIndex((id, i) => id !== ids[i]);
+    const before = around.subarray(0, different < 0 ? around.length : different);
+    const after = around.subarray(before.length);
+    const content = ids.subarray(before.length, ids.length - after.length);
+    const room = this.#limit - around.length;
+    if (room < 1) throw overflowError(around.length + 1, this.#limit, 'the context', 'contextLength');
+    const parts = overflow === 'truncate' ? [content.subarray(0, room)] : chunksOf(content, room);
+    const kept = overflow === 'truncate' ? this.#limit : ids.length;
+    this.#shortened.push({ index, tokens: ids.length, kept, pieces: parts.length });
+    return parts.map((part) => Int32Array.from([...before, ...part, ...after]));
+  }
+
   async #pooled(tokens: Int32Array, skipped: number): Promise<Float64Array> {
     const { engine, size } = this.embedder;
     const pool = new Pool(this.settings.pooling, size);
     const rows = rowsOf(this.settings.pooling, skipped, tokens.length);
-    await takeHidden(engine, { tokens, ...rows, take: (row) => pool.take(row), signal: this.#signal });
+    if (rows.from < rows.to) {
+      const take = (row: Float32Array, position: number) => pool.take(row, position);
+      await takeHidden(engine, { tokens, ...rows, take, signal: this.#signal });
+    }
     return pool.result();
   }
 }

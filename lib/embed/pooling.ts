@@ -12,11 +12,17 @@ export const poolings = ['mean', 'cls', 'last', 'max', 'weighted-mean', 'mean-sq
  */
 export type Pooling = (typeof poolings)[number];
 
-/** Positions [from, to) of a text of so many tokens that the pooling looks at, from `first` on. */
-export function rowsOf(pooling: Pooling, first: number, length: number): { from: number; to: number } {
-  if (pooling === 'cls') return { from: 0, to: 1 };
-  if (pooling === 'last') return { from: length - 1, to: length };
-  return { from: Math.min(first, length - 1), to: length };
+/**
+ * Positions [from, to) of a text of so many tokens that the pooling looks at, where its first `skipped` ones are left out:
+ * none when nothing else is there, but for `cls`, which is the first of all then.
+ */
+export function rowsOf(pooling: Pooling, skipped: number, length: number): { from: number; to: number } {
+  const from = Math.min(skipped, length);
+  if (pooling === 'cls') {
+    const first = skipped < length ? skipped : 0;
+    return { from: first, to: first + 1 };
+  }
+  return { from: pooling === 'last' ? Math.max(from, length - 1) : from, to: length };
 }
 
 export class Pool {
@@ -31,21 +37,22 @@ export class Pool {
     if (pooling === 'max') this.#sums.fill(Number.NEGATIVE_INFINITY);
   }
 
-  /** The rows [size] of `rowsOf`, in order. */
-  take(row: Float32Array): void {
+  /** The rows [size] of `rowsOf`, in order; `position` counts from the beginning of the text. */
+  take(row: Float32Array, position: number): void {
     const sums = this.#sums;
     this.#rows++;
     if (this.#pooling === 'max') {
       for (let i = 0; i < sums.length; i++) if (row[i] > sums[i]) sums[i] = row[i];
       return;
     }
-    const weight = this.#pooling === 'weighted-mean' ? this.#rows : 1;
+    const weight = this.#pooling === 'weighted-mean' ? position + 1 : 1;
     this.#weights += weight;
     for (let i = 0; i < sums.length; i++) sums[i] += weight * row[i];
   }
 
-  /** [size] */
+  /** [size]; zeros, as sentence-transformers gives, where there was no row. */
   result(): Float64Array {
+    if (this.#rows === 0) return new Float64Array(this.#sums.length);
     const divisor =
       this.#pooling === 'max'
         ? 1

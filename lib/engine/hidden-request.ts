@@ -22,8 +22,7 @@ class HiddenStatesRequest extends Request {
   #next: number;
 
   constructor(task: HiddenTask) {
-    // What comes after the last wanted row changes none.
-    super(task.tokens.subarray(0, task.to), task.to, { reuse: false }, 1, task.adapter);
+    super(task.tokens, task.tokens.length, { reuse: false }, 1, task.adapter);
     this.#task = task;
     this.#next = task.from;
   }
@@ -38,7 +37,7 @@ class HiddenStatesRequest extends Request {
 
   wantedRows(count: number, { computed }: Branch): WantedRow[] {
     const first = Math.max(computed, this.#task.from);
-    const rows = Math.max(0, computed + count - first);
+    const rows = Math.max(0, Math.min(computed + count, this.#task.to) - first);
     return Array.from({ length: rows }, (_, i) => ({
       position: first + i,
       wants: WANTS_HIDDEN,

@@ -31,7 +31,12 @@ const wanted = [
   'special_tokens_map.json',
   'added_tokens.json',
   'chat_template.jinja',
+  'modules.json',
+  'config_sentence_transformers.json',
+  'sentence_bert_config.json',
 ];
+/** Of a step of modules.json. */
+const isModuleConfig = (name: string): boolean => /^\d+_\w+\/config\.json$/.test(name);
 const isNamedTemplate = (name: string): boolean => /^additional_chat_templates\/[^/]+\.jinja$/.test(name);
 const shardIndex = 'model.safetensors.index.json';
 
@@ -53,7 +58,7 @@ export class HubSource {
   async fetchModel(): Promise<Fetched> {
     const { revision, files } = await this.#list();
     const fetch = (name: string): Promise<string> => this.#fetchFile(revision, files, name);
-    const named = [...files.keys()].filter(isNamedTemplate);
+    const named = [...files.keys()].filter((name) => isNamedTemplate(name) || isModuleConfig(name));
     const found = [...wanted.filter((name) => files.has(name)), ...named];
     const weights = [...files.keys()].filter((name) => name.endsWith('.safetensors') && !name.includes('/'));
     const ggufs = ggufModels([...files.keys()].filter((name) => name.endsWith('.gguf')));

@@ -30,9 +30,10 @@ def make(out, models):
     # One text at a time has nothing to pad, but it must be named.
     transformer.tokenizer.pad_token = transformer.tokenizer.eos_token
     vectors = {mode: tensor(encode(transformer, mode)) for mode in MODES}
-    prompted = {
-        str(include).lower(): tensor(encode(transformer, "mean", include, PROMPT)) for include in (True, False)
-    }
+    # The first text has no token of its own beside the prompt.
+    prompted = tensor(encode(transformer, "mean", True, PROMPT))
+    # `max` over nothing is -inf there: left out.
+    without = {mode: tensor(encode(transformer, mode, False, PROMPT)) for mode in MODES if mode != "max"}
     write_json(
         out / "embeddings" / "stories-260k.json",
         {
@@ -41,5 +42,6 @@ def make(out, models):
             "prompt": PROMPT,
             "vectors": vectors,
             "prompted": prompted,
+            "withoutPrompt": without,
         },
     )

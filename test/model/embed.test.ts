@@ -1,13 +1,21 @@
 /** Embeddings against sentence-transformers, and decisions against `score`, of real weights. */
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Model, type Pooling } from '../../lib/index.js';
-import { type GoldenTensor, readGolden, valuesOf } from './golden.js';
+import { packageRoot } from '../../lib/native.js';
+import { quantizeModel } from '../../lib/quantize.js';
+import { expectWithin, type GoldenTensor, readGolden, valuesOf } from './golden.js';
 
 interface Golden {
   texts: string[];
   prompt: string;
   vectors: Record<string, GoldenTensor>;
-  prompted: Record<'true' | 'false', GoldenTensor>;
+  /** With the prompt, pooled by mean. */
+  prompted: GoldenTensor;
+  /** The same without the prompt's tokens, by pooling. */
+  withoutPrompt: Record<string, GoldenTensor>;
 }
 
 /** Our names of what sentence-transformers calls so. */
@@ -58,7 +66,7 @@ describe('embed', () => {
 
   it('a prompt goes before each text', async () => {
     const [first, ...others] = await models.fp32.embed(golden.texts, { prompt: golden.prompt });
-    const expected = rows(golden.prompted.true);
+    const expected = rows(golden.prompted);
     [first, ...others].forEach((vector, i) => {
       expect(cosine(vector, expected[i])).toBeGreaterThan(0.999999);
       expect(dot(vector, vector)).toBeCloseTo(1, 5);
@@ -75,6 +83,124 @@ describe('embed', () => {
     for (const options of [{ pooling: 'sum' }, { dimensions: 65 }, { normalise: true }, { prompt: 5 }]) {
       await expect(model.embed(['a'], options as object)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
     }
+  });
+});
+
+describe('a folder of sentence-transformers', () => {
+  const created: string[] = [];
+  afterAll(() => {
+    for (const folder of created) rmSync(folder, { recursive: true });
+  });
+
+  /** stories-260k with these JSON files beside it. */
+  function folderWith(files: Record<string, unknown>): string {
+    const folder = mkdtempSync(join(tmpdir(), 'kvasir-embed-'));
+    created.push(folder);
+    cpSync(join(packageRoot, 'models', 'stories-260k'), folder, { recursive: true });
+    for (const [name, value] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, name)), { recursive: true });
+      writeFileSync(join(folder, name), JSON.stringify(value));
+    }
+    return folder;
+  }
+
+  const step = (kind: string, idx: number) => ({
+    idx,
+    name: `${idx}`,
+    path: idx === 0 ? '' : `${idx}_${kind}`,
+    type: `sentence_transformers.models.${kind}`,
+  });
+  const steps = (...kinds: string[]) => kinds.map(step);
+  const prompts = { prompts: { story: golden.prompt }, default_prompt_name: 'story' };
+  const row = (tensor: GoldenTensor, i: number, size = 64) =>
+    (valuesOf(tensor) as Float32Array).subarray(i * size, (i + 1) * size);
+
+  const older = (mode: string) => ({
+    pooling_mode_cls_token: mode === 'cls',
+    pooling_mode_mean_tokens: mode === 'mean',
+    pooling_mode_lasttoken: mode === 'lasttoken',
+    pooling_mode_weightedmean_tokens: mode === 'weightedmean',
+    pooling_mode_mean_sqrt_len_tokens: mode === 'mean_sqrt_len_tokens',
+  });
+  const newer = (pooling_mode: string) => ({ pooling_mode, embedding_dimension: 64 });
+
+  it.each(Object.keys(golden.withoutPrompt))('is obeyed: %s, a prompt that is not pooled', async (mode) => {
+    const expected = golden.withoutPrompt[mode];
+    for (const pooling of [older(mode), newer(mode)]) {
+      const folder = folderWith({
+        'modules.json': steps('Transformer', 'Pooling'),
+        '1_Pooling/config.json': { ...pooling, include_prompt: false },
+        'config_sentence_transformers.json': prompts,
+      });
+      const model = await Model.load(folder, { dtype: 'fp32' });
+      const vectors = await model.embed(golden.texts);
+      await model.dispose();
+      // No step normalises.
+      vectors.forEach((vector, i) => {
+        expectWithin(vector, row(expected, i), 1e-4, `text ${i}`);
+      });
+    }
+  });
+
+  it('goes into the INT8 form', async () => {
+    const folder = folderWith({
+      'modules.json': steps('Transformer', 'Pooling'),
+      '1_Pooling/config.json': newer('cls'),
+      'config_sentence_transformers.json': prompts,
+      'sentence_bert_config.json': { max_seq_length: 400 },
+    });
+    const out = join(folder, 'int8');
+    const { files } = await quantizeModel(folder, out);
+    expect(files.map(({ path }) => path)).toContain(join(out, '1_Pooling', 'config.json'));
+    const [source, quantized] = await Promise.all([Model.load(folder), Model.load(out)]);
+    expect(await quantized.embed(golden.texts)).toEqual(await source.embed(golden.texts));
+    await Promise.all([source.dispose(), quantized.dispose()]);
+  });
+
+  it('cuts as sentence-transformers does where its files name a longest text', async () => {
+    const folder = folderWith({
+      'modules.json': steps('Transformer', 'Pooling', 'Normalize'),
+      '1_Pooling/config.json': { pooling_mode_lasttoken: true },
+      'sentence_bert_config.json': { max_seq_length: 5, do_lower_case: false },
+    });
+    const model = await Model.load(folder, { dtype: 'fp32' });
+    const ids = model.tokenizer.encode(golden.texts[1]);
+    const short = model.tokenizer.decode(ids.subarray(0, 5));
+    await expect(model.embed(golden.texts)).rejects.toMatchObject({ code: 'CONTEXT_OVERFLOW' });
+    const vectors = await model.embed([golden.texts[1], short], { overflow: 'truncate' });
+    await model.dispose();
+    expect(vectors[0]).toEqual(vectors[1]);
+    expect(dot(vectors[0], vectors[0])).toBeCloseTo(1, 5);
+    expect(vectors.shortened).toEqual([{ index: 0, tokens: ids.length, kept: 5, pieces: 1 }]);
+  });
+
+  it.each([
+    ['Dense', { 'modules.json': steps('Transformer', 'Pooling', 'Dense') }],
+    ['without Pooling', { 'modules.json': steps('Transformer') }],
+    ['several', { 'modules.json': steps('Transformer', 'Pooling') }],
+  ])('with %s generates, and refuses to embed', async (message, files) => {
+    const pooling = { pooling_mode_cls_token: true, pooling_mode_max_tokens: true };
+    const model = await Model.load(folderWith({ ...files, '1_Pooling/config.json': pooling }));
+    await expect(model.embed('Once')).rejects.toMatchObject({
+      code: 'UNSUPPORTED_ARCHITECTURE',
+      message: expect.stringContaining(message),
+    });
+    expect((await model.generate('Once', { maxTokens: 2 })).tokens).toHaveLength(2);
+    await model.dispose();
+  });
+
+  it.each([
+    ['modules.json', { 'modules.json': {} }],
+    ['path', { 'modules.json': [{ ...step('Pooling', 1), path: '../1_Pooling' }] }],
+    [
+      'pooling_mode',
+      { 'modules.json': steps('Transformer', 'Pooling'), '1_Pooling/config.json': { pooling_mode: 'sum' } },
+    ],
+  ])('with a wrong %s is MODEL_FORMAT', async (message, files) => {
+    await expect(Model.load(folderWith(files))).rejects.toMatchObject({
+      code: 'MODEL_FORMAT',
+      message: expect.stringContaining(message),
+    });
   });
 });
 

@@ -105,6 +105,14 @@ describe('a pull that goes well', () => {
     expect(files.namedTemplates).toEqual([join(files.root, names[2]!)]);
   });
 
+  test('takes the files that say how texts are embedded', async () => {
+    const names = ['modules.json', 'config_sentence_transformers.json', '1_Pooling/config.json'];
+    for (const name of [...names, 'onnx/config.json']) hub.files.set(name, { content: Buffer.from('{}') });
+    const { root } = (await pulled()).files;
+    for (const name of names) expect(readFileSync(join(root, name), 'utf8')).toBe('{}');
+    expect(existsSync(join(root, 'onnx'))).toBe(false);
+  });
+
   test('two at once download once', async () => {
     await Promise.all([pulled(), pulled()]);
     expect(hub.fileRequests('model.safetensors')).toHaveLength(1);
