@@ -4,22 +4,23 @@
 /** Folder or file below lib/ -> what else it may import below lib/. The public API and the command line are above all. */
 const rooms = {
   'errors.ts': [],
+  'given.ts': ['errors.ts'],
   'native.ts': ['errors.ts', 'native-reports.ts'],
   'native-reports.ts': [],
   'python-json.ts': [],
   'regular-file.ts': ['errors.ts'],
   generation: ['errors.ts'],
-  hub: ['errors.ts'],
+  hub: ['errors.ts', 'given.ts'],
   'config-schema.ts': ['errors.ts'],
   'spec.ts': ['config-schema.ts'],
   architectures: ['config-schema.ts', 'errors.ts', 'native.ts', 'spec.ts'],
   templates: ['errors.ts'],
-  tokenizer: ['templates', 'errors.ts', 'native.ts', 'python-json.ts', 'regular-file.ts'],
+  tokenizer: ['templates', 'errors.ts', 'given.ts', 'native.ts', 'python-json.ts', 'regular-file.ts'],
   formats: [
     ...['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'options.ts'],
     ...['python-json.ts', 'regular-file.ts', 'spec.ts'],
   ],
-  'options.ts': ['generation', 'errors.ts', 'native.ts'],
+  'options.ts': ['generation', 'given.ts', 'native.ts'],
   engine: ['generation', 'errors.ts', 'native.ts', 'options.ts'],
 };
 

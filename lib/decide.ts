@@ -4,7 +4,8 @@
  */
 import { DecideRequest } from './engine/decide-request.js';
 import { type Engine, overflowError } from './engine/engine.js';
-import { hasLoneSurrogate, invalidOption, parseOptions, type Rule, signal as signalRule } from './options.js';
+import { invalidOption, list, parseOptions, type Rule, signal as signalRule } from './given.js';
+import { hasLoneSurrogate } from './options.js';
 
 interface DecisionOptions {
   /** Aborting rejects with the signal's reason. */
@@ -41,24 +42,27 @@ const AT_ONCE = 32;
 const MOST_ANSWERS = 1024;
 
 const isAnswer = (v: unknown) => typeof v === 'string' && v !== '' && !hasLoneSurrogate(v);
+const choices = list(
+  isAnswer,
+  2,
+  MOST_ANSWERS,
+  `an array of 2 to ${MOST_ANSWERS} different, well-formed, non-empty strings`,
+);
+const range = list(
+  Number.isSafeInteger,
+  2,
+  2,
+  `[lowest, highest], two integers with at most ${MOST_ANSWERS} numbers from one to the other`,
+);
+const isRange = ([lowest, highest]: number[]) => lowest < highest && highest - lowest < MOST_ANSWERS;
 const rules = {
   choices: {
-    fits: (v) =>
-      Array.isArray(v) &&
-      v.length >= 2 &&
-      v.length <= MOST_ANSWERS &&
-      v.every(isAnswer) &&
-      new Set(v).size === v.length,
-    allowed: `an array of 2 to ${MOST_ANSWERS} different, well-formed, non-empty strings`,
+    ...choices,
+    fits: (v) => choices.fits(v) && new Set(v as string[]).size === (v as string[]).length,
   },
   score: {
-    fits: (v) =>
-      Array.isArray(v) &&
-      v.length === 2 &&
-      v.every(Number.isSafeInteger) &&
-      v[0] < v[1] &&
-      v[1] - v[0] < MOST_ANSWERS,
-    allowed: `[lowest, highest], two integers with at most ${MOST_ANSWERS} numbers from one to the other`,
+    ...range,
+    fits: (v) => range.fits(v) && isRange(v as number[]),
   },
   boolean: { fits: (v) => v === true, allowed: 'true, or absent' },
   signal: signalRule,

@@ -10,23 +10,25 @@ import {
 } from './decide.js';
 import { type Embeddings, embedTexts } from './embed/embed.js';
 import { type EmbedDefaults, type EmbedOptions, parseEmbedOptions } from './embed/embed-options.js';
+import { KvasirError } from './errors.js';
 import { Engine } from './engine/engine.js';
 import { type Generator, launch } from './engine/launch.js';
 import { readLogits } from './engine/rows-request.js';
-import type { Generation } from './engine/run.js';
+import { type Generation, GenerationRun } from './engine/run.js';
 import { SamplerBuffers } from './generation/sampler.js';
 import type { ModelInfo } from './info.js';
 import { type LoadedModel, loadModel } from './load.js';
 import { native } from './native.js';
+import { invalidOption, parseOptions, type Rule, signal } from './given.js';
 import {
   type GenerateOptions,
-  invalidOption,
+  type GenerateSettings,
   type LoadOptions,
   parseGenerateOptions,
   parseLoadOptions,
   type SamplingDefaults,
 } from './options.js';
-import { checkPrompt, checkText, type Prompt } from './prompt.js';
+import { type Prompt, readPrompt, readText, readTexts } from './prompt.js';
 import { type ScoreOptions, type ScoreResult, scoreTokens } from './score.js';
 import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
@@ -47,6 +49,11 @@ let logitsOf: (
   signal?: AbortSignal,
 ) => AsyncGenerator<Float32Array, void, undefined>;
 
+/** Only `Model.load` has it. */
+const loaded = Symbol('loaded');
+
+const scoreRules = { signal } satisfies Record<keyof ScoreOptions, Rule>;
+
 export class Model {
   /** What was loaded and how it runs. */
   readonly info: ModelInfo;
@@ -62,7 +69,9 @@ export class Model {
     logitsOf = (model, tokens, from, signal) => readLogits(model.#engine, { tokens, from, signal });
   }
 
-  private constructor({ info, native: model, tokenizer, description, embedDefaults }: LoadedModel) {
+  private constructor(key: typeof loaded, parts: LoadedModel) {
+    if (key !== loaded) throw new KvasirError('INVALID_OPTION', 'A Model is made by Model.load.');
+    const { info, native: model, tokenizer, description, embedDefaults } = parts;
     this.info = info;
     this.tokenizer = tokenizer;
     this.#engine = new Engine(model, info.contextLength);
@@ -88,14 +97,14 @@ export class Model {
     if (typeof reference !== 'string' || reference === '') {
       throw invalidOption('reference', reference, "an alias, a path or 'hf:org/name[:file]'");
     }
-    return new Model(await loadModel(reference, parseLoadOptions(options)));
+    return new Model(loaded, await loadModel(reference, parseLoadOptions(options)));
   }
 
   /**
    * Starts at once. The run may be iterated for chunks of text, awaited for the result, both or neither. An abort (by
    * signal, or by leaving the loop) is no error: the result then holds what there is, with `finishReason: 'abort'`.
-   * @throws INVALID_OPTION and DISPOSED at once; what shows later (CONTEXT_OVERFLOW, a token id that does not exist)
-   * rejects the run.
+   * It never throws: the run rejects with INVALID_OPTION, DISPOSED, CONTEXT_OVERFLOW, LIMIT_EXCEEDED or BUSY. The prompt is
+   * copied at the call.
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     return this.#start(prompt, options, {});
@@ -117,18 +126,14 @@ export class Model {
   /**
    * The log-likelihood of a text, each token given those before it, and its perplexity. Text beyond the context is
    * scored in windows that overlap by half.
-   * @param text at least two tokens long, with the beginning-of-text token where the tokenizer adds one.
-   * @throws INVALID_OPTION, DISPOSED, or the signal's reason.
+   * @param text at least two tokens long, with the beginning-of-text token where the tokenizer adds one; ids are copied.
+   * @throws INVALID_OPTION, DISPOSED, BUSY, or the signal's reason.
    */
   async score(text: string | Int32Array, options: ScoreOptions = {}): Promise<ScoreResult> {
     this.#engine.throwIfDisposed();
-    for (const [name, value] of Object.entries(options ?? {})) {
-      if (name !== 'signal') throw invalidOption(name, value, 'absent: score knows only signal');
-      if (value !== undefined && !(value instanceof AbortSignal))
-        throw invalidOption(name, value, 'an AbortSignal');
-    }
-    const signal = options?.signal;
-    const ids = await this.#encodeText(text, signal);
+    const { signal } = parseOptions(scoreRules, options, 'score') as ScoreOptions;
+    const given = readText(text, 'text');
+    const ids = await this.#encodeText(given, signal);
     if (ids.length < 2) throw invalidOption('text', `${ids.length} token(s) long`, 'at least 2 tokens long');
     this.#checkIds(ids, 'text');
     return scoreTokens(this.#engine, ids, this.info.contextLength, signal);
@@ -144,13 +149,7 @@ export class Model {
    */
   async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
     this.#engine.throwIfDisposed();
-    const list = typeof texts === 'string' ? [texts] : texts;
-    if (!Array.isArray(list)) throw invalidOption('texts', texts, 'a string or an array of strings');
-    // Array.from: a hole is undefined, and is refused as such.
-    const copy = Array.from(list as readonly unknown[], (text, i) => {
-      checkText(text, `texts[${i}]`);
-      return text;
-    });
+    const copy = readTexts(texts, 'texts');
     const settings = parseEmbedOptions(options, this.#embedDefaults, this.info.hiddenSize);
     const embedder = {
       engine: this.#engine,
@@ -176,8 +175,7 @@ export class Model {
   async decide(prompt: Prompt, options: DecideOptions): Promise<Decision<string | number | boolean>> {
     this.#engine.throwIfDisposed();
     const { answers, signal } = parseDecideOptions(options);
-    checkPrompt(prompt);
-    const given = prompt instanceof Int32Array ? prompt.slice() : prompt;
+    const given = readPrompt(prompt);
     const texts = await this.#encodeAnswers(given, answers.map(String), signal);
     const weights = await weigh(this.#engine, texts, this.info.contextLength, signal);
     const choice = answers[weights.indexOf(Math.max(...weights))];
@@ -202,10 +200,15 @@ export class Model {
   }
 
   #start(prompt: Prompt, options: GenerateOptions, internals: GenerationInternals): Generation {
-    this.#engine.throwIfDisposed();
-    const settings = parseGenerateOptions(options, this.#defaults, this.info.vocabSize);
-    checkPrompt(prompt);
-    const given = prompt instanceof Int32Array ? prompt.slice() : prompt;
+    let settings: GenerateSettings;
+    let given: ReturnType<typeof readPrompt>;
+    try {
+      this.#engine.throwIfDisposed();
+      settings = parseGenerateOptions(options, this.#defaults, this.info.vocabSize);
+      given = readPrompt(prompt);
+    } catch (error) {
+      return GenerationRun.failed(error, internals.onSettled);
+    }
     return launch(this.#generator, {
       settings,
       cache: internals.cache ?? { reuse: true },
@@ -245,7 +248,6 @@ export class Model {
 
   async #encodeText(text: string | Int32Array, signal: AbortSignal | undefined): Promise<Int32Array> {
     if (text instanceof Int32Array) return text;
-    checkText(text, 'text');
     return this.tokenizer.encodeAsync(text, { signal });
   }
 }

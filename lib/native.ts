@@ -351,13 +351,13 @@ let loaded: NativeAddon | undefined;
 
 /**
  * The native addon, loaded on first use.
- * @throws KvasirError DEVICE_UNAVAILABLE when it was not built or does not fit this system, with the remedy.
+ * @throws KvasirError ADDON_MISSING when it was not built or does not fit this system, with the remedy.
  */
 export function native(): NativeAddon {
   if (loaded !== undefined) return loaded;
   if (!existsSync(addonPath)) {
     throw new KvasirError(
-      'DEVICE_UNAVAILABLE',
+      'ADDON_MISSING',
       `The native addon is missing (${addonPath}); build it with 'npm run build' in ${packageRoot}`,
     );
   }
@@ -370,7 +370,7 @@ export function native(): NativeAddon {
     });
   } catch (error) {
     throw new KvasirError(
-      'DEVICE_UNAVAILABLE',
+      'ADDON_MISSING',
       `The native addon cannot be loaded (${(error as Error).message}); rebuild it with 'npm run build' in ${packageRoot}`,
       { cause: error },
     );

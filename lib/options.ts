@@ -2,10 +2,24 @@
  * The options of `Model.load` and `generate`, validated once. An unknown or impossible option is INVALID_OPTION, with
  * what was given and what may be given; nothing is ignored.
  */
-import { KvasirError } from './errors.js';
 import type { SamplingOptions } from './generation/sampling-options.js';
 import { randomSeed } from './generation/random.js';
+import {
+  boolean,
+  callback,
+  integer,
+  invalidOption,
+  list,
+  number,
+  oneOf,
+  parseOptions,
+  type Rule,
+  signal,
+  text,
+} from './given.js';
 import type { KvDtype } from './native.js';
+
+export { boolean, integer, invalidOption, number, oneOf, parseOptions, type Rule, signal } from './given.js';
 
 export interface LoadProgress {
   /** 'download' and 'verify' (and 'unpack') while files are fetched, then 'load' while weights are read and packed. */
@@ -114,28 +128,6 @@ export const DEFAULT_CONTEXT_LENGTH = 4096;
 /** More than any model has; what this model has is checked when it is known. */
 const MOST_LAYERS = 65536;
 
-/**
- * What an option may be. Plain checks, no schema: `generate` runs them for each request, and a library's first use of one
- * can hold up the event loop for milliseconds.
- */
-export interface Rule {
-  fits: (value: unknown) => boolean;
-  /** What may be given: the end of 'it must be ...'. */
-  allowed: string;
-}
-
-export const integer = (min: number, max: number): Rule => ({
-  fits: (v) => Number.isInteger(v) && (v as number) >= min && (v as number) <= max,
-  allowed: `an integer from ${min} to ${max === Number.MAX_SAFE_INTEGER ? '2^53 - 1' : max}`,
-});
-export const number = (min: number, max: number): Rule => ({
-  fits: (v) => typeof v === 'number' && v >= min && v <= max,
-  allowed: `a number from ${min} to ${max}`,
-});
-export const oneOf = (...values: string[]): Rule => ({
-  fits: (v) => values.includes(v as string),
-  allowed: `one of ${values.map((value) => `'${value}'`).join(', ')}`,
-});
 const fraction: Rule = {
   fits: (v) => typeof v === 'number' && v > 0 && v <= 1,
   allowed: 'a number above 0 and at most 1',
@@ -144,22 +136,16 @@ const positive: Rule = {
   fits: (v) => typeof v === 'number' && v > 0 && v <= 1000,
   allowed: 'a number above 0 and at most 1000',
 };
-export const boolean: Rule = { fits: (v) => typeof v === 'boolean', allowed: 'true or false' };
-export const linearNames: Rule = {
-  fits: (v) => Array.isArray(v) && v.every((name) => typeof name === 'string'),
-  allowed: 'an array of names of linears',
-};
-export const signal: Rule = { fits: (v) => v instanceof AbortSignal, allowed: 'an AbortSignal' };
+export const linearNames = list(text.fits, 0, 2 ** 17, 'an array of names of linears');
 export const wellFormed: Rule = {
   fits: (v) => typeof v === 'string' && !hasLoneSurrogate(v),
   allowed: 'a well-formed string',
 };
 const isText = (v: unknown) => typeof v === 'string' && v.length > 0 && !hasLoneSurrogate(v);
-const stop: Rule = {
-  fits: (v) => (Array.isArray(v) ? v.length <= 64 && v.every(isText) : isText(v)),
-  allowed: 'a non-empty, well-formed string or an array of at most 64 of them',
-};
+const stops = list(isText, 0, 64, 'a non-empty, well-formed string or an array of at most 64 of them');
+const stop: Rule = { ...stops, fits: (v) => isText(v) || stops.fits(v) };
 const logitBias: Rule = {
+  copy: (v) => (typeof v !== 'object' || v === null || Array.isArray(v) ? v : { ...v }),
   fits: (v) => {
     if (typeof v !== 'object' || v === null || Array.isArray(v)) return false;
     return Object.entries(v).every(
@@ -189,7 +175,7 @@ const loadRules = {
   contextLength: integer(1, 2 ** 24),
   kvCapacity: integer(1, 2 ** 28),
   threads: integer(1, 1024),
-  onProgress: { fits: (v) => typeof v === 'function', allowed: 'a function' },
+  onProgress: callback,
   signal,
 } satisfies Record<keyof LoadOptions, Rule>;
 
@@ -260,51 +246,9 @@ function samplingOf(given: GenerateOptions, defaults: SamplingDefaults): Samplin
   };
 }
 
-/** INVALID_OPTION that names the option, what was given and what may be. */
-export function invalidOption(name: string, given: unknown, allowed: string): KvasirError {
-  const shown = show(given);
-  return new KvasirError('INVALID_OPTION', `Option ${name} is ${shown}; it must be ${allowed}.`, {
-    details: { option: name, given: shown },
-  });
-}
-
 /** JavaScript strings may hold half a character; such text has no UTF-8. */
 export function hasLoneSurrogate(text: string): boolean {
-  return /\p{Surrogate}/u.test(text);
-}
-
-/** The options that are given, undefined ones left out. Throws INVALID_OPTION naming what is unknown or impossible. */
-export function parseOptions(rules: Readonly<Record<string, Rule>>, options: unknown, call: string): unknown {
-  const given = (options ?? {}) as Record<string, unknown>;
-  if (typeof given !== 'object' || Array.isArray(given))
-    throw invalidOption(`of ${call}`, given, 'an object');
-  const unknown = Object.keys(given).find((name) => !Object.hasOwn(rules, name));
-  if (unknown !== undefined) {
-    const known = Object.keys(rules).join(', ');
-    throw new KvasirError('INVALID_OPTION', `${call} has no option ${unknown}. Its options: ${known}.`, {
-      details: { option: unknown },
-    });
-  }
-  const parsed: Record<string, unknown> = {};
-  for (const [name, { fits, allowed }] of Object.entries(rules)) {
-    const value = given[name];
-    if (value === undefined) continue;
-    if (!fits(value)) throw invalidOption(name, value, allowed);
-    parsed[name] = value;
-  }
-  return parsed;
-}
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 60)}...` : value}'`;
-  if (typeof value === 'number' || value === undefined || value === null) return String(value);
-  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
-  try {
-    const json = JSON.stringify(value) ?? String(value);
-    return json.length > 60 ? `${json.slice(0, 60)}...` : json;
-  } catch {
-    return `a ${typeof value}`;
-  }
+  return !text.isWellFormed();
 }
 
 /** The context of a load: what was asked for, else the default cut to the model. Throws INVALID_OPTION beyond the model. */

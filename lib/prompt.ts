@@ -1,7 +1,8 @@
-/** What a caller may give as a prompt, checked before anything is done with it. */
+/** What a caller may give as a prompt: checked, and copied, before anything is done with it. */
 import { KvasirError } from './errors.js';
-import { hasLoneSurrogate, invalidOption } from './options.js';
-import type { ChatMessage } from './tokenizer/tokenizer.js';
+import { copyIds, invalidOption, reading } from './given.js';
+import { hasLoneSurrogate } from './options.js';
+import { type ChatMessage, checkMessages } from './tokenizer/chat-messages.js';
 
 /** One message of a conversation: `role` as the model's chat template knows it ('system', 'user', 'assistant'). */
 export type Message = ChatMessage;
@@ -12,43 +13,73 @@ export type Message = ChatMessage;
  */
 export type Prompt = string | readonly Message[] | Int32Array;
 
-/** Throws INVALID_OPTION for what cannot be a prompt. */
-export function checkPrompt(prompt: unknown): asserts prompt is Prompt {
-  if (typeof prompt === 'string') {
-    checkText(prompt, 'prompt');
-    if (prompt !== '') return;
-    throw new KvasirError(
-      'INVALID_OPTION',
-      'The prompt is empty: there is nothing to continue. To start from the beginning-of-text token alone, pass ' +
-        'Int32Array.of(model.tokenizer.bosTokenId).',
-      { details: { option: 'prompt' } },
-    );
-  }
-  if (prompt instanceof Int32Array) {
-    if (prompt.length > 0) return;
-    throw invalidOption('prompt', 'empty', 'at least one token long');
-  }
-  if (!Array.isArray(prompt) || prompt.length === 0 || !prompt.every(isMessage)) {
-    throw invalidOption(
-      'prompt',
-      prompt,
-      'a string, an array of { role, content } or an Int32Array of token ids',
-    );
-  }
-  for (const message of prompt) checkMessage(message);
+/** A copy that the caller cannot change. Throws INVALID_OPTION for what cannot be a prompt. */
+export function readPrompt(prompt: unknown): string | Message[] | Int32Array {
+  if (typeof prompt === 'string') return readTextPrompt(prompt);
+  return reading('The prompt', () => {
+    const ids = copyIds(prompt);
+    if (ids !== undefined) {
+      if (ids.length > 0) return ids;
+      throw invalidOption('prompt', 'empty', 'at least one token long');
+    }
+    if (!Array.isArray(prompt) || prompt.length === 0) {
+      const allowed = 'a string, an array of { role, content } or an Int32Array of token ids';
+      throw invalidOption('prompt', prompt, allowed);
+    }
+    return readMessages(prompt);
+  });
 }
 
-/** Throws INVALID_OPTION when half a character is in a message. */
-export function checkMessage({ role, content }: Message): void {
-  checkText(role, 'role');
-  if (typeof content === 'string') checkText(content, 'content');
-  else {
-    for (const part of (content ?? []) as unknown[]) {
-      if (typeof part !== 'object' || part === null)
-        throw invalidOption('content', part, 'a list of { type, ... }');
-      checkText((part as { text?: unknown }).text ?? '', 'content');
+function readTextPrompt(prompt: string): string {
+  checkText(prompt, 'prompt');
+  if (prompt !== '') return prompt;
+  throw new KvasirError(
+    'INVALID_OPTION',
+    'The prompt is empty: there is nothing to continue. To start from the beginning-of-text token alone, pass ' +
+      'Int32Array.of(model.tokenizer.bosTokenId).',
+    { details: { option: 'prompt' } },
+  );
+}
+
+/** A text, or a copy of token ids. Throws INVALID_OPTION. */
+export function readText(text: unknown, name: string): string | Int32Array {
+  const ids = reading(`The ${name}`, () => copyIds(text));
+  if (ids !== undefined) return ids;
+  checkText(text, name);
+  return text;
+}
+
+/** A copy of one text or a list of them. Throws INVALID_OPTION. */
+export function readTexts(texts: unknown, name: string): string[] {
+  if (typeof texts === 'string') return readTexts([texts], name);
+  return reading(`The ${name}`, () => {
+    if (!Array.isArray(texts)) throw invalidOption(name, texts, 'a string or an array of strings');
+    const copy: string[] = [];
+    // The first hole ends it, however long the list says to be.
+    for (let i = 0; i < texts.length; ++i) {
+      const text: unknown = texts[i];
+      checkText(text, `${name}[${i}]`);
+      copy.push(text);
     }
+    return copy;
+  });
+}
+
+/** Copies. Throws INVALID_OPTION for what is no message, or holds half a character. */
+export function readMessages(messages: unknown): Message[] {
+  const copies = checkMessages(messages);
+  for (const message of copies) {
+    if (message.content === undefined)
+      throw invalidOption('messages', message, 'an array of { role, content }');
+    checkText(message.role, 'role');
+    for (const part of textsIn(message.content)) checkText(part, 'content');
   }
+  return copies;
+}
+
+function textsIn(content: Message['content'] | undefined): string[] {
+  if (typeof content === 'string') return [content];
+  return (content ?? []).flatMap(({ text }) => (typeof text === 'string' ? [text] : []));
 }
 
 /** Throws INVALID_OPTION for a string that has no UTF-8. */
@@ -60,12 +91,4 @@ export function checkText(text: unknown, name: string): asserts text is string {
     `The ${name} holds half a character (a lone UTF-16 surrogate); text.toWellFormed() replaces it.`,
     { details: { option: name } },
   );
-}
-
-/** Its parts are `checkMessage`'s. */
-export function isMessage(value: unknown): value is Message {
-  if (typeof value !== 'object' || value === null) return false;
-  const { role, content } = value as { role?: unknown; content?: unknown };
-  if (typeof role !== 'string') return false;
-  return typeof content === 'string' || content === null || Array.isArray(content);
 }

@@ -1,9 +1,10 @@
 /** A conversation: messages in order, one answer at a time, the KV cache kept between turns. */
 import { KvasirError } from './errors.js';
 import type { CacheUse } from './engine/request.js';
-import type { Generation, GenerationResult } from './engine/run.js';
-import { type GenerateOptions, invalidOption } from './options.js';
-import { checkMessage, checkText, isMessage, type Message } from './prompt.js';
+import { type Generation, type GenerationResult, GenerationRun } from './engine/run.js';
+import { parseOptions, plainData, type Rule, reading } from './given.js';
+import { type GenerateOptions, wellFormed } from './options.js';
+import { checkText, type Message, readMessages } from './prompt.js';
 
 export interface SessionOptions {
   /** First message, of role 'system'. Default: none (the chat template may bring its own). */
@@ -39,7 +40,20 @@ export interface SessionHost {
   disown(owner: object): void;
 }
 
-const OPTIONS = ['system', 'tools', 'template', 'messages'];
+const rules = {
+  system: wellFormed,
+  tools: {
+    copy: (v) => (Array.isArray(v) ? plainData(v, 'tools') : v),
+    fits: Array.isArray,
+    allowed: 'an array',
+  },
+  template: wellFormed,
+  messages: {
+    copy: (v) => (Array.isArray(v) && v.length > 0 ? readMessages(v) : v),
+    fits: Array.isArray,
+    allowed: 'an array of { role, content }',
+  },
+} satisfies Record<keyof SessionOptions, Rule>;
 
 export class ChatSession {
   readonly #host: SessionHost;
@@ -50,28 +64,17 @@ export class ChatSession {
   #disposed = false;
 
   /** Made by `model.createSession`. */
-  constructor(host: SessionHost, options: SessionOptions) {
-    if (typeof options !== 'object' || options === null) {
-      throw invalidOption('of createSession', options, 'an object');
+  constructor(host: SessionHost, options: SessionOptions = {}) {
+    if (reading('The host', () => typeof host?.generate !== 'function')) {
+      throw new KvasirError('INVALID_OPTION', 'A ChatSession is made by model.createSession.');
     }
-    const { system, tools, template, messages } = options;
-    for (const [name, value] of Object.entries(options)) {
-      if (!OPTIONS.includes(name))
-        throw invalidOption(name, value, `absent: a session takes ${OPTIONS.join(', ')}`);
-    }
-    if (tools !== undefined && !Array.isArray(tools)) throw invalidOption('tools', tools, 'an array');
-    if (template !== undefined) checkText(template, 'template');
-    if (messages !== undefined && !Array.isArray(messages))
-      throw invalidOption('messages', messages, 'an array');
-    if (system !== undefined) {
-      checkText(system, 'system');
-      this.#messages.push({ role: 'system', content: system });
-    }
-    for (const message of messages ?? []) {
-      if (!isMessage(message)) throw invalidOption('messages', message, 'an array of { role, content }');
-      checkMessage(message);
-      this.#messages.push({ ...message });
-    }
+    const { system, tools, template, messages } = parseOptions(
+      rules,
+      options,
+      'createSession',
+    ) as SessionOptions;
+    if (system !== undefined) this.#messages.push({ role: 'system', content: system });
+    this.#messages.push(...(messages ?? []));
     this.#host = host;
     this.#tools = tools;
     this.#template = template;
@@ -79,38 +82,40 @@ export class ChatSession {
 
   /** The conversation so far, the turn that is being answered left out. A copy. */
   get history(): Message[] {
-    return this.#messages.map((message) => ({ ...message }));
+    return structuredClone(this.#messages);
   }
 
   /**
    * Sends a user message; options and run are those of `generate`. The turn enters the history when the answer ends.
    * An aborted answer stays as far as it got; a turn that failed, or was aborted
-   * before the first token, leaves no trace.
-   * @throws INVALID_OPTION, also while the previous answer is not finished; DISPOSED.
+   * before the first token, leaves no trace. It rejects with INVALID_OPTION, also while the previous answer is not
+   * finished, and DISPOSED; it does not throw.
    */
   send(text: string, options: GenerateOptions = {}): Generation {
-    if (this.#disposed) throw new KvasirError('DISPOSED', 'The session was disposed: create another one.');
-    if (this.#busy) {
-      throw new KvasirError(
-        'INVALID_OPTION',
-        'The session is still answering: await, iterate to the end or abort the previous run before sending.',
-      );
+    try {
+      this.#checkFree();
+      checkText(text, 'text');
+    } catch (error) {
+      return GenerationRun.failed(error);
     }
-    checkText(text, 'text');
     const question: Message = { role: 'user', content: text };
     // Before the start: with a signal that is aborted already, the run settles within it.
     this.#busy = true;
-    try {
-      return this.#host.generate([...this.#messages, question], options, {
-        cache: { reuse: true, owner: this },
-        tools: this.#tools,
-        template: this.#template,
-        onSettled: (result) => this.#settle(question, result),
-      });
-    } catch (error) {
-      this.#busy = false;
-      throw error;
-    }
+    return this.#host.generate([...this.#messages, question], options, {
+      cache: { reuse: true, owner: this },
+      tools: this.#tools,
+      template: this.#template,
+      onSettled: (result) => this.#settle(question, result),
+    });
+  }
+
+  #checkFree(): void {
+    if (this.#disposed) throw new KvasirError('DISPOSED', 'The session was disposed: create another one.');
+    if (!this.#busy) return;
+    throw new KvasirError(
+      'INVALID_OPTION',
+      'The session is still answering: await, iterate to the end or abort the previous run before sending.',
+    );
   }
 
   /** Frees what the session keeps in the cache. A running answer goes on. Idempotent. */

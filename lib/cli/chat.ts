@@ -52,7 +52,7 @@ async function chat(reference: string, flags: ChatFlags, interrupts: Interrupts)
     const lines = new Lines(interrupts);
     try {
       const turns = await new Conversation(model, flags, options, interrupts, lines).hold();
-      if (flags.json && !interrupts.readerGone) await writeJson({ ...engineJson(model.info), turns });
+      if (flags.json && !interrupts.outputGone) await writeJson({ ...engineJson(model.info), turns });
     } finally {
       lines.close();
     }
@@ -111,7 +111,7 @@ class Conversation {
       const run = this.#session.send(user, { ...this.options, signal });
       const result = await streamText(run, flags.json === true);
       this.#turns.push({ user, ...result });
-      if (!interrupts.readerGone) say(turnReport(result));
+      if (!interrupts.outputGone) say(turnReport(result));
     } catch (error) {
       // At a terminal the conversation can go on, after /reset for example.
       if (!this.lines.interactive || !(error instanceof KvasirError)) throw error;

@@ -5,6 +5,7 @@ import { compare, comparisonPage } from '../compare/index.js';
 import type { CompareOptions, CompareProgress } from '../compare/options.js';
 import type { CompareReport } from '../compare/report.js';
 import { KvasirError } from '../errors.js';
+import { resolveModel } from '../hub/index.js';
 import { addLoadFlags, loadOptionsOf, parseCount, parseNumber } from './arguments.js';
 import { layoutComparison } from './compare-layout.js';
 import { FAILED, UsageError } from './failure.js';
@@ -92,7 +93,7 @@ function parseParts(text: string): Part[] {
   });
 }
 
-async function run(reference: string, flags: CompareFlags, { signal }: Interrupts): Promise<void> {
+async function run(reference: string, flags: CompareFlags, interrupts: Interrupts): Promise<void> {
   const { device, gpuLayers, threads } = loadOptionsOf(flags);
   const progress = createProgress();
   const options: CompareOptions = {
@@ -111,11 +112,11 @@ async function run(reference: string, flags: CompareFlags, { signal }: Interrupt
     ...(device !== undefined && { device }),
     ...(gpuLayers !== undefined && { gpuLayers }),
     ...(threads !== undefined && { threads }),
-    signal,
+    signal: interrupts.signal,
     onProgress: (state) => show(progress, state),
   };
   // Refused before the work, not after it.
-  const page = flags.html === undefined ? undefined : await OutputFile.reserve(flags.html, '--html');
+  const page = flags.html === undefined ? undefined : await reservePage(flags.html, reference, flags.text);
   try {
     const report = await compare(reference, options)
       .catch((error) => {
@@ -124,15 +125,26 @@ async function run(reference: string, flags: CompareFlags, { signal }: Interrupt
       .finally(() => progress.stop());
     if (flags.text !== undefined) report.text.source = flags.text;
     await page?.write(await comparisonPage(report));
-    await write(report, flags);
+    await write(report, flags, interrupts);
   } finally {
     await page?.discard();
   }
 }
 
-async function write(report: CompareReport, flags: CompareFlags): Promise<void> {
+/** The page never takes the place of the model or of the text. */
+async function reservePage(path: string, reference: string, text: string | undefined): Promise<OutputFile> {
+  // What is not here yet, or is no model, is `compare`'s to say.
+  const files = await resolveModel(reference, { download: false }).catch(() => undefined);
+  const paths = Object.values(files ?? {})
+    .flat()
+    .filter((one) => typeof one === 'string');
+  return OutputFile.reserve(path, '--html', text === undefined ? paths : [...paths, text]);
+}
+
+async function write(report: CompareReport, flags: CompareFlags, interrupts: Interrupts): Promise<void> {
   if (flags.json) await writeJson(report);
   else await writeData(`${layoutComparison(report)}\n`);
+  if (interrupts.outputGone) return;
   for (const { passed, reason } of report.checks) if (!passed) say(`failed: ${reason}`);
   if (report.checks.some(({ passed }) => !passed)) process.exitCode = FAILED;
 }

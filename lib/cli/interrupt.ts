@@ -3,6 +3,8 @@
  * A reader of stdout that went away stops the command in the same way, but is no failure.
  */
 
+import { say } from './output.js';
+
 /** What a shell reports for a process that SIGINT or SIGTERM ended. */
 const statusOf = { SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -13,6 +15,7 @@ export class Interrupts {
   readonly #controller = new AbortController();
   #handler: (() => void) | undefined;
   #status: number | undefined;
+  #outputGone = false;
 
   /** Aborted when the command is to stop. */
   get signal(): AbortSignal {
@@ -24,20 +27,33 @@ export class Interrupts {
     return this.#status;
   }
 
-  /** Nobody reads stdout any more: there is nothing left to say. */
-  get readerGone(): boolean {
-    return this.#status === 0;
+  /** Nobody reads stdout any more, or it takes no more: there is nothing left to say. */
+  get outputGone(): boolean {
+    return this.#outputGone;
   }
 
   listen(): void {
     process.on('SIGINT', () => this.raise('SIGINT'));
     process.on('SIGTERM', () => this.raise('SIGTERM'));
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      this.#stop(0);
-    });
+    process.stdout.on('error', (error) => this.outputFailed(error));
     // Nobody reads what we say: there is nobody to tell.
     process.stderr.on('error', () => {});
+  }
+
+  /** A reader who went away has enough, which is no failure. Anything else is said once, and ends the command. */
+  outputFailed({ code, message }: NodeJS.ErrnoException): void {
+    if (this.#outputGone) return;
+    this.#outputGone = true;
+    if (code === 'EPIPE') {
+      this.#stop(0);
+      return;
+    }
+    say(
+      `error: stdout cannot be written: ${message}. Make room, or send the output elsewhere. [INVALID_OPTION]`,
+    );
+    this.#stop(1);
+    // When nothing more is done, too.
+    process.exitCode = 1;
   }
 
   raise(signal: keyof typeof statusOf): void {

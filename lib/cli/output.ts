@@ -5,8 +5,8 @@ export function writeData(text: string): Promise<void> {
   const { stdout } = process;
   return new Promise((resolve) => {
     if (text === '' || stdout.destroyed) return resolve();
-    // The callback also comes, with an error, when the reader is gone; Interrupts knows of that by itself.
-    stdout.write(text, () => resolve());
+    // The callback also comes, with an error, when it cannot be written; the event that tells Interrupts comes after it.
+    stdout.write(text, (error) => (error ? setImmediate(resolve) : resolve()));
   });
 }
 

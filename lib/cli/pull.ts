@@ -32,21 +32,21 @@ export function registerPull(program: Command, interrupts: Interrupts): void {
 async function pullModel(
   reference: string,
   { json }: { json?: boolean },
-  { signal }: Interrupts,
+  interrupts: Interrupts,
 ): Promise<void> {
   const progress = createProgress();
   const { files, origin, downloadedBytes } = await pull(reference, {
-    signal,
+    signal: interrupts.signal,
     onProgress: (state) => progress.report(state),
   }).finally(() => progress.stop());
-  const fetched = downloadedBytes > 0 ? `, ${size(downloadedBytes)} downloaded` : '';
-  say(`${files.displayName}: ${origins[origin]}${fetched}`);
   const paths = allPaths(files);
   if (json) {
     await writeJson({ model: files.displayName, origin, downloadedBytes, root: files.root, files: paths });
   } else {
     await writeData(`${paths.join('\n')}\n`);
   }
+  const fetched = downloadedBytes > 0 ? `, ${size(downloadedBytes)} downloaded` : '';
+  if (!interrupts.outputGone) say(`${files.displayName}: ${origins[origin]}${fetched}`);
 }
 
 /** Weights last: they are what is long to list. */

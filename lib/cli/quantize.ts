@@ -29,18 +29,18 @@ async function quantize(
   reference: string,
   out: string,
   flags: Record<string, unknown>,
-  { signal }: Interrupts,
+  interrupts: Interrupts,
 ): Promise<void> {
   const { threads } = loadOptionsOf(flags);
   const progress = createProgress();
   const result = await quantizeModel(reference, out, {
     threads,
-    signal,
+    signal: interrupts.signal,
     onProgress: (state) => progress.report(state),
   }).finally(() => progress.stop());
-  say(summary(result));
   if (flags.json) await writeJson(result);
   else await writeData(`${result.folder}\n`);
+  if (!interrupts.outputGone) say(summary(result));
 }
 
 function summary({ model, files, sourceDtype, sourceBytes }: QuantizeResult): string {

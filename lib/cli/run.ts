@@ -47,11 +47,10 @@ async function run(
   const prompt = promptOf(await readPrompt(argument, signal), flags);
   await withModel(reference, { ...loadOptions, signal }, async (model, loadMs) => {
     const result = await streamText(model.generate(prompt, { ...options, signal }), flags.json === true);
-    if (interrupts.readerGone) return;
-    say(`\n${generationReport(result, model.info)}`);
-    if (!flags.json) return;
+    if (interrupts.outputGone) return;
     const memory = { rssBytes: process.memoryUsage.rss(), ...model.info.memory };
-    await writeJson({ ...engineJson(model.info), loadMs, ...result, memory });
+    if (flags.json) await writeJson({ ...engineJson(model.info), loadMs, ...result, memory });
+    if (!interrupts.outputGone) say(`\n${generationReport(result, model.info)}`);
   });
 }
 

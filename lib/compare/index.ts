@@ -1,4 +1,5 @@
 /** The comparison, loaded when it is first asked for: importing the package need not read the code that draws charts. */
+import { plainData, reading } from '../given.js';
 import type { CompareOptions } from './options.js';
 import type { CompareReport } from './report.js';
 
@@ -13,7 +14,12 @@ export async function compare(reference: string, options: CompareOptions = {}): 
   return (await import('./compare.js')).compare(reference, options);
 }
 
-/** The report as one self-contained HTML file, without scripts and without anything to fetch. */
+/**
+ * The report as one self-contained HTML file, without scripts and without anything to fetch.
+ * @throws INVALID_OPTION for what is no report of `compare`.
+ */
 export async function comparisonPage(report: CompareReport): Promise<string> {
-  return (await import('./page/page.js')).comparisonPage(report);
+  const { comparisonPage: draw } = await import('./page/page.js');
+  const copy = plainData(report, 'The report') as CompareReport;
+  return reading('The report', () => draw(copy));
 }

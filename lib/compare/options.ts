@@ -4,18 +4,18 @@ import { join } from 'node:path';
 import { packageRoot } from '../native.js';
 import {
   boolean,
-  deviceRules,
+  callback,
   integer,
   invalidOption,
-  type LoadOptions,
-  type LoadProgress,
-  linearNames,
+  list,
   number,
   oneOf,
   parseOptions,
   type Rule,
   signal,
-} from '../options.js';
+  text,
+} from '../given.js';
+import { deviceRules, type LoadOptions, type LoadProgress, linearNames } from '../options.js';
 import { DECODE_TOKENS } from './latency.js';
 import { checkText, DEFAULT_WINDOWS } from './windows.js';
 
@@ -101,14 +101,10 @@ export interface CompareSettings extends CompareOptions {
 const rules = {
   a: oneOf('fp32', 'int8'),
   b: oneOf('fp32', 'int8'),
-  text: { fits: (v) => typeof v === 'string', allowed: 'a string' },
+  text,
   windows: integer(1, 100_000),
   windowTokens: integer(4, 2 ** 24),
-  promptLengths: {
-    fits: (v) =>
-      Array.isArray(v) && v.length > 0 && v.length <= 16 && v.every((n) => Number.isInteger(n) && n > 0),
-    allowed: 'an array of 1 to 16 integers from 1 on',
-  },
+  promptLengths: list(integer(1, 2 ** 31).fits, 1, 16, 'an array of 1 to 16 integers from 1 on'),
   decodeTokens: integer(2, 2 ** 20),
   latencySeconds: number(0, 86_400),
   latency: boolean,
@@ -122,7 +118,7 @@ const rules = {
   threads: integer(1, 1024),
   maxKl: number(0, Number.MAX_VALUE),
   minSpeedup: number(0, Number.MAX_VALUE),
-  onProgress: { fits: (v) => typeof v === 'function', allowed: 'a function' },
+  onProgress: callback,
   signal,
 } satisfies Record<keyof CompareOptions, Rule>;
 
@@ -144,17 +140,17 @@ export async function parseCompareOptions(options: unknown): Promise<CompareSett
     throw invalidOption('minSpeedup', given.minSpeedup, 'absent where latency is left out');
   }
   if (parts.length === 0) throw invalidOption('memory', false, 'true where all else is left out');
-  const text = given.text ?? (await readFile(join(packageRoot, 'texts', 'frankenstein.txt'), 'utf8'));
-  checkText(text);
+  const compared = given.text ?? (await readFile(join(packageRoot, 'texts', 'frankenstein.txt'), 'utf8'));
+  checkText(compared);
   const windowTokens = given.windowTokens ?? 0;
-  if (Buffer.byteLength(text) < windowTokens) {
-    throw invalidOption('text', `${text.length} characters long`, `at least ${windowTokens} tokens long`);
+  if (Buffer.byteLength(compared) < windowTokens) {
+    throw invalidOption('text', `${compared.length} characters long`, `at least ${windowTokens} tokens long`);
   }
   return {
     ...given,
     a,
     b,
-    text,
+    text: compared,
     textSource: given.text === undefined ? 'default: M. Shelley, Frankenstein' : 'given',
     windows: given.windows ?? DEFAULT_WINDOWS,
     decodeTokens: given.decodeTokens ?? DECODE_TOKENS,

@@ -13,6 +13,8 @@ import type { Request } from './request.js';
 
 /** Sequences in one step; no native step takes fewer tokens. */
 const MAX_ACTIVE = 64;
+/** Requests that wait, each with its tokens: beyond, whoever sends them must slow down. */
+export const MAX_QUEUED = 16_384;
 /** Sampling may hold the event loop so long; then the rest of the step's rows waits for the next turn. */
 const SAMPLING_SLICE_MS = 2;
 
@@ -36,7 +38,7 @@ export class Engine {
     this.#pages = new Pages(native, contextLength);
   }
 
-  /** Throws CONTEXT_OVERFLOW when the request can never run, DISPOSED after `dispose`. */
+  /** Throws CONTEXT_OVERFLOW when the request can never run, BUSY when too many wait, DISPOSED after `dispose`. */
   submit(request: Request): void {
     this.throwIfDisposed();
     const { kvCapacity } = this.#native.info;
@@ -47,6 +49,13 @@ export class Engine {
     }
     if (request.branches.length > MAX_ACTIVE) {
       throw invalidOption('n', request.branches.length, `at most ${MAX_ACTIVE}`);
+    }
+    if (this.#queue.length >= MAX_QUEUED) {
+      throw new KvasirError(
+        'BUSY',
+        `${MAX_QUEUED} requests wait for this model already: send more when some have ended.`,
+        { details: { limit: MAX_QUEUED } },
+      );
     }
     this.#queue.push(request);
     this.wake();

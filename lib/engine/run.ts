@@ -79,6 +79,14 @@ export class GenerationRun implements Generation {
   #awaited = false;
   #settled = false;
 
+  /** One that never began. */
+  static failed(error: unknown, onSettled?: Producer['onSettled']): GenerationRun {
+    const run = new GenerationRun();
+    run.fail(error);
+    onSettled?.(undefined);
+    return run;
+  }
+
   /** From here to `fail` is the producer's side; callers see a `Generation`. */
   attach(producer: Producer): void {
     this.#producer = producer;

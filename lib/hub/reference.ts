@@ -1,5 +1,6 @@
 /** Reads a model reference. Looks at no file. */
 import { KvasirError } from '../errors.js';
+import { cut } from '../given.js';
 import { aliases } from './aliases.js';
 
 export type Reference =
@@ -13,7 +14,10 @@ const forms =
 
 /** MODEL_NOT_FOUND that lists what a reference may be. */
 export function unknownReference(reference: string, problem: string): KvasirError {
-  return new KvasirError('MODEL_NOT_FOUND', `${problem}: "${reference}". A model is given as ${forms}.`);
+  return new KvasirError(
+    'MODEL_NOT_FOUND',
+    `${problem}: "${cut(reference, 200)}". A model is given as ${forms}.`,
+  );
 }
 
 /** Throws unless the name stays inside the folder it is joined to, on every system. */
@@ -23,7 +27,7 @@ export function checkRelativeName(name: string): void {
     parts.some((part) => part === '' || part === '.' || part === '..') || /^[a-zA-Z]:/.test(name);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   if (leaves || name.includes('\\') || /[\u0000-\u001f]/.test(name)) {
-    throw new KvasirError('MODEL_FORMAT', `"${name}" is no name for a file inside a model folder.`);
+    throw new KvasirError('MODEL_FORMAT', `"${cut(name, 200)}" is no name for a file inside a model folder.`);
   }
 }
 

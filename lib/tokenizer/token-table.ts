@@ -3,6 +3,7 @@
  * once (`build-token-table.ts`) and hands it over.
  */
 import { KvasirError } from '../errors.js';
+import { show } from '../given.js';
 import { createDecoder, type Decoder } from './decoders/decoder.js';
 import { type TokenPlan, tokenBytes, tokenPlan } from './decoders/token-plan.js';
 import type { Component } from './definition.js';
@@ -68,13 +69,17 @@ export class TokenTable {
     return bytes;
   }
 
+  /** Throws INVALID_OPTION for what is no id of a token. */
+  checkId(id: unknown): void {
+    if (Number.isInteger(id) && (id as number) >= 0 && (id as number) < this.size) return;
+    throw new KvasirError(
+      'INVALID_OPTION',
+      `${show(id)} is no token id; this model has ids from 0 to ${this.size - 1}.`,
+    );
+  }
+
   #spelling(id: number): string {
-    if (!Number.isInteger(id) || id < 0 || id >= this.size) {
-      throw new KvasirError(
-        'INVALID_OPTION',
-        `${id} is no token id; this model has ids from 0 to ${this.size - 1}.`,
-      );
-    }
+    this.checkId(id);
     const { bytes, offsets } = this.data;
     return utf8.decode(bytes.subarray(offsets[id], offsets[id + 1]));
   }

@@ -1,15 +1,17 @@
 /** The public tokenizer of a model: text to ids and back, and chat templates. */
 import { KvasirError } from '../errors.js';
+import { boolean, integer, invalidOption, parseOptions, type Rule, reading, signal, text } from '../given.js';
 import {
   type ChatMessage,
   type ChatTemplateOptions,
   checkMessages,
   checkTemplateOptions,
+  templateRules,
 } from './chat-messages.js';
 import { type Answer, type ChatJob, TokenizerClient } from './client.js';
 import type { NamedTemplate } from './definition.js';
 import type { ReadyMessage } from './protocol.js';
-import type { TokenizerSource } from './source.js';
+import { checkSource, type TokenizerSource } from './source.js';
 import { StreamingDecoder, type StreamingDecoderOptions } from './streaming-decoder.js';
 import { TokenTable } from './token-table.js';
 
@@ -26,6 +28,9 @@ export interface DecodeOptions {
   skipSpecialTokens?: boolean;
 }
 
+/** Only `Tokenizer.load` has it. */
+const built = Symbol('built');
+
 /**
  * In a raw string special tokens are parsed as the reference tokenizer does; inside the messages of a chat they never
  * are. Half a surrogate pair encodes as U+FFFD.
@@ -40,7 +45,10 @@ export class Tokenizer {
   readonly endTokenIds: readonly number[];
   #disposed: Promise<void> | undefined;
 
-  private constructor(client: TokenizerClient, ready: ReadyMessage) {
+  private constructor(key: typeof built, client: TokenizerClient, ready: ReadyMessage) {
+    if (key !== built) {
+      throw new KvasirError('INVALID_OPTION', 'A Tokenizer is made by Model.load or Tokenizer.load.');
+    }
     this.#client = client;
     this.#table = new TokenTable(ready.table);
     this.#templates = ready.chatTemplates;
@@ -54,10 +62,11 @@ export class Tokenizer {
    * Rejects with MODEL_NOT_FOUND, MODEL_FORMAT, UNSUPPORTED_ARCHITECTURE or the signal's reason.
    */
   static async load(source: TokenizerSource, options: { signal?: AbortSignal } = {}): Promise<Tokenizer> {
-    const client = new TokenizerClient(source, options.signal);
+    const { signal } = parseOptions(loadRules, options, 'Tokenizer.load') as typeof options;
+    const client = new TokenizerClient(checkSource(source), signal);
     const ready = await client.ready;
     if (ready.warning !== undefined) process.emitWarning(ready.warning, { type: 'KvasirWarning' });
-    return new Tokenizer(client, ready);
+    return new Tokenizer(built, client, ready);
   }
 
   /** Number of token ids, added tokens included. */
@@ -81,7 +90,7 @@ export class Tokenizer {
    * per megabyte. In a server use `encodeAsync`. Throws DISPOSED.
    */
   encode(text: string, options: EncodeOptions = {}): Int32Array {
-    const { addSpecialTokens = true } = checkOptions(options);
+    const { addSpecialTokens = true } = parseOptions(encodeRules, options, 'encode') as EncodeOptions;
     checkText(text);
     return idsOf(this.#client.askSync({ kind: 'encode', text, addSpecialTokens }));
   }
@@ -91,9 +100,11 @@ export class Tokenizer {
     text: string,
     options: EncodeOptions & { signal?: AbortSignal } = {},
   ): Promise<Int32Array> {
-    const { addSpecialTokens = true, signal } = checkOptions(options);
+    const rules = { ...encodeRules, signal };
+    const parsed = parseOptions(rules, options, 'encodeAsync') as typeof options;
+    const { addSpecialTokens = true, signal: given } = parsed;
     checkText(text);
-    return idsOf(await this.#client.ask({ kind: 'encode', text, addSpecialTokens }, signal));
+    return idsOf(await this.#client.ask({ kind: 'encode', text, addSpecialTokens }, given));
   }
 
   /** Number of tokens that `encodeAsync` gives. */
@@ -103,13 +114,18 @@ export class Tokenizer {
 
   /** The text of tokens; bytes that are no UTF-8 become U+FFFD. Throws INVALID_OPTION for an id that is none. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const { skipSpecialTokens = true } = checkOptions(options);
-    if (typeof ids !== 'object' || !Number.isInteger(ids?.length))
-      throw invalid('ids', 'a list of token ids');
-    return this.#table.decode(ids, skipSpecialTokens);
+    const { skipSpecialTokens = true } = parseOptions(decodeRules, options, 'decode') as DecodeOptions;
+    return reading('The ids', () => {
+      if (typeof ids !== 'object' || !Number.isInteger(ids?.length) || ids.length < 0)
+        throw invalidOption('ids', ids, 'a list of token ids');
+      return this.#table.decode(ids, skipSpecialTokens);
+    });
   }
 
-  /** Text of one token by itself, U+FFFD where it is part of a character; special tokens give their spelling. */
+  /**
+   * Text of one token by itself, U+FFFD where it is part of a character; special tokens give their spelling. Throws
+   * INVALID_OPTION for an id that is none, as the next ones do.
+   */
   tokenText(id: number): string {
     return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.#table.bytesOf(id));
   }
@@ -120,6 +136,7 @@ export class Tokenizer {
   }
 
   isSpecial(id: number): boolean {
+    this.#table.checkId(id);
     return this.#table.isSpecial(id);
   }
 
@@ -128,7 +145,8 @@ export class Tokenizer {
    * it is special, a text begins, and the space that SentencePiece puts before a text is dropped, as `decode` does.
    */
   createStreamingDecoder(options: StreamingDecoderOptions = {}): StreamingDecoder {
-    return new StreamingDecoder(this.#table, checkOptions(options));
+    const parsed = parseOptions(streamRules(this.vocabSize), options, 'createStreamingDecoder');
+    return new StreamingDecoder(this.#table, parsed as StreamingDecoderOptions);
   }
 
   /**
@@ -137,7 +155,7 @@ export class Tokenizer {
    * out what it is given; LIMIT_EXCEEDED when it takes too much.
    */
   applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
-    return textOf(this.#client.askSync(chatJob(messages, options, 'text')));
+    return textOf(this.#client.askSync(chatJob(messages, checkTemplateOptions(options), 'text')));
   }
 
   /** The same on the worker thread. Rejects as `applyChatTemplate` throws, and with the signal's reason when aborted. */
@@ -145,7 +163,7 @@ export class Tokenizer {
     messages: readonly ChatMessage[],
     given: ChatTemplateOptions & { signal?: AbortSignal } = {},
   ): Promise<string> {
-    const { signal, ...options } = checkOptions(given);
+    const { signal, ...options } = parseOptions(chatRules, given, 'applyChatTemplateAsync') as typeof given;
     return textOf(await this.#client.ask(chatJob(messages, options, 'text'), signal));
   }
 
@@ -157,7 +175,7 @@ export class Tokenizer {
     messages: readonly ChatMessage[],
     given: ChatTemplateOptions & { signal?: AbortSignal } = {},
   ): Promise<Int32Array> {
-    const { signal, ...options } = checkOptions(given);
+    const { signal, ...options } = parseOptions(chatRules, given, 'encodeChat') as typeof given;
     return idsOf(await this.#client.ask(chatJob(messages, options, 'ids'), signal));
   }
 
@@ -168,18 +186,18 @@ export class Tokenizer {
   }
 }
 
-function invalid(name: string, expected: string): KvasirError {
-  return new KvasirError('INVALID_OPTION', `${name}: ${expected} is needed.`);
+const loadRules = { signal } satisfies Record<string, Rule>;
+const encodeRules = { addSpecialTokens: boolean } satisfies Record<keyof EncodeOptions, Rule>;
+const decodeRules = { skipSpecialTokens: boolean } satisfies Record<keyof DecodeOptions, Rule>;
+const chatRules = { ...templateRules, signal } satisfies Record<string, Rule>;
+
+function streamRules(vocabSize: number): Record<keyof StreamingDecoderOptions, Rule> {
+  return { skipSpecialTokens: boolean, after: integer(0, vocabSize - 1) };
 }
 
 /** Throws INVALID_OPTION: callers in JavaScript give anything. */
-function checkText(text: unknown): void {
-  if (typeof text !== 'string') throw invalid('text', 'a string');
-}
-
-function checkOptions<Options extends object>(options: Options): Options {
-  if (typeof options === 'object' && options !== null) return options;
-  throw invalid('the options of a tokenizer', 'an object');
+function checkText(given: unknown): void {
+  if (!text.fits(given)) throw invalidOption('text', given, text.allowed);
 }
 
 function chatJob(
@@ -187,7 +205,7 @@ function chatJob(
   options: ChatTemplateOptions,
   wanted: ChatJob['wanted'],
 ): ChatJob {
-  return { kind: 'chat', messages: checkMessages(messages), options: checkTemplateOptions(options), wanted };
+  return { kind: 'chat', messages: checkMessages(messages), options, wanted };
 }
 
 /** The worker answers with what it was asked for. */

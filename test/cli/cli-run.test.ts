@@ -266,6 +266,7 @@ describe('run, interrupted', () => {
     running.child.stdin.write('\u0003');
     const { status, stdout } = await running.end();
     expect(status).toBe(130);
-    expect(JSON.parse(stdout.trimEnd().split('\n').at(-1)!)).toMatchObject({ finishReason: 'abort' });
+    const line = stdout.split('\n').find((one) => one.includes('{"'))!;
+    expect(JSON.parse(line.slice(line.indexOf('{"')))).toMatchObject({ finishReason: 'abort' });
   });
 });

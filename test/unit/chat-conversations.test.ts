@@ -114,8 +114,8 @@ describe('contents', () => {
     expect(render(template, [user('x')], { variables: { enable_thinking: false } })).toBe('user:x;False');
     const wrong = (options: object) => () => render(plain, [user('x')], options as ChatTemplateOptions);
     expect(wrong({ enable_thinking: false })).toThrow(/enable_thinking/);
-    expect(wrong({ tools: {} })).toThrow(/tools: a list/);
-    expect(wrong({ documents: ['a'] })).toThrow(/documents: a list of objects/);
+    expect(wrong({ tools: {} })).toThrow(/tools is \{\}; it must be a list/);
+    expect(wrong({ documents: ['a'] })).toThrow(/documents is \["a"\]; it must be a list of objects/);
     expect(wrong({ addGenerationPrompt: 1 })).toThrow(/addGenerationPrompt/);
     expect(wrong({ variables: 1 })).toThrow(/variables/);
   });

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Engine } from '../../lib/engine/engine.js';
 import { launch } from '../../lib/engine/launch.js';
-import type { GenerationRun } from '../../lib/engine/run.js';
+import { GenerationRun } from '../../lib/engine/run.js';
 import { SamplerBuffers } from '../../lib/generation/sampler.js';
-import { parseGenerateOptions } from '../../lib/options.js';
+import { type GenerateSettings, parseGenerateOptions } from '../../lib/options.js';
 import { ChatSession, type SessionHost, type SessionOptions } from '../../lib/session.js';
 import { FakeNative, type FakeOptions } from './engine-fake.js';
 
@@ -30,9 +30,15 @@ function converse(options: SessionOptions = {}, native: FakeOptions = {}) {
   const generator = { engine, contextLength: 1000, vocabulary, buffers: new SamplerBuffers(300) };
   const prompts: { messages: readonly { role: string; content: unknown }[]; tools: unknown }[] = [];
   const host: SessionHost = {
-    generate: (messages, generate, internals) =>
-      launch(generator, {
-        settings: parseGenerateOptions(generate, {}, 300),
+    generate: (messages, generate, internals) => {
+      let settings: GenerateSettings;
+      try {
+        settings = parseGenerateOptions(generate, {}, 300);
+      } catch (error) {
+        return GenerationRun.failed(error, internals.onSettled);
+      }
+      return launch(generator, {
+        settings,
         cache: internals.cache ?? { reuse: true },
         onSettled: internals.onSettled,
         encode: async () => {
@@ -46,7 +52,8 @@ function converse(options: SessionOptions = {}, native: FakeOptions = {}) {
           ]);
           return Int32Array.from([...ids, 9]);
         },
-      }),
+      });
+    },
     disown: (owner) => engine.disown(owner),
   };
   return { session: new ChatSession(host, options), host, engine, fake, prompts };
@@ -86,7 +93,7 @@ describe('a session', () => {
     expect((await session.send('y', { maxTokens: 4 })).usage.cachedTokens).toBeGreaterThan(300);
     session.dispose();
     session.dispose();
-    expect(() => session.send('y')).toThrow(expect.objectContaining({ code: 'DISPOSED' }));
+    await expect(session.send('y')).rejects.toMatchObject({ code: 'DISPOSED' });
     await crowd();
     const again = await new ChatSession(host, {}).send('x'.repeat(300), { maxTokens: 4 });
     expect(again.usage.cachedTokens).toBe(0);
@@ -112,12 +119,12 @@ describe('a session', () => {
   it('one answer at a time', async () => {
     const { session } = converse({}, { stepMs: 2 });
     const run = session.send('one', { maxTokens: 20 });
-    expect(() => session.send('two')).toThrow(
-      expect.objectContaining({
-        code: 'INVALID_OPTION',
-        message: expect.stringContaining('still answering'),
-      }),
-    );
+    await expect(session.send('two')).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+      message: expect.stringContaining('still answering'),
+    });
+    // The refusal of the second changes nothing for the first.
+    await expect(session.send('two')).rejects.toThrow(/still answering/);
     await run;
     expect((await session.send('two', { maxTokens: 3 })).tokens).toHaveLength(3);
     expect(session.history.map(({ content }) => content)).toHaveLength(4);
@@ -156,7 +163,7 @@ describe('a session', () => {
     fake.failure = new Error('broke');
     await expect(broken).rejects.toMatchObject({ code: 'INTERNAL' });
     await expect(session.send('z'.repeat(1001))).rejects.toMatchObject({ code: 'CONTEXT_OVERFLOW' });
-    expect(() => session.send('four', { topP: 7 })).toThrow(/topP/);
+    await expect(session.send('four', { topP: 7 })).rejects.toThrow(/topP/);
     expect(session.history).toEqual([]);
     await session.send('five', { maxTokens: 1 });
     expect(session.history.map(({ role }) => role)).toEqual(['user', 'assistant']);
@@ -174,7 +181,7 @@ describe('a session', () => {
     expect(prompts[0].messages.map(({ content }) => content)).toEqual(['s', 'a', 'b', 'c']);
   });
 
-  it('refuses options that are none', () => {
+  it('refuses options that are none', async () => {
     for (const options of [
       { sytem: 'x' },
       { tools: 'clock' },
@@ -186,6 +193,6 @@ describe('a session', () => {
         expect.objectContaining({ code: 'INVALID_OPTION' }),
       );
     }
-    expect(() => converse().session.send(5 as unknown as string)).toThrow(/text/);
+    await expect(converse().session.send(5 as unknown as string)).rejects.toThrow(/text/);
   });
 });

@@ -1,0 +1,129 @@
+// Public calls with wrong things. Each must end with a KvasirError: thrown by what returns a value, as a rejection by what
+// returns a promise.
+import {
+  wrongId,
+  wrongIds,
+  wrongMessages,
+  wrongOptions,
+  wrongPrompt,
+  wrongText,
+  wrongValue,
+} from './wrong-values.mjs';
+
+const generateNames = [
+  ...['maxTokens', 'temperature', 'topK', 'topP', 'minP', 'typicalP', 'repetitionPenalty', 'presencePenalty'],
+  ...['frequencyPenalty', 'logitBias', 'seed', 'stop', 'ignoreEos', 'logprobs', 'signal'],
+];
+const loadNames = [
+  'device',
+  'gpuLayers',
+  'dtype',
+  'keepFp32',
+  'kvDtype',
+  'contextLength',
+  'kvCapacity',
+  'threads',
+];
+const compareNames = [
+  'a',
+  'b',
+  'text',
+  'windows',
+  'promptLengths',
+  'decodeTokens',
+  'latency',
+  'onProgress',
+  'signal',
+];
+const embedNames = ['pooling', 'normalize', 'dimensions', 'overflow', 'onProgress', 'signal'];
+const chatNames = ['tools', 'documents', 'addGenerationPrompt', 'variables'];
+const hello = [{ role: 'user', content: 'Hello' }];
+const embedded = 'stories-260k';
+
+/**
+ * @param library what the package exports
+ * @returns calls by name: those that throw, and those that return promises
+ */
+export function wrongCalls({ Model, Tokenizer, ChatSession, compare, comparisonPage }, model, session) {
+  const { tokenizer } = model;
+  const { vocabSize } = tokenizer;
+  const decoder = tokenizer.createStreamingDecoder();
+  const throwing = {
+    encode: (r) => tokenizer.encode(wrongText(r)),
+    encodeOptions: (r) => tokenizer.encode('a', wrongOptions(r, ['addSpecialTokens'])),
+    decode: (r) => tokenizer.decode(wrongIds(r, vocabSize)),
+    decodeOptions: (r) => tokenizer.decode([1], wrongOptions(r, ['skipSpecialTokens'])),
+    tokenText: (r) => tokenizer.tokenText(wrongId(r, vocabSize)),
+    tokenBytes: (r) => tokenizer.tokenBytes(wrongId(r, vocabSize)),
+    isSpecial: (r) => tokenizer.isSpecial(wrongId(r, vocabSize)),
+    createStreamingDecoder: (r) =>
+      tokenizer.createStreamingDecoder(wrongOptions(r, ['skipSpecialTokens', 'after'])),
+    push: (r) => decoder.push(wrongId(r, vocabSize)),
+    applyChatTemplate: (r) => tokenizer.applyChatTemplate(wrongMessages(r)),
+    applyChatTemplateOptions: (r) => tokenizer.applyChatTemplate(hello, wrongOptions(r, chatNames)),
+    createSession: (r) => model.createSession(wrongOptions(r, ['system', 'tools', 'messages'])),
+    newModel: (r) => new Model(wrongValue(r), wrongValue(r)),
+    newTokenizer: (r) => new Tokenizer(wrongValue(r), wrongValue(r)),
+    newSession: (r) => new ChatSession(r.chance(0.5) ? undefined : wrongValue(r), wrongValue(r)),
+  };
+  const rejecting = {
+    load: (r) => Model.load(wrongText(r)),
+    loadOptions: (r) => Model.load(embedded, wrongOptions(r, [...loadNames, 'onProgress', 'signal'])),
+    loadTokenizer: (r) => Tokenizer.load(wrongValue(r)),
+    loadTokenizerOptions: (r) => Tokenizer.load({ kind: 'gguf', path: '/none' }, wrongOptions(r, ['signal'])),
+    loadTokenizerPath: (r) => Tokenizer.load({ kind: 'tokenizer-json', path: wrongText(r) }),
+    generate: (r) => model.generate(wrongPrompt(r)),
+    generateOptions: (r) => model.generate('a', wrongOptions(r, generateNames)),
+    send: (r) => session.send(wrongText(r)),
+    sendOptions: (r) => session.send('a', wrongOptions(r, generateNames)),
+    iterate: (r) => model.generate(wrongPrompt(r))[Symbol.asyncIterator]().next(),
+    score: (r) => model.score(r.chance(0.3) ? Int32Array.of(1, 1e9) : wrongText(r)),
+    scoreOptions: (r) => model.score('a b c', wrongOptions(r, ['signal'])),
+    encodeAsync: (r) => tokenizer.encodeAsync(wrongText(r)),
+    encodeAsyncOptions: (r) => tokenizer.encodeAsync('a', wrongOptions(r, ['addSpecialTokens', 'signal'])),
+    count: (r) => tokenizer.count(wrongText(r)),
+    countOptions: (r) => tokenizer.count('a', wrongOptions(r, ['addSpecialTokens', 'signal'])),
+    applyChatTemplateAsync: (r) => tokenizer.applyChatTemplateAsync(wrongMessages(r)),
+    applyChatTemplateAsyncOptions: (r) =>
+      tokenizer.applyChatTemplateAsync(hello, wrongOptions(r, [...chatNames, 'signal'])),
+    encodeChat: (r) => tokenizer.encodeChat(wrongMessages(r)),
+    encodeChatOptions: (r) => tokenizer.encodeChat(hello, wrongOptions(r, [...chatNames, 'signal'])),
+    embed: (r) => model.embed(r.chance(0.5) ? ['a', wrongText(r)] : wrongText(r)),
+    embedOptions: (r) => model.embed('a', wrongOptions(r, embedNames)),
+    decide: (r) => model.decide(wrongPrompt(r), { boolean: true }),
+    decideOptions: (r) => model.decide('a', wrongOptions(r, ['choices', 'score', 'signal'])),
+    compare: (r) => compare(wrongText(r)),
+    compareOptions: (r) => compare(embedded, wrongOptions(r, compareNames)),
+    comparisonPage: (r) => comparisonPage(wrongValue(r)),
+  };
+  return { throwing, rejecting };
+}
+
+const longestMessage = 2100;
+
+/** What is wrong with an error that should be a KvasirError; undefined: nothing. */
+function faultOf(error, KvasirError) {
+  if (!(error instanceof KvasirError)) return `no KvasirError: ${error?.stack ?? String(error)}`;
+  if (error.code === 'INTERNAL') return `INTERNAL: ${error.stack}`;
+  if (error.message.length > longestMessage) return `a message of ${error.message.length} characters`;
+  if (JSON.stringify(error.details).length > longestMessage) return 'long details';
+  return undefined;
+}
+
+/** Makes one call. @returns what is wrong with how it ended; undefined: nothing */
+export async function judgeCall({ throwing, rejecting }, name, random, KvasirError) {
+  const throws = name in throwing;
+  let returned;
+  try {
+    returned = (throws ? throwing : rejecting)[name](random);
+  } catch (error) {
+    return throws ? faultOf(error, KvasirError) : `threw instead of rejecting: ${error?.stack}`;
+  }
+  if (throws) return 'took it';
+  try {
+    await returned;
+  } catch (error) {
+    return faultOf(error, KvasirError);
+  }
+  return 'took it';
+}
