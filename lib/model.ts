@@ -28,7 +28,7 @@ import {
   parseLoadOptions,
   type SamplingDefaults,
 } from './options.js';
-import { type Prompt, readPrompt, readText, readTexts } from './prompt.js';
+import { LongConversation, type Prompt, readAnyPrompt, readPrompt, readText, readTexts } from './prompt.js';
 import { type ScoreOptions, type ScoreResult, scoreTokens } from './score.js';
 import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
@@ -104,7 +104,7 @@ export class Model {
    * Starts at once. The run may be iterated for chunks of text, awaited for the result, both or neither. An abort (by
    * signal, or by leaving the loop) is no error: the result then holds what there is, with `finishReason: 'abort'`.
    * It never throws: the run rejects with INVALID_OPTION, DISPOSED, CONTEXT_OVERFLOW, LIMIT_EXCEEDED or BUSY. The prompt is
-   * copied at the call.
+   * copied at the call; of a conversation of more than 500 messages the rest right after it.
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     return this.#start(prompt, options, {});
@@ -201,11 +201,11 @@ export class Model {
 
   #start(prompt: Prompt, options: GenerateOptions, internals: GenerationInternals): Generation {
     let settings: GenerateSettings;
-    let given: ReturnType<typeof readPrompt>;
+    let given: ReturnType<typeof readAnyPrompt>;
     try {
       this.#engine.throwIfDisposed();
       settings = parseGenerateOptions(options, this.#defaults, this.info.vocabSize);
-      given = readPrompt(prompt);
+      given = readAnyPrompt(prompt);
     } catch (error) {
       return GenerationRun.failed(error, internals.onSettled);
     }
@@ -216,7 +216,8 @@ export class Model {
       encode: async (signal) => {
         if (typeof given === 'string' || given instanceof Int32Array) return this.#encodeText(given, signal);
         const { tools, template } = internals;
-        return this.tokenizer.encodeChat(given, { tools, template, signal });
+        const messages = given instanceof LongConversation ? await given.read() : given;
+        return this.tokenizer.encodeChat(messages, { tools, template, signal });
       },
     });
   }

@@ -2,7 +2,7 @@
 import { KvasirError } from './errors.js';
 import { copyIds, invalidOption, reading } from './given.js';
 import { hasLoneSurrogate } from './options.js';
-import { type ChatMessage, checkMessages } from './tokenizer/chat-messages.js';
+import { type ChatMessage, checkMessages, checkMessagesInTurns } from './tokenizer/chat-messages.js';
 
 /** One message of a conversation: `role` as the model's chat template knows it ('system', 'user', 'assistant'). */
 export type Message = ChatMessage;
@@ -12,6 +12,31 @@ export type Message = ChatMessage;
  * ids as they are.
  */
 export type Prompt = string | readonly Message[] | Int32Array;
+
+/** Messages that are copied at the call; of longer conversations the rest is copied in the turns that follow. */
+const messagesAtOnce = 500;
+
+/** A conversation that is so long that reading all of it would hold up the event loop. */
+export class LongConversation {
+  readonly #messages: Promise<Message[]>;
+
+  constructor(messages: readonly unknown[]) {
+    this.#messages = checkMessagesInTurns(messages).then(checkTexts);
+    // Whoever reads it gets the rejection.
+    this.#messages.catch(() => {});
+  }
+
+  /** Rejects with INVALID_OPTION. */
+  read(): Promise<Message[]> {
+    return this.#messages;
+  }
+}
+
+/** As `readPrompt`, for prompts of any length. */
+export function readAnyPrompt(prompt: unknown): ReturnType<typeof readPrompt> | LongConversation {
+  const isLong = reading('The prompt', () => Array.isArray(prompt) && prompt.length > messagesAtOnce);
+  return isLong ? new LongConversation(prompt as unknown[]) : readPrompt(prompt);
+}
 
 /** A copy that the caller cannot change. Throws INVALID_OPTION for what cannot be a prompt. */
 export function readPrompt(prompt: unknown): string | Message[] | Int32Array {
@@ -67,7 +92,10 @@ export function readTexts(texts: unknown, name: string): string[] {
 
 /** Copies. Throws INVALID_OPTION for what is no message, or holds half a character. */
 export function readMessages(messages: unknown): Message[] {
-  const copies = checkMessages(messages);
+  return checkTexts(checkMessages(messages));
+}
+
+function checkTexts(copies: Message[]): Message[] {
   for (const message of copies) {
     if (message.content === undefined)
       throw invalidOption('messages', message, 'an array of { role, content }');

@@ -28,15 +28,25 @@ export const defaultLimits: Limits = {
   bits: 14_000,
 };
 
+const stepsBetweenQuestions = 4096;
+
 export class Budget {
   #steps = 0;
   #characters = 0;
   #depth = 0;
+  #asked = stepsBetweenQuestions;
 
-  constructor(readonly limits: Limits = defaultLimits) {}
+  constructor(
+    readonly limits: Limits = defaultLimits,
+    readonly interrupt?: () => void,
+  ) {}
 
   step(count = 1): void {
     this.#steps += count;
+    if (this.#steps >= this.#asked) {
+      this.interrupt?.();
+      this.#asked = this.#steps + stepsBetweenQuestions;
+    }
     if (this.#steps > this.limits.steps) throw new LimitReached(`more than ${this.limits.steps} steps`);
   }
 

@@ -21,6 +21,8 @@ export interface RenderOptions {
   /** What strftime_now tells. Default: now. */
   now?: Date;
   limits?: Limits;
+  /** Called every few thousand steps: what it throws ends the rendering. */
+  interrupt?: () => void;
 }
 
 export class Template {
@@ -36,7 +38,7 @@ export class Template {
 
   /** Throws TemplateFailure with its line; LimitReached when the budget is used up. */
   render(values: ReadonlyMap<string, Value>, options: RenderOptions = {}): Segment[] {
-    const budget = new Budget(options.limits);
+    const budget = new Budget(options.limits, options.interrupt);
     const runtime: Runtime = {
       budget,
       now: options.now ?? new Date(),

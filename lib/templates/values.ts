@@ -281,9 +281,10 @@ export function itemsOf(value: Value): readonly Value[] | undefined {
   return undefined;
 }
 
-/** Copying an item is far less than a step. */
+/** Copying an item is far less than a step; each character of a text becomes an item. */
 export function iterate(value: Value, budget: Budget): readonly Value[] {
-  budget.step(1 + ((lengthOf(value) ?? 0) >> 3));
+  const length = lengthOf(value) ?? 0;
+  budget.step(1 + (value instanceof Text ? length : length >> 3));
   const items = itemsOf(value);
   if (items === undefined) throw typeError(`'${typeName(value)}' object is not iterable`);
   return items;

@@ -5,6 +5,8 @@
 import type { AddedTokenEntry } from './definition.js';
 import { pointBefore } from './patterns/word-scanner.js';
 import { whiteSpaceSet, wordSet } from './unicode/classes.js';
+import { TextHashes } from './text-hashes.js';
+import { checkStopped } from './work.js';
 
 /** text[start, end), with the token that it is, or none. Parts follow each other; with `rstrip` they may overlap. */
 export interface Section {
@@ -13,11 +15,68 @@ export interface Section {
   token?: AddedTokenEntry;
 }
 
+/** Spellings up to this length are compared with the text; longer ones only where their hashes are equal. */
+const longestCompared = 32;
+const lengthsBeforeCheck = 64;
+const noHashes = new Int32Array(0);
+
 /** Those that begin with the same code unit. */
-interface Group {
-  bySpelling: Map<string, AddedTokenEntry>;
+class Group {
+  readonly bySpelling = new Map<string, AddedTokenEntry>();
   /** Of the spellings: each once, longest first. */
-  lengths: number[];
+  #lengths = new Int32Array(0);
+  /** By length, as `TextHashes` wants it. */
+  #powers = new Int32Array(0);
+  /** By length: the hashes of long spellings; mostly one, which is compared before the others. */
+  #first = new Int32Array(0);
+  #others: (Set<number> | undefined)[] = [];
+  #hasOthers = new Uint8Array(0);
+  #isLong = false;
+
+  /** When all spellings are there. */
+  finish(): void {
+    const byLength = new Map<number, Set<number>>();
+    for (const spelling of this.bySpelling.keys()) {
+      const { length } = spelling;
+      const hashes = byLength.get(length) ?? new Set();
+      byLength.set(length, hashes);
+      if (length > longestCompared) {
+        hashes.add(new TextHashes(spelling).before[length]!);
+      }
+    }
+    const sorted = [...byLength].sort(([a], [b]) => b - a);
+    this.#lengths = Int32Array.from(sorted, ([length]) => length);
+    this.#powers = Int32Array.from(sorted, ([length]) => TextHashes.power(length));
+    this.#first = Int32Array.from(sorted, ([, hashes]) => [...hashes][0] ?? 0);
+    this.#others = sorted.map(([, hashes]) => (hashes.size > 1 ? hashes : undefined));
+    this.#hasOthers = Uint8Array.from(this.#others, (others) => (others === undefined ? 0 : 1));
+    this.#isLong = sorted.some(([length]) => length > longestCompared);
+  }
+
+  longestAt(text: string, at: number, hashes: TextHashes, accepts?: Accepts): Match | undefined {
+    const lengths = this.#lengths;
+    if (lengths.length > lengthsBeforeCheck) checkStopped();
+    const before = this.#isLong ? hashes.before : noHashes;
+    const start = before[at]!;
+    for (let i = 0; i < lengths.length; ++i) {
+      const length = lengths[i]!;
+      if (at + length > text.length) continue;
+      if (length > longestCompared) {
+        const hash = (before[at + length]! - Math.imul(start, this.#powers[i]!)) | 0;
+        if (hash !== this.#first[i] && !(this.#hasOthers[i] === 1 && this.#others[i]!.has(hash))) continue;
+      }
+      const token = this.bySpelling.get(text.slice(at, at + length));
+      if (token !== undefined && (accepts === undefined || accepts(token, at, at + length))) {
+        return { token, length };
+      }
+    }
+    return undefined;
+  }
+}
+
+interface Match {
+  token: AddedTokenEntry;
+  length: number;
 }
 
 /** Says whether a token that was found in text[start, end) may be one there. */
@@ -39,27 +98,28 @@ export class AddedTokenSplitter {
       this.#firsts[first] = 1;
       let group = this.#byFirstUnit.get(first);
       if (group === undefined) {
-        group = { bySpelling: new Map(), lengths: [] };
+        group = new Group();
         this.#byFirstUnit.set(first, group);
       }
       if (!group.bySpelling.has(spelling)) group.bySpelling.set(spelling, token);
     }
-    for (const group of this.#byFirstUnit.values()) {
-      const lengths = new Set<number>();
-      for (const spelling of group.bySpelling.keys()) lengths.add(spelling.length);
-      group.lengths = [...lengths].sort((a, b) => b - a);
-    }
+    for (const group of this.#byFirstUnit.values()) group.finish();
   }
 
-  /** In order; no part without a token is empty. */
-  split(text: string, accepts?: Accepts): Section[] {
-    if (text === '') return [];
-    if (this.#byFirstUnit.size === 0) return [{ start: 0, end: text.length }];
-    const sections: Section[] = [];
+  /** In order, one by one; no part without a token is empty. */
+  *split(text: string, accepts?: Accepts): Generator<Section> {
+    if (text === '') return;
+    if (this.#byFirstUnit.size === 0) {
+      yield { start: 0, end: text.length };
+      return;
+    }
     const firsts = this.#firsts;
+    const hashes = new TextHashes(text);
     let done = 0;
     for (let i = 0; i < text.length; ) {
-      const match = firsts[text.charCodeAt(i)] === 1 ? this.#longestAt(text, i, accepts) : undefined;
+      const unit = text.charCodeAt(i);
+      const group = firsts[unit] === 1 ? this.#byFirstUnit.get(unit) : undefined;
+      const match = group?.longestAt(text, i, hashes, accepts);
       if (match === undefined) {
         ++i;
         continue;
@@ -70,29 +130,11 @@ export class AddedTokenSplitter {
       if (token.single_word && touchesWord(text, found, i)) continue;
       const start = token.lstrip ? Math.max(spacesBefore(text, found), done) : found;
       const end = token.rstrip ? spacesAfter(text, i) : i;
-      if (done < start) sections.push({ start: done, end: start });
-      sections.push({ start, end, token });
+      if (done < start) yield { start: done, end: start };
+      yield { start, end, token };
       done = end;
     }
-    if (done < text.length) sections.push({ start: done, end: text.length });
-    return sections;
-  }
-
-  #longestAt(
-    text: string,
-    at: number,
-    accepts: Accepts | undefined,
-  ): { token: AddedTokenEntry; length: number } | undefined {
-    const group = this.#byFirstUnit.get(text.charCodeAt(at));
-    if (group === undefined) return undefined;
-    for (const length of group.lengths) {
-      if (at + length > text.length) continue;
-      const token = group.bySpelling.get(text.slice(at, at + length));
-      if (token !== undefined && (accepts === undefined || accepts(token, at, at + length))) {
-        return { token, length };
-      }
-    }
-    return undefined;
+    if (done < text.length) yield { start: done, end: text.length };
   }
 }
 

@@ -1,15 +1,20 @@
 /** The added tokens of a definition with the ids that the reference gives them, and what finds them in texts. */
+import { KvasirError } from '../errors.js';
 import { alignedText } from './aligned-text.js';
 import { AddedTokenSplitter } from './added-tokens.js';
 import type { AddedTokenEntry } from './definition.js';
 import type { WordModel } from './models/model.js';
 import type { Normalizer } from './normalizers/normalizer.js';
+import { heapBytes } from './work.js';
 
 /** Splitters for a text as it is written, and for what the normalizer made of the rest. */
 export interface Splitters {
   written: AddedTokenSplitter;
   normalized: AddedTokenSplitter;
 }
+
+/** Each takes a kilobyte, with all its tables. */
+const mostAdded = Math.min(2 ** 20, heapBytes / 1024);
 
 export class AddedVocabulary {
   readonly #byContent = new Map<string, AddedTokenEntry>();
@@ -22,6 +27,12 @@ export class AddedVocabulary {
 
   /** A token that the model has keeps the model's id; others are numbered behind it, in order, whatever the file says. */
   constructor(tokens: readonly AddedTokenEntry[], model: WordModel, normalizer: Normalizer | undefined) {
+    if (tokens.length > mostAdded) {
+      throw new KvasirError(
+        'LIMIT_EXCEEDED',
+        `The tokenizer has ${tokens.length} added tokens; at most ${mostAdded} are supported.`,
+      );
+    }
     let nextId = model.size;
     for (const token of tokens) {
       const known = this.#byContent.get(token.content)?.id ?? model.idOf(token.content);

@@ -3,6 +3,8 @@
  * comes from, when offsets are wanted. All units of a character have the offsets of the whole character.
  */
 
+import { checkStopped, checkTextLength } from './work.js';
+
 export interface AlignedText {
   readonly text: string;
   /** Offset of the stretch in the original. */
@@ -36,71 +38,108 @@ export function alignedText(text: string, base: number, tracked: boolean): Align
   return { text, base, starts, ends };
 }
 
-/** Builds a text out of another. */
+/** Pieces that are put together before they become one string: until then each takes memory of its own. */
+const piecesTogether = 4096;
+
+/** Builds a text out of another. Throws LIMIT_EXCEEDED when it becomes too long. */
 export class Rewriting {
+  readonly #parts: string[] = [];
   #text = '';
-  readonly #starts: number[] | undefined;
-  readonly #ends: number[] | undefined;
+  #pieces = 0;
+  #length = 0;
+  /** Int32 [capacity]. */
+  #starts: Int32Array | undefined;
+  #ends: Int32Array | undefined;
 
   constructor(readonly source: AlignedText) {
     if (source.starts === undefined) return;
-    this.#starts = [];
-    this.#ends = [];
+    this.#starts = new Int32Array(source.text.length + 16);
+    this.#ends = new Int32Array(source.text.length + 16);
   }
 
   get length(): number {
-    return this.#text.length;
+    return this.#length;
   }
 
   /** As it is. */
   keep(from: number, to: number): void {
-    this.#text += this.source.text.slice(from, to);
+    if (from === to) return;
+    const { starts, ends, text } = this.source;
+    const at = this.#add(text.slice(from, to));
     if (this.#starts === undefined) return;
-    for (let i = from; i < to; ++i) {
-      this.#starts.push(this.source.starts![i]!);
-      this.#ends!.push(this.source.ends![i]!);
-    }
+    this.#starts.set(starts!.subarray(from, to), at);
+    this.#ends!.set(ends!.subarray(from, to), at);
   }
 
   /** Text that comes from a unit of the source; -1: from nothing, at the front. */
   put(text: string, unit: number): void {
-    this.#text += text;
+    const at = this.#add(text);
     if (this.#starts === undefined) return;
     const start = unit < 0 ? this.source.base : this.source.starts![unit]!;
     const end = unit < 0 ? this.source.base : this.source.ends![unit]!;
-    for (let i = 0; i < text.length; ++i) {
-      this.#starts.push(start);
-      this.#ends!.push(end);
+    this.#starts.fill(start, at, this.#length);
+    this.#ends!.fill(end, at, this.#length);
+  }
+
+  /** Gives where it begins. */
+  #add(text: string): number {
+    const at = this.#length;
+    this.#length += text.length;
+    checkTextLength(this.#length);
+    this.#text += text;
+    if (++this.#pieces === piecesTogether) this.#gather();
+    if (this.#starts !== undefined && this.#length > this.#starts.length) {
+      this.#starts = grown(this.#starts, 2 * this.#length);
+      this.#ends = grown(this.#ends!, 2 * this.#length);
     }
+    return at;
+  }
+
+  #gather(): void {
+    checkStopped();
+    // A string of pieces becomes one of characters when it is looked into.
+    this.#text.charCodeAt(0);
+    this.#parts.push(this.#text);
+    this.#text = '';
+    this.#pieces = 0;
   }
 
   done(): AlignedText {
     const { base } = this.source;
-    if (this.#starts === undefined) return { text: this.#text, base };
+    const text = this.#parts.length === 0 ? this.#text : this.#parts.join('') + this.#text;
+    if (this.#starts === undefined) return { text, base };
     return {
-      text: this.#text,
+      text,
       base,
-      starts: Int32Array.from(this.#starts),
-      ends: Int32Array.from(this.#ends!),
+      starts: this.#starts.slice(0, text.length),
+      ends: this.#ends!.slice(0, text.length),
     };
   }
+}
+
+function grown(from: Int32Array, capacity: number): Int32Array<ArrayBuffer> {
+  const to = new Int32Array(capacity);
+  to.set(from);
+  return to;
 }
 
 /** What a change says of a character: 0 it replaces one, 1 it is added, -n it replaces one and n after it go. */
 export type Change = [character: string, change: number];
 
-/** Applies changes to a text from its start to its end, as the reference counts them. */
-export function transformed(source: AlignedText, changes: readonly Change[]): AlignedText {
+/** Applies changes to a text from its start to its end, as the reference counts them; they come in lists. */
+export function transformed(source: AlignedText, lists: Iterable<readonly Change[]>): AlignedText {
   const rewriting = new Rewriting(source);
   const { text } = source;
   let at = 0;
-  for (const [character, change] of changes) {
-    if (change > 0) {
-      rewriting.put(character, at - 1);
-      continue;
+  for (const changes of lists) {
+    for (const [character, change] of changes) {
+      if (change > 0) {
+        rewriting.put(character, at - 1);
+        continue;
+      }
+      rewriting.put(character, at);
+      for (let gone = 0; gone <= -change && at < text.length; ++gone) at += widthOf(pointAt(text, at));
     }
-    rewriting.put(character, at);
-    for (let gone = 0; gone <= -change && at < text.length; ++gone) at += widthOf(pointAt(text, at));
   }
   return rewriting.done();
 }

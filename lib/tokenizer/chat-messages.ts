@@ -1,4 +1,5 @@
 /** Messages as callers give them: checked, and copied as plain data that can cross to another thread. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KvasirError } from '../errors.js';
 import { boolean, parseOptions, plainData, type Rule, reading, text } from '../given.js';
 
@@ -39,6 +40,45 @@ export function checkMessages(messages: unknown): ChatMessage[] {
     copies.add(checked);
     return checked;
   });
+}
+
+/** What is copied before the event loop gets a turn, in milliseconds. */
+const turnMs = 2;
+
+/**
+ * The same for a conversation of any length, which does not hold up the event loop: its first messages are copied at the call,
+ * all of a usual one; those of a very long one in the turns that follow. Rejects with the signal's reason too.
+ */
+export async function checkMessagesInTurns(messages: unknown, signal?: AbortSignal): Promise<ChatMessage[]> {
+  signal?.throwIfAborted();
+  const given = reading('messages', () => {
+    if (!Array.isArray(messages)) throw wrong('messages: a list of { role, content } is needed');
+    return copies.has(messages) ? messages : messages.slice();
+  });
+  if (copies.has(given)) return given;
+  if (given.length === 0) throw wrong('messages: at least one is needed');
+  const checked: ChatMessage[] = [];
+  let began = performance.now();
+  for (let i = 0; i < given.length; ++i) {
+    if (!(i in given)) throw wrong(`messages: entry ${i} is missing`);
+    checked.push(checkMessage(plainData(given[i], `messages: entry ${i}`), i));
+    if (i % 16 !== 15 || performance.now() - began < turnMs) continue;
+    await nextTurn();
+    signal?.throwIfAborted();
+    began = performance.now();
+  }
+  copies.add(checked);
+  return checked;
+}
+
+/** UTF-16 units of the contents. */
+export function unitsOf(messages: readonly ChatMessage[]): number {
+  let units = 0;
+  for (const { content } of messages) {
+    if (typeof content === 'string') units += content.length;
+    else for (const { text } of content ?? []) units += typeof text === 'string' ? text.length : 0;
+  }
+  return units;
 }
 
 function checkMessage(plain: unknown, i: number): ChatMessage {

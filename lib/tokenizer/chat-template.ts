@@ -4,7 +4,7 @@
  * messages that do not show, and roles that it does not know.
  */
 import { KvasirError } from '../errors.js';
-import { defaultLimits } from '../templates/budget.js';
+import { defaultLimits, type Limits } from '../templates/budget.js';
 import { contentValue, messageValue } from '../templates/conversation.js';
 import { LimitReached, TemplateFailure } from '../templates/failure.js';
 import { PartsPrinted } from '../templates/printing.js';
@@ -14,6 +14,7 @@ import { type Dict, List, type Value } from '../templates/values.js';
 import type { ChatMessage, ChatTemplateOptions } from './chat-messages.js';
 import type { NamedTemplate, SpecialTokens } from './definition.js';
 import { flattenParts, hasParts, textsOf, withOtherText } from './message-parts.js';
+import { checkStopped, heapBytes } from './work.js';
 
 /** Roles that conversations have everywhere. A template may know more: it spells them. */
 const commonRoles = ['system', 'developer', 'user', 'assistant', 'tool', 'function'];
@@ -21,6 +22,13 @@ const commonRoles = ['system', 'developer', 'user', 'assistant', 'tool', 'functi
 const instructing = ['system', 'developer'];
 /** A template may take this many steps for a message, beside what every rendering has. */
 const stepsPerMessage = 2000;
+
+/** What its strings may take of a small heap. */
+const limits: Limits = {
+  ...defaultLimits,
+  characters: Math.min(defaultLimits.characters, heapBytes / 4),
+  longest: Math.min(defaultLimits.longest, heapBytes / 32),
+};
 
 interface Rendering {
   segments: Segment[];
@@ -110,8 +118,9 @@ export class ChatTemplate {
     values.set('tools', contentValue(options.tools, 'tools'));
     values.set('documents', contentValue(options.documents, 'documents'));
     values.set('add_generation_prompt', options.addGenerationPrompt ?? true);
-    const steps = defaultLimits.steps + stepsPerMessage * messages.length;
-    return { segments: template.render(values, { limits: { ...defaultLimits, steps } }), messages: dicts };
+    const steps = limits.steps + stepsPerMessage * messages.length;
+    const segments = template.render(values, { limits: { ...limits, steps }, interrupt: checkStopped });
+    return { segments, messages: dicts };
   }
 
   /** Renders without something: the same text says that the template leaves it out. */

@@ -15,16 +15,14 @@ import { createPreTokenization, type PreTokenization } from './pre-tokenizers/pr
 import { type Encoding, joinEncodings, type Processor } from './processors/encoding.js';
 import { createProcessor } from './processors/processor.js';
 import { ContentRanges, type TextSegment } from './segments.js';
+import { checkStopped, checkTextLength, limitExceeded, longestWord, stoppable } from './work.js';
 
 export interface PipelineOptions {
   /** Add what the post-processor adds around a text. */
   addSpecialTokens: boolean;
-  /** Asked between words; true gives up. */
+  /** Asked every few thousand characters; true gives up. */
   stopped?: () => boolean;
 }
-
-/** Thrown when `stopped` says so. */
-export class EncodingStopped extends Error {}
 
 const wordsBetweenChecks = 256;
 
@@ -81,25 +79,33 @@ export class EncodingPipeline {
     return this.#model.spellings();
   }
 
-  /** Throws EncodingStopped. */
-  encode(text: string, options: PipelineOptions): Int32Array {
+  /** Throws EncodingStopped, and LIMIT_EXCEEDED, as all that follow. */
+  encode(text: string, { stopped, addSpecialTokens }: PipelineOptions): Int32Array {
     const input = { text: replaceLoneSurrogates(text), splitters: this.#added.raw };
-    return this.#process([this.#sequence(input, 0, false, options)], options.addSpecialTokens, false).ids;
+    return stoppable(
+      stopped,
+      () => this.#process([this.#sequence(input, 0, false)], addSpecialTokens, false).ids,
+    );
   }
 
-  /** A text, or a pair of them, with offsets and type ids. Throws EncodingStopped. */
-  encodeFully(texts: readonly [string] | readonly [string, string], options: PipelineOptions): Encoding {
-    const encodings = texts.map((text, i) => {
-      const input = { text: replaceLoneSurrogates(text), splitters: this.#added.raw };
-      return this.#sequence(input, i, true, options);
+  /** A text, or a pair of them, with offsets and type ids. */
+  encodeFully(
+    texts: readonly [string] | readonly [string, string],
+    { stopped, addSpecialTokens }: PipelineOptions,
+  ): Encoding {
+    return stoppable(stopped, () => {
+      const encodings = texts.map((text, i) => {
+        const input = { text: replaceLoneSurrogates(text), splitters: this.#added.raw };
+        return this.#sequence(input, i, true);
+      });
+      return this.#process(encodings, addSpecialTokens, true);
     });
-    return this.#process(encodings, options.addSpecialTokens, true);
   }
 
-  /** A rendered chat: see `TextSegment`. Adds nothing around it. Throws EncodingStopped. */
+  /** A rendered chat: see `TextSegment`. Adds nothing around it. */
   encodeSegments(
     segments: readonly TextSegment[],
-    options: Pick<PipelineOptions, 'stopped'> = {},
+    { stopped }: Pick<PipelineOptions, 'stopped'> = {},
   ): Int32Array {
     const ranges = new ContentRanges(segments);
     const input: Input = {
@@ -107,15 +113,16 @@ export class EncodingPipeline {
       splitters: this.#added.chat,
       overlaps: (start, end) => ranges.overlaps(start, end),
     };
-    return this.#sequence(input, 0, false, { addSpecialTokens: false, ...options }).ids;
+    return stoppable(stopped, () => this.#sequence(input, 0, false).ids);
   }
 
   #process(encodings: Encoding[], addSpecialTokens: boolean, tracked: boolean): Encoding {
     return joinEncodings(this.#processor(encodings, addSpecialTokens), tracked);
   }
 
-  #sequence(input: Input, type: number, tracked: boolean, options: PipelineOptions): Encoding {
+  #sequence(input: Input, type: number, tracked: boolean): Encoding {
     const { text, splitters, overlaps } = input;
+    checkTextLength(text.length);
     const tokens = new TokenSink(tracked);
     // A pre-tokenizer that asks for the beginning of the text must see through the normalizer.
     const follows = tracked || (this.#preTokenization.needsOrigins && this.#normalizer !== undefined);
@@ -124,7 +131,7 @@ export class EncodingPipeline {
       ((token: AddedTokenEntry, start: number, end: number) => !(token.special && overlaps(start, end)));
     for (const { start, end, token } of splitters.written.split(text, accepts)) {
       if (token) pushAdded(tokens, token, text.slice(start, end), [start, end]);
-      else this.#section(alignedText(text.slice(start, end), start, follows), splitters, tokens, options);
+      else this.#section(alignedText(text.slice(start, end), start, follows), splitters, tokens);
     }
     const ids = tokens.ids.slice(0, tokens.count);
     const typeIds = new Int32Array(tokens.count).fill(type);
@@ -132,21 +139,16 @@ export class EncodingPipeline {
     return { ids, typeIds, text, values: tokens.values, offsets: tokens.spans.slice(0, 2 * tokens.count) };
   }
 
-  #section(source: AlignedText, splitters: Splitters, tokens: TokenSink, options: PipelineOptions): void {
+  #section(source: AlignedText, splitters: Splitters, tokens: TokenSink): void {
     const normalized = this.#normalizer ? this.#normalizer(source) : source;
     const barred = splitters === this.#added.raw ? undefined : this.#controlTokens;
     for (const { start, end, token } of splitters.normalized.split(normalized.text)) {
       if (token) pushAdded(tokens, token, normalized.text.slice(start, end), placeOf(normalized, start, end));
-      else this.#encodeWords(sliceOf(normalized, start, end), tokens, options, barred);
+      else this.#encodeWords(sliceOf(normalized, start, end), tokens, barred);
     }
   }
 
-  #encodeWords(
-    source: AlignedText,
-    tokens: TokenSink,
-    { stopped }: PipelineOptions,
-    barred: ReadonlySet<number> | undefined,
-  ): void {
+  #encodeWords(source: AlignedText, tokens: TokenSink, barred: ReadonlySet<number> | undefined): void {
     let pieces: Pieces = { source, bounds: Bounds.whole(source.text.length) };
     for (const stage of this.#preTokenization.stages) pieces = stage(pieces);
     const { bounds } = pieces;
@@ -154,7 +156,10 @@ export class EncodingPipeline {
       const to = bounds.end(i);
       for (let from = bounds.start(i); from < to; ) {
         const end = this.#cutAfter(pieces.source.text, from, to);
-        if (++this.#words % wordsBetweenChecks === 0 && stopped?.()) throw new EncodingStopped();
+        if (++this.#words % wordsBetweenChecks === 0) checkStopped();
+        if (end - from > longestWord) {
+          throw limitExceeded(`The text has a word of more than ${longestWord} characters`);
+        }
         const first = tokens.count;
         if (barred === undefined) this.#model.encode(pieces.source.text, from, end, tokens);
         else encodeWithout(barred, this.#model, pieces.source.text.slice(from, end), tokens);

@@ -6,18 +6,39 @@ import type { TokenizerSource } from './source.js';
 import type { TokenTableData } from './token-table.js';
 
 export interface WorkerStart {
-  /** [1] counts the answers to synchronous requests; the caller sleeps on it. */
-  wake: SharedArrayBuffer;
+  /** Int32 [3], see `Shared`. */
+  shared: SharedArrayBuffer;
+}
+
+/** What the threads share without messages. */
+export const Shared = {
+  /** Counts the answers to synchronous requests; the caller sleeps on it. */
+  answers: 0,
+  /** The worker's thread, as Linux numbers it; 0: not known. */
+  thread: 1,
+  /** The request that it works on; `idle` or `opening`. */
+  current: 2,
+} as const;
+export const idle = 0;
+export const opening = -1;
+
+/** A piece of a request that comes later: of a long text, or of a long conversation. */
+export interface PartRequest {
+  kind: 'part';
+  id: number;
+  part: string | readonly ChatMessage[];
 }
 
 export interface EncodeRequest {
   kind: 'encode';
+  /** From 1 on. */
   id: number;
+  /** What follows its parts. */
   text: string;
   addSpecialTokens: boolean;
   /** [1] 1: give up. */
   stop?: SharedArrayBuffer;
-  /** The caller sleeps until `wake` changes. */
+  /** The caller sleeps until `answers` changes. */
   synchronous?: true;
 }
 
@@ -25,6 +46,7 @@ export interface EncodeRequest {
 export interface ChatRequest {
   kind: 'chat';
   id: number;
+  /** What follows its parts. */
   messages: readonly ChatMessage[];
   options: ChatTemplateOptions;
   wanted: 'text' | 'ids';
@@ -45,6 +67,9 @@ export type ThreadRequest =
   | OpenRequest
   /** Where answers to synchronous requests go; before the first of them. */
   | { kind: 'replies'; port: MessagePort }
+  | PartRequest
+  /** The request whose parts these were does not come. */
+  | { kind: 'forget'; id: number }
   | Request;
 
 /** An error as plain data; `code` is that of a KvasirError. */
@@ -61,6 +86,10 @@ export interface ReadyMessage {
   endTokenIds: number[];
   chatTemplates: NamedTemplate[];
   warning?: string;
+  /** UTF-16 units of the longest text that it takes. */
+  longestText: number;
+  /** No token stands for more UTF-16 units of a text than this. Absent: some may. */
+  unitsOfToken?: number;
 }
 
 export type Reply =

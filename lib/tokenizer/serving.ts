@@ -6,22 +6,28 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
 import type { Segment } from '../templates/text.js';
 import type { ChatTemplate } from './chat-template.js';
+import type { ChatMessage } from './chat-messages.js';
 import { createDecoder } from './decoders/decoder.js';
-import { EncodingPipeline, EncodingStopped } from './encoding-pipeline.js';
+import { EncodingPipeline } from './encoding-pipeline.js';
 import { loadDefinition } from './load-definition.js';
-import type {
-  ChatRequest,
-  EncodeRequest,
-  ReadyMessage,
-  Reply,
-  Request,
-  SentError,
-  ThreadRequest,
-  WorkerStart,
+import {
+  type ChatRequest,
+  type EncodeRequest,
+  idle,
+  opening,
+  type PartRequest,
+  type ReadyMessage,
+  type Reply,
+  type Request,
+  type SentError,
+  Shared,
+  type ThreadRequest,
+  type WorkerStart,
 } from './protocol.js';
 import type { TokenizerSource } from './source.js';
 import { buildTokenTable } from './build-token-table.js';
 import { checkVocabularySize } from './vocabulary-size.js';
+import { EncodingStopped, longestText, stoppable } from './work.js';
 
 /** Spellings that end a turn, for files that declare only the end of a document. */
 const turnEnds = [
@@ -34,15 +40,20 @@ const turnEnds = [
   '<|end_of_text|>',
 ];
 
-const { wake } = workerData as WorkerStart;
-const counter = new Int32Array(wake);
+const shared = new Int32Array((workerData as WorkerStart).shared);
 const port = parentPort!;
 
 let served: Served | undefined;
 let replies: MessagePort | undefined;
+/** Of requests that are still to come. */
+const parts = new Map<number, PartRequest['part'][]>();
 
 function sent(cause: unknown, code: string, what: string): SentError {
   if (cause instanceof KvasirError) return { code: cause.code, message: cause.message };
+  // An array, a string or the stack has become too large.
+  if (cause instanceof RangeError) {
+    return { code: 'LIMIT_EXCEEDED', message: `${what}: it takes too much (${cause.message}).` };
+  }
   return { code, message: `${what}: ${cause instanceof Error ? cause.message : String(cause)}` };
 }
 
@@ -60,6 +71,7 @@ function describe(pipeline: EncodingPipeline): ReadyMessage {
     endTokenIds: [...new Set(eos === undefined ? ends : [...ends, eos])],
     chatTemplates,
     warning,
+    longestText,
   };
 }
 
@@ -73,13 +85,14 @@ class Served {
   }
 
   /** The template language is read when the first conversation comes: a load does not wait for it. */
-  async render({ messages, options }: ChatRequest): Promise<Segment[]> {
+  async render({ messages, options }: ChatRequest, stopped: () => boolean): Promise<Segment[]> {
     const { chatTemplates, specialTokens } = this.pipeline.definition;
     if (this.#chats === undefined) {
       const { ChatTemplate } = await import('./chat-template.js');
       this.#chats ??= new ChatTemplate(chatTemplates, specialTokens);
     }
-    return this.#chats.render(messages, options);
+    const chats = this.#chats;
+    return stoppable(stopped, () => chats.render(messages, options));
   }
 }
 
@@ -88,8 +101,9 @@ async function answer(served: Served, request: Request): Promise<Reply> {
   const stop = request.stop && new Int32Array(request.stop);
   const stopped = (): boolean => stop !== undefined && Atomics.load(stop, 0) === 1;
   try {
+    if (stopped()) return { kind: 'stopped', id };
     if (request.kind === 'encode') return { kind: 'encoded', id, ids: served.encode(request, stopped) };
-    const segments = await served.render(request);
+    const segments = await served.render(request, stopped);
     if (request.wanted === 'ids')
       return { kind: 'encoded', id, ids: served.pipeline.encodeSegments(segments, { stopped }) };
     return { kind: 'rendered', id, text: segments.map(({ text }) => text).join('') };
@@ -99,18 +113,31 @@ async function answer(served: Served, request: Request): Promise<Reply> {
   }
 }
 
+/** With the parts that came before. */
+function whole(request: Request): Request {
+  const before = parts.get(request.id);
+  if (before === undefined) return request;
+  parts.delete(request.id);
+  if (request.kind === 'encode') {
+    return { ...request, text: (before as string[]).join('') + request.text };
+  }
+  return { ...request, messages: [...(before as ChatMessage[][]).flat(), ...request.messages] };
+}
+
 async function serveRequest(request: Request): Promise<void> {
-  // Requests come after the tokenizer was said to be ready.
+  // One that could not be built answers nothing: its thread ends.
   if (served === undefined) return;
-  const reply = await answer(served, request);
+  Atomics.store(shared, Shared.current, request.id);
+  const reply = await answer(served, whole(request));
+  Atomics.store(shared, Shared.current, idle);
   const transfer = reply.kind === 'encoded' ? [reply.ids.buffer as ArrayBuffer] : [];
   if (!request.synchronous) {
     port.postMessage(reply, transfer);
     return;
   }
   replies?.postMessage(reply, transfer);
-  Atomics.add(counter, 0, 1);
-  Atomics.notify(counter, 0);
+  Atomics.add(shared, Shared.answers, 1);
+  Atomics.notify(shared, Shared.answers);
 }
 
 async function open(source: TokenizerSource): Promise<Served | undefined> {
@@ -137,10 +164,18 @@ async function open(source: TokenizerSource): Promise<Served | undefined> {
 async function serve(request: ThreadRequest): Promise<void> {
   switch (request.kind) {
     case 'open':
+      Atomics.store(shared, Shared.current, opening);
       served = await open(request.source);
+      Atomics.store(shared, Shared.current, idle);
       return;
     case 'replies':
       replies = request.port;
+      return;
+    case 'part':
+      if (!parts.get(request.id)?.push(request.part)) parts.set(request.id, [request.part]);
+      return;
+    case 'forget':
+      parts.delete(request.id);
       return;
     case 'encode':
     case 'chat':
@@ -149,4 +184,8 @@ async function serve(request: ThreadRequest): Promise<void> {
   }
 }
 
-port.on('message', serve);
+/** One after the other, in the order in which they came. */
+let last = Promise.resolve();
+port.on('message', (request: ThreadRequest) => {
+  last = last.then(() => serve(request));
+});

@@ -9,7 +9,14 @@ import {
   type WorkerOptions,
 } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
-import type { OpenRequest, Reply, Request, ThreadRequest, WorkerMessage, WorkerStart } from './protocol.js';
+import {
+  Shared,
+  type Reply,
+  type Request,
+  type ThreadRequest,
+  type WorkerMessage,
+  type WorkerStart,
+} from './protocol.js';
 
 /** The compiled worker: beside this file, or in dist when this file runs as TypeScript. */
 function workerFile(): URL {
@@ -37,51 +44,64 @@ function startWorker(options: WorkerOptions): Worker {
 /** Who hears of the thread. */
 export interface ThreadOwner {
   receive(message: WorkerMessage): void;
-  /** The thread ended by itself. */
+  /** The thread ended by itself; `LIMIT_EXCEEDED`: for want of memory. */
   ended(error: KvasirError): void;
 }
 
+function failed(cause: Error): KvasirError {
+  if ('code' in cause && cause.code === 'ERR_WORKER_OUT_OF_MEMORY') {
+    return new KvasirError('LIMIT_EXCEEDED', 'The text takes more memory than its thread has.', { cause });
+  }
+  return new KvasirError('INTERNAL', `The tokenizer thread failed: ${cause.message}`, { cause });
+}
+
+const askEveryMs = 100;
+/** Of its heap, where the process has no smaller limit: the rest of what a text takes is outside of it. */
+const resourceLimits = { maxOldGenerationSizeMb: 1024 };
+
 export class TokenizerThread {
   readonly #worker: Worker;
-  /** [1] counts the answers to synchronous requests. */
-  readonly #wake = new SharedArrayBuffer(4);
+  readonly #shared = new Int32Array(new SharedArrayBuffer(12));
   /** Opened for the first synchronous request: it takes milliseconds, which a load has not. */
   #replies: MessagePort | undefined;
   #owner: ThreadOwner | undefined;
-  #nextId = 0;
 
   /** Starts at once, and keeps the process alive until `unref`. */
   constructor(owner: ThreadOwner) {
     this.#owner = owner;
-    const workerData: WorkerStart = { wake: this.#wake };
+    const workerData: WorkerStart = { shared: this.#shared.buffer as SharedArrayBuffer };
     // Nothing is printed there, and errors are events. Without pipes this thread's own stdout and stderr need not be opened
     // for it, which takes 1.7 of the constructor's 3.5 ms.
-    this.#worker = startWorker({ workerData, execArgv: [], stdout: true, stderr: true });
+    this.#worker = startWorker({ workerData, execArgv: [], stdout: true, stderr: true, resourceLimits });
     this.#worker.on('message', (message: WorkerMessage) => this.#owner?.receive(message));
-    this.#worker.on('error', (cause) => {
-      this.#end(new KvasirError('INTERNAL', `The tokenizer thread failed: ${cause.message}`, { cause }));
-    });
+    this.#worker.on('error', (cause) => this.#end(failed(cause)));
     this.#worker.on('exit', (code) => {
       this.#end(new KvasirError('INTERNAL', `The tokenizer thread ended unexpectedly (exit code ${code}).`));
     });
   }
 
-  /** Of the next request. */
-  nextId(): number {
-    return this.#nextId++;
+  /** The request that it works on, `idle` or `opening`. */
+  get current(): number {
+    return Atomics.load(this.#shared, Shared.current);
   }
 
-  post(request: OpenRequest | Request): void {
+  /** As Linux numbers it; 0: not known. */
+  get number(): number {
+    return Atomics.load(this.#shared, Shared.thread);
+  }
+
+  post(request: ThreadRequest): void {
     this.#worker.postMessage(request);
   }
 
-  /** Blocks this thread until the worker has answered a synchronous request, or died: then undefined. */
-  postAndWait(request: Request, longestMs: number): Reply | undefined {
+  /** Blocks this thread until the worker has answered a synchronous request. `goesOn` is asked now and then; false: undefined. */
+  postAndWait(request: Request, goesOn: () => boolean): Reply | undefined {
     const replies = this.#openReplies();
-    const counter = new Int32Array(this.#wake);
-    const before = Atomics.load(counter, 0);
+    const before = Atomics.load(this.#shared, Shared.answers);
     this.post(request);
-    Atomics.wait(counter, 0, before, longestMs);
+    while (Atomics.wait(this.#shared, Shared.answers, before, askEveryMs) === 'timed-out') {
+      if (!goesOn()) return undefined;
+    }
     return receiveMessageOnPort(replies)?.message as Reply | undefined;
   }
 

@@ -7,6 +7,7 @@ import { CheckedJson } from './checked-json.js';
 import { compiledName } from './compiled-tables.js';
 import type { Component, NamedTemplate, TokenizerDefinition, TokenizerJson } from './definition.js';
 import { folderTokens } from './folder-tokens.js';
+import { checkJsonSize } from './json-size.js';
 import type { FolderSource } from './source.js';
 import { parseCompiled, parseTokenizerJson } from './vocabulary-json.js';
 
@@ -22,9 +23,11 @@ function readTemplate(path: string): string {
 
 function readJson(path: string, most: number, parse: (bytes: Buffer) => unknown): unknown {
   const bytes = readRegularFileSync(path, most);
+  if (parse !== parseTokenizerJson) checkJsonSize(bytes);
   try {
     return parse(bytes);
   } catch (cause) {
+    if (cause instanceof KvasirError) throw cause;
     throw new KvasirError('MODEL_FORMAT', `${path} is not valid JSON: ${(cause as Error).message}`, {
       cause,
     });

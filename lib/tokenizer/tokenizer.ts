@@ -5,15 +5,18 @@ import {
   type ChatMessage,
   type ChatTemplateOptions,
   checkMessages,
+  checkMessagesInTurns,
   checkTemplateOptions,
   templateRules,
+  unitsOf,
 } from './chat-messages.js';
-import { type Answer, type ChatJob, TokenizerClient } from './client.js';
+import { type Answer, type ChatJob, type EncodeJob, TokenizerClient } from './client.js';
 import type { NamedTemplate } from './definition.js';
 import type { ReadyMessage } from './protocol.js';
 import { checkSource, type TokenizerSource } from './source.js';
 import { StreamingDecoder, type StreamingDecoderOptions } from './streaming-decoder.js';
 import { TokenTable } from './token-table.js';
+import { allowedForChat, allowedForText } from './work-time.js';
 
 export type { ChatMessage, ChatTemplateOptions } from './chat-messages.js';
 export type { StreamingDecoder, StreamingDecoderOptions } from './streaming-decoder.js';
@@ -43,6 +46,7 @@ export class Tokenizer {
   readonly eosTokenId: number | undefined;
   /** The end-of-text token and those that end a turn, known by the vocabulary; to be united with what the checkpoint declares. */
   readonly endTokenIds: readonly number[];
+  readonly #longestText: number;
   #disposed: Promise<void> | undefined;
 
   private constructor(key: typeof built, client: TokenizerClient, ready: ReadyMessage) {
@@ -55,6 +59,7 @@ export class Tokenizer {
     this.bosTokenId = ready.specialIds.bos;
     this.eosTokenId = ready.specialIds.eos;
     this.endTokenIds = ready.endTokenIds;
+    this.#longestText = ready.longestText;
   }
 
   /**
@@ -87,24 +92,33 @@ export class Tokenizer {
 
   /**
    * Blocks this thread until the worker thread has encoded the text, and whatever it was given before: about a second
-   * per megabyte. In a server use `encodeAsync`. Throws DISPOSED.
+   * per megabyte. In a server use `encodeAsync`. Throws DISPOSED, and LIMIT_EXCEEDED when the text takes more time or memory
+   * than its length allows.
    */
   encode(text: string, options: EncodeOptions = {}): Int32Array {
-    const { addSpecialTokens = true } = parseOptions(encodeRules, options, 'encode') as EncodeOptions;
-    checkText(text);
-    return idsOf(this.#client.askSync({ kind: 'encode', text, addSpecialTokens }));
+    const parsed = parseOptions(encodeRules, options, 'encode') as EncodeOptions;
+    return idsOf(this.#client.askSync(this.#encodeJob(text, parsed)));
   }
 
-  /** On the worker thread. Rejects with the signal's reason when aborted, DISPOSED after `dispose`. */
+  #encodeJob(text: string, { addSpecialTokens = true }: EncodeOptions): EncodeJob {
+    checkText(text);
+    if (text.length > this.#longestText) {
+      throw new KvasirError(
+        'LIMIT_EXCEEDED',
+        `The text has ${text.length} characters; at most ${this.#longestText} are encoded at once. Encode it in parts.`,
+      );
+    }
+    return { kind: 'encode', text, addSpecialTokens, allowed: allowedForText(text.length) };
+  }
+
+  /** On the worker thread. Rejects as `encode` throws, and with the signal's reason when aborted. */
   async encodeAsync(
     text: string,
     options: EncodeOptions & { signal?: AbortSignal } = {},
   ): Promise<Int32Array> {
     const rules = { ...encodeRules, signal };
-    const parsed = parseOptions(rules, options, 'encodeAsync') as typeof options;
-    const { addSpecialTokens = true, signal: given } = parsed;
-    checkText(text);
-    return idsOf(await this.#client.ask({ kind: 'encode', text, addSpecialTokens }, given));
+    const { signal: given, ...parsed } = parseOptions(rules, options, 'encodeAsync') as typeof options;
+    return idsOf(await this.#client.ask(this.#encodeJob(text, parsed), given));
   }
 
   /** Number of tokens that `encodeAsync` gives. */
@@ -155,7 +169,8 @@ export class Tokenizer {
    * out what it is given; LIMIT_EXCEEDED when it takes too much.
    */
   applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
-    return textOf(this.#client.askSync(chatJob(messages, checkTemplateOptions(options), 'text')));
+    const checked = checkMessages(messages);
+    return textOf(this.#client.askSync(chatJob(checked, checkTemplateOptions(options), 'text')));
   }
 
   /** The same on the worker thread. Rejects as `applyChatTemplate` throws, and with the signal's reason when aborted. */
@@ -164,7 +179,8 @@ export class Tokenizer {
     given: ChatTemplateOptions & { signal?: AbortSignal } = {},
   ): Promise<string> {
     const { signal, ...options } = parseOptions(chatRules, given, 'applyChatTemplateAsync') as typeof given;
-    return textOf(await this.#client.ask(chatJob(messages, options, 'text'), signal));
+    const checked = await checkMessagesInTurns(messages, signal);
+    return textOf(await this.#client.ask(chatJob(checked, options, 'text'), signal));
   }
 
   /**
@@ -176,7 +192,8 @@ export class Tokenizer {
     given: ChatTemplateOptions & { signal?: AbortSignal } = {},
   ): Promise<Int32Array> {
     const { signal, ...options } = parseOptions(chatRules, given, 'encodeChat') as typeof given;
-    return idsOf(await this.#client.ask(chatJob(messages, options, 'ids'), signal));
+    const checked = await checkMessagesInTurns(messages, signal);
+    return idsOf(await this.#client.ask(chatJob(checked, options, 'ids'), signal));
   }
 
   /** Ends the worker thread; encodings under way reject with DISPOSED. Idempotent. `decode` goes on working. */
@@ -200,12 +217,24 @@ function checkText(given: unknown): void {
   if (!text.fits(given)) throw invalidOption('text', given, text.allowed);
 }
 
+/** UTF-16 units. */
+const longestConversation = 2 ** 26;
+
+/** Throws LIMIT_EXCEEDED. */
 function chatJob(
   messages: readonly ChatMessage[],
   options: ChatTemplateOptions,
   wanted: ChatJob['wanted'],
 ): ChatJob {
-  return { kind: 'chat', messages: checkMessages(messages), options, wanted };
+  const units = unitsOf(messages);
+  if (units > longestConversation) {
+    throw new KvasirError(
+      'LIMIT_EXCEEDED',
+      `The conversation has ${units} characters; at most ${longestConversation} are supported.`,
+    );
+  }
+  const allowed = allowedForChat(messages.length, units);
+  return { kind: 'chat', messages, options, wanted, allowed };
 }
 
 /** The worker answers with what it was asked for. */

@@ -1,5 +1,7 @@
 /** What a model of words does, and where it puts its tokens. */
 
+import { limitExceeded, mostTokens } from '../work.js';
+
 /** UTF-8 of the spellings of ids from 0 on, one after the other; id i has bytes[offsets[i], offsets[i + 1]). */
 export interface Spellings {
   bytes: Uint8Array;
@@ -55,6 +57,7 @@ export class TokenSink {
   }
 
   #grow(needed: number): void {
+    if (needed > mostTokens) throw limitExceeded(`The text has more than ${mostTokens} tokens`);
     const capacity = Math.max(needed, 2 * this.ids.length);
     const ids = new Int32Array(capacity);
     ids.set(this.ids);

@@ -2,9 +2,12 @@
  * The symbols of one word, merged pair by pair: of all pairs that have a rank the lowest first, and of equal ones the left.
  * Short words are searched; long ones keep their pairs in a heap, so that a word of n symbols takes n log n.
  */
+import { checkStopped } from '../work.js';
 import type { MergeTable } from './merge-table.js';
 
 const longestSearched = 24;
+/** A power of two. */
+const mergesBetweenChecks = 2 ** 14;
 /** Positions in a key of the heap: rank * positions + position is exact in a double. */
 const positions = 2 ** 32;
 
@@ -78,7 +81,8 @@ export class Symbols {
       this.#pairs[i] = -1;
       if (i + 1 < count) this.#offer(merges, i, i + 1);
     }
-    while (this.#heapSize > 0) {
+    for (let steps = 1; this.#heapSize > 0; ++steps) {
+      if (steps % mergesBetweenChecks === 0) checkStopped();
       const key = this.#pop();
       const at = key % positions;
       const pair = this.#pairs[at]!;

@@ -1,10 +1,12 @@
 /** Unigram: of all ways to cut a word into pieces the one whose scores add up highest. */
 import type { KvasirError } from '../../errors.js';
+import { checkStopped } from '../work.js';
 import { byteToken } from './bpe.js';
 import type { Spellings, TokenSink, WordModel } from './model.js';
 import { TokenIndex } from './token-index.js';
 
 const unknownPenalty = 10;
+const bytesBetweenChecks = 4096;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
@@ -138,15 +140,17 @@ export class UnigramModel implements WordModel {
     const bytes = encoder.encode(text.slice(from, to));
     const { starts, ids } = this.#bestPath(bytes);
     // From the end: where each piece begins. Unknown ones that touch are one.
-    const cuts = [bytes.length];
+    const cuts = new Int32Array(bytes.length + 1);
+    cuts[0] = bytes.length;
+    let last = 0;
     let unknownBefore = false;
     for (let end = bytes.length; end > 0; end = starts[end]!) {
       const unknown = ids[end] === this.options.unknownId;
-      if (unknown && unknownBefore) cuts[cuts.length - 1] = starts[end]!;
-      else cuts.push(starts[end]!);
+      if (!(unknown && unknownBefore)) ++last;
+      cuts[last] = starts[end]!;
       unknownBefore = unknown;
     }
-    for (let i = cuts.length - 1; i > 0; --i) this.#pushPiece(bytes, cuts[i]!, cuts[i - 1]!, tokens);
+    for (let i = last; i > 0; --i) this.#pushPiece(bytes, cuts[i]!, cuts[i - 1]!, tokens);
   }
 
   /** By end in bytes: where the best piece begins, and its id. */
@@ -162,7 +166,12 @@ export class UnigramModel implements WordModel {
       starts[end] = start;
       ids[end] = id;
     };
+    let asked = bytesBetweenChecks;
     for (let start = 0; start < size; ) {
+      if (start >= asked) {
+        checkStopped();
+        asked = start + bytesBetweenChecks;
+      }
       const width = widthOfLead(bytes[start]!);
       let single = false;
       let node = 0;

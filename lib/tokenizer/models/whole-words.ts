@@ -1,5 +1,6 @@
 /** WordPiece, which takes the longest known beginning of a word and goes on behind it, and WordLevel, which takes all of it. */
 import type { KvasirError } from '../../errors.js';
+import { checkStopped } from '../work.js';
 import { IndexedModel } from './indexed-model.js';
 import type { TokenSink } from './model.js';
 import type { TokenIndex } from './token-index.js';
@@ -42,7 +43,8 @@ export class WordPieceModel extends WholeWordModel {
 
   override encode(text: string, from: number, to: number, tokens: TokenSink): void {
     const word = text.slice(from, to);
-    const pieces = this.#pieces(Array.from(word));
+    // A character has two units at most.
+    const pieces = word.length > 2 * this.longest ? undefined : this.#pieces(Array.from(word));
     if (pieces === undefined) {
       this.pushUnknown(word, tokens);
       return;
@@ -60,6 +62,7 @@ export class WordPieceModel extends WholeWordModel {
       let id: number | undefined;
       let piece = '';
       for (; end > start; --end) {
+        checkStopped();
         piece = characters.slice(start, end).join('');
         id = this.index.get(start > 0 ? this.prefix + piece : piece);
         if (id !== undefined) break;

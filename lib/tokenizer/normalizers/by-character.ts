@@ -1,8 +1,11 @@
 /** Normalizers that look at one character after the other. */
 import { type AlignedText, pointAt, Rewriting, widthOf } from '../aligned-text.js';
 import { spellBytes } from '../byte-spelling.js';
+import { checkStopped } from '../work.js';
 import { type CharacterSet, combiningMarkSet, whiteSpaceSet } from '../unicode/classes.js';
 import { lowerCaseOf } from '../unicode/lower-case.js';
+
+const charactersBetweenChecks = 2 ** 16;
 
 /** `replacement`: of a code point; undefined keeps it. What is put instead comes from the character. */
 export function mapCharacters(
@@ -13,7 +16,12 @@ export function mapCharacters(
   const rewriting = new Rewriting(source);
   let kept = 0;
   let changed = false;
+  let asked = charactersBetweenChecks;
   for (let i = 0; i < text.length; ) {
+    if (i >= asked) {
+      checkStopped();
+      asked = i + charactersBetweenChecks;
+    }
     const point = pointAt(text, i);
     const width = widthOf(point);
     const instead = replacement(point);

@@ -1,6 +1,7 @@
 /** SentencePiece's table of replacements: a double-array trie over UTF-8 and the texts that it points to. */
 import { KvasirError } from '../../errors.js';
 import { type AlignedText, type Change, transformed } from '../aligned-text.js';
+import { checkStopped } from '../work.js';
 
 interface CharactersMap {
   /** uint32 units of the trie. */
@@ -57,12 +58,18 @@ function pushReplacement(changes: Change[], old: number, text: string): void {
 
 let segmenter: Intl.Segmenter | undefined;
 
-function graphemes(text: string): string[] {
+function* graphemes(text: string): Generator<string> {
   // Without combining, joining and line ends each character is by itself.
-  if (/^[\x20-\x7e\u00a0-\u00ac\u00ae-\u02ff]*$/.test(text)) return Array.from(text);
+  if (/^[\x20-\x7e\u00a0-\u00ac\u00ae-\u02ff]*$/.test(text)) {
+    yield* text;
+    return;
+  }
   segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
-  return Array.from(segmenter.segment(text), ({ segment }) => segment);
+  for (const { segment } of segmenter.segment(text)) yield segment;
 }
+
+/** Changes that are handed on together: each is an object. */
+const together = 2 ** 14;
 
 export function charactersMap(encoded: string): (source: AlignedText) => AlignedText {
   if (encoded === '') return (source) => source;
@@ -76,18 +83,30 @@ export function charactersMap(encoded: string): (source: AlignedText) => Aligned
     return found;
   };
   return (source) => {
-    const changes: Change[] = [];
     let modified = false;
-    for (const grapheme of graphemes(source.text)) {
+    const push = (changes: Change[], grapheme: string): void => {
       const whole = Buffer.byteLength(grapheme) < 6 ? replacement(grapheme) : undefined;
-      const parts = whole === undefined ? Array.from(grapheme) : [grapheme];
-      for (const part of parts) {
+      for (const part of whole === undefined ? grapheme : [grapheme]) {
         const instead = whole ?? replacement(part);
         modified ||= instead !== undefined;
         if (instead === undefined) changes.push([part, 0]);
         else pushReplacement(changes, Array.from(part).length, instead);
       }
+    };
+    function* lists(): Generator<Change[]> {
+      let changes: Change[] = [];
+      for (const grapheme of graphemes(source.text)) {
+        push(changes, grapheme);
+        if (changes.length < together) continue;
+        checkStopped();
+        // The last may still change: what is dropped goes with the character before it.
+        const last = changes.pop()!;
+        yield changes;
+        changes = [last];
+      }
+      yield changes;
     }
-    return modified ? transformed(source, changes) : source;
+    const result = transformed(source, lists());
+    return modified ? result : source;
   };
 }

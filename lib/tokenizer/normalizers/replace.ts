@@ -2,6 +2,7 @@
 import { type AlignedText, Rewriting } from '../aligned-text.js';
 import type { CheckedComponent } from '../component.js';
 import { createFinder, Matches } from '../patterns/finder.js';
+import { checkTextLength } from '../work.js';
 
 export function prepend(source: AlignedText, prefix: string): AlignedText {
   if (source.text === '') return source;
@@ -9,6 +10,12 @@ export function prepend(source: AlignedText, prefix: string): AlignedText {
   rewriting.put(prefix, 0);
   rewriting.keep(0, source.text.length);
   return rewriting.done();
+}
+
+function countOf(text: string, part: string): number {
+  let count = 0;
+  for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) ++count;
+  return count;
 }
 
 /** What is put in the place of a match comes from the last character of it. */
@@ -19,7 +26,10 @@ export function replace(node: CheckedComponent): (source: AlignedText) => Aligne
   return (source) => {
     const { text } = source;
     if (source.starts === undefined && plain) {
-      return text.includes(plain) ? { ...source, text: text.replaceAll(plain, () => content) } : source;
+      const count = countOf(text, plain);
+      if (count === 0) return source;
+      checkTextLength(text.length + count * (content.length - plain.length));
+      return { ...source, text: text.replaceAll(plain, () => content) };
     }
     const matches = new Matches();
     finder.find(text, 0, text.length, matches);

@@ -4,6 +4,7 @@ import type { Matches } from './matches.js';
 import { knownScanner } from './known.js';
 import type { Scanner } from './scanner.js';
 import { translatePattern } from './translate.js';
+import { checkStopped } from '../work.js';
 
 export { Matches } from './matches.js';
 
@@ -12,6 +13,9 @@ export interface Finder {
   find(text: string, from: number, to: number, matches: Matches): void;
 }
 
+/** A power of two. */
+const charactersBetweenChecks = 2 ** 16;
+
 export function scanningFinder(scan: Scanner): Finder {
   return {
     find(text, from, to, matches) {
@@ -19,6 +23,7 @@ export function scanningFinder(scan: Scanner): Finder {
       for (let at = from; at < to; ) {
         const end = scan(text, at, to);
         if (end < 0) {
+          if (at % charactersBetweenChecks === 0) checkStopped();
           at += text.charCodeAt(at) >> 10 === 0x36 && at + 1 < to ? 2 : 1;
           continue;
         }
@@ -35,15 +40,17 @@ export function scanningFinder(scan: Scanner): Finder {
 function literalFinder(literal: string): Finder {
   return {
     find(text, from, to, matches) {
-      let gap = from;
+      // Of the stretch alone: what is looked for behind it is looked for again in the next.
+      const part = from === 0 && to === text.length ? text : text.slice(from, to);
+      let gap = 0;
       for (;;) {
-        const at = text.indexOf(literal, gap);
-        if (at < 0 || at + literal.length > to) break;
-        if (gap < at) matches.push(gap, at, false);
-        matches.push(at, at + literal.length, true);
+        const at = part.indexOf(literal, gap);
+        if (at < 0) break;
+        if (gap < at) matches.push(from + gap, from + at, false);
         gap = at + literal.length;
+        matches.push(from + at, from + gap, true);
       }
-      if (gap < to) matches.push(gap, to, false);
+      if (gap < part.length) matches.push(from + gap, to, false);
     },
   };
 }

@@ -1,4 +1,9 @@
 /** The parts of a text that a pattern matches and those between, in order: three numbers each in one typed array. */
+import { checkStopped } from '../work.js';
+
+/** A power of two. */
+const partsBetweenChecks = 4096;
+
 export class Matches {
   /** start, end, whether it matched; int32 [3 * capacity]. */
   #data = new Int32Array(96);
@@ -12,6 +17,7 @@ export class Matches {
 
   push(start: number, end: number, matched: boolean): void {
     const at = 3 * this.count++;
+    if (this.count % partsBetweenChecks === 0) checkStopped();
     if (at === this.#data.length) {
       const larger = new Int32Array(2 * at);
       larger.set(this.#data);

@@ -1,5 +1,9 @@
 /** A text and the pieces of it that pre-tokenizers have made so far, in order. What lies between pieces is gone. */
 import type { AlignedText } from '../aligned-text.js';
+import { checkStopped } from '../work.js';
+
+/** A power of two. */
+const piecesBetweenChecks = 4096;
 
 /** Starts and ends by turns in one typed array. No piece is empty. */
 export class Bounds {
@@ -15,6 +19,7 @@ export class Bounds {
   push(start: number, end: number): void {
     if (start === end) return;
     const at = 2 * this.count++;
+    if (this.count % piecesBetweenChecks === 0) checkStopped();
     if (at === this.#data.length) {
       const larger = new Int32Array(2 * at);
       larger.set(this.#data);

@@ -45,19 +45,23 @@ function originOf({ source }: Pieces, from: number): number {
 }
 
 export function metaspace(replacement: string, scheme: PrependScheme): PreTokenizer {
-  return (pieces) =>
-    rewritten(pieces, (rewriting, from, to) => {
-      const { text } = pieces.source;
+  return (pieces) => {
+    const { text } = pieces.source;
+    // The next one from a piece on: pieces come in order.
+    let space = text.indexOf(' ');
+    return rewritten(pieces, (rewriting, from, to) => {
       const begins = text.startsWith(replacement, from) || text[from] === ' ';
       if (!begins && (scheme === 'always' || (scheme === 'first' && originOf(pieces, from) === 0))) {
         rewriting.put(replacement, from);
       }
       let kept = from;
-      for (let at = text.indexOf(' ', from); at >= 0 && at < to; at = text.indexOf(' ', at + 1)) {
-        rewriting.keep(kept, at);
-        rewriting.put(replacement, at);
-        kept = at + 1;
+      if (space >= 0 && space < from) space = text.indexOf(' ', from);
+      for (; space >= 0 && space < to; space = text.indexOf(' ', space + 1)) {
+        rewriting.keep(kept, space);
+        rewriting.put(replacement, space);
+        kept = space + 1;
       }
       rewriting.keep(kept, to);
     });
+  };
 }

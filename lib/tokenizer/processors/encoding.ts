@@ -1,3 +1,5 @@
+import { limitExceeded, mostTokens } from '../work.js';
+
 /** The tokens of a text. Offsets are UTF-16 units of the text that a token came from; tokens that were added have 0 and 0. */
 export interface Encoding {
   ids: Int32Array;
@@ -17,6 +19,7 @@ export type Processor = (encodings: Encoding[], addSpecialTokens: boolean) => En
 export function joinEncodings(parts: readonly Encoding[], tracked: boolean): Encoding {
   if (parts.length === 1) return parts[0]!;
   const count = parts.reduce((sum, { ids }) => sum + ids.length, 0);
+  if (count > mostTokens) throw limitExceeded(`The text has more than ${mostTokens} tokens`);
   const ids = new Int32Array(count);
   const typeIds = new Int32Array(count);
   const offsets = tracked ? new Int32Array(2 * count) : undefined;

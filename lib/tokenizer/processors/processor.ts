@@ -63,7 +63,10 @@ function surrounding(node: CheckedComponent, first: Processor): Processor {
 }
 
 function around(before: number[], part: Encoding, after: number[], type: number): Encoding {
-  const ids = Int32Array.from([...before, ...part.ids, ...after]);
+  const ids = new Int32Array(before.length + part.ids.length + after.length);
+  ids.set(before);
+  ids.set(part.ids, before.length);
+  ids.set(after, before.length + part.ids.length);
   const typeIds = new Int32Array(ids.length).fill(type);
   typeIds.set(part.typeIds, before.length);
   if (part.offsets === undefined) return { ids, typeIds };

@@ -2,7 +2,8 @@
  * The four normal forms, with the data of Unicode 9 that the reference has: later characters neither decompose nor move.
  * Decompositions and compositions are the runtime's own, which never change for a character once it is there.
  */
-import { type AlignedText, type Change, transformed, widthOf } from '../aligned-text.js';
+import { type AlignedText, type Change, pointAt, transformed, widthOf } from '../aligned-text.js';
+import { checkStopped, limitExceeded } from '../work.js';
 import { CharacterSet } from './classes.js';
 import { combiningClasses, decomposing } from './tables.js';
 
@@ -105,6 +106,62 @@ function composed(symbols: readonly Symbol[]): Change[] {
   return changes;
 }
 
+/** UTF-16 units that are taken together, each of which takes some objects, and the most of them. */
+const together = 2 ** 14;
+const mostTogether = 2 ** 19;
+
+/** Starters that nothing before them composes with, nor what they decompose into. Not all: those of many texts. */
+const anew: readonly (readonly [first: number, last: number])[] = [
+  [0x400, 0x482],
+  [0x5d0, 0x5ea],
+  [0x621, 0x64a],
+  [0x905, 0x939],
+  [0xe01, 0xe2e],
+  [0x2010, 0x2027],
+  [0x3000, 0x3029],
+  [0x3041, 0x3096],
+  [0x30a1, 0x30fa],
+  [0x3400, 0x9fff],
+  [0xac00, 0xd7a3],
+  [0xff01, 0xff60],
+  [0x1f300, 0x1faff],
+  [0x20000, 0x2fa1f],
+];
+
+function beginsAnew(point: number): boolean {
+  if (point < 0x300) return true;
+  return anew.some(([first, last]) => point >= first && point <= last);
+}
+
+/** The end of what is taken together from `from` on. Throws LIMIT_EXCEEDED. */
+function endOfStretch(text: string, from: number): number {
+  let at = Math.min(from + together, text.length);
+  if (at < text.length && text.charCodeAt(at) >> 10 === 0x37) ++at;
+  while (at < text.length) {
+    const point = pointAt(text, at);
+    if (beginsAnew(point)) break;
+    at += widthOf(point);
+    if (at - from > mostTogether) {
+      throw limitExceeded(
+        `A run of ${mostTogether} characters has no place where its normal form may be cut`,
+      );
+    }
+  }
+  return at;
+}
+
+function* changesOf(text: string, form: NormalForm): Generator<Change[]> {
+  for (let from = 0; from < text.length; ) {
+    checkStopped();
+    const end = endOfStretch(text, from);
+    const symbols = decomposed(text.slice(from, end), form === 'NFC' || form === 'NFD' ? 'NFD' : 'NFKD');
+    yield form === 'NFC' || form === 'NFKC'
+      ? composed(symbols)
+      : symbols.map(({ character, change }): Change => [character, change]);
+    from = end;
+  }
+}
+
 /** Latin-1 is composed already, and ASCII is in every form. */
 const unchanged: Readonly<Record<NormalForm, RegExp>> = {
   NFC: /^[\0-\u02ff\u4e00-\u9fff\u3041-\u3096\uac00-\ud7a3\u2010-\u2027\u0400-\u0482]*$/,
@@ -115,10 +172,5 @@ const unchanged: Readonly<Record<NormalForm, RegExp>> = {
 
 export function normalForm(source: AlignedText, form: NormalForm): AlignedText {
   if (unchanged[form].test(source.text)) return source;
-  const symbols = decomposed(source.text, form === 'NFC' || form === 'NFD' ? 'NFD' : 'NFKD');
-  const changes =
-    form === 'NFC' || form === 'NFKC'
-      ? composed(symbols)
-      : symbols.map(({ character, change }): Change => [character, change]);
-  return transformed(source, changes);
+  return transformed(source, changesOf(source.text, form));
 }
