@@ -5,7 +5,7 @@
 import * as v from 'valibot';
 import { count, index, parseConfig, positive, unsupported } from '../config-schema.js';
 import type { DecoderShape } from './decoder.js';
-import { ggufExperts, type Routing } from './experts.js';
+import { ggufExpertsBesideShared, type Routing } from './experts.js';
 import type { GgufFacts } from './family.js';
 
 const schema = v.looseObject({
@@ -40,10 +40,7 @@ export function deepseekRouting(raw: unknown): Routing {
 }
 
 export function ggufDeepseekRouting(facts: GgufFacts): Routing {
-  const routing = ggufExperts(facts, router);
-  const size = routing.size ?? facts.keys.count('feed_forward_length');
-  const sharedSize = facts.keys.count('expert_shared_count', 0) * size || undefined;
-  return { ...routing, experts: { ...routing.experts, sharedSize } };
+  return ggufExpertsBesideShared(facts, router);
 }
 
 const mostPredicting = 16;

@@ -4,7 +4,7 @@ import { count, finite, index, parseConfig } from '../config-schema.js';
 import { decoderSpec, ggufShape, hfShape } from './decoder.js';
 import { ernieBias, ernieDefaults } from './ernie45.js';
 import {
-  ggufExperts,
+  ggufExpertsBesideShared,
   hfExperts,
   qwenExpertNames,
   selectionBiasNames,
@@ -53,8 +53,8 @@ export const ernie45Moe: Family = {
     return { ...shape, spec: decoderSpec(shape), bias: ernieBias(raw, ...biased), ignored };
   },
   fromGguf: (facts) => {
-    const sharedSize = facts.keys.count('expert_shared_feed_forward_length', 0) || undefined;
-    const shape = withExperts(ggufShape(facts, 'interleaved'), ggufExperts(facts, { ...router, sharedSize }));
+    const routing = ggufExpertsBesideShared(facts, router);
+    const shape = withExperts(ggufShape(facts, 'interleaved'), routing);
     return { ...shape, spec: decoderSpec(shape), bias: 'optional' };
   },
 };

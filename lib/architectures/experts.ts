@@ -6,6 +6,7 @@ import { unsupported } from '../config-schema.js';
 import { type ExpertsSpec, feedForwardOf, type ModelSpec } from '../spec.js';
 import type { DecoderShape, HfShape } from './decoder.js';
 import type { GgufFacts, Names, StoredAs, StoredIn } from './family.js';
+import type { View } from './plan.js';
 
 /** Which layers have experts, of what size and how they are chosen. */
 export interface Routing {
@@ -77,6 +78,17 @@ export function ggufExperts(
   };
 }
 
+/** The same beside shared experts, of which a file says how many there are. */
+export function ggufExpertsBesideShared(
+  facts: GgufFacts,
+  own: Pick<ExpertsSpec, 'score'> & Partial<ExpertsSpec>,
+): Routing {
+  const routing = ggufExperts(facts, own);
+  const size = routing.size ?? facts.keys.count('feed_forward_length');
+  const sharedSize = facts.keys.count('expert_shared_count', 0) * size || undefined;
+  return { ...routing, experts: { ...routing.experts, sharedSize } };
+}
+
 type Part = 'gate' | 'up' | 'down';
 
 /** Tensors that hold the experts one after the other: for each its gate and then its up, and its down. */
@@ -100,7 +112,7 @@ function partOf({ gateUp, down, end }: Stacked, part: Part, expert: number, size
 }
 
 /** In GGUF files experts are stacked for each part; older ones have a tensor for each expert. */
-export function ggufExpert(part: Part): StoredIn {
+function ggufExpert(part: Part): StoredIn {
   return (_spec: ModelSpec, _layer: number, expert: number) => [
     { name: `ffn_${part}_exps`, view: { expert } },
     `ffn_${part}.${expert}`,
@@ -141,6 +153,21 @@ export const qwenExpertNames = expertNames(
   'mlp.gate',
   (expert, part) => `mlp.experts.${expert}.${part}_proj`,
 );
+
+/** Of gpt-oss: gates and ups take turns in one tensor, all lie transposed, and each expert has biases. */
+export function interleavedExpertNames(router: string): Names {
+  const names = (part: Part, name: string, own: View): Names[string] => [
+    (_spec, _layer, expert) => ({ name, view: { expert, transposed: true, ...own }, ends: ['', '_bias'] }),
+    ggufExpert(part),
+  ];
+  const gateUp = 'mlp.experts.gate_up_proj';
+  return {
+    router: [router, 'ffn_gate_inp'],
+    'experts.gate': names('gate', gateUp, { firstRow: 0, group: 1, stride: 2 }),
+    'experts.up': names('up', gateUp, { firstRow: 1, group: 1, stride: 2 }),
+    'experts.down': names('down', 'mlp.experts.down_proj', {}),
+  };
+}
 
 /** Of the bias that joins scores for the choice alone; `at`: the places that checkpoints have it in. */
 export function selectionBiasNames(...at: readonly string[]): Names {

@@ -3,8 +3,8 @@ import * as v from 'valibot';
 import { count, finite, parseConfig } from '../config-schema.js';
 import { biasesOf, decoderSpec, type DecoderShape, ggufShape, ggufWindows, hfShape } from './decoder.js';
 import { layerKinds, windowsOf } from './decoder.js';
-import { allowOnly, ggufExpert, ggufExperts, hfExperts, withExperts } from './experts.js';
-import type { Family, StoredIn } from './family.js';
+import { allowOnly, ggufExperts, hfExperts, interleavedExpertNames, withExperts } from './experts.js';
+import type { Family } from './family.js';
 import { llamaLayout, llamaNames } from './llama.js';
 import { ggufRope } from './rope-config.js';
 
@@ -17,20 +17,6 @@ const schema = v.looseObject({
 });
 /** Of a configuration that has none. */
 const yarn = { rope_type: 'yarn', factor: 32, truncate: false, original_max_position_embeddings: 4096 };
-
-/** Rows of gates and of ups take turns, in a tensor that lies transposed. */
-const gateUp =
-  (firstRow: 0 | 1): StoredIn =>
-  (_spec, _layer, expert) => ({
-    name: 'mlp.experts.gate_up_proj',
-    view: { expert, transposed: true, firstRow, group: 1, stride: 2 },
-    ends: ['', '_bias'],
-  });
-const down: StoredIn = (_spec, _layer, expert) => ({
-  name: 'mlp.experts.down_proj',
-  view: { expert, transposed: true },
-  ends: ['', '_bias'],
-});
 
 function asGptOss<Shape extends DecoderShape>(shape: Shape, alpha = 1.702, limit = 7): Shape {
   const own = { activation: 'clamped_swiglu', activationAlpha: alpha, activationLimit: limit } as const;
@@ -49,10 +35,7 @@ export const gptOss: Family = {
     ...llamaNames,
     sinks: [{ name: 'self_attn.sinks', ends: ['', ''] }, 'attn_sinks'],
     ffn_norm: ['post_attention_layernorm', 'post_attention_norm'],
-    router: ['mlp.router', 'ffn_gate_inp'],
-    'experts.gate': [gateUp(0), ggufExpert('gate')],
-    'experts.up': [gateUp(1), ggufExpert('up')],
-    'experts.down': [down, ggufExpert('down')],
+    ...interleavedExpertNames('mlp.router'),
   },
   fromConfig: (raw) => {
     const c = parseConfig(schema, raw);

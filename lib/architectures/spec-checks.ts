@@ -11,6 +11,7 @@ const limits = {
   headDim: 1 << 10,
   ffnSize: 1 << 20,
   experts: 1 << 10,
+  allExperts: 1 << 17,
   maxPositions: 1 << 24,
 } as const;
 
@@ -58,6 +59,8 @@ export function checkSpec(spec: ModelSpec): ModelSpec {
     checkSize('ffnSize', size);
     if (experts) checkExperts(experts);
   }
+  const all = spec.stack.layers.map((layer) => spec.feedForwards[layer.feedForward]!.experts?.count ?? 0);
+  checkSize('allExperts', 1 + all.reduce((sum, n) => sum + n, 0));
   if (!(spec.normEps >= 0 && spec.normEps < 1)) {
     fail(`The model's configuration says normEps = ${spec.normEps}; it must be in [0, 1).`);
   }

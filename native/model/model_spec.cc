@@ -98,6 +98,14 @@ void CheckFeedForward(const FeedForwardSpec& f) {
   if (f.has_experts()) CheckExperts(f.experts);
 }
 
+// Each is a tensor or more: a file cannot ask for memory with two large numbers.
+void CheckAllExperts(const ModelSpec& spec) {
+  constexpr int64_t kMost = int64_t{1} << 17;
+  int64_t all = 0;
+  for (int64_t i = 0; i < spec.n_layers(); ++i) all += spec.feed_forward_of(i).experts.count;
+  InRange("number of experts of all layers", all, 0, kMost);
+}
+
 template <typename Kinds, typename Size>
 int64_t Largest(const Kinds& kinds, const Size& size) {
   int64_t largest = 0;
@@ -159,6 +167,7 @@ void ModelSpec::Check() const {
     InRange("attention of a layer", layer.attention, 0, static_cast<int64_t>(attentions.size()) - 1);
     InRange("feed-forward of a layer", layer.feed_forward, 0, static_cast<int64_t>(feed_forwards.size()) - 1);
   }
+  CheckAllExperts(*this);
   InRange("number of learned positions", embedding.positions, 0, int64_t{1} << 28);
   if (embedding.positions > 0) {
     InRange("offset of learned positions", embedding.position_offset, 0, embedding.positions - max_positions);

@@ -128,7 +128,7 @@ def stacked(tensors):
         transposed = array.ndim == 3 and name.endswith("_proj")  # gpt-oss
         for part, values in _split(name, array).items():
             values = values.swapaxes(1, 2) if transposed else values
-            merged[_renamed(part)] = values.reshape(values.shape[1:]) if values.shape[0] == 1 else values
+            merged[_renamed(part)] = values
     for name, arrays in parts.items():
         merged[name] = np.stack([arrays[expert] for expert in sorted(arrays)])
     return merged
@@ -152,7 +152,7 @@ def add_keys(writer, name, config):
         "qwen2_moe": config.get("shared_expert_intermediate_size"),
         "granitemoeshared": config.get("shared_intermediate_size"),
         "hunyuan_v1_moe": config["intermediate_size"],
-        "ernie4_5_moe": 2 * config.get("moe_intermediate_size", 0),
+        "ernie4_5_moe": config["intermediate_size"] // config["num_key_value_heads"],  # not what it says
     }.get(name)
     if shared is not None:
         writer.add_expert_shared_feed_forward_length(shared)

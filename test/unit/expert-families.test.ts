@@ -1,8 +1,8 @@
 /** Families with experts: published configurations to specs, names of tensors, and what is refused by name. */
 import { describe, expect, test } from 'vitest';
 import { planFromConfig, planFromGguf } from '../../lib/architectures/index.js';
-import type { MetadataValue } from '../../lib/native.js';
-import { feedForwardOf, layerCount } from '../../lib/spec.js';
+import { type MetadataValue, native } from '../../lib/native.js';
+import { feedForwardOf, layerCount, specToJson } from '../../lib/spec.js';
 
 const sizes = {
   hidden_size: 64,
@@ -240,6 +240,7 @@ describe('refused by name, as UNSUPPORTED_ARCHITECTURE', () => {
 test.each<[Name, object, RegExp]>([
   ['mixtral', { num_local_experts: 0 }, /num_local_experts/],
   ['mixtral', { num_local_experts: 2000 }, /experts = 2000/],
+  ['mixtral', { num_local_experts: 1000, num_hidden_layers: 1000 }, /allExperts = 1000001/],
   ['mixtral', { num_experts_per_tok: 9 }, /uses 9 experts at once, but has 8/],
   ['qwen2_moe', { moe_intermediate_size: undefined }, /moe_intermediate_size/],
   ['hunyuan_v1_moe', { moe_topk: [] }, /moe_topk/],
@@ -247,4 +248,23 @@ test.each<[Name, object, RegExp]>([
   const work = () => planOf(name, config);
   expect(work).toThrow(expect.objectContaining({ code: 'MODEL_FORMAT' }));
   expect(work).toThrow(message);
+});
+
+// The INT8 form has a spec of its own.
+test('a spec of too many experts is refused natively, before a tensor is named', () => {
+  const { spec } = planOf('mixtral');
+  const many = (layers: number) => ({
+    ...spec,
+    feedForwards: [
+      { ...spec.feedForwards[0]!, experts: { count: 1000, used: 2, score: 'softmax' as const } },
+    ],
+    stack: {
+      ...spec.stack,
+      layers: Array.from({ length: layers }, () => ({ attention: 0, feedForward: 0 })),
+    },
+  });
+  expect(native().tensorsOf(specToJson(many(1)))).toHaveLength(8 + 2000);
+  expect(() => native().tensorsOf(specToJson(many(200)))).toThrow(
+    /number of experts of all layers is 200000/,
+  );
 });
