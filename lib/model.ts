@@ -1,4 +1,5 @@
-/** A loaded model: describe, generate, score, converse, dispose. */
+/** A loaded model: describe, generate, score, converse, embed, decide, dispose. */
+import { setMaxListeners } from 'node:events';
 import {
   type BooleanDecisionOptions,
   type ChoiceOptions,
@@ -162,9 +163,9 @@ export class Model {
   }
 
   /**
-   * How probable each of a few answers is after a prompt, in one pass over it (one for every 32 answers): the likelihoods of `prompt + answer` (what
-   * `score` gives), normalised over the answers. Where one answer's tokens begin another's (1 and 10), the shorter one
-   * counts without the longer one.
+   * How probable each of a few answers is after a prompt, in one pass over it (one for every 32 answers): the likelihoods
+   * of `prompt + answer` (what `score` gives), normalised over the answers. Where one answer's tokens begin another's (1
+   * and 10), the shorter one counts without the longer one.
    * @param prompt a text, to which each answer is appended as it is; a conversation or token ids, which are followed by the
    * tokens of the answer.
    * @throws INVALID_OPTION, CONTEXT_OVERFLOW, DISPOSED, or the signal's reason.
@@ -174,9 +175,11 @@ export class Model {
   async decide(prompt: Prompt, options: BooleanDecisionOptions): Promise<Decision<boolean>>;
   async decide(prompt: Prompt, options: DecideOptions): Promise<Decision<string | number | boolean>> {
     this.#engine.throwIfDisposed();
-    const { answers, signal } = parseDecideOptions(options);
-    const given = readPrompt(prompt);
-    const texts = await this.#encodeAnswers(given, answers.map(String), signal);
+    const { answers, signal: given } = parseDecideOptions(options);
+    // Each answer listens: to a signal of our own, which does not warn of that.
+    const signal = given && AbortSignal.any([given]);
+    if (signal) setMaxListeners(0, signal);
+    const texts = await this.#encodeAnswers(readPrompt(prompt), answers.map(String), signal);
     const weights = await weigh(this.#engine, texts, this.info.contextLength, signal);
     const choice = answers[weights.indexOf(Math.max(...weights))];
     const entries = answers.map((answer, i): [string, number] => [String(answer), weights[i]]);

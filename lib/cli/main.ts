@@ -6,6 +6,7 @@ import { registerBench } from './bench.js';
 import { registerChat } from './chat.js';
 import { registerCompare } from './compare.js';
 import { registerDoctor } from './doctor.js';
+import { registerEmbed } from './embed.js';
 import { reportFailure, WRONG_USAGE } from './failure.js';
 import { registerInfo } from './info.js';
 import { Interrupts } from './interrupt.js';
@@ -35,6 +36,7 @@ function createProgram(interrupts: Interrupts): Command {
     .addHelpText('after', help);
   registerRun(program, interrupts);
   registerChat(program, interrupts);
+  registerEmbed(program, interrupts);
   registerCompare(program, interrupts);
   registerBench(program, interrupts);
   registerPull(program, interrupts);

@@ -2,6 +2,7 @@
  * Vectors of texts. Texts of any lengths run side by side in the engine's steps without padding, the long ones of each
  * few hundred first; each gets the bits that it gets alone.
  */
+import { setMaxListeners } from 'node:events';
 import { type Engine, overflowError } from '../engine/engine.js';
 import { takeHidden } from '../engine/hidden-request.js';
 import { invalidOption } from '../options.js';
@@ -72,6 +73,8 @@ class Embedding {
     const { signal } = settings;
     this.#limit = Math.min(embedder.contextLength, settings.longestText ?? embedder.contextLength);
     this.#signal = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+    // Hundreds of texts wait at a time, and each listens.
+    setMaxListeners(0, this.#signal);
   }
 
   async run(): Promise<Embeddings> {

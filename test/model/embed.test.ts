@@ -237,6 +237,22 @@ describe('decide', () => {
     expect(Object.keys(two).sort()).toEqual(['false', 'true']);
   });
 
+  it('listens to one signal hundreds of times without a warning', async () => {
+    const warnings: Error[] = [];
+    const warn = (warning: Error) => warnings.push(warning);
+    process.on('warning', warn);
+    const { signal } = new AbortController();
+    const { probabilities } = await model.decide(prompt, { score: [100, 160], signal });
+    expect(Object.keys(probabilities)).toHaveLength(61);
+    await model.embed(
+      Array.from({ length: 60 }, (_, i) => `text ${i}`),
+      { signal },
+    );
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', warn);
+    expect(warnings).toEqual([]);
+  });
+
   it('refuses token ids that the model does not have, and messages without a template', async () => {
     await expect(model.decide(Int32Array.of(1, 512), { boolean: true })).rejects.toMatchObject({
       code: 'INVALID_OPTION',
