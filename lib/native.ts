@@ -175,6 +175,8 @@ export interface StepBatch {
   counts: Int32Array;
   /** [sum(counts)] token ids, sequence after sequence. */
   tokens: Int32Array;
+  /** [sum(counts)] the type of each token, of a model that has them. Absent: the first. */
+  types?: Int32Array;
   /** [n] what `loadAdapter` gave, or NO_ADAPTER. Absent: none has one. */
   adapters?: Int32Array;
   /** [r] ascending indices into `tokens` of the tokens of which something is wanted. */

@@ -39,9 +39,9 @@ const attentionSchema = v.strictObject({
   scale: v.optional(positive),
   /** Index into `ropes`. Default: no rotary embedding. */
   rope: v.optional(index),
-  /** A query sees keys less than `window` positions away. Default: all. */
+  /** A query sees keys less than `window` positions away, to both sides where it is not causal. Default: all. */
   window: v.optional(count),
-  /** Default true. */
+  /** false: tokens see later ones too. A sequence then comes in one step, whole. Default true. */
   causal: v.optional(v.boolean()),
   /** RMS norm of queries and keys, with a weight for a head or for the whole row. Default none. */
   headNorm: v.optional(
@@ -103,7 +103,7 @@ const embeddingSchema = v.strictObject({
   positions: v.optional(count),
   /** Row of position 0. Default 0. */
   positionOffset: v.optional(index),
-  /** Rows of a table of token types, of which the first is added. Default none. */
+  /** Rows of a table of token types; a step says each token's, else it is the first. Default none. */
   types: v.optional(count),
   /** Default false. */
   norm: v.optional(v.boolean()),
@@ -117,6 +117,8 @@ const stackSchema = v.strictObject({
   residual: v.picklist(['pre', 'post', 'sandwich', 'parallel', 'add_norm']),
   /** 'parallel': both read the same norm. Default false. */
   sharedNorm: v.optional(v.boolean()),
+  /** 'pre': the first attention reads a norm of x; false: x as the embedding made it (ModernBERT). Default true. */
+  firstNorm: v.optional(v.boolean()),
   layers: v.array(v.strictObject({ attention: index, feedForward: index })),
 });
 
@@ -132,7 +134,7 @@ export const modelSpecSchema = v.strictObject({
   stack: stackSchema,
   norm: v.picklist(['rms', 'layer']),
   normEps: v.pipe(finite, v.minValue(0)),
-  /** Default true. */
+  /** Before the head; false: hidden states are those of the last layer. Default true. */
   finalNorm: v.optional(v.boolean()),
   /** Multiplies what each layer adds. Default 1. */
   residualScale: v.optional(finite),
@@ -140,7 +142,7 @@ export const modelSpecSchema = v.strictObject({
   logitsScale: v.optional(finite),
   /** logits = cap * tanh(logits / cap). Default none. */
   logitsSoftCap: v.optional(positive),
-  /** Default 'logits'. */
+  /** 'none': the model gives hidden states alone. Default 'logits'. */
   head: v.optional(v.picklist(['logits', 'none'])),
 });
 

@@ -86,6 +86,7 @@ StepRequest RequestFromJs(const Napi::Value& value) {
     request.batch.sequences.push_back({sequences[i], counts[i], adapters[i]});
   }
   request.batch.tokens = ints("tokens");
+  if (!batch.Get("types").IsUndefined()) request.batch.types = ints("types");
   const std::vector<int32_t> rows = ints("rows");
   const std::vector<uint8_t> wants = OptionalBytes(batch, "wants", rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {

@@ -14,7 +14,7 @@ namespace kvasir {
 struct Traits {
   std::string kernels;          // such as "avx2" or "sm_90"
   int threads = 1;              // lanes that ForRowBlocks names
-  int64_t step_rows = 512;      // most tokens of a step
+  int64_t step_rows = 512;      // most tokens of a step; as many at least as who made the backend asked for
   int64_t block_rows = 0;       // most rows of a block on the first lane
   int64_t lane_rows = 0;        // and on the others
   int64_t kv_run = 1;           // pages of the KV cache that lie side by side (KvLayout::run)

@@ -32,12 +32,13 @@ struct CpuWorkShape {
   int64_t vocab = 0;
   int64_t n_candidates = 0;
 };
-Traits PredictCpuTraits(int threads, const std::string& isa);
+Traits PredictCpuTraits(int threads, const std::string& isa, int64_t least_step_rows = 0);
 int64_t PredictCpuWork(int threads, const std::string& isa, const CpuWorkShape& shape);
 
 // `threads` 0: one per available core. `isa` empty: the best table that this CPU has.
+// `least_step_rows`: steps take as many tokens at least, whatever the threads and kernels would like.
 // Throws Error(kInvalidOption).
 std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int64_t max_positions,
-                                        int64_t padded_head_dim);
+                                        int64_t padded_head_dim, int64_t least_step_rows = 0);
 
 }  // namespace kvasir

@@ -21,7 +21,7 @@ struct SequenceSpan {
 };
 
 // Those of StepInput.
-enum class StepArray { kTokens, kPositions, kWanted };
+enum class StepArray { kTokens, kPositions, kTypes, kWanted };
 
 // Values [first, first + count) of an array of the running step.
 struct StepIndices {
@@ -34,6 +34,7 @@ struct StepIndices {
 struct StepInput {
   const int32_t* tokens = nullptr;     // [rows]
   const int32_t* positions = nullptr;  // [rows]
+  const int32_t* types = nullptr;      // [rows], or nullptr where no op asks for them
   int64_t rows = 0;
   const SequenceSpan* sequences = nullptr;
   int64_t n_sequences = 0;
@@ -46,6 +47,7 @@ struct StepInput {
     switch (indices.array) {
       case StepArray::kTokens: return tokens + indices.first;
       case StepArray::kPositions: return positions + indices.first;
+      case StepArray::kTypes: return types + indices.first;
       case StepArray::kWanted: return wanted + indices.first;
     }
     return nullptr;

@@ -23,14 +23,4 @@ void CheckGpuSupports(const ModelSpec& spec) {
   }
 }
 
-void CheckGraphSupports(const ModelSpec& spec) {
-  for (const AttentionSpec& a : spec.attentions) {
-    Refuse(!a.causal, "attention in both directions");
-    Refuse(a.score_bias.kind == ScoreBiasSpec::Kind::kBuckets, "a learned bias of attention scores");
-  }
-  Refuse(spec.embedding.types > 0, "token types");
-  Refuse(!spec.final_norm, "no norm before its output layer");
-  Refuse(spec.head != HeadKind::kLogits, "no output layer");
-}
-
 }  // namespace kvasir

@@ -120,6 +120,10 @@ bool ModelSpec::has_experts() const {
                      [](const FeedForwardSpec& f) { return f.has_experts(); });
 }
 
+bool ModelSpec::sees_ahead() const {
+  return std::any_of(attentions.begin(), attentions.end(), [](const AttentionSpec& a) { return !a.causal; });
+}
+
 int64_t ModelSpec::padded_head_dim() const {
   return Largest(attentions, [](const AttentionSpec& a) { return a.padded_head_dim(); });
 }
@@ -179,6 +183,9 @@ void ModelSpec::Check() const {
   if (stack.form == BlockForm::kAddNorm && residual_scale != 1)
     Fail("norm of a sum has no scale of the residual");
   if (stack.shared_norm && stack.form != BlockForm::kParallel) Fail("norms are shared, but not in parallel");
+  if (!stack.first_norm && stack.form != BlockForm::kPre) {
+    Fail("first attention has no norm in a form where it never has one of its own");
+  }
   Finite("scale of the logits", logits_scale);
   NotNegative("soft cap of the logits", logits_soft_cap);
 }

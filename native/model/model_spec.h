@@ -53,7 +53,7 @@ struct AttentionSpec {
   float scale = 0;     // multiplies q.k; 0: 1 / sqrt(head_dim)
   int64_t rope = -1;   // index into ModelSpec::ropes; -1: none
   int64_t window = 0;  // a query sees keys less than `window` positions away; 0: all
-  bool causal = true;
+  bool causal = true;  // false: it also sees those behind it, within the window; see ModelSpec::sees_ahead
   HeadNormSpec head_norm;
   ScoreBiasSpec score_bias;
   float soft_cap = 0;        // score = cap tanh(score / cap); 0: none
@@ -100,7 +100,7 @@ struct EmbeddingSpec {
   float scale = 1;
   int64_t positions = 0;        // rows of a learned table; 0: none
   int64_t position_offset = 0;  // row of position 0
-  int64_t types = 0;            // rows of a table of token types, of which the first is added; 0: none
+  int64_t types = 0;            // rows of a table of token types; 0: none
   bool norm = false;
 };
 
@@ -121,10 +121,11 @@ struct LayerSpec {
 struct StackSpec {
   BlockForm form = BlockForm::kPre;
   bool shared_norm = false;  // kParallel: attention and feed-forward read the same norm
+  bool first_norm = true;    // kPre: the first attention reads a norm of x, not x itself
   std::vector<LayerSpec> layers;
 };
 
-enum class HeadKind { kLogits, kNone };
+enum class HeadKind { kLogits, kNone };  // kNone: a model gives hidden states alone
 
 struct ModelSpec {
   int64_t vocab_size = 0;
@@ -137,7 +138,7 @@ struct ModelSpec {
   StackSpec stack;
   NormKind norm = NormKind::kRms;
   float norm_eps = 0;
-  bool final_norm = true;
+  bool final_norm = true;     // before the head; without it hidden states are those of the last layer
   float residual_scale = 1;   // of what each layer adds
   float logits_scale = 1;     // multiplies logits, before logits_soft_cap
   float logits_soft_cap = 0;  // 0: none
@@ -152,6 +153,10 @@ struct ModelSpec {
     return feed_forwards[static_cast<size_t>(layer(i).feed_forward)];
   }
   bool has_experts() const;  // in any feed-forward
+  // Whether tokens see later ones in any layer. A sequence then comes in one step, whole.
+  bool sees_ahead() const;
+  // What a step must be able to take, where sequences have up to `context` tokens.
+  int64_t least_step_rows(int64_t context) const { return sees_ahead() ? context : 0; }
   // Whether what a layer adds to the residual stream is computed apart from it.
   bool adds_apart() const {
     return stack.form == BlockForm::kPost || stack.form == BlockForm::kSandwich || residual_scale != 1;

@@ -179,6 +179,7 @@ void ReadStack(SpecReader& r, StackSpec* stack) {
                                                           {"parallel", Form::kParallel},
                                                           {"add_norm", Form::kAddNorm}})},
                      {"sharedNorm", r.Flag(&stack->shared_norm)},
+                     {"firstNorm", r.Flag(&stack->first_norm)},
                      {"layers", r.List(&stack->layers, layer)}});
 }
 

@@ -59,7 +59,8 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       kv_layouts_(KvLayoutsOf(spec, options.kv_dtype, first, end, KvCache::PagesFor(options.kv_capacity),
                               backend_->traits().kv_run)),
       scratch_(spec, options, ShapeOf(options, backend_->traits()), backend_.get()),
-      tables_(spec, context_length_, backend_.get()) {
+      tables_(spec, context_length_, backend_.get()),
+      distance_biases_(spec, weights, first, end, context_length_, backend_.get()) {
   for (const KvLayout& pool : kv_layouts_.pools) {
     kv_pages_.push_back(backend_->Allocate(pool.PoolBytes(), "the KV cache", true));
   }
@@ -68,19 +69,22 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
     tables_.Point(attentions_.size() - 1, &attentions_.back());
   }
   wanted_spans_.reserve(kLogitRows);
-  if (end_ == spec.n_layers()) {
+  if (end_ == spec.n_layers() && spec.head == HeadKind::kLogits) {
     backend_->ReserveSummary(kLogitRows, spec.vocab_size, std::min(kCandidates, spec.vocab_size));
   }
 }
 
 int64_t Stage::step_rows() const { return std::min(backend_->traits().step_rows, kv_capacity_); }
 
-int64_t Stage::scratch_bytes() const { return scratch_.bytes() + tables_.bytes() + backend_->WorkBytes(); }
+int64_t Stage::scratch_bytes() const {
+  return scratch_.bytes() + tables_.bytes() + distance_biases_.bytes() + backend_->WorkBytes();
+}
 
 int64_t Stage::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Traits& traits,
                             const Ops& ops) {
   return StepScratch::Bytes(spec, options, ShapeOf(options, traits), ops) +
-         KindTables::Bytes(spec, options.context_length);
+         KindTables::Bytes(spec, options.context_length) +
+         DistanceBiases::Bytes(spec, options.context_length);
 }
 
 void Stage::CopyPage(int32_t from, int32_t to) {
@@ -132,6 +136,7 @@ StepScope Stage::Begin(const Step& step, bool whole) {
   }
   return StepScope(*backend_, {.tokens = step.tokens,
                                .positions = step.positions,
+                               .types = step.types,
                                .rows = step.n_tokens,
                                .sequences = step.sequences,
                                .n_sequences = step.n_sequences,
@@ -148,6 +153,9 @@ void Stage::Embed(const Step& step) {
   const EmbeddingSpec& embedding = spec_.embedding;
   if (embedding.scale != 1) {
     backend_->Scale({.scale = embedding.scale}, step.n_tokens, spec_.hidden_size, x);
+  }
+  if (weights_.embed_types != nullptr) {
+    backend_->AddRows(weights_.embed_types, {StepArray::kTypes, 0, step.n_tokens}, spec_.hidden_size, x);
   }
   if (weights_.embed_positions != nullptr) {
     const float* first = weights_.embed_positions + embedding.position_offset * spec_.hidden_size;
@@ -236,7 +244,10 @@ RowScratch& Stage::LaneOf(const RowBlock& block, const Step& step) {
 }
 
 AttentionBias Stage::BiasOf(int64_t layer) const {
-  return {.slopes = tables_.slopes(spec_.layer(layer).attention), .sinks = LayerAt(layer).sinks};
+  AttentionBias bias = {.slopes = tables_.slopes(spec_.layer(layer).attention),
+                        .sinks = LayerAt(layer).sinks};
+  distance_biases_.Point(layer, &bias);
+  return bias;
 }
 
 HeadNorm Stage::HeadNormOf(int64_t layer) const {
@@ -265,11 +276,15 @@ AttentionArgs Stage::ArgsOf(const Step& step, int64_t layer) {
           .norm = HeadNormOf(layer)};
 }
 
-// x [rows, hidden] through the final norm, as input of a linear of `dtype` and in float32.
-LinearInput Stage::FinalNorm(const float* x, int64_t rows, Dtype dtype) {
+// x [rows, hidden] through the final norm, if there is one, as input of a linear of `dtype` and in float32.
+LinearInput Stage::FinalNorm(float* x, int64_t rows, Dtype dtype) {
   LinearInput normed = scratch_.final_normed;
   normed.dtype = dtype;
-  backend_->Norm(weights_.final_norm, x, rows, &normed);
+  if (spec_.final_norm) {
+    backend_->Norm(weights_.final_norm, x, rows, &normed);
+  } else {
+    backend_->Prepare(x, rows, 1, &normed);
+  }
   return normed;
 }
 

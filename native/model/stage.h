@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "core/cancellation.h"
 #include "model/adapters.h"
+#include "model/distance_bias.h"
 #include "model/kind_tables.h"
 #include "model/kv_layouts.h"
 #include "model/model_spec.h"
@@ -24,7 +25,7 @@ namespace kvasir {
 struct WantedRow {
   int32_t row = 0;
   bool logits = true;
-  bool hidden = false;  // the hidden state after the final norm, in float32
+  bool hidden = false;  // the hidden state after the final norm, if there is one, in float32
 
   WantedRow() = default;
   WantedRow(int32_t a_row, bool wants_logits = true, bool wants_hidden = false)
@@ -45,6 +46,7 @@ using RowsFn = std::function<void(const StepRows&)>;
 struct Step {
   const int32_t* tokens;     // [n_tokens]
   const int32_t* positions;  // [n_tokens]
+  const int32_t* types;      // [n_tokens]; nullptr: the model has none
   int64_t n_tokens;
   const SequenceSpan* sequences;
   const int32_t* adapters;  // [n_sequences] what LoadAdapter was told, -1 of none; or nullptr: none has one
@@ -126,7 +128,7 @@ class Stage {
   }
   bool EndsWithWantedRows(const Step& step) const;
   bool IsPlain(const Step& step) const;
-  LinearInput FinalNorm(const float* x, int64_t rows, Dtype dtype);
+  LinearInput FinalNorm(float* x, int64_t rows, Dtype dtype);
   void Head(const Step& step, const LinearInput& normed, int64_t first, int64_t count);
   const std::vector<SequenceSpan>& WantedSpans(const Step& step);
   void RunLastLayerOfWanted(const Step& step, int64_t layer);
@@ -165,8 +167,9 @@ class Stage {
   const AttentionShape& ShapeAt(int64_t layer) const {
     return attentions_[static_cast<size_t>(spec_.layer(layer).attention)];
   }
-  // What comes before attention and feed-forward; nullptr in forms that read x as it is.
+  // What comes before attention and feed-forward; nullptr where they read x as it is.
   const NormWeight* AttentionNorm(int64_t layer) const {
+    if (layer == 0 && !spec_.stack.first_norm) return nullptr;
     return NormsInput() ? &LayerAt(layer).attn_norm : nullptr;
   }
   const NormWeight* FeedForwardNorm(int64_t layer) const {
@@ -193,6 +196,7 @@ class Stage {
   std::vector<std::unique_ptr<BackendMemory>> kv_pages_;  // of each pool
   StepScratch scratch_;
   KindTables tables_;
+  DistanceBiases distance_biases_;
   std::vector<AttentionShape> attentions_;  // of each kind
   std::vector<SequenceSpan> wanted_spans_;  // see WantedSpans
   std::map<int32_t, std::unique_ptr<Adapter>> adapters_;

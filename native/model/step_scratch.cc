@@ -82,7 +82,7 @@ void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& o
   attended = TakeValues<float>(arena, shape.tokens * spec.attended_size());
   gathered = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
   gathered_attended = TakeValues<float>(arena, shape.logit_rows * spec.attended_size());
-  logits = TakeValues<float>(arena, shape.logit_rows * spec.vocab_size);
+  if (spec.head == HeadKind::kLogits) logits = TakeValues<float>(arena, shape.logit_rows * spec.vocab_size);
   final_normed = TakeInput(arena, options.dtype, shape.logit_rows, spec.hidden_size, ops);
   final_normed.f32 = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
   int64_t query_rows = 0, query_values = 0;

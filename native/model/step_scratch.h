@@ -63,7 +63,7 @@ class StepScratch {
   // Of the rows whose logits are wanted.
   float* gathered = nullptr;           // [logit_rows, hidden]
   float* gathered_attended = nullptr;  // [logit_rows, n_heads * head_dim]
-  float* logits = nullptr;             // [logit_rows, vocab]
+  float* logits = nullptr;             // [logit_rows, vocab], of a model with a head
   LinearInput final_normed;            // [logit_rows], width hidden
   Queries queries;
   ExpertsScratch experts;  // empty where no layer has any

@@ -34,7 +34,7 @@ class Table {
     const AttentionSpec& a = s_.attention_of(layer_);
     const FeedForwardSpec& f = s_.feed_forward_of(layer_);
     const bool sandwich = s_.stack.form == BlockForm::kSandwich;
-    Norm(TensorPlace::kAttnNorm, "attn_norm", s_.hidden_size);
+    if (layer_ > 0 || s_.stack.first_norm) Norm(TensorPlace::kAttnNorm, "attn_norm", s_.hidden_size);
     Attention(a);
     if (sandwich) Norm(TensorPlace::kAttnPostNorm, "attn_post_norm", s_.hidden_size);
     if (!s_.stack.shared_norm) Norm(TensorPlace::kFfnNorm, "ffn_norm", s_.hidden_size);

@@ -4,10 +4,11 @@
 //
 // Canonical names, N a layer, E an expert; [rows, columns]:
 //   embed.tokens [vocab, hidden]   embed.positions [positions, hidden]   embed.types [types, hidden]   embed.norm
-//   layers.N.attn_norm, layers.N.attn_post_norm, layers.N.ffn_norm, layers.N.ffn_post_norm [hidden], as the residual form has them
+//   layers.N.attn_norm, layers.N.attn_post_norm, layers.N.ffn_norm, layers.N.ffn_post_norm [hidden], as the stack has them
 //   layers.N.qkv of q [n_heads * head_dim, hidden], k, v [n_kv_heads * head_dim, hidden]   layers.N.attn_gate as q (output gate)
 //   layers.N.q_norm, k_norm [head_dim], or [n_heads * head_dim], [n_kv_heads * head_dim]   layers.N.sinks [n_heads]
-//   layers.N.score_bias [buckets, n_heads]   layers.N.o [hidden, n_heads * head_dim]
+//   layers.N.score_bias [buckets, n_heads], of each layer also where a checkpoint has one for all
+//   layers.N.o [hidden, n_heads * head_dim]
 //   layers.N.gate_up of gate (gated only), up [ffn, hidden]   layers.N.down [hidden, ffn]
 //   with experts: layers.N.router [experts, hidden] and router_bias [experts], layers.N.experts.E.gate_up|down,
 //   layers.N.shared.gate_up|down, layers.N.shared_gate [1, hidden]

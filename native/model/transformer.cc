@@ -39,6 +39,7 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
   int64_t step_rows = INT64_MAX;
   for (const auto& stage : stages_) step_rows = std::min(step_rows, stage->step_rows());
   positions_.resize(static_cast<size_t>(step_rows));
+  if (spec.embedding.types > 0) first_types_.resize(positions_.size());
 }
 
 int64_t Transformer::kv_page_bytes() const {
@@ -69,6 +70,7 @@ void Transformer::Check(const Batch& batch) const {
                                                    " tokens, more than the context of " +
                                                    std::to_string(context_length_));
     }
+    if (spec_.sees_ahead()) CheckWhole(sequence);
     if (sequence.adapter >= 0) CheckAdapter(sequence.adapter);
     for (const BatchSequence& other : batch.sequences) {
       if (&other != &sequence && other.id == sequence.id) {
@@ -80,12 +82,7 @@ void Transformer::Check(const Batch& batch) const {
   if (n_tokens != static_cast<int64_t>(batch.tokens.size()) || n_tokens == 0) {
     throw Error(ErrorCode::kInternal, "A step's token count disagrees with its sequences");
   }
-  for (const int32_t token : batch.tokens) {
-    if (token >= 0 && token < spec_.vocab_size) continue;
-    throw Error(ErrorCode::kInvalidOption, "Token id " + std::to_string(token) +
-                                               " is outside the vocabulary of " +
-                                               std::to_string(spec_.vocab_size));
-  }
+  CheckIds(batch);
   int64_t previous = -1;
   for (const WantedRow& wanted : batch.wanted) {
     if (wanted.row <= previous || wanted.row >= n_tokens) {
@@ -95,6 +92,40 @@ void Transformer::Check(const Batch& batch) const {
     if (wanted.logits && spec_.head == HeadKind::kNone) {
       throw Error(ErrorCode::kInvalidOption, "This model has no output layer: it gives no logits");
     }
+  }
+}
+
+void Transformer::CheckIds(const Batch& batch) const {
+  for (const int32_t token : batch.tokens) {
+    if (token >= 0 && token < spec_.vocab_size) continue;
+    throw Error(ErrorCode::kInvalidOption, "Token id " + std::to_string(token) +
+                                               " is outside the vocabulary of " +
+                                               std::to_string(spec_.vocab_size));
+  }
+  if (!batch.types.empty() && batch.types.size() != batch.tokens.size()) {
+    throw Error(ErrorCode::kInternal, "A step's token types are not one for each token");
+  }
+  const int64_t types = std::max<int64_t>(1, spec_.embedding.types);
+  for (const int32_t type : batch.types) {
+    if (type >= 0 && type < types) continue;
+    throw Error(ErrorCode::kInvalidOption, "Token type " + std::to_string(type) + " is outside 0.." +
+                                               std::to_string(types - 1) +
+                                               ", which are the types of this model");
+  }
+}
+
+// Keys of later tokens must be there: a sequence is neither cut nor appended to.
+void Transformer::CheckWhole(const BatchSequence& sequence) const {
+  const int64_t there = cache_.Length(sequence.id);
+  if (there > 0) {
+    throw Error(ErrorCode::kInvalidOption,
+                "This model sees a sequence whole, and " + std::to_string(there) +
+                    " tokens of this one were computed without those that would follow");
+  }
+  if (sequence.n_tokens > step_rows()) {
+    throw Error(ErrorCode::kContextOverflow,
+                "This model sees a sequence whole, and this one has " + std::to_string(sequence.n_tokens) +
+                    " tokens, more than the " + std::to_string(step_rows()) + " of a step");
   }
 }
 
@@ -144,6 +175,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
       while (n < limit && index < batch.sequences.size()) {
         const BatchSequence& sequence = batch.sequences[index];
         const int64_t count = std::min(limit - n, sequence.n_tokens - taken);
+        if (spec_.sees_ahead() && count < sequence.n_tokens) break;  // it fits into the next step: CheckWhole
         cache_.Reserve(sequence.id, count);
         spans_.push_back({cache_.Pages(sequence.id), cache_.Length(sequence.id), count, n});
         parts.push_back({sequence.id, count});
@@ -162,6 +194,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
       }
       RunStep({.tokens = batch.tokens.data() + first,
                .positions = nullptr,
+               .types = batch.types.empty() ? nullptr : batch.types.data() + first,
                .n_tokens = n,
                .sequences = spans_.data(),
                .adapters = adapters_.empty() ? nullptr : adapters.data(),
@@ -191,6 +224,7 @@ void Transformer::RunStep(Step step, const LayerRange& range, const RowsFn& on_r
     }
   }
   step.positions = positions_.data();
+  if (step.types == nullptr && !first_types_.empty()) step.types = first_types_.data();
   const float* input = range.input;
   for (const auto& stage : stages_) {
     const int64_t first = std::max(range.first, stage->first()), end = std::min(range.end, stage->end());

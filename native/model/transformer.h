@@ -35,6 +35,7 @@ struct LayerRange {
 struct Batch {
   std::vector<BatchSequence> sequences;
   std::vector<int32_t> tokens;    // sequence after sequence
+  std::vector<int32_t> types;     // of each token, of a model that has them; empty: the first
   std::vector<WantedRow> wanted;  // their rows are ascending indices into tokens
 };
 
@@ -61,7 +62,8 @@ class Transformer {
   // Most tokens of a step.
   int64_t step_rows() const { return static_cast<int64_t>(positions_.size()); }
 
-  // Appends the batch to its sequences. Batches of more than step_rows() tokens are split. Throws Error(kInvalidOption
+  // Appends the batch to its sequences. Batches of more than step_rows() tokens are split, between sequences where their
+  // tokens see later ones (ModelSpec::sees_ahead). Throws Error(kInvalidOption
   // | kContextOverflow | kCancelled | kDeviceUnavailable); the sequences are then as they were.
   void Forward(const Batch& batch, const CancellationToken* cancellation, TapSink* taps,
                const RowsFn& on_rows);
@@ -90,6 +92,8 @@ class Transformer {
 
  private:
   void Check(const Batch& batch) const;
+  void CheckWhole(const BatchSequence& sequence) const;
+  void CheckIds(const Batch& batch) const;
   void CheckAdapter(int32_t id) const;
   void RunStep(Step step, const LayerRange& range, const RowsFn& on_rows);
   Stage& OnlyStage();
@@ -101,6 +105,7 @@ class Transformer {
   int64_t context_length_;
   Dtype dtype_;  // of linears that are not kept in float32
   std::vector<int32_t> positions_;
+  std::vector<int32_t> first_types_;  // as many zeros, of a model with token types
   std::vector<SequenceSpan> spans_;
   std::set<int32_t> adapters_;
   int32_t next_adapter_ = 0;

@@ -24,6 +24,7 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
     const SequenceSpan span = {.pages = cache_.Pages(sequence), .start = 0, .n_tokens = n, .row = 0};
     RunStep({.tokens = tokens.data(),
              .positions = nullptr,
+             .types = nullptr,
              .n_tokens = n,
              .sequences = &span,
              .adapters = nullptr,

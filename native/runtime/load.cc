@@ -16,7 +16,6 @@ namespace {
 
 void CheckOptions(const ModelSpec& spec, const LoadOptions& options) {
   spec.Check();
-  CheckGraphSupports(spec);
   if (options.context_length < 1 || options.context_length > spec.max_positions) {
     throw Error(ErrorCode::kInvalidOption, "contextLength is " + std::to_string(options.context_length) +
                                                ", but this model has positions for 1.." +
@@ -34,7 +33,8 @@ void CheckOptions(const ModelSpec& spec, const LoadOptions& options) {
 }
 
 std::unique_ptr<Backend> BackendFor(const ModelSpec& spec, const LoadOptions& options) {
-  return MakeCpuBackend(options.threads, options.isa, options.context_length, spec.padded_head_dim());
+  return MakeCpuBackend(options.threads, options.isa, options.context_length, spec.padded_head_dim(),
+                        spec.least_step_rows(options.context_length));
 }
 
 // How many of the last layers the device has memory for, with the output layer and working memory.
@@ -54,6 +54,10 @@ int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const Loa
   return 0;
 }
 
+Traits TraitsFor(const ModelSpec& spec, const LoadOptions& options) {
+  return PredictCpuTraits(options.threads, options.isa, spec.least_step_rows(options.context_length));
+}
+
 int64_t PredictAdapters(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
                         const std::vector<std::vector<AdapterShape>>& adapters) {
   int64_t bytes = 0, most_rank = 0;
@@ -61,7 +65,7 @@ int64_t PredictAdapters(const ModelSpec& spec, const TensorMap& tensors, const L
     bytes += PredictAdapterBytes(spec, tensors, options, adapter);
     for (const AdapterShape& shape : adapter) most_rank = std::max(most_rank, shape.rank);
   }
-  return bytes + Stage::AdaptedRowBytes(spec, PredictCpuTraits(options.threads, options.isa), most_rank);
+  return bytes + Stage::AdaptedRowBytes(spec, TraitsFor(spec, options), most_rank);
 }
 
 }  // namespace
@@ -75,11 +79,11 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   return {PredictWeightBytes(spec, tensors, options).total,
           KvLayoutsOf(spec, options.kv_dtype, 0, spec.n_layers(), pages).Bytes(),
-          Stage::ScratchBytes(spec, options, PredictCpuTraits(options.threads, options.isa), *backend) +
+          Stage::ScratchBytes(spec, options, TraitsFor(spec, options), *backend) +
               PredictCpuWork(options.threads, options.isa,
                              {.max_positions = options.context_length,
                               .padded_head_dim = spec.padded_head_dim(),
-                              .logit_rows = Stage::kLogitRows,
+                              .logit_rows = spec.head == HeadKind::kLogits ? Stage::kLogitRows : 0,
                               .vocab = spec.vocab_size,
                               .n_candidates = std::min(Stage::kCandidates, spec.vocab_size)}),
           PredictAdapters(spec, tensors, options, adapters)};
@@ -114,9 +118,11 @@ std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const Tensor
   std::unique_ptr<Backend> gpu;
   if (options.device >= 0 && options.gpu_layers != 0) {
     CheckGpuSupports(spec);
-    gpu = MakeCudaBackend(options.cuda_library, {.device = options.device,
-                                                 .max_positions = options.context_length,
-                                                 .padded_head_dim = spec.padded_head_dim()});
+    gpu = MakeCudaBackend(options.cuda_library,
+                          {.device = options.device,
+                           .max_positions = options.context_length,
+                           .padded_head_dim = spec.padded_head_dim(),
+                           .least_step_rows = spec.least_step_rows(options.context_length)});
   }
   std::unique_ptr<Weights> weights =
       LoadWeights(spec, tensors, options, container, backend->traits(), cancellation, progress);

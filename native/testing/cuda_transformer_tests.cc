@@ -44,9 +44,13 @@ std::unique_ptr<Transformer> LoadOnGpu(const Case& c, const RandomContainer& con
   const ModelSpec& spec = c.kind.spec;
   LoadOptions options = OptionsOf(c.setup);
   options.gpu_layers = spec.n_layers() - first;
-  std::unique_ptr<Backend> cpu = MakeCpuBackend(1, "", options.context_length, spec.padded_head_dim());
-  std::unique_ptr<Backend> gpu(kvasir_cuda_v1()->make_backend(
-      {.device = 0, .max_positions = options.context_length, .padded_head_dim = spec.padded_head_dim()}));
+  const int64_t least_rows = spec.least_step_rows(options.context_length);
+  std::unique_ptr<Backend> cpu =
+      MakeCpuBackend(1, "", options.context_length, spec.padded_head_dim(), least_rows);
+  std::unique_ptr<Backend> gpu(kvasir_cuda_v1()->make_backend({.device = 0,
+                                                               .max_positions = options.context_length,
+                                                               .padded_head_dim = spec.padded_head_dim(),
+                                                               .least_step_rows = least_rows}));
   std::unique_ptr<Weights> weights = LoadWeights(spec, container.canonical(), options, container,
                                                  cpu->traits(), CancellationToken(), nullptr);
   return PlaceLayers(spec, container.canonical(), options, std::move(weights), std::move(cpu),
@@ -67,6 +71,18 @@ struct Pair {
   void ExpectEqual(const char* what, const Batch& cpu_batch, const Batch& gpu_batch) {
     const std::string difference = RowDifference(Forward(*gpu, gpu_batch), Forward(*cpu, cpu_batch));
     KV_EXPECT_EQ(difference.empty() ? "" : name + ", " + what + ": " + difference, "");
+  }
+
+  // Fresh sequences of the first so many tokens, in one batch.
+  void ExpectEqualWhole(const std::vector<int32_t>& tokens, const std::vector<int64_t>& lengths) {
+    const auto batch = [&](Transformer& t) {
+      std::vector<std::pair<int32_t, std::vector<int32_t>>> parts;
+      for (const int64_t n : lengths) {
+        parts.push_back({t.cache().Create(), {tokens.begin(), tokens.begin() + n}});
+      }
+      return BatchOf(parts);
+    };
+    ExpectEqual("whole sequences", batch(*cpu), batch(*gpu));
   }
 
   RandomContainer container;
@@ -167,6 +183,11 @@ KV_TEST(cuda_random_specs_equal_the_cpu) {
     const Dtype dtype = seed % 2 == 0 ? Dtype::kInt8 : Dtype::kF32;
     Pair pair({kind, {dtype, dtype, "", 1, 64}, kind.name});
     const std::vector<int32_t> tokens = RandomTokens(9, 24, kind.spec.vocab_size);
+    if (kind.spec.sees_ahead()) {
+      pair.ExpectEqualWhole(tokens, {20, 1, 24});
+      ExpectNoReports();
+      continue;
+    }
     const int32_t on_cpu = pair.cpu->cache().Create(), on_gpu = pair.gpu->cache().Create();
     for (int64_t first = 0; first < 24; first += first == 0 ? 20 : 1) {
       const int64_t n = first == 0 ? 20 : 1;
@@ -174,6 +195,24 @@ KV_TEST(cuda_random_specs_equal_the_cpu) {
                        BatchOf({{on_gpu, Part(tokens, first, n)}}));
     }
     ExpectNoReports();
+  }
+}
+
+// Sequences that are seen whole, also longer than a step of decoders; with layers on both devices.
+KV_TEST(cuda_encoders_equal_the_cpu) {
+  for (const ModelKind& kind : {BertLike(), ModernBertLike()}) {
+    for (const Dtype dtype : {Dtype::kF32, Dtype::kInt8}) {
+      const std::vector<int32_t> tokens = RandomTokens(5, 520, kind.spec.vocab_size);
+      for (const int64_t first : {0, 1}) {
+        Pair pair({kind, {dtype, dtype}, kind.name}, first);
+        pair.ExpectEqualWhole(tokens, {9, 70, 1});
+        pair.ExpectEqualWhole(tokens, {1, 1, 1});
+        const bool is_long =
+            !kSanitized && first == 0 && dtype == Dtype::kInt8 && kind.name == BertLike().name;
+        if (is_long) pair.ExpectEqualWhole(tokens, {3, 520});
+      }
+      ExpectNoReports();
+    }
   }
 }
 

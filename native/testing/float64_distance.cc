@@ -47,7 +47,7 @@ double Sensitivity(const ModelKind& kind, const RandomContainer& container,
   }
   Rows moved;
   for (const std::vector<double>& row :
-       Float64Model(kind, rounded, positions, &rounded_adapter).Logits(tokens)) {
+       Float64Model(kind, rounded, positions, &rounded_adapter).Outputs(tokens)) {
     moved.emplace_back(row.begin(), row.end());
   }
   return DistanceOf(moved, expected).rms;

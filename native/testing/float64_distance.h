@@ -20,7 +20,7 @@ Distance DistanceOf(const Rows& actual, const std::vector<std::vector<double>>& 
 // rms = sqrt(6 L + 2) sqrt(k / 2) u, and the largest of 40,000 values lies below 5 rms.
 double Tolerance(const ModelSpec& spec, double rms_expected);
 
-// How far logits go (rms) when each weight is off by up to two roundings: some specs, those that divide by the size of a
+// How far outputs go (rms) when each weight is off by up to two roundings: some specs, those that divide by the size of a
 // small output above all, answer to it more than others. `expected` are those of the model with the adapter, if any.
 double Sensitivity(const ModelKind& kind, const RandomContainer& container,
                    const std::vector<int32_t>& tokens, const std::vector<std::vector<double>>& expected,

@@ -105,6 +105,33 @@ void DrawStack(Draw& draw, ModelSpec* spec) {
   if (spec->stack.form != BlockForm::kAddNorm && draw.Chance(4)) spec->residual_scale = 0.5f;
 }
 
+// All attentions, or one of them, see what comes after a token.
+void DrawWholeSequences(Draw& draw, ModelSpec* spec) {
+  const bool all = draw.Chance(2);
+  for (AttentionSpec& a : spec->attentions) a.causal = !all && draw.Chance(2);
+  spec->attentions[0].causal = false;
+}
+
+// Distances in buckets, in place of slopes.
+void DrawBuckets(Draw& draw, AttentionSpec* a) {
+  a->score_bias = {.kind = ScoreBiasSpec::Kind::kBuckets,
+                   .buckets = draw.OneOf<int64_t>({5, 8, 32}),
+                   .max_distance = draw.OneOf<int64_t>({32, 50, 128}),
+                   .bidirectional = draw.Chance(2)};
+}
+
+// What encoders have and decoders have not. Of a stream of its own: what is drawn here changes nothing that others draw.
+void DrawEncoder(Draw draw, ModelSpec* spec) {
+  if (draw.Chance(3)) spec->embedding.types = draw.Size(1, 3);
+  if (draw.Chance(4)) spec->head = HeadKind::kNone;
+  if (draw.Chance(4)) spec->final_norm = false;
+  if (spec->stack.form == BlockForm::kPre && draw.Chance(3)) spec->stack.first_norm = false;
+  if (draw.Chance(3)) DrawWholeSequences(draw, spec);
+  for (AttentionSpec& a : spec->attentions) {
+    if (draw.Chance(4)) DrawBuckets(draw, &a);
+  }
+}
+
 }  // namespace
 
 ModelKind RandomKind(uint32_t seed) {
@@ -146,6 +173,7 @@ ModelKind RandomKind(uint32_t seed) {
       rope.long_inverse_frequencies.push_back(frequency / 3);
     }
   }
+  DrawEncoder(Draw(seed + 100000), &spec);
   return kind;
 }
 

@@ -72,7 +72,7 @@ Rows RowsOf(Transformer& transformer) {
 }
 
 KV_TEST(stored_weights_give_the_bits_of_quantizing_at_load) {
-  for (const ModelKind& kind : {LlamaLike(), WideHeads(), GptLike()}) {
+  for (const ModelKind& kind : {LlamaLike(), WideHeads(), GptLike(), BertLike(), ModernBertLike()}) {
     for (const cpu::KernelTable* writer : cpu::AvailableKernels()) {
       const StoredModel stored(kind, Int8(writer->name, 2));
       const std::string bytes = stored.bytes();

@@ -29,7 +29,7 @@ KV_TEST(transformer_adapters_are_those_of_the_float64_transformer) {
     const RandomContainer container(kind, seed32 + 1000);
     const std::vector<int32_t> tokens = RandomTokens(seed32, 40, kind.spec.vocab_size);
     const std::vector<AdapterTensor> adapter = RandomAdapter(kind.spec, seed32 + 5, 3);
-    const auto expected = Float64Model(kind, container, 64, &adapter).Logits(tokens);
+    const auto expected = Float64Model(kind, container, 64, &adapter).Outputs(tokens);
     const std::unique_ptr<Transformer> t = Load(kind, container, {.threads = 2, .context_length = 64});
     const int32_t id = LoadAdapter(*t, adapter);
     const Rows rows = AppendWith(*t, id, tokens, t->cache().Create());
@@ -40,6 +40,13 @@ KV_TEST(transformer_adapters_are_those_of_the_float64_transformer) {
         kind.name +
             (is_near ? "" : " is off by " + std::to_string(DistanceOf(rows, expected).largest / tolerance)),
         kind.name);
+    if (kind.spec.sees_ahead()) {
+      Batch beside = BatchOf({{t->cache().Create(), {1, 2, 3}}, {t->cache().Create(), tokens}});
+      beside.sequences[1].adapter = id;
+      const Rows both = Forward(*t, beside);
+      KV_EXPECT_EQ(kind.name + RowDifference({both.begin() + 3, both.end()}, rows), kind.name);
+      continue;
+    }
     const int32_t stepped = t->cache().Create();
     for (int64_t i = 0; i < 40; i += 7) {
       const int64_t n = std::min<int64_t>(7, 40 - i);
@@ -51,11 +58,13 @@ KV_TEST(transformer_adapters_are_those_of_the_float64_transformer) {
 
 // Bytes, of adapters of several ranks at once and of what stays when some are gone.
 KV_TEST(transformer_memory_of_adapters_is_what_was_predicted) {
-  for (ModelKind kind : {LlamaLike(), GptLike(), RandomKind(3)}) {
+  for (ModelKind kind : {LlamaLike(), GptLike(), BertLike(), RandomKind(3)}) {
     const RandomContainer container(kind, 7);
+    // Blocks of 16 threads are as long as steps let them be: seen whole, those of 704 tokens.
+    const int64_t context = std::min<int64_t>(kind.spec.sees_ahead() ? 704 : 64, kind.spec.max_positions);
     for (const Dtype dtype : {Dtype::kF32, Dtype::kInt8}) {
-      for (const int threads : {1, 7}) {
-        LoadOptions options = OptionsOf({dtype, dtype, "scalar", threads, 64});
+      for (const int threads : {1, 7, 16}) {
+        LoadOptions options = OptionsOf({dtype, dtype, "scalar", threads, context});
         options.keep_fp32 = {"layers.0.o", "embed.tokens"};
         std::vector<std::vector<AdapterTensor>> adapters;
         std::vector<std::vector<AdapterShape>> shapes;

@@ -71,6 +71,37 @@ ModelKind GptLike() {
   return kind;
 }
 
+ModelKind BertLike() {
+  ModelKind kind = GptLike();
+  kind.name = "bert-like";
+  ModelSpec& spec = kind.spec;
+  kind.attention().causal = false;
+  kind.attention().score_bias = {
+      .kind = ScoreBiasSpec::Kind::kBuckets, .buckets = 32, .max_distance = 128, .bidirectional = true};
+  kind.feed_forward().activation = ActivationKind::kGeluErf;
+  spec.embedding = {.positions = 2050, .position_offset = 2, .types = 2, .norm = true};
+  spec.stack.form = BlockForm::kAddNorm;
+  spec.final_norm = false;
+  spec.head = HeadKind::kNone;
+  return kind;
+}
+
+ModelKind ModernBertLike() {
+  ModelKind kind = LlamaLikeHalf();
+  kind.name = "modernbert-like";
+  ModelSpec& spec = kind.spec;
+  kind.attention().causal = false;
+  spec.attentions.push_back(kind.attention());
+  spec.attentions[1].window = 65;
+  kind.feed_forward().activation = ActivationKind::kGeluErf;
+  spec.embedding.norm = true;
+  spec.norm = NormKind::kLayer;
+  spec.stack.first_norm = false;
+  spec.stack.layers[1].attention = 1;
+  spec.head = HeadKind::kNone;
+  return kind;
+}
+
 RandomContainer::RandomContainer(const ModelKind& kind, uint32_t seed) {
   Random random(seed);
   const auto add = [&](const std::string& name, std::vector<int64_t> shape, float mean, float scale) {
@@ -144,6 +175,10 @@ std::vector<int32_t> RandomTokens(uint32_t seed, int64_t n, int64_t vocab) {
   return tokens;
 }
 
+int32_t TypeOf(const ModelSpec& spec, int32_t token) {
+  return spec.embedding.types == 0 ? 0 : token % static_cast<int32_t>(spec.embedding.types);
+}
+
 Batch BatchOf(const std::vector<std::pair<int32_t, std::vector<int32_t>>>& parts) {
   Batch batch;
   for (const auto& [id, tokens] : parts) {
@@ -159,12 +194,20 @@ Batch BatchOf(const std::vector<std::pair<int32_t, std::vector<int32_t>>>& parts
 Rows Forward(Transformer& transformer, const Batch& batch, TapSink* taps,
              const CancellationToken* cancellation) {
   Rows rows(batch.wanted.size());
-  const int64_t vocab = transformer.spec().vocab_size;
-  transformer.Forward(batch, cancellation, taps, [&](const StepRows& step) {
+  const ModelSpec& spec = transformer.spec();
+  const bool logits = spec.head == HeadKind::kLogits;
+  const int64_t width = logits ? spec.vocab_size : spec.hidden_size;
+  Batch asked = batch;
+  if (spec.embedding.types > 0) {
+    for (const int32_t token : batch.tokens) asked.types.push_back(TypeOf(spec, token));
+  }
+  for (WantedRow& wanted : asked.wanted) wanted = {wanted.row, logits, !logits};
+  transformer.Forward(asked, cancellation, taps, [&](const StepRows& step) {
     std::vector<float> buffer;
-    const float* values = transformer.backend().HostView(step.logits, step.count * vocab, &buffer);
+    const float* given = logits ? step.logits : step.hidden;
+    const float* values = transformer.backend().HostView(given, step.count * width, &buffer);
     for (int64_t i = 0; i < step.count; ++i) {
-      rows[static_cast<size_t>(step.first + i)].assign(values + i * vocab, values + (i + 1) * vocab);
+      rows[static_cast<size_t>(step.first + i)].assign(values + i * width, values + (i + 1) * width);
     }
   });
   return rows;

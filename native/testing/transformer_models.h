@@ -1,4 +1,4 @@
-// Small random models, built in memory: a container of generated tensors, specs of three kinds, and what runs them.
+// Small random models, built in memory: a container of generated tensors, specs of some kinds, and what runs them.
 #pragma once
 
 #include <map>
@@ -36,6 +36,12 @@ ModelKind LlamaLikeHalf();
 ModelKind WideHeads();
 // (c) GPT-like: layer norm, biases, learned positions, gelu_tanh, no gate, heads of 12 padded to 16, untied head.
 ModelKind GptLike();
+
+// (d) as BERT, RoBERTa and MPNet: sequences seen whole, norms of sums, positions that begin at row 2, token types, a norm
+// of the embedding, distances in buckets; no final norm and no head.
+ModelKind BertLike();
+// (e) as ModernBERT: sequences seen whole, every second layer in a window to both sides, the first attention without a norm.
+ModelKind ModernBertLike();
 
 // Every tensor of a model, seeded; weights keep the scale of their input.
 class RandomContainer final : public Container {
@@ -76,12 +82,15 @@ std::unique_ptr<Transformer> Load(const ModelKind& kind, const RandomContainer& 
 
 std::vector<int32_t> RandomTokens(uint32_t seed, int64_t n, int64_t vocab);
 
-// A row of logits per token.
+// The type that tests give a token, of a model that has types.
+int32_t TypeOf(const ModelSpec& spec, int32_t token);
+
+// A row of logits per token, or of hidden states of a model without a head.
 using Rows = std::vector<std::vector<float>>;
 
 // A batch of (sequence, tokens) with all rows wanted.
 Batch BatchOf(const std::vector<std::pair<int32_t, std::vector<int32_t>>>& parts);
-// Logits of all wanted rows.
+// What the model gives of all wanted rows; tokens have the types of TypeOf.
 Rows Forward(Transformer& transformer, const Batch& batch, TapSink* taps = nullptr,
              const CancellationToken* cancellation = nullptr);
 // Appends tokens [first, first + n) of `tokens` to a sequence.

@@ -92,6 +92,23 @@ Routed RoutedBy(const ExpertsSpec& e, const std::vector<double>& logits, const s
   return routed;
 }
 
+// T5's buckets: one distance each up to half of a side, then from bucket k on at least exact (largest / exact)^(k / rest).
+int64_t Bucket(const ScoreBiasSpec& bias, int64_t distance) {
+  if (!bias.bidirectional && distance > 0) return 0;
+  const int64_t side = bias.bidirectional ? bias.buckets / 2 : bias.buckets, exact = side / 2;
+  const double far = static_cast<double>(std::abs(distance)),
+               largest = static_cast<double>(bias.max_distance);
+  const int64_t first = distance > 0 ? side : 0;
+  if (far < static_cast<double>(exact)) return first + std::abs(distance);
+  int64_t bucket = exact;
+  const auto begins = [&](int64_t k) {
+    const double part = static_cast<double>(k - exact) / static_cast<double>(side - exact);
+    return static_cast<double>(exact) * std::pow(largest / static_cast<double>(exact), part);
+  };
+  while (bucket + 1 < side && far > begins(bucket + 1) - 1e-9) ++bucket;
+  return first + bucket;
+}
+
 bool Sees(const AttentionSpec& a, int64_t position, int64_t key) {
   if (a.causal && key > position) return false;
   return a.window == 0 || std::abs(position - key) < a.window;
@@ -195,11 +212,16 @@ std::vector<double> Float64Model::Rotated(const AttentionSpec& a, const std::str
   return heads;
 }
 
-double Float64Model::Score(const AttentionSpec& a, int64_t head, int64_t position, int64_t key, double dot) {
+double Float64Model::Score(int64_t layer, int64_t head, int64_t position, int64_t key, double dot) const {
+  const AttentionSpec& a = spec_.attention_of(layer);
   const double scale = a.scale > 0 ? a.scale : 1 / std::sqrt(static_cast<double>(a.head_dim));
   double score = Capped(dot * scale, a.soft_cap);
   if (a.score_bias.kind == ScoreBiasSpec::Kind::kAlibi) {
     score -= a.score_bias.slopes[static_cast<size_t>(head)] * static_cast<double>(std::abs(position - key));
+  }
+  if (a.score_bias.kind == ScoreBiasSpec::Kind::kBuckets) {
+    const std::vector<float>& table = container_.values(At(layer) + "score_bias");
+    score += table[static_cast<size_t>(Bucket(a.score_bias, key - position) * a.n_heads + head)];
   }
   return score;
 }
@@ -228,8 +250,8 @@ Float64Model::Rows Float64Model::Attention(int64_t index, const Rows& x) const {
         if (!Sees(a, static_cast<int64_t>(p), static_cast<int64_t>(key))) continue;
         double dot = 0;
         for (size_t d = 0; d < dim; ++d) dot += queries[p][head * dim + d] * keys[key][kv * dim + d];
-        weights[key] = std::exp(
-            Score(a, static_cast<int64_t>(head), static_cast<int64_t>(p), static_cast<int64_t>(key), dot));
+        weights[key] = std::exp(Score(index, static_cast<int64_t>(head), static_cast<int64_t>(p),
+                                      static_cast<int64_t>(key), dot));
         sum += weights[key];
       }
       for (size_t key = 0; key < x.size(); ++key) {
@@ -293,8 +315,9 @@ void Float64Model::RunLayer(int64_t layer, Rows* x) const {
   const std::string at = At(layer), first = at + "attn_norm",
                     second = spec_.stack.shared_norm ? first : at + "ffn_norm";
   const bool sandwich = form == BlockForm::kSandwich;
+  const bool first_norm = NormsInput() && (layer > 0 || spec_.stack.first_norm);
   const Rows before = *x;
-  Join(x, Attention(layer, Each(*x, NormsInput() ? first : "")), sandwich ? at + "attn_post_norm" : first);
+  Join(x, Attention(layer, Each(*x, first_norm ? first : "")), sandwich ? at + "attn_post_norm" : first);
   Rows fed;
   for (const Vector& row : Each(form == BlockForm::kParallel ? before : *x, NormsInput() ? second : "")) {
     const FeedForwardSpec& f = spec_.feed_forward_of(layer);
@@ -309,9 +332,11 @@ Float64Model::Rows Float64Model::Embedded(const std::vector<int32_t>& tokens) co
   Rows x;
   for (size_t p = 0; p < tokens.size(); ++p) {
     Vector row(hidden);
+    const auto type = static_cast<size_t>(TypeOf(spec_, tokens[p]));
     for (size_t i = 0; i < hidden; ++i) {
       row[i] = e.scale * container_.values("embed.tokens")[static_cast<size_t>(tokens[p]) * hidden + i];
       const size_t position = p + static_cast<size_t>(e.position_offset);
+      if (e.types > 0) row[i] += container_.values("embed.types")[type * hidden + i];
       if (e.positions > 0) row[i] += container_.values("embed.positions")[position * hidden + i];
     }
     x.push_back(e.norm ? Norm("embed.norm", row) : row);
@@ -322,7 +347,7 @@ Float64Model::Rows Float64Model::Embedded(const std::vector<int32_t>& tokens) co
 std::vector<std::vector<double>> Float64Model::Hidden(const std::vector<int32_t>& tokens) const {
   Rows x = Embedded(tokens);
   for (int64_t layer = 0; layer < spec_.n_layers(); ++layer) RunLayer(layer, &x);
-  return Each(x, "final_norm");
+  return Each(x, spec_.final_norm ? "final_norm" : "");
 }
 
 std::vector<std::vector<double>> Float64Model::Logits(const std::vector<int32_t>& tokens) const {
@@ -333,6 +358,10 @@ std::vector<std::vector<double>> Float64Model::Logits(const std::vector<int32_t>
     for (double& v : logits.back()) v = Capped(v * spec_.logits_scale, spec_.logits_soft_cap);
   }
   return logits;
+}
+
+std::vector<std::vector<double>> Float64Model::Outputs(const std::vector<int32_t>& tokens) const {
+  return spec_.head == HeadKind::kLogits ? Logits(tokens) : Hidden(tokens);
 }
 
 }  // namespace kvasir::testing

@@ -14,10 +14,12 @@ class Float64Model {
   Float64Model(const ModelKind& kind, const RandomContainer& container, int64_t positions = 0,
                const std::vector<AdapterTensor>* adapter = nullptr)
       : spec_(kind.spec), tied_(kind.tied), container_(container), positions_(positions), adapter_(adapter) {}
-  // Hidden states of each token, after the final norm, [tokens][hidden].
+  // Hidden states of each token, after the final norm, if there is one, [tokens][hidden].
   std::vector<std::vector<double>> Hidden(const std::vector<int32_t>& tokens) const;
   // Logits after each token, [tokens][vocab].
   std::vector<std::vector<double>> Logits(const std::vector<int32_t>& tokens) const;
+  // What the model gives of each token: logits, or hidden states where it has no head.
+  std::vector<std::vector<double>> Outputs(const std::vector<int32_t>& tokens) const;
 
  private:
   using Vector = std::vector<double>;
@@ -30,7 +32,7 @@ class Float64Model {
   void Rope(const AttentionSpec& a, int64_t position, double* head) const;
   void HeadNorm(const AttentionSpec& a, const std::string& name, Vector* heads) const;
   Vector Rotated(const AttentionSpec& a, const std::string& norm, int64_t position, Vector heads) const;
-  static double Score(const AttentionSpec& a, int64_t head, int64_t position, int64_t key, double dot);
+  double Score(int64_t layer, int64_t head, int64_t position, int64_t key, double dot) const;
   Rows Attention(int64_t layer, const Rows& x) const;
   Vector FeedForward(const FeedForwardSpec& f, const std::string& at, const Vector& x) const;
   Vector Experts(const FeedForwardSpec& f, const std::string& at, const Vector& x) const;

@@ -80,8 +80,7 @@ KV_TEST(transformer_64_threads_take_blocks_of_their_own) {
   KV_EXPECT_EQ(MakeCpuBackend(2, "scalar", 256, 64)->traits().step_rows, int64_t{512});
 }
 
-KV_TEST(transformer_memory_is_what_was_predicted) {
-  const ModelKind kind = LlamaLike();
+void ExpectPredictedMemory(const ModelKind& kind) {
   const RandomContainer container(kind, 7);
   for (const Dtype dtype : {Dtype::kF32, Dtype::kInt8}) {
     for (const int threads : {1, 2, 7, kMostThreads}) {
@@ -100,6 +99,10 @@ KV_TEST(transformer_memory_is_what_was_predicted) {
       KV_EXPECT_EQ(AlignedBuffer::LiveBytes(), before);
     }
   }
+}
+
+KV_TEST(transformer_memory_is_what_was_predicted) {
+  for (const ModelKind& kind : {LlamaLike(), BertLike()}) ExpectPredictedMemory(kind);
 }
 
 ModelSpec EightBillion() {

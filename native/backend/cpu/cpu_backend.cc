@@ -23,14 +23,15 @@ int CheckedThreads(int threads) {
 }  // namespace
 
 std::unique_ptr<Backend> MakeCpuBackend(int threads, const std::string& isa, int64_t max_positions,
-                                        int64_t padded_head_dim) {
+                                        int64_t padded_head_dim, int64_t least_step_rows) {
   const int count = CheckedThreads(threads);
-  return std::make_unique<cpu::CpuBackend>(count, cpu::SelectKernels(isa), max_positions, padded_head_dim);
+  return std::make_unique<cpu::CpuBackend>(count, cpu::SelectKernels(isa), max_positions, padded_head_dim,
+                                           least_step_rows);
 }
 
-Traits PredictCpuTraits(int threads, const std::string& isa) {
+Traits PredictCpuTraits(int threads, const std::string& isa, int64_t least_step_rows) {
   const int count = CheckedThreads(threads);
-  return cpu::TraitsOf(cpu::SelectKernels(isa), count);
+  return cpu::TraitsOf(cpu::SelectKernels(isa), count, least_step_rows);
 }
 
 int64_t PredictCpuWork(int threads, const std::string& isa, const CpuWorkShape& shape) {
@@ -83,17 +84,17 @@ int64_t StepRows(const KernelTable& kernels, int threads) {
   return rows;
 }
 
-// Rows of a step from which on each thread takes blocks of its own.
-int64_t RowsForBlocks(const KernelTable& kernels, const Traits& traits) {
-  const int64_t wanted = int64_t{kernels.thread_rows} * traits.threads;
-  return wanted <= traits.step_rows ? wanted : traits.step_rows / 2;
+// Rows of a step from which on each thread takes blocks of its own. A step that must take more rows changes nothing here.
+int64_t RowsForBlocks(const KernelTable& kernels, int threads) {
+  const int64_t wanted = int64_t{kernels.thread_rows} * threads, step_rows = StepRows(kernels, threads);
+  return wanted <= step_rows ? wanted : step_rows / 2;
 }
 
 }  // namespace
 
-Traits TraitsOf(const KernelTable& kernels, int threads) {
+Traits TraitsOf(const KernelTable& kernels, int threads, int64_t least_step_rows) {
   const int64_t block_rows = kernels.block_rows * std::clamp<int64_t>(L2Bytes() >> 20, 1, kMostL2MiB);
-  const int64_t step_rows = StepRows(kernels, threads), unit = UnitOf(kernels);
+  const int64_t step_rows = std::max(StepRows(kernels, threads), least_step_rows), unit = UnitOf(kernels);
   return {.kernels = kernels.name,
           .threads = threads,
           .step_rows = step_rows,
@@ -106,9 +107,9 @@ Traits TraitsOf(const KernelTable& kernels, int threads) {
 }
 
 CpuBackend::CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions,
-                       int64_t padded_head_dim)
+                       int64_t padded_head_dim, int64_t least_step_rows)
     : kernels_(kernels), pool_(threads), work_(kernels, {threads, max_positions, padded_head_dim}) {
-  traits_ = TraitsOf(kernels, threads);
+  traits_ = TraitsOf(kernels, threads, least_step_rows);
   if (padded_head_dim > kMaxHeadDim) {
     throw Error(
         ErrorCode::kUnsupportedArchitecture,
@@ -122,7 +123,7 @@ int64_t CpuBackend::WorkBytes() const { return work_.bytes() + summary_.bytes();
 // threads meet once, at the end. With few, a block's ops share their columns among the threads.
 void CpuBackend::ForRowBlocks(int64_t rows, const std::function<void(const RowBlock&)>& fn) {
   const int64_t most = traits().block_rows;
-  if (rows < RowsForBlocks(kernels_, traits())) {
+  if (rows < RowsForBlocks(kernels_, threads())) {
     for (int64_t first = 0; first < rows; first += most) fn({first, std::min(most, rows - first), 0});
     return;
   }

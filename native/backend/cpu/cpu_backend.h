@@ -40,11 +40,12 @@ struct PanelRun {
   bool accumulate;
 };
 
-Traits TraitsOf(const KernelTable& kernels, int threads);
+Traits TraitsOf(const KernelTable& kernels, int threads, int64_t least_step_rows);
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions, int64_t padded_head_dim);
+  CpuBackend(int threads, const KernelTable& kernels, int64_t max_positions, int64_t padded_head_dim,
+             int64_t least_step_rows);
 
   std::string name() const override { return "cpu"; }
   std::unique_ptr<BackendMemory> Allocate(int64_t bytes, const std::string& purpose, bool lazy) override;

@@ -1,26 +1,28 @@
 #include "backend/cuda/cuda_backend.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace kvasir::cuda {
 
 namespace {
 
-constexpr int64_t kMaxStepRows = 512;
+constexpr int64_t kStepRows = 512;
+
+int64_t StepRows(const CudaBackendOptions& options) { return std::max(kStepRows, options.least_step_rows); }
 
 }  // namespace
 
 CudaBackend::CudaBackend(const CudaBackendOptions& options)
-    : gpu_(options.device), tables_(gpu_, kMaxStepRows, options.max_positions), graphs_(gpu_) {
+    : gpu_(options.device), tables_(gpu_, StepRows(options), options.max_positions), graphs_(gpu_) {
   if (options.padded_head_dim > kMaxHeadDim) {
     throw Error(
         ErrorCode::kUnsupportedArchitecture,
         "Attention heads of more than " + std::to_string(kMaxHeadDim) + " dimensions are not supported");
   }
   traits_.kernels = "sm_" + std::to_string(gpu_.architecture());
-  traits_.step_rows = kMaxStepRows;
-  traits_.block_rows = kMaxStepRows;
-  traits_.lane_rows = kMaxStepRows;
+  traits_.step_rows = traits_.block_rows = traits_.lane_rows = StepRows(options);
   gpu_.Synchronize();
 }
 

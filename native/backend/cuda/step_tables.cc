@@ -15,6 +15,7 @@ constexpr int64_t kMaxSplitBlocks = 16384;
 struct StepTables::HostTables {
   int32_t* tokens;
   int32_t* positions;
+  int32_t* types;
   int32_t* sequences;
   int32_t* wanted;
   int32_t* lengths;
@@ -24,14 +25,15 @@ struct StepTables::HostTables {
   HostTables(uint8_t* memory, int64_t max_rows, int64_t max_tiles) {
     tokens = reinterpret_cast<int32_t*>(memory);
     positions = tokens + max_rows;
-    sequences = positions + max_rows;
+    types = positions + max_rows;
+    sequences = types + max_rows;
     wanted = sequences + max_rows;
     lengths = wanted + max_rows;
     tiles = reinterpret_cast<AttentionTile*>(lengths + max_rows);
     pages = reinterpret_cast<int32_t*>(tiles + max_tiles);
   }
   static int64_t Bytes(int64_t max_rows, int64_t max_tiles, int64_t n_pages) {
-    return 5 * max_rows * 4 + max_tiles * static_cast<int64_t>(sizeof(AttentionTile)) + n_pages * 4;
+    return 6 * max_rows * 4 + max_tiles * static_cast<int64_t>(sizeof(AttentionTile)) + n_pages * 4;
   }
 };
 
@@ -85,6 +87,7 @@ void StepTables::Send(const StepInput& step, bool recorded, const Gpu& gpu) {
             .rows = step.rows};
   std::copy_n(step.tokens, step.rows, host.tokens);
   std::copy_n(step.positions, step.rows, host.positions);
+  if (step.types != nullptr) std::copy_n(step.types, step.rows, host.types);
   std::copy_n(step.wanted, step.n_wanted, host.wanted);
   BuildTiles(step);
   if (recorded) {
@@ -104,8 +107,10 @@ void StepTables::Send(const StepInput& step, bool recorded, const Gpu& gpu) {
 }
 
 const int32_t* StepTables::At(const StepIndices& indices) const {
-  const StepInput there = {.tokens = table_.tokens, .positions = table_.positions, .wanted = table_.wanted};
-  return there.At(indices);
+  const HostTables there(device_memory_->data(), max_rows_, max_tiles_);
+  const StepInput step = {
+      .tokens = there.tokens, .positions = there.positions, .types = there.types, .wanted = there.wanted};
+  return step.At(indices);
 }
 
 }  // namespace kvasir::cuda
