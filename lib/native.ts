@@ -11,7 +11,7 @@ import type { CpuReport, CudaReport } from './native-reports.js';
 
 export type { CpuReport, CudaDeviceInfo, CudaReport } from './native-reports.js';
 
-export type TensorDtype = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1' | 'I8' | 'I64' | (string & {});
+export type TensorDtype = 'F32' | 'F16' | 'BF16' | 'F8_E4M3' | 'Q8_0' | 'Q4_K' | 'U8' | 'I64' | (string & {});
 
 /** How keys and values lie in the cache: INT8 with a scale a head and token, or floats of 16 or 32 bits. */
 export type KvDtype = 'int8' | 'fp16' | 'fp32';
@@ -73,6 +73,18 @@ export interface TensorSource {
   expert?: number;
   /** The value is 1 + what is stored. Default false. */
   addOne?: boolean;
+  /** Bytes [..., columns / 32, 16] of two E2M1 values each. Default false. */
+  fp4?: boolean;
+  /** Scales that the container has beside it. Default: none. */
+  scales?: TensorScales;
+}
+
+/** One scale for each block of `rows` x `columns` values of a matrix, row-major; blocks at the edges may be smaller. */
+export interface TensorScales {
+  /** Name in the container. */
+  name: string;
+  rows: number;
+  columns: number;
 }
 
 /** A row of the table of a model's tensors (native/model/tensors.h). */

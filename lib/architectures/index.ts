@@ -38,7 +38,7 @@ import { qwen3 } from './qwen3.js';
 import { qwen3Moe } from './qwen3-moe.js';
 import type { ArchitecturePlan } from './plan.js';
 
-export type { ArchitecturePlan, StoredTensor } from './plan.js';
+export type { ArchitecturePlan, StoredTensor, View } from './plan.js';
 
 const families: readonly Family[] = [
   llama,
@@ -91,7 +91,7 @@ function familyOf(from: ReadonlyMap<unknown, Family>, name: unknown, where: stri
   const said = name === undefined ? 'is missing' : `is ${JSON.stringify(name)?.slice(0, 60)}`;
   throw new KvasirError(
     'UNSUPPORTED_ARCHITECTURE',
-    `${where} ${said}; supported architectures are ${supportedArchitectures.join(', ')}.`,
+    `${where} ${said}; supported are ${[...from.keys()].join(', ')}.`,
   );
 }
 

@@ -6,7 +6,7 @@ import type { TensorSource } from '../native.js';
 import type { ModelSpec } from '../spec.js';
 
 /** How a checkpoint stores a tensor otherwise than canonically; see `TensorSource`. */
-export type View = Omit<TensorSource, 'name'>;
+export type View = Omit<TensorSource, 'name' | 'fp4' | 'scales'>;
 
 /** A name that a checkpoint may use, and how it stores the tensor under that name. */
 export interface Place {

@@ -9,25 +9,35 @@ import type { ModelDescription } from './description.js';
 import { generationDefaults } from './generation-config.js';
 import { isInt8Form, readInt8Form } from './int8-form.js';
 import { readJsonObject } from './json-file.js';
+import { weightFormOf } from './scaled-weights.js';
 import { tokenizerSourceOf } from './tokenizer-source.js';
 
 type Weights = Omit<ModelDescription, 'tokenizerSource' | 'generationDefaults'>;
 
 /** Weights that config.json describes. */
 async function describeCheckpoint(config: Record<string, unknown>, container: Container): Promise<Weights> {
-  if (config.quantization_config !== undefined && config.quantization_config !== null) {
-    throw new KvasirError(
-      'UNSUPPORTED_ARCHITECTURE',
-      'config.json has a quantization_config: weights that another tool has quantized are not supported in this form. Use the unquantized folder or a GGUF file.',
-    );
-  }
+  const form = weightFormOf(config);
   const plan = planFromConfig(config);
   await nextTurn();
   return {
     architecture: plan.architecture,
     spec: plan.spec,
-    ...(await bindTensors(plan, container)),
+    ...(await bindTensors(plan, container, form)),
   };
+}
+
+/** Every tensor that the index of shards names must be somewhere. Throws MODEL_FORMAT naming one that is not. */
+async function checkIndex(path: string, { tensors }: Container): Promise<void> {
+  const { weight_map: map } = await readJsonObject(path);
+  const stored = new Set(tensors.map(({ name }) => name));
+  const nowhere = Object.entries(map as Record<string, string>).filter(([name]) => !stored.has(name));
+  const [first] = nowhere;
+  if (first === undefined) return;
+  const more = nowhere.length > 1 ? ` (and ${nowhere.length - 1} more)` : '';
+  throw new KvasirError(
+    'MODEL_FORMAT',
+    `${path} says that ${first[1]} has the tensor ${first[0]}${more}, but no shard has it. The folder is incomplete, or its files belong to several models: download it again.`,
+  );
 }
 
 /** Weights that describe themselves; config.json is there for people and must not belong to another model. */
@@ -48,6 +58,7 @@ export async function describeHfFolder(
   container: Container,
 ): Promise<ModelDescription> {
   const config = await readJsonObject(files.config);
+  if (files.shardIndex !== undefined) await checkIndex(files.shardIndex, container);
   const weights = isInt8Form(container)
     ? describeInt8(config, container)
     : await describeCheckpoint(config, container);

@@ -4,7 +4,7 @@ import { CachedRepository } from './cache.js';
 import { prepareFolder } from './disk.js';
 import { Endpoint } from './endpoint.js';
 import { ggufModels, ggufParts } from './gguf-parts.js';
-import { shardNames } from './local-files.js';
+import { pickledFiles, pyTorchOnly, shardNames } from './local-files.js';
 import { type Listed, type Listing, listRepository } from './listing.js';
 import { type LockTimes, withLock } from './lock.js';
 import type { PullProgress } from './model-files.js';
@@ -68,7 +68,7 @@ export class HubSource {
       names = [...found, shardIndex, ...(await shardNames(await fetch(shardIndex)))];
     } else if (files.has('config.json') && weights.length === 1) names = [...found, ...weights];
     else if (ggufs.length === 1) names = ggufParts(ggufs[0]!);
-    else throw this.#noModel(ggufs);
+    else throw this.#noModel(ggufs, [...files.keys()]);
     for (const name of names) await fetch(name);
     return this.#done(revision);
   }
@@ -85,7 +85,10 @@ export class HubSource {
     return { folder: this.#cache.snapshot(revision), downloadedBytes: this.#downloaded };
   }
 
-  #noModel(ggufs: readonly string[]): KvasirError {
+  #noModel(ggufs: readonly string[], names: readonly string[]): KvasirError {
+    const pickled = pickledFiles(names);
+    if (ggufs.length === 0 && pickled.length > 0)
+      return pyTorchOnly(`${this.repository} on the hub`, pickled);
     const hint =
       ggufs.length > 0
         ? `it has ${ggufs.length} GGUF files, name one: hf:${this.repository}:${ggufs[0]} (others: ${ggufs.slice(1, 12).join(', ')})`

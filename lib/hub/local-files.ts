@@ -60,19 +60,40 @@ export async function shardNames(indexPath: string): Promise<string[]> {
   return names;
 }
 
-async function weightFiles(root: string, names: ReadonlySet<string>): Promise<string[]> {
-  if (names.has('model.safetensors')) return [join(root, 'model.safetensors')];
+/** The weights, and the index of shards where there is one. */
+async function weightFiles(
+  root: string,
+  names: ReadonlySet<string>,
+): Promise<Pick<HfFolderFiles, 'weights' | 'shardIndex'>> {
+  if (names.has('model.safetensors')) return { weights: [join(root, 'model.safetensors')] };
   if (names.has(shardIndex)) {
-    const shards = await shardNames(join(root, shardIndex));
+    const index = join(root, shardIndex);
+    const shards = await shardNames(index);
     const missing = shards.filter((shard) => !names.has(shard));
     if (missing.length > 0) throw lacks(root, missing, shards.length);
-    return shards.map((shard) => join(root, shard));
+    return { weights: shards.map((shard) => join(root, shard)), shardIndex: index };
   }
   const others = [...names].filter((name) => name.endsWith('.safetensors'));
-  if (others.length === 1) return [join(root, others[0]!)];
+  if (others.length === 1) return { weights: [join(root, others[0]!)] };
+  const pickled = pickledFiles(names);
+  if (others.length === 0 && pickled.length > 0) throw pyTorchOnly(root, pickled);
   const found =
     others.length === 0 ? 'no .safetensors file' : `${others.length} .safetensors files and no ${shardIndex}`;
   throw new KvasirError('MODEL_FORMAT', `${root} has ${found}: the weights cannot be told.`);
+}
+
+/** Which of these files PyTorch has pickled. */
+export function pickledFiles(names: Iterable<string>): string[] {
+  return [...names].filter((name) => /\.(bin|pth|pt)$/.test(name)).sort();
+}
+
+/** Of a folder or repository whose weights are those `files`. */
+export function pyTorchOnly(place: string, files: readonly string[]): KvasirError {
+  const more = files.length > listedNames ? ` and ${files.length - listedNames} more` : '';
+  return new KvasirError(
+    'MODEL_FORMAT',
+    `${place} has PyTorch weights only: ${files.slice(0, listedNames).join(', ')}${more}. They are pickled programs, which Kvasir does not run. Take the model's .safetensors or .gguf files, or write safetensors with save_pretrained of transformers.`,
+  );
 }
 
 async function templatesIn(folder: string): Promise<string[]> {
@@ -96,6 +117,8 @@ export async function folderFiles(root: string, displayName = basename(root)): P
   if (!names.has('config.json')) {
     const ggufs = ggufModels([...names].filter((name) => name.endsWith('.gguf')));
     if (ggufs.length === 1) return ggufFiles(join(root, ggufs[0]!), displayName);
+    const pickled = pickledFiles(names);
+    if (ggufs.length === 0 && pickled.length > 0) throw pyTorchOnly(root, pickled);
     const hint = ggufs.length > 1 ? ` Name one of its GGUF files: ${ggufs.join(', ')}.` : '';
     throw new KvasirError('MODEL_FORMAT', `${root} has no config.json, so it is no model folder.${hint}`);
   }
@@ -104,7 +127,7 @@ export async function folderFiles(root: string, displayName = basename(root)): P
     kind: 'hf-folder',
     root,
     config: join(root, 'config.json'),
-    weights: await weightFiles(root, names),
+    ...(await weightFiles(root, names)),
     tokenizer: optional('tokenizer.json'),
     tokenizerConfig: optional('tokenizer_config.json'),
     specialTokensMap: optional('special_tokens_map.json'),
@@ -132,6 +155,8 @@ export async function localFiles(path: string): Promise<ModelFiles> {
     const onHub = /^\w[\w.-]*\/[\w.-]+$/.test(path) ? ` (on the hub? then write hf:${path})` : '';
     throw unknownReference(path, `There is no such alias, folder or file${onHub}`);
   }
+  const pickled = pickledFiles([basename(absolute)]);
+  if (pickled.length > 0) throw pyTorchOnly(dirname(absolute), pickled);
   throw new KvasirError(
     'MODEL_FORMAT',
     `${absolute} is no .gguf file and no folder. For a .safetensors file give the folder that holds it and its config.json.`,

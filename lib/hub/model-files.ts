@@ -7,6 +7,8 @@ export interface HfFolderFiles {
   config: string;
   /** One or more `.safetensors` files, in shard order. */
   weights: string[];
+  /** `model.safetensors.index.json`, where the weights are its shards. */
+  shardIndex?: string;
   tokenizer?: string;
   tokenizerConfig?: string;
   specialTokensMap?: string;

@@ -60,6 +60,15 @@ function readMerges(merges: TokenList, vocab: TokenIndex): MergeList | string[] 
   return list.flush() ? list : merges.texts();
 }
 
+/** Some converters of old wrote none for byte-level BPE. */
+function mergesOf({ source, has }: Vocabulary, model: string): TokenList {
+  if (has('merges')) return strings(source, 'tokenizer.ggml.merges');
+  throw new KvasirError(
+    'MODEL_FORMAT',
+    `The GGUF file has no merges (tokenizer.ggml.merges), without which a vocabulary of the kind "${model}" (BPE) cannot split texts. Convert the model again with a current converter, or load its safetensors folder.`,
+  );
+}
+
 function bpe(vocabulary: Vocabulary, model: string): TokenizerJson {
   const name = model === 'gpt2' ? (vocabulary.text('pre') ?? 'default') : model;
   const kind = preTokenizerKind(name);
@@ -74,7 +83,7 @@ function bpe(vocabulary: Vocabulary, model: string): TokenizerJson {
     model: {
       type: 'BPE',
       vocab,
-      merges: readMerges(strings(vocabulary.source, 'tokenizer.ggml.merges'), vocab),
+      merges: readMerges(mergesOf(vocabulary, model), vocab),
       ignore_merges: kind.ignoresMerges === true,
       ...(kind.plain
         ? {

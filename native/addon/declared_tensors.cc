@@ -14,9 +14,12 @@ DeclaredTensors::DeclaredTensors(const Napi::Value& entries) {
     const Napi::Value value = list.Get(i);
     require(value.IsObject(), "an entry is not an object");
     const Napi::Object entry = value.As<Napi::Object>();
-    require(entry.Get("name").IsString() && entry.Get("shape").IsArray(), "an entry has no name or no shape");
+    const bool complete =
+        entry.Get("name").IsString() && entry.Get("dtype").IsString() && entry.Get("shape").IsArray();
+    require(complete, "an entry lacks its name, dtype or shape");
     TensorInfo info;
     info.name = entry.Get("name").As<Napi::String>().Utf8Value();
+    info.dtype = entry.Get("dtype").As<Napi::String>().Utf8Value();
     const Napi::Array sizes = entry.Get("shape").As<Napi::Array>();
     for (uint32_t k = 0; k < sizes.Length(); ++k) {
       const Napi::Value size = sizes.Get(k);

@@ -1,4 +1,4 @@
-// The tensors that a checkpoint declares, without their bytes: for checks of names and shapes.
+// The tensors that a checkpoint declares, without their bytes: for checks of names, dtypes and shapes.
 #pragma once
 
 #include <napi.h>
@@ -13,7 +13,7 @@ namespace kvasir::addon {
 
 class DeclaredTensors final : public Container {
  public:
-  // `entries` is {name, shape}[]. Throws Napi::TypeError naming what is no such thing.
+  // `entries` is {name, dtype, shape}[]. Throws Napi::TypeError naming what is no such thing.
   explicit DeclaredTensors(const Napi::Value& entries);
 
   const char* format() const override { return "declared"; }

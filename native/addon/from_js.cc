@@ -77,10 +77,15 @@ TensorMap TensorMapFromJs(const Napi::Value& value) {
     entry.name = String(source, "name");
     entry.transposed = Bool(source, "transposed");
     entry.add_one = Bool(source, "addOne");
+    entry.fp4 = Bool(source, "fp4");
     if (Has(source, "firstRow")) entry.first_row = Integer(source, "firstRow");
     if (Has(source, "group")) entry.group = Integer(source, "group");
     if (Has(source, "stride")) entry.stride = Integer(source, "stride");
     if (Has(source, "expert")) entry.expert = Integer(source, "expert");
+    if (Has(source, "scales")) {
+      const Napi::Object scales = ObjectFrom(source.Get("scales"), "scales");
+      entry.scales = {String(scales, "name"), Integer(scales, "rows"), Integer(scales, "columns")};
+    }
     tensors[name] = entry;
   }
   return tensors;

@@ -1,21 +1,12 @@
 #include "io/dequantize.h"
 
-#include <bit>
 #include <cstring>
 
 #include "core/half.h"
+#include "io/block_types.h"
 
 namespace kvasir {
 namespace {
-
-static_assert(std::endian::native == std::endian::little,
-              "model files are little-endian and read as they are");
-
-uint16_t LoadU16(const uint8_t* from) {
-  uint16_t value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
 
 void ConvertF32(const uint8_t* __restrict blocks, int64_t n_blocks, float* __restrict out) {
   std::memcpy(out, blocks, static_cast<size_t>(n_blocks) * sizeof(float));
@@ -46,43 +37,35 @@ void ConvertBf16(const uint8_t* __restrict blocks, int64_t n_blocks, float* __re
   for (int64_t i = 0; i < n_blocks; ++i) out[i] = FloatFromBfloat16(LoadU16(blocks + 2 * i));
 }
 
-// f16 scale, 32 x s8.
-void ConvertQ8_0(const uint8_t* __restrict blocks, int64_t n_blocks, float* __restrict out) {
-  for (int64_t b = 0; b < n_blocks; ++b, blocks += 34, out += 32) {
-    const float scale = FloatFromHalf(LoadU16(blocks));
-    for (int i = 0; i < 32; ++i) out[i] = static_cast<float>(static_cast<int8_t>(blocks[2 + i])) * scale;
+// 4 bits of exponent with bias 7, 3 of mantissa, no infinities: 0x7f is the only magnitude that is not a number.
+void ConvertF8E4m3(const uint8_t* __restrict blocks, int64_t n_blocks, float* __restrict out) {
+  for (int64_t i = 0; i < n_blocks; ++i) {
+    const uint32_t magnitude = blocks[i] & 0x7fu;
+    const uint32_t normal = magnitude == 0x7fu ? 0x7fc00000u : (magnitude << 20) + (120u << 23);
+    const uint32_t subnormal = BitsFromFloat(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-9f);
+    const uint32_t is_subnormal = magnitude < 8u ? ~0u : 0u;
+    const uint32_t sign = static_cast<uint32_t>(blocks[i] & 0x80u) << 24;
+    out[i] = FloatFromBits(sign | (subnormal & is_subnormal) | (normal & ~is_subnormal));
   }
 }
 
-// f16 scale, 16 bytes: low nibbles are values 0..15, high nibbles are values 16..31, each offset by 8.
-void ConvertQ4_0(const uint8_t* __restrict blocks, int64_t n_blocks, float* __restrict out) {
-  for (int64_t b = 0; b < n_blocks; ++b, blocks += 18, out += 32) {
-    const float scale = FloatFromHalf(LoadU16(blocks));
-    for (int i = 0; i < 16; ++i) {
-      const int byte = blocks[2 + i];
-      out[i] = static_cast<float>((byte & 15) - 8) * scale;
-      out[16 + i] = static_cast<float>((byte >> 4) - 8) * scale;
-    }
-  }
-}
-
-// f16 scale, f16 minimum, 16 bytes of nibbles in the order of Q4_0, without offset.
-void ConvertQ4_1(const uint8_t* __restrict blocks, int64_t n_blocks, float* __restrict out) {
-  for (int64_t b = 0; b < n_blocks; ++b, blocks += 20, out += 32) {
-    const float scale = FloatFromHalf(LoadU16(blocks));
-    const float minimum = FloatFromHalf(LoadU16(blocks + 2));
-    for (int i = 0; i < 16; ++i) {
-      const int byte = blocks[4 + i];
-      out[i] = static_cast<float>(byte & 15) * scale + minimum;
-      out[16 + i] = static_cast<float>(byte >> 4) * scale + minimum;
-    }
+// 2^(byte - 127); 255 is not a number.
+void ConvertF8E8m0(const uint8_t* __restrict blocks, int64_t n_blocks, float* __restrict out) {
+  for (int64_t i = 0; i < n_blocks; ++i) {
+    const uint32_t exponent = blocks[i];
+    const uint32_t least = exponent == 0 ? 0x00400000u : 0u;
+    out[i] = FloatFromBits(exponent == 255 ? 0x7fc00000u : exponent << 23 | least);
   }
 }
 
 constexpr Dequantizer kDequantizers[] = {
-    {"F32", 1, 4, ConvertF32},     {"F16", 1, 2, ConvertF16},     {"BF16", 1, 2, ConvertBf16},
-    {"F64", 1, 8, ConvertF64},     {"Q8_0", 32, 34, ConvertQ8_0}, {"Q4_0", 32, 18, ConvertQ4_0},
-    {"Q4_1", 32, 20, ConvertQ4_1},
+    {"F32", 1, 4, ConvertF32},       {"F16", 1, 2, ConvertF16},        {"BF16", 1, 2, ConvertBf16},
+    {"F64", 1, 8, ConvertF64},       {"F8_E4M3", 1, 1, ConvertF8E4m3}, {"F8_E8M0", 1, 1, ConvertF8E8m0},
+    {"Q4_0", 32, 18, ConvertQ4_0},   {"Q4_1", 32, 20, ConvertQ4_1},    {"Q5_0", 32, 22, ConvertQ5_0},
+    {"Q5_1", 32, 24, ConvertQ5_1},   {"Q8_0", 32, 34, ConvertQ8_0},    {"Q2_K", 256, 84, ConvertQ2K},
+    {"Q3_K", 256, 110, ConvertQ3K},  {"Q4_K", 256, 144, ConvertQ4K},   {"Q5_K", 256, 176, ConvertQ5K},
+    {"Q6_K", 256, 210, ConvertQ6K},  {"IQ4_NL", 32, 18, ConvertIq4Nl}, {"IQ4_XS", 256, 136, ConvertIq4Xs},
+    {"MXFP4", 32, 17, ConvertMxfp4},
 };
 
 }  // namespace

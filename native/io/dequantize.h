@@ -1,6 +1,6 @@
-// Stored tensor bytes to float32: plain floats and the GGUF blocks Q8_0, Q4_0 and Q4_1, exactly as the format
-// defines them (one IEEE multiply, then one add where there is a minimum: never fused). It refuses to
-// quantize and to read files. Portable C++, in loops that GCC vectorises at -O3.
+// Stored tensor bytes to float32: plain floats, and the blocks of GGUF (block_types.h), exactly as the format defines them.
+// It refuses to quantize, to read files and to put scales that lie beside a tensor to its values (model/scaled_rows.h does).
+// Portable C++, in loops that GCC vectorises at -O3.
 #pragma once
 
 #include <cstdint>

@@ -171,6 +171,14 @@ struct ModelSpec {
   void Check() const;
 };
 
+// Scales that a container has beside a tensor. Of each of its matrices [rows, columns], a value is what is stored times the
+// scale of its block: one of [ceil(rows / block_rows), ceil(columns / block_columns)], row-major.
+struct TensorScales {
+  std::string name;  // in the container; empty: there are none
+  int64_t block_rows = 1;
+  int64_t block_columns = 1;
+};
+
 // Where one canonical tensor (model/tensors.h) lies in a container. Row r of it is row
 // first_row + r / group * stride + r % group of the stored one, or of the expert's part of it.
 struct TensorSource {
@@ -181,6 +189,8 @@ struct TensorSource {
   int64_t stride = 0;    // from one group's first row to the next one's
   int64_t expert = -1;   // index into the outermost of three dimensions; -1: there are at most two
   bool add_one = false;  // the value is 1 + what is stored
+  bool fp4 = false;      // bytes of two E2M1 values each, the lower nibble first: [..., columns / 32, 16]
+  TensorScales scales;
 
   // Beside other tensors in the stored one.
   bool is_part() const { return group > 0 || expert >= 0; }

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "io/dequantize.h"
+#include "model/scaled_rows.h"
 
 namespace kvasir {
 
@@ -42,7 +44,13 @@ bool IsInside(const TensorSource& source, int64_t need, int64_t have) {
 
 TensorReader::TensorReader(const Container& container, const TensorMap& tensors)
     : container_(container), tensors_(tensors) {
-  for (const auto& [name, source] : tensors) ++uses_[source.name];
+  for (const auto& [name, source] : tensors) {
+    ++uses_[source.name];
+    const TensorInfo* stored = source.fp4 ? container.Find(source.name) : nullptr;
+    if (stored != nullptr && packed_.count(source.name) == 0) {
+      packed_.emplace(source.name, ValuesOf(source, *stored));
+    }
+  }
 }
 
 const TensorSource& TensorReader::Source(const std::string& name) const {
@@ -52,18 +60,37 @@ const TensorSource& TensorReader::Source(const std::string& name) const {
   return it->second;
 }
 
-const TensorInfo& TensorReader::Info(const std::string& name) const {
-  const TensorInfo* info = container_.Find(name);
+const TensorInfo& TensorReader::Info(const TensorSource& source) const {
+  if (source.fp4) {
+    const auto packed = packed_.find(source.name);
+    if (packed != packed_.end()) return packed->second;
+  }
+  const TensorInfo* info = container_.Find(source.name);
   if (info == nullptr) {
     throw Error(ErrorCode::kModelFormat,
-                "The file has no tensor '" + name + "'; it may be incomplete, download it again");
+                "The file has no tensor '" + source.name + "'; it may be incomplete, download it again");
   }
   return *info;
 }
 
+void TensorReader::CheckDtype(const TensorSource& source, const TensorInfo& info) const {
+  if (HasScales(source)) CheckScales(container_, source, info);
+  if (source.fp4 || FindDequantizer(info.dtype) != nullptr) return;
+  throw Error(ErrorCode::kModelFormat, "Tensor '" + source.name + "' is stored as '" + info.dtype +
+                                           "', whose values cannot be read; these can: " + ReadableDtypes() +
+                                           ". Use a file of this model in one of these");
+}
+
+void TensorReader::ReadValues(const TensorSource& source, const TensorInfo& info, int64_t first, int64_t rows,
+                              float* out) const {
+  if (HasScales(source)) return ReadScaledRows(container_, source, info, first, rows, out);
+  container_.ReadRows(info, first, rows, out);
+}
+
 void TensorReader::CheckShape(const std::string& name, int64_t rows, int64_t columns) const {
   const TensorSource& source = Source(name);
-  const TensorInfo& info = Info(source.name);
+  const TensorInfo& info = Info(source);
+  CheckDtype(source, info);
   if (source.expert >= 0 && (info.shape.size() < 2 || source.expert >= info.shape.front())) {
     throw Error(ErrorCode::kModelFormat,
                 "Tensor '" + source.name + "' has no part for expert " + std::to_string(source.expert));
@@ -94,7 +121,7 @@ std::shared_ptr<const TensorReader::Whole> TensorReader::ReadWhole(const TensorS
   auto whole = std::make_shared<Whole>(
       Whole{info.name, source.expert, std::vector<float>(static_cast<size_t>(stored.rows * stored.columns))});
   const int64_t first = source.expert < 0 ? 0 : source.expert * stored.columns;
-  container_.ReadRows(info, first, stored.columns, whole->values.data());
+  ReadValues(source, info, first, stored.columns, whole->values.data());
   wholes_[1] = whole;
   return whole;
 }
@@ -102,7 +129,7 @@ std::shared_ptr<const TensorReader::Whole> TensorReader::ReadWhole(const TensorS
 void TensorReader::ReadRows(const std::string& name, int64_t first, int64_t rows, int64_t columns,
                             float* out) {
   const TensorSource& source = Source(name);
-  const TensorInfo& info = Info(source.name);
+  const TensorInfo& info = Info(source);
   const bool vector = rows == 1 && (info.shape.size() == 1 || (source.expert >= 0 && info.shape.size() == 2));
   if (vector) {
     ReadVector(source, info, columns, out);
@@ -120,7 +147,7 @@ void TensorReader::ReadVector(const TensorSource& source, const TensorInfo& info
                               float* out) {
   const int64_t width = info.shape.back(), rows = source.expert < 0 ? info.elements() / width : 1;
   std::vector<float> all(static_cast<size_t>(rows * width));
-  container_.ReadRows(info, source.expert < 0 ? 0 : source.expert, rows, all.data());
+  ReadValues(source, info, source.expert < 0 ? 0 : source.expert, rows, all.data());
   for (int64_t i = 0; i < columns; ++i) out[i] = all[static_cast<size_t>(StoredRow(source, i))];
 }
 
@@ -129,7 +156,7 @@ void TensorReader::ReadStored(const TensorSource& source, const TensorInfo& info
   const int64_t begin = source.expert < 0 ? 0 : source.expert * StoredOf(source, info).rows;
   while (rows > 0) {
     const int64_t run = source.group == 0 ? rows : std::min(rows, source.group - first % source.group);
-    container_.ReadRows(info, begin + StoredRow(source, first), run, out);
+    ReadValues(source, info, begin + StoredRow(source, first), run, out);
     first += run;
     rows -= run;
     out += run * columns;

@@ -1,5 +1,5 @@
-// Reads canonical tensors from a container: resolves names, checks shapes, undoes the ways in which checkpoints store them
-// (TensorSource). It gives float32 rows and knows neither quantization nor what a tensor is for.
+// Reads canonical tensors from a container: resolves names, checks shapes and dtypes, undoes the ways in which checkpoints
+// store them (TensorSource). It gives float32 rows and knows neither quantization nor what a tensor is for.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@ class TensorReader {
   TensorReader(const Container& container, const TensorMap& tensors);
 
   bool Has(const std::string& name) const { return tensors_.count(name) != 0; }
-  // Throws Error(kModelFormat) when the tensor is missing or is not [rows, columns].
+  // Throws Error(kModelFormat) when the tensor is missing, is not [rows, columns], or is of a type that cannot be read.
   void CheckShape(const std::string& name, int64_t rows, int64_t columns) const;
   // Rows [first, first + rows) of a checked tensor to out [rows, columns]. Thread-safe. A transposed tensor, or
   // an expert's part of one, is read whole once and kept until two others have been asked for.
@@ -27,10 +27,17 @@ class TensorReader {
 
  private:
   const TensorSource& Source(const std::string& name) const;
-  const TensorInfo& Info(const std::string& name) const;
+  // The tensor with the shape of its values.
+  const TensorInfo& Info(const TensorSource& source) const;
+  void CheckDtype(const TensorSource& source, const TensorInfo& info) const;
+  // As the container has them, times their scales.
+  void ReadValues(const TensorSource& source, const TensorInfo& info, int64_t first, int64_t rows,
+                  float* out) const;
 
   const Container& container_;
   const TensorMap& tensors_;
+  std::map<std::string, TensorInfo>
+      packed_;                       // tensors whose values have another shape than the container says
   std::map<std::string, int> uses_;  // canonical tensors that read from a stored one (3 for a fused QKV)
   struct Whole {
     std::string name;

@@ -1,7 +1,6 @@
-// Dequantizers against float64 oracles that read one value at a time, straight from the formats' definitions.
+// Plain floats of all sizes against float64 oracles, straight from the formats' definitions.
 #include <cmath>
 #include <cstring>
-#include <random>
 
 #include "core/half.h"
 #include "io/dequantize.h"
@@ -18,68 +17,6 @@ double HalfValue(uint16_t half) {
       exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
   return half >> 15 ? -magnitude : magnitude;
 }
-
-double HalfAt(const std::vector<uint8_t>& bytes, size_t at) {
-  return HalfValue(static_cast<uint16_t>(bytes[at] | bytes[at + 1] << 8));
-}
-
-int Nibble(const std::vector<uint8_t>& bytes, size_t begin, size_t i) {
-  return i < 16 ? bytes[begin + i] & 15 : bytes[begin + i - 16] >> 4;
-}
-
-double OracleQ8_0(const std::vector<uint8_t>& bytes, size_t block, size_t i) {
-  const int q = bytes[block * 34 + 2 + i];
-  return HalfAt(bytes, block * 34) * (q < 128 ? q : q - 256);
-}
-
-double OracleQ4_0(const std::vector<uint8_t>& bytes, size_t block, size_t i) {
-  return HalfAt(bytes, block * 18) * (Nibble(bytes, block * 18 + 2, i) - 8);
-}
-
-double OracleQ4_1(const std::vector<uint8_t>& bytes, size_t block, size_t i) {
-  // The product of f16 and 4 bits is exact in f32: only the sum rounds.
-  return HalfAt(bytes, block * 20) * Nibble(bytes, block * 20 + 4, i) + HalfAt(bytes, block * 20 + 2);
-}
-
-using Oracle = double (*)(const std::vector<uint8_t>& bytes, size_t block, size_t i);
-
-// Random blocks with finite scales (exponent below 31), zero and subnormal ones among them.
-std::vector<uint8_t> RandomBlocks(const Dequantizer& dequantizer, int n_half_fields, size_t n_blocks) {
-  std::mt19937 random(static_cast<uint32_t>(dequantizer.block_bytes));
-  const auto block_bytes = static_cast<size_t>(dequantizer.block_bytes);
-  std::vector<uint8_t> bytes(n_blocks * block_bytes);
-  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
-  for (size_t b = 0; b < n_blocks; ++b) {
-    for (int field = 0; field < n_half_fields; ++field) {
-      uint8_t* high = &bytes[b * block_bytes + static_cast<size_t>(field) * 2 + 1];
-      if ((*high & 0x7c) == 0x7c) *high &= 0x8f;
-      if (b % 7 == 3) *high &= 0x83;
-    }
-  }
-  return bytes;
-}
-
-void CheckBlocks(const char* dtype, int n_half_fields, Oracle oracle) {
-  const Dequantizer* dequantizer = FindDequantizer(dtype);
-  if (dequantizer == nullptr) return Fail(__FILE__, __LINE__, std::string("no dequantizer for ") + dtype);
-  for (const size_t n_blocks : {size_t{1}, size_t{2}, size_t{333}}) {
-    const std::vector<uint8_t> bytes = RandomBlocks(*dequantizer, n_half_fields, n_blocks);
-    std::vector<float> out(n_blocks * 32 + 1, -1e30f);
-    // An odd address: blocks lie where the file has them.
-    std::vector<uint8_t> shifted(bytes.size() + 1);
-    std::copy(bytes.begin(), bytes.end(), shifted.begin() + 1);
-    dequantizer->convert(shifted.data() + 1, static_cast<int64_t>(n_blocks), out.data());
-    for (size_t i = 0; i < n_blocks * 32; ++i) {
-      // Exact in double (multiples of 2^-24 below 2^21), so that one rounding to float is all there is.
-      KV_EXPECT_EQ(out[i], static_cast<float>(oracle(bytes, i / 32, i % 32)));
-    }
-    KV_EXPECT_EQ(out.back(), -1e30f);
-  }
-}
-
-KV_TEST(dequantize_q8_0) { CheckBlocks("Q8_0", 1, OracleQ8_0); }
-KV_TEST(dequantize_q4_0) { CheckBlocks("Q4_0", 1, OracleQ4_0); }
-KV_TEST(dequantize_q4_1) { CheckBlocks("Q4_1", 2, OracleQ4_1); }
 
 KV_TEST(dequantize_every_f16_and_bf16) {
   std::vector<uint8_t> bytes(65536 * 2);
@@ -109,7 +46,31 @@ KV_TEST(dequantize_floats) {
   const std::string f64 = Bytes(1e-3) + Bytes(1e300) + Bytes(-2.5);
   FindDequantizer("F64")->convert(reinterpret_cast<const uint8_t*>(f64.data()), 3, out);
   KV_EXPECT(out[0] == 1e-3f && std::isinf(out[1]) && out[2] == -2.5f);
-  KV_EXPECT(FindDequantizer("Q4_K") == nullptr);
+  for (const char* dtype : {"IQ1_S", "IQ2_XXS", "IQ3_S", "TQ1_0", "NVFP4", "I8", "F8_E5M2", "ggml type 31"}) {
+    KV_EXPECT(FindDequantizer(dtype) == nullptr);
+  }
+}
+
+KV_TEST(dequantize_every_f8) {
+  std::vector<uint8_t> bytes(256);
+  for (int i = 0; i < 256; ++i) bytes[static_cast<size_t>(i)] = static_cast<uint8_t>(i);
+  std::vector<float> e4m3(256), e8m0(256);
+  FindDequantizer("F8_E4M3")->convert(bytes.data(), 256, e4m3.data());
+  FindDequantizer("F8_E8M0")->convert(bytes.data(), 256, e8m0.data());
+  for (int i = 0; i < 256; ++i) {
+    const auto at = static_cast<size_t>(i);
+    const int exponent = i >> 3 & 15, mantissa = i & 7;
+    const double magnitude =
+        exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+    if ((i & 127) == 127) {
+      KV_EXPECT(std::isnan(e4m3[at]));
+    } else {
+      KV_EXPECT_EQ(static_cast<double>(e4m3[at]), i < 128 ? magnitude : -magnitude);
+      KV_EXPECT_EQ(std::signbit(e4m3[at]), i >= 128);
+    }
+    if (i < 255) KV_EXPECT_EQ(static_cast<double>(e8m0[at]), std::ldexp(1.0, i - 127));
+  }
+  KV_EXPECT(std::isnan(e8m0[255]));
 }
 
 }  // namespace

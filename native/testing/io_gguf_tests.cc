@@ -111,7 +111,7 @@ KV_TEST(gguf_versions_and_byte_orders) {
 
 KV_TEST(gguf_tensors_with_their_shapes_outermost_first) {
   GgufParts parts;
-  parts.tensors = {{"q4", {32, 2, 3}, 2, 128}, {"f32", {2, 3, 4, 1}, 0, 0}, {"k", {256}, 12, 256}};
+  parts.tensors = {{"q4", {32, 2, 3}, 2, 128}, {"f32", {2, 3, 4, 1}, 0, 0}, {"k", {256}, 35, 256}};
   parts.data = std::string(400, '\1');
   const auto container = Open(parts);
   const TensorInfo& q4 = *container->Find("q4");
@@ -122,9 +122,9 @@ KV_TEST(gguf_tensors_with_their_shapes_outermost_first) {
   std::vector<float> out(256);
   container->ReadRows(q4, 4, 2, out.data());
   const TensorInfo& k = *container->Find("k");
-  KV_EXPECT(k.dtype == "Q4_K" && k.bytes == 144);
-  KV_EXPECT_THROWS_WITH(kFormat, "'Q4_K'", container->ReadRows(k, 0, 1, out.data()));
-  container->ReadBytes(k, 0, 144, out.data());
+  KV_EXPECT(k.dtype == "TQ2_0" && k.bytes == 66);
+  KV_EXPECT_THROWS_WITH(kFormat, "'TQ2_0'", container->ReadRows(k, 0, 1, out.data()));
+  container->ReadBytes(k, 0, 66, out.data());
 }
 
 // More blocks than one staging buffer holds.

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "backend/cpu.h"
+#include "model/tensor_reader.h"
 #include "runtime/load.h"
 
 // The shipped addon's own parsers; sources.txt lists each source for one addon only.
@@ -116,6 +117,21 @@ Napi::Value ReadTensor(const Napi::CallbackInfo& info) {
   });
 }
 
+// readSource(paths, {name: source}, rows, columns) -> Float32Array of the one tensor, as a load of a model reads it.
+Napi::Value ReadSource(const Napi::CallbackInfo& info) {
+  return addon::Guard(info.Env(), [&]() -> Napi::Value {
+    const std::shared_ptr<Container> container = Container::Open(PathsFromJs(info[0]));
+    const TensorMap tensors = addon::TensorMapFromJs(info[1]);
+    const int64_t rows = info[2].ToNumber().Int64Value(), columns = info[3].ToNumber().Int64Value();
+    TensorReader reader(*container, tensors);
+    const std::string& name = tensors.begin()->first;
+    reader.CheckShape(name, rows, columns);
+    std::vector<float> values(static_cast<size_t>(rows * columns));
+    reader.ReadRows(name, 0, rows, columns, values.data());
+    return Float32ToJs(info.Env(), values);
+  });
+}
+
 // machineLimits(isa, threads, bytes) -> { readBytesPerSecond, int8OpsPerSecond, fp32FlopsPerSecond }
 Napi::Value MachineLimits(const Napi::CallbackInfo& info) {
   constexpr int kRounds = 12;
@@ -164,6 +180,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("machineLimits", Napi::Function::New(env, MachineLimits));
   exports.Set("summarize", Napi::Function::New(env, Summarize));
   exports.Set("readTensor", Napi::Function::New(env, ReadTensor));
+  exports.Set("readSource", Napi::Function::New(env, ReadSource));
   return exports;
 }
 

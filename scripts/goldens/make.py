@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+import block_types
 import embeddings
 import families
 import nano_gpt
@@ -30,6 +31,7 @@ MAKERS = {
     "smollm2": lambda options, out: smollm2.make(options.data, out, options.gguf),
     "embeddings": lambda options, out: embeddings.make(out, MODELS),
     "families": lambda options, out: families.make(options.data, out),
+    "block-types": lambda options, out: block_types.make(options.data, out),
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
 }
 

@@ -7,7 +7,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { native } from '../../lib/native.js';
+import { native, type TensorSource } from '../../lib/native.js';
 import {
   differenceOf,
   expectErrorWithin,
@@ -27,7 +27,7 @@ import {
   logitsOf,
   withModel,
 } from './native-model.js';
-import { readTensor, trace } from './testing-addon.js';
+import { readSource, readTensor, trace } from './testing-addon.js';
 
 // Two float32 programs that add in different orders err alike: ours may by twice what PyTorch does, as for SmolLM2.
 const factor = 2;
@@ -129,16 +129,28 @@ interface Variants {
   dequantizedSha256: Record<string, Record<string, string>>;
 }
 const variants = readGolden<Variants>('tiny-llama-variants/golden.json');
-const variant = (name: string) => describeAt(`${fixtures}tiny-llama-variants/${name}`);
+const variant = (name: string, folder = 'tiny-llama-variants') => describeAt(`${fixtures}${folder}/${name}`);
+/** [folder, file, golden of the folder] */
+const stored = ['tiny-llama-variants', 'tiny-llama-blocks'].flatMap((folder) => {
+  const golden = readGolden<Variants>(`${folder}/golden.json`);
+  return Object.keys(golden.variants).map((name) => [folder, name, golden] as const);
+});
 
-/** The tensors of a container, as float32, in a new safetensors file. */
-async function asFloat32File(model: Described, path: string): Promise<void> {
+/** The model with its tensors as float32, in a new safetensors file. */
+async function asFloat32File(model: Described, path: string): Promise<Described> {
+  const sources = new Map(Object.values(model.tensors).map((source) => [source.name, source]));
   const container = await native().openContainer(model.paths);
   const header: Record<string, { dtype: string; shape: number[]; data_offsets: number[] }> = {};
   const parts: Buffer[] = [];
   let end = 0;
   for (const { name, shape } of container.tensors) {
-    const values = readTensor(model.paths, name);
+    const source = sources.get(name);
+    if (source === undefined) continue; // scales
+    const [rows = 1, columns = 1] = shape.slice(-2);
+    const values =
+      source.scales === undefined
+        ? readTensor(model.paths, name)
+        : readSource(model.paths, { w: { name, scales: source.scales } }, rows, columns);
     header[name] = { dtype: 'F32', shape, data_offsets: [end, end + values.byteLength] };
     end += values.byteLength;
     parts.push(Buffer.from(values.buffer));
@@ -148,25 +160,32 @@ async function asFloat32File(model: Described, path: string): Promise<void> {
   const size = Buffer.alloc(8);
   size.writeBigUInt64LE(BigInt(json.length));
   writeFileSync(path, Buffer.concat([size, json, ...parts]));
+  const plain = ({ scales: _, ...source }: TensorSource): TensorSource => source;
+  const tensors = Object.fromEntries(
+    Object.entries(model.tensors).map(([name, source]) => [name, plain(source)]),
+  );
+  return { ...model, tensors, paths: [path] };
 }
 
-describe.each(Object.keys(variants.variants))('tiny-llama as %s', (name) => {
-  const { prompts } = variants;
-
+describe.each(stored)('%s/%s', (folder, name, { prompts }) => {
   it('equals the run of a float32 file of those values, bit for bit', async () => {
-    const model = await variant(name);
-    const path = join(scratch, `${name}.safetensors`);
-    await asFloat32File(model, path);
+    const model = await variant(name, folder);
+    const float32 = await asFloat32File(model, join(scratch, `${name}.safetensors`));
     for (const dtype of ['fp32', 'int8'] as const) {
-      const expected = await promptLogits({ ...model, paths: [path] }, prompts, { dtype });
+      const expected = await promptLogits(float32, prompts, { dtype });
       expectSameBits(await promptLogits(model, prompts, { dtype }), expected, dtype);
     }
   });
 });
 
-describe.each(Object.entries(variants.dequantizedSha256))('dequantized tensors of %s', (name, hashes) => {
+const hashed = stored.flatMap(([folder, name, { dequantizedSha256 }]) => {
+  const hashes = dequantizedSha256[name];
+  return hashes === undefined ? [] : [[folder, name, hashes] as const];
+});
+
+describe.each(hashed)('dequantized tensors of %s/%s', (folder, name, hashes) => {
   it('are those of the reference, bit for bit', async () => {
-    const { paths } = await variant(name);
+    const { paths } = await variant(name, folder);
     const container = await native().openContainer(paths);
     const names = container.tensors.map((tensor) => tensor.name);
     container.close();

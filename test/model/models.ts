@@ -53,12 +53,12 @@ function checkpoint(path: string, golden: string, sameBitsAs?: string): ModelRow
   };
 }
 
-/** tiny-llama in every container and stored dtype: the golden has the logits of each prompt's last 8 tokens. */
-function variantRows(): ModelRow[] {
-  const { prompts, variants } = readGolden<Variants>('tiny-llama-variants/golden.json');
+/** tiny-llama in containers, stored dtypes and block types: the golden has the logits of each prompt's last 8 tokens. */
+function variantRows(folder: string): ModelRow[] {
+  const { prompts, variants } = readGolden<Variants>(`${folder}/golden.json`);
   return Object.entries(variants).map(([name, { logits, float32Error }]) => ({
     name: `tiny-llama as ${name}`,
-    path: `${fixtures}tiny-llama-variants/${name}`,
+    path: `${fixtures}${folder}/${name}`,
     prompts: prompts.map((ids) => ({ ids })),
     logits: { values: valuesOf(logits), nLast: 8, float32Error },
     sameBitsAs: name === 'sharded' ? 'tiny-llama as f32' : undefined,
@@ -77,7 +77,8 @@ export const models: readonly ModelRow[] = [
   checkpoint('tiny-gpt2', 'tiny-gpt2/golden.json'),
   checkpoint('tiny-gpt2/tiny-gpt2-f32.gguf', 'tiny-gpt2/golden.json', 'tiny-gpt2'),
   checkpoint('tiny-gpt2-f16', 'tiny-gpt2-f16/golden.json'),
-  ...variantRows(),
+  ...variantRows('tiny-llama-variants'),
+  ...variantRows('tiny-llama-blocks'),
   {
     name: 'stories-260k',
     path: 'stories-260k',

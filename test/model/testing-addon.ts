@@ -33,6 +33,7 @@ interface TraceRequest {
 interface TestingAddon {
   trace(request: Omit<TraceRequest, 'spec'> & { spec: string }): Tap[][];
   readTensor(paths: string[], name: string): Float32Array;
+  readSource(paths: string[], tensors: TensorMap, rows: number, columns: number): Float32Array;
 }
 
 function load(): TestingAddon {
@@ -45,6 +46,9 @@ const addon = load();
 
 /** Values of the tensor, row after row as the file has them. */
 export const readTensor: TestingAddon['readTensor'] = addon.readTensor;
+
+/** Values of the one tensor of a map, [rows, columns], as a load reads it: with its view and its scales. */
+export const readSource: TestingAddon['readSource'] = addon.readSource;
 
 /** Loads the model, runs the steps, and gives for each step its taps by name; a tap in several parts is joined. */
 export function trace(request: TraceRequest): Map<string, Tap>[] {
