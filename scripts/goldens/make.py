@@ -14,6 +14,7 @@ import torch
 import block_types
 import embeddings
 import families
+import mxfp4
 import nano_gpt
 import smollm2
 import stories
@@ -32,6 +33,7 @@ MAKERS = {
     "embeddings": lambda options, out: embeddings.make(out, MODELS),
     "families": lambda options, out: families.make(options.data, out),
     "block-types": lambda options, out: block_types.make(options.data, out),
+    "gpt-oss-mxfp4": lambda options, out: mxfp4.make(options.data, out),
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
 }
 

@@ -131,7 +131,7 @@ interface Variants {
 const variants = readGolden<Variants>('tiny-llama-variants/golden.json');
 const variant = (name: string, folder = 'tiny-llama-variants') => describeAt(`${fixtures}${folder}/${name}`);
 /** [folder, file, golden of the folder] */
-const stored = ['tiny-llama-variants', 'tiny-llama-blocks'].flatMap((folder) => {
+const stored = ['tiny-llama-variants', 'tiny-llama-blocks', 'gpt-oss-mxfp4'].flatMap((folder) => {
   const golden = readGolden<Variants>(`${folder}/golden.json`);
   return Object.keys(golden.variants).map((name) => [folder, name, golden] as const);
 });
@@ -143,14 +143,18 @@ async function asFloat32File(model: Described, path: string): Promise<Described>
   const header: Record<string, { dtype: string; shape: number[]; data_offsets: number[] }> = {};
   const parts: Buffer[] = [];
   let end = 0;
-  for (const { name, shape } of container.tensors) {
+  for (const entry of container.tensors) {
+    const { name } = entry;
     const source = sources.get(name);
     if (source === undefined) continue; // scales
-    const [rows = 1, columns = 1] = shape.slice(-2);
+    const { scales, fp4 } = source;
+    const shape = fp4 ? [...entry.shape.slice(0, -2), 32 * entry.shape.at(-2)!] : entry.shape;
+    const columns = shape.at(-1)!;
+    const rows = shape.reduce((product, size) => product * size, 1) / columns;
     const values =
-      source.scales === undefined
+      scales === undefined
         ? readTensor(model.paths, name)
-        : readSource(model.paths, { w: { name, scales: source.scales } }, rows, columns);
+        : readSource(model.paths, { w: { name, scales, fp4 } }, rows, columns);
     header[name] = { dtype: 'F32', shape, data_offsets: [end, end + values.byteLength] };
     end += values.byteLength;
     parts.push(Buffer.from(values.buffer));
@@ -160,7 +164,7 @@ async function asFloat32File(model: Described, path: string): Promise<Described>
   const size = Buffer.alloc(8);
   size.writeBigUInt64LE(BigInt(json.length));
   writeFileSync(path, Buffer.concat([size, json, ...parts]));
-  const plain = ({ scales: _, ...source }: TensorSource): TensorSource => source;
+  const plain = ({ scales: _, fp4: __, ...source }: TensorSource): TensorSource => source;
   const tensors = Object.fromEntries(
     Object.entries(model.tensors).map(([name, source]) => [name, plain(source)]),
   );

@@ -53,15 +53,21 @@ function checkpoint(path: string, golden: string, sameBitsAs?: string): ModelRow
   };
 }
 
-/** tiny-llama in containers, stored dtypes and block types: the golden has the logits of each prompt's last 8 tokens. */
+/** Files that hold the values of another one. */
+const copies: Record<string, string> = {
+  'tiny-llama-variants/sharded': 'tiny-llama-variants/f32',
+  'gpt-oss-mxfp4/mxfp4.gguf': 'gpt-oss-mxfp4/safetensors',
+};
+
+/** One model in several containers, stored dtypes and block types: the golden has the logits of each prompt's last 8 tokens. */
 function variantRows(folder: string): ModelRow[] {
   const { prompts, variants } = readGolden<Variants>(`${folder}/golden.json`);
   return Object.entries(variants).map(([name, { logits, float32Error }]) => ({
-    name: `tiny-llama as ${name}`,
+    name: `${folder}/${name}`,
     path: `${fixtures}${folder}/${name}`,
     prompts: prompts.map((ids) => ({ ids })),
     logits: { values: valuesOf(logits), nLast: 8, float32Error },
-    sameBitsAs: name === 'sharded' ? 'tiny-llama as f32' : undefined,
+    sameBitsAs: copies[`${folder}/${name}`],
   }));
 }
 
@@ -79,6 +85,7 @@ export const models: readonly ModelRow[] = [
   checkpoint('tiny-gpt2-f16', 'tiny-gpt2-f16/golden.json'),
   ...variantRows('tiny-llama-variants'),
   ...variantRows('tiny-llama-blocks'),
+  ...variantRows('gpt-oss-mxfp4'),
   {
     name: 'stories-260k',
     path: 'stories-260k',
