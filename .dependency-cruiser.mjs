@@ -5,7 +5,7 @@
 const rooms = {
   'errors.ts': [],
   'given.ts': ['errors.ts'],
-  'native.ts': ['errors.ts', 'native-reports.ts'],
+  'native.ts': ['errors.ts', 'native-reports.ts', 'native-tensors.ts'],
   'native-reports.ts': [],
   'python-json.ts': [],
   'regular-file.ts': ['errors.ts'],

@@ -97,7 +97,8 @@ void CheckScales(const Container& container, const TensorSource& source, const T
   }
   const Dequantizer* dequantizer = FindDequantizer(scales->dtype);
   const bool plain = !source.fp4 && dequantizer != nullptr && dequantizer->block_elements == 1;
-  if (!plain && !AreExponents(*scales, source.fp4)) Throw("The scales '" + scales->name + "' are stored as " + scales->dtype);
+  if (!plain && !AreExponents(*scales, source.fp4))
+    Throw("The scales '" + scales->name + "' are stored as " + scales->dtype);
   const TensorScales& source_scales = source.scales;
   if (values.shape.size() < 2 || source_scales.block_rows < 1 || source_scales.block_columns < 1) {
     Throw("Tensor '" + source.name + "' has scales, but is no matrix");
