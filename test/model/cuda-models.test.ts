@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KvasirError } from '../../lib/errors.js';
 import { compare, type LoadOptions, Model } from '../../lib/index.js';
 import { kvasir } from '../cli/cli-command.js';
+import { isNightly } from '../nightly.js';
 import { fixtures } from './golden.js';
 
 const library = fileURLToPath(new URL('../../build/Release/kvasir_cuda_emulated.so', import.meta.url));
@@ -62,8 +63,13 @@ async function everything(model: Model, perRequest: number) {
   }));
 }
 
-describe.each(subjects)('$name, $dtype with a cache of $kvDtype', ({ name, dtype, kvDtype }) => {
-  it('gives the tokens and log-probabilities of the CPU in three orders of threads', async () => {
+/** Of the emulated GPU's threads: one for each subject in turn, nightly all of them. */
+const orders = ['1', '2', '3'];
+const ordersOf = (subject: Subject) => (isNightly ? orders : [orders[subjects.indexOf(subject) % 3]!]);
+
+describe.each(subjects)('$name, $dtype with a cache of $kvDtype', (subject) => {
+  const { name, dtype, kvDtype } = subject;
+  it(`gives the tokens and log-probabilities of the CPU, order of threads ${ordersOf(subject)}`, async () => {
     // nano-gpt-sort has room for eleven tokens.
     const perRequest = name === 'nano-gpt-sort' ? 4 : 12;
     let expected: unknown;
@@ -71,7 +77,7 @@ describe.each(subjects)('$name, $dtype with a cache of $kvDtype', ({ name, dtype
       expect(model.info.kvDtype).toBe(kvDtype);
       expected = await everything(model, perRequest);
     });
-    for (const order of ['1', '2', '3']) {
+    for (const order of ordersOf(subject)) {
       process.env[seed] = order;
       await on('cuda', name, { dtype, kvDtype }, async (model) => {
         expect(model.info.device).toBe('cuda:0');
@@ -127,7 +133,7 @@ describe('from the command line', () => {
   it('a story is the same on the CPU and on the GPU, however its threads are ordered', async () => {
     const expected = await story(['--device', 'cpu', '--max-tokens', '60']);
     expect(expected.status).toBe(0);
-    for (const seed of ['1', '2', '3']) {
+    for (const seed of isNightly ? orders : ['2']) {
       const told = await story(['--device', 'cuda', '--max-tokens', '60'], { KVASIR_EMULATION_SEED: seed });
       expect(told.stderr).toContain('cuda:0');
       expect(told.stdout, `seed ${seed}`).toBe(expected.stdout);
