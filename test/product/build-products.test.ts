@@ -240,6 +240,7 @@ describe('the npm package', () => {
       const shipped = ![
         'testing',
         'tests',
+        'serial_tests',
         'cuda_tests',
         'emulation_tests',
         'evex_tests',
