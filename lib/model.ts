@@ -12,7 +12,7 @@ import {
 import { type Embeddings, embedTexts } from './embed/embed.js';
 import { type EmbedDefaults, type EmbedOptions, parseEmbedOptions } from './embed/embed-options.js';
 import { KvasirError } from './errors.js';
-import { Engine } from './engine/engine.js';
+import { Engine, overflowError } from './engine/engine.js';
 import { type Generator, launch } from './engine/launch.js';
 import { readLogits } from './engine/rows-request.js';
 import { type Generation, GenerationRun } from './engine/run.js';
@@ -217,6 +217,7 @@ export class Model {
       cache: internals.cache ?? { reuse: true },
       onSettled: internals.onSettled,
       encode: async (signal) => {
+        if (typeof given === 'string') this.#checkFits(given);
         if (typeof given === 'string' || given instanceof Int32Array) return this.#encodeText(given, signal);
         const { tools, template } = internals;
         const messages = given instanceof LongConversation ? await given.read() : given;
@@ -248,6 +249,14 @@ export class Model {
     const wrong = ids.find((id) => id < 0 || id >= this.info.vocabSize);
     if (wrong !== undefined)
       throw invalidOption(name, wrong, `token ids from 0 to ${this.info.vocabSize - 1}`);
+  }
+
+  /** What is too long by its length alone need not be encoded. Throws CONTEXT_OVERFLOW. */
+  #checkFits(text: string): void {
+    const { contextLength } = this.info;
+    const tokens = this.tokenizer.leastTokens(text);
+    if (tokens > contextLength)
+      throw overflowError(tokens, contextLength, 'the context', 'contextLength', true);
   }
 
   async #encodeText(text: string | Int32Array, signal: AbortSignal | undefined): Promise<Int32Array> {

@@ -21,7 +21,7 @@ export class LongConversation {
   readonly #messages: Promise<Message[]>;
 
   constructor(messages: readonly unknown[]) {
-    this.#messages = checkMessagesInTurns(messages).then(checkTexts);
+    this.#messages = checkMessagesInTurns(messages, undefined, checkTexts);
     // Whoever reads it gets the rejection.
     this.#messages.catch(() => {});
   }
@@ -92,17 +92,16 @@ export function readTexts(texts: unknown, name: string): string[] {
 
 /** Copies. Throws INVALID_OPTION for what is no message, or holds half a character. */
 export function readMessages(messages: unknown): Message[] {
-  return checkTexts(checkMessages(messages));
+  const copies = checkMessages(messages);
+  for (const message of copies) checkTexts(message);
+  return copies;
 }
 
-function checkTexts(copies: Message[]): Message[] {
-  for (const message of copies) {
-    if (message.content === undefined)
-      throw invalidOption('messages', message, 'an array of { role, content }');
-    checkText(message.role, 'role');
-    for (const part of textsIn(message.content)) checkText(part, 'content');
-  }
-  return copies;
+function checkTexts(message: Message): void {
+  if (message.content === undefined)
+    throw invalidOption('messages', message, 'an array of { role, content }');
+  checkText(message.role, 'role');
+  for (const part of textsIn(message.content)) checkText(part, 'content');
 }
 
 function textsIn(content: Message['content'] | undefined): string[] {

@@ -219,10 +219,17 @@ export function disposedError(): KvasirError {
   return new KvasirError('DISPOSED', 'The model was disposed: load it again to go on.');
 }
 
-export function overflowError(needed: number, available: number, what: string, option: string): KvasirError {
+/** `isLeast`: more may be needed. */
+export function overflowError(
+  needed: number,
+  available: number,
+  what: string,
+  option: string,
+  isLeast = false,
+): KvasirError {
   return new KvasirError(
     'CONTEXT_OVERFLOW',
-    `The request needs ${needed} tokens, but ${what} holds ${available}. Shorten it or load with a larger ${option}.`,
+    `The request needs ${isLeast ? 'at least ' : ''}${needed} tokens, but ${what} holds ${available}. Shorten it or load with a larger ${option}.`,
     { details: { tokens: needed, limit: available } },
   );
 }

@@ -49,7 +49,11 @@ const turnMs = 2;
  * The same for a conversation of any length, which does not hold up the event loop: its first messages are copied at the call,
  * all of a usual one; those of a very long one in the turns that follow. Rejects with the signal's reason too.
  */
-export async function checkMessagesInTurns(messages: unknown, signal?: AbortSignal): Promise<ChatMessage[]> {
+export async function checkMessagesInTurns(
+  messages: unknown,
+  signal?: AbortSignal,
+  alsoCheck?: (message: ChatMessage) => void,
+): Promise<ChatMessage[]> {
   signal?.throwIfAborted();
   const given = reading('messages', () => {
     if (!Array.isArray(messages)) throw wrong('messages: a list of { role, content } is needed');
@@ -61,7 +65,9 @@ export async function checkMessagesInTurns(messages: unknown, signal?: AbortSign
   let began = performance.now();
   for (let i = 0; i < given.length; ++i) {
     if (!(i in given)) throw wrong(`messages: entry ${i} is missing`);
-    checked.push(checkMessage(plainData(given[i], `messages: entry ${i}`), i));
+    const message = checkMessage(plainData(given[i], `messages: entry ${i}`), i);
+    alsoCheck?.(message);
+    checked.push(message);
     if (i % 16 !== 15 || performance.now() - began < turnMs) continue;
     await nextTurn();
     signal?.throwIfAborted();
@@ -71,13 +77,11 @@ export async function checkMessagesInTurns(messages: unknown, signal?: AbortSign
   return checked;
 }
 
-/** UTF-16 units of the contents. */
-export function unitsOf(messages: readonly ChatMessage[]): number {
+/** UTF-16 units of the content. */
+export function unitsOf({ content }: ChatMessage): number {
+  if (typeof content === 'string') return content.length;
   let units = 0;
-  for (const { content } of messages) {
-    if (typeof content === 'string') units += content.length;
-    else for (const { text } of content ?? []) units += typeof text === 'string' ? text.length : 0;
-  }
+  for (const { text } of content ?? []) units += typeof text === 'string' ? text.length : 0;
   return units;
 }
 

@@ -76,23 +76,25 @@ function bytesOf(source: TokenizerSource): number {
   }
 }
 
-/** The messages of a request but the last, in order, and the request. */
-function messagesOf(
+/** What is posted for a job: its parts, and at last the request. */
+function* requestsOf(
   job: Job,
   id: number,
   stop?: SharedArrayBuffer,
-): [parts: PartRequest[], request: Request] {
-  const parts: PartRequest[] = [];
-  if (job.kind === 'encode') {
-    const texts = partsOfText(job.text);
-    const text = texts.pop() ?? '';
-    for (const part of texts) parts.push({ kind: 'part', id, part });
-    return [parts, { kind: 'encode', id, text, addSpecialTokens: job.addSpecialTokens, stop }];
+): Generator<PartRequest | Request, void, void> {
+  let last: PartRequest | undefined;
+  const parts = job.kind === 'encode' ? partsOfText(job.text) : partsOfMessages(job.messages);
+  for (const part of parts) {
+    if (last !== undefined) yield last;
+    last = { kind: 'part', id, part };
   }
-  const lists = partsOfMessages(job.messages);
-  const messages = lists.pop() ?? [];
-  for (const part of lists) parts.push({ kind: 'part', id, part });
-  return [parts, { kind: 'chat', id, messages, options: job.options, wanted: job.wanted, stop }];
+  if (job.kind === 'encode') {
+    const { addSpecialTokens } = job;
+    yield { kind: 'encode', id, text: last?.part as string, addSpecialTokens, stop };
+  } else {
+    const { options, wanted } = job;
+    yield { kind: 'chat', id, messages: last?.part as ChatMessage[], options, wanted, stop };
+  }
 }
 
 export class TokenizerClient {
@@ -169,16 +171,15 @@ export class TokenizerClient {
   async #send(id: number): Promise<void> {
     const { job, stop } = this.#pending.get(id)!;
     const thread = this.#thread;
-    const [parts, request] = messagesOf(job, id, stop);
-    for (const part of parts) {
-      thread.post(part);
+    for (const request of requestsOf(job, id, stop)) {
+      thread.post(request);
+      if (request.kind !== 'part') return;
       await nextTurn();
       if (this.#thread !== thread) return;
       if (this.#pending.has(id)) continue;
       if (this.#ended === undefined) thread.post({ kind: 'forget', id });
       return;
     }
-    thread.post(request);
   }
 
   /** Blocks this thread until the worker has answered, which it is given the time for that all it has to do may take. */
@@ -187,13 +188,16 @@ export class TokenizerClient {
     const id = this.#nextId++;
     for (;;) {
       const thread = this.#thread;
-      const [parts, request] = messagesOf(job, id);
-      for (const part of parts) thread.post(part);
       let over: number | undefined;
-      const reply = thread.postAndWait({ ...request, synchronous: true }, () => {
+      const goesOn = (): boolean => {
         over = this.#overdue((current) => (current === id ? job.allowed : this.#allowed(current)));
         return over === undefined;
-      });
+      };
+      let reply: Reply | undefined;
+      for (const request of requestsOf(job, id)) {
+        if (request.kind === 'part') thread.post(request);
+        else reply = thread.postAndWait({ ...request, synchronous: true }, goesOn);
+      }
       if (reply?.kind === 'encoded' || reply?.kind === 'rendered') return reply;
       if (reply?.kind === 'failed') throw received(reply.error);
       if (over === undefined) throw new KvasirError('INTERNAL', 'The tokenizer thread gave no answer.');

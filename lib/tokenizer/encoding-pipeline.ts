@@ -70,6 +70,11 @@ export class EncodingPipeline {
     return this.#added.tokenOf(id) ?? this.#model.tokenOf(id);
   }
 
+  /** Whether the model spells the bytes of words. */
+  get spellsBytes(): boolean {
+    return this.#preTokenization.spellsBytes;
+  }
+
   isSpecial(id: number): boolean {
     return this.#added.isSpecial(id);
   }

@@ -1,4 +1,7 @@
-/** Cuts what a thread is sent into pieces: a message is copied while the event loop waits, one millisecond at most each. */
+/**
+ * Cuts what a thread is sent into pieces: a message is copied while the event loop waits, a millisecond at most each. They are
+ * cut when they are asked for, so that cutting takes no longer either.
+ */
 import { type ChatMessage, unitsOf } from './chat-messages.js';
 
 /** UTF-16 units of a piece. */
@@ -7,33 +10,30 @@ const units = 2 ** 20;
 const messagesTogether = 128;
 
 /** At least one piece. No character is cut in two. */
-export function partsOfText(text: string): string[] {
-  if (text.length <= units) return [text];
-  const parts: string[] = [];
-  for (let from = 0; from < text.length; ) {
-    let to = Math.min(from + units, text.length);
-    if (to < text.length && text.charCodeAt(to) >> 10 === 0x37) --to;
-    parts.push(text.slice(from, to));
+export function* partsOfText(text: string): Generator<string, void, void> {
+  let from = 0;
+  while (text.length - from > units) {
+    const half = text.charCodeAt(from + units) >> 10 === 0x37 ? 1 : 0;
+    const to = from + units - half;
+    yield text.slice(from, to);
     from = to;
   }
-  return parts;
+  yield text.slice(from);
 }
 
 /** At least one list. */
-export function partsOfMessages(messages: readonly ChatMessage[]): (readonly ChatMessage[])[] {
-  const parts: ChatMessage[][] = [];
-  let last: ChatMessage[] = [];
+export function* partsOfMessages(messages: readonly ChatMessage[]): Generator<ChatMessage[], void, void> {
+  let part: ChatMessage[] = [];
   let size = 0;
   for (const message of messages) {
-    const more = unitsOf([message]);
-    if (last.length === messagesTogether || (last.length > 0 && size + more > units)) {
-      parts.push(last);
-      last = [];
+    const more = unitsOf(message);
+    if (part.length === messagesTogether || (part.length > 0 && size + more > units)) {
+      yield part;
+      part = [];
       size = 0;
     }
-    last.push(message);
+    part.push(message);
     size += more;
   }
-  parts.push(last);
-  return parts;
+  yield part;
 }

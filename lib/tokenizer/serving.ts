@@ -26,6 +26,7 @@ import {
 } from './protocol.js';
 import type { TokenizerSource } from './source.js';
 import { buildTokenTable } from './build-token-table.js';
+import { unitsOfToken } from './units-of-token.js';
 import { checkVocabularySize } from './vocabulary-size.js';
 import { EncodingStopped, longestText, stoppable } from './work.js';
 
@@ -72,6 +73,7 @@ function describe(pipeline: EncodingPipeline): ReadyMessage {
     chatTemplates,
     warning,
     longestText,
+    unitsOfToken: unitsOfToken(pipeline),
   };
 }
 

@@ -47,6 +47,7 @@ export class Tokenizer {
   /** The end-of-text token and those that end a turn, known by the vocabulary; to be united with what the checkpoint declares. */
   readonly endTokenIds: readonly number[];
   readonly #longestText: number;
+  readonly #unitsOfToken: number;
   #disposed: Promise<void> | undefined;
 
   private constructor(key: typeof built, client: TokenizerClient, ready: ReadyMessage) {
@@ -60,6 +61,7 @@ export class Tokenizer {
     this.eosTokenId = ready.specialIds.eos;
     this.endTokenIds = ready.endTokenIds;
     this.#longestText = ready.longestText;
+    this.#unitsOfToken = ready.unitsOfToken ?? Number.POSITIVE_INFINITY;
   }
 
   /**
@@ -119,6 +121,12 @@ export class Tokenizer {
     const rules = { ...encodeRules, signal };
     const { signal: given, ...parsed } = parseOptions(rules, options, 'encodeAsync') as typeof options;
     return idsOf(await this.#client.ask(this.#encodeJob(text, parsed), given));
+  }
+
+  /** At least so many tokens has the text, as its length alone tells; 0 where that tells nothing. */
+  leastTokens(text: string): number {
+    checkText(text);
+    return this.#unitsOfToken === Number.POSITIVE_INFINITY ? 0 : Math.ceil(text.length / this.#unitsOfToken);
   }
 
   /** Number of tokens that `encodeAsync` gives. */
@@ -226,7 +234,8 @@ function chatJob(
   options: ChatTemplateOptions,
   wanted: ChatJob['wanted'],
 ): ChatJob {
-  const units = unitsOf(messages);
+  let units = 0;
+  for (const message of messages) units += unitsOf(message);
   if (units > longestConversation) {
     throw new KvasirError(
       'LIMIT_EXCEEDED',

@@ -205,3 +205,55 @@ it('40 MB are given up at once, and the next text does not wait', async () => {
     expect(performance.now() - begin).toBeLessThan(2000);
   }
 });
+
+describe('templates that are given no end', () => {
+  const doubling = (start: string, step: string, end: string) =>
+    `{% set ns = namespace(x=${start}) %}{% for i in range(99999) %}{% set ns.x = ${step} %}{% endfor %}${end}`;
+
+  it.each([
+    ['a long range', '{% for i in range(1000000000) %}{% endfor %}x'],
+    [
+      'a macro that calls itself twice',
+      '{% macro m(n) %}{{ m(n + 1) }}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}',
+    ],
+    ['replacements of what was put in', doubling("'aa'", "ns.x | replace('a', 'aa')", '{{ ns.x }}')],
+    ['lists of lists as JSON', doubling('[1]', '[ns.x, ns.x]', '{{ ns.x | tojson }}')],
+    ['lists twice as long', doubling('[1]', 'ns.x + ns.x', '{{ ns.x | length }}')],
+    ['characters of a long text', "{% for c in 'ab' * 4000000 %}{{ c }}{% endfor %}"],
+  ])('%s', async (_, template) => {
+    const tokenizer = await load({}, { chat_template: template });
+    const messages = [{ role: 'user', content: 'Hello' }];
+    const expected = { ...limit, message: expect.stringContaining('line 1') };
+    await expect(tokenizer.applyChatTemplateAsync(messages)).rejects.toMatchObject(expected);
+    expect(() => tokenizer.applyChatTemplate(messages)).toThrow(expect.objectContaining(expected));
+    await expect(tokenizer.encodeChat(messages)).rejects.toMatchObject(expected);
+    await expectHello(tokenizer);
+  });
+});
+
+it('texts that would fill a small heap end in ids or LIMIT_EXCEEDED, and the next one works', async () => {
+  const marks = sourceOf({ normalizer: { type: 'NFKC' } });
+  const special = sourceOf({ added_tokens: [{ id: 100, content: 'a', special: true, normalized: false }] });
+  const spaces = sourceOf({ pre_tokenizer: { type: 'Metaspace' }, normalizer: { type: 'Nmt' } });
+  const program = `
+    import { Tokenizer } from ${JSON.stringify(join(packageRoot, 'dist', 'tokenizer', 'tokenizer.js'))};
+    for (const [source, text, times] of [
+      [${JSON.stringify(marks)}, '\\u0915\\u094d', 2 ** 20],
+      [${JSON.stringify(marks)}, '\\u0995\\u09be', 2 ** 22],
+      [${JSON.stringify(special)}, 'a', 2 ** 24],
+      [${JSON.stringify(special)}, 'a', 2 ** 25],
+      [${JSON.stringify(spaces)}, '\\u00c4b ', 2 ** 21],
+    ]) {
+      const tokenizer = await Tokenizer.load(source);
+      const end = await tokenizer.encodeAsync(text.repeat(times)).then(() => 'ids', (error) => error.code);
+      console.log(end, Array.from(await tokenizer.encodeAsync('Hello')).join());
+      await tokenizer.dispose();
+    }`;
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--max-old-space-size=256', '--input-type=module', '-e', program],
+    { timeout: 200_000 },
+  );
+  const ends = ['ids', 'LIMIT_EXCEEDED', 'ids', 'LIMIT_EXCEEDED', 'ids'];
+  expect(stdout.trim().split('\n')).toEqual(ends.map((end) => `${end} ${hello.join()}`));
+});
