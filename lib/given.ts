@@ -151,8 +151,8 @@ function sketch(value: unknown, depth: number): string {
   return `{${entries.join(',')}}`;
 }
 
-/** Values, however nested, that a conversation or a report may have. */
-const mostValues = 4_000_000;
+/** Objects and entries of lists that a conversation or a report may have: what holds few may look like a tree without end. */
+const mostValues = 500_000;
 const deepest = 100;
 
 class Copier {

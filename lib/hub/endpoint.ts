@@ -27,6 +27,44 @@ export function isOffline(env: NodeJS.ProcessEnv = process.env): boolean {
   return /^(1|true|yes|on)$/i.test(env.HF_HUB_OFFLINE ?? '');
 }
 
+/**
+ * Node's `fetch` may not hear of an abort once its request has been collected as garbage. So the signal is listened to
+ * here, too: while the answer is awaited, and (chunksOf) while its body comes.
+ */
+async function unlessAborted(answer: Promise<Response>, signal?: AbortSignal | null): Promise<Response> {
+  if (!signal) return answer;
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      reject(signal.reason);
+      answer.then(({ body }) => body?.cancel()).catch(() => {});
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    answer.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+/** The body of an answer; throws the signal's reason as soon as it is aborted. */
+export async function* chunksOf({ body }: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const reader = body?.getReader();
+  if (reader === undefined) return;
+  // Ends a read that waits.
+  const stop = (): void => void reader.cancel(signal.reason).catch(() => {});
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const { done, value } = await reader.read();
+      signal.throwIfAborted();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener('abort', stop);
+    void reader.cancel().catch(() => {});
+  }
+}
+
 /** Nothing of an endpoint with a password is said. */
 function checkEndpoint(url: string): void {
   const { protocol, username, password } = URL.canParse(url) ? new URL(url) : {};
@@ -80,7 +118,10 @@ export class Endpoint {
       if (this.#token && target.origin === new URL(this.url).origin) {
         headers.set('authorization', `Bearer ${this.#token}`);
       }
-      const response = await fetch(target, { ...init, headers, redirect: 'manual' });
+      const response = await unlessAborted(
+        fetch(target, { ...init, headers, redirect: 'manual' }),
+        init.signal,
+      );
       const location = response.headers.get('location');
       if (response.status < 300 || response.status >= 400 || response.status === 304 || location === null)
         return response;

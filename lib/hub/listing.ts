@@ -3,7 +3,7 @@
  * a list of files, is seen to here.
  */
 import { KvasirError } from '../errors.js';
-import { type Endpoint, refusal, unreachable } from './endpoint.js';
+import { chunksOf, type Endpoint, refusal, unreachable } from './endpoint.js';
 
 export interface Listed {
   name: string;
@@ -53,7 +53,7 @@ class BoundedFetch {
     if (response.body === null) return null;
     const chunks: Uint8Array[] = [];
     let bytes = 0;
-    for await (const chunk of response.body) {
+    for await (const chunk of chunksOf(response, this.signal)) {
       bytes += chunk.length;
       this.#bytes += chunk.length;
       if (bytes > pageBytes || this.#bytes > mostBytes) throw new NoListing('its listing does not end');

@@ -8,7 +8,7 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KvasirError } from '../errors.js';
 import { prepareFolder, syncFolder } from './disk.js';
-import { type Endpoint, refusal } from './endpoint.js';
+import { chunksOf, type Endpoint, refusal } from './endpoint.js';
 import { readShort } from './short-file.js';
 import { PartialFile } from './partial-file.js';
 import { type ContentHash, hasContent } from './verified.js';
@@ -145,14 +145,14 @@ export class Transfer {
       () => stall.abort(new Error('no data came any more')),
       options.stallMs ?? 30_000,
     );
-    const signals = [stall.signal, ...(options.signal ? [options.signal] : [])];
+    const signal = AbortSignal.any([stall.signal, ...(options.signal ? [options.signal] : [])]);
     try {
-      const response = await this.#request(AbortSignal.any(signals));
+      const response = await this.#request(signal);
       if (response.status === 200) await this.#rewind();
       await this.#noteEtag(response);
       ++this.#sources;
       options.onProgress?.('download', this.#partial.bytes);
-      await this.#takeBody(response, () => timer.refresh());
+      await this.#takeBody(chunksOf(response, signal), () => timer.refresh());
     } catch (cause) {
       options.signal?.throwIfAborted();
       if (cause instanceof KvasirError || cause instanceof Interrupted) throw cause;
@@ -166,15 +166,15 @@ export class Transfer {
   }
 
   /** Stops at the first byte too many. */
-  async #takeBody(response: Response, alive: () => void): Promise<void> {
+  async #takeBody(chunks: AsyncIterable<Uint8Array>, alive: () => void): Promise<void> {
     const { file, options } = this;
     let unseen = 0;
-    for await (const chunk of response.body ?? []) {
-      const { length } = chunk as Uint8Array;
+    for await (const chunk of chunks) {
+      const { length } = chunk;
       this.#received += length;
       if (this.#partial.bytes + length > file.bytes)
         throw new MustRestart(`more than the expected ${file.bytes} bytes came`);
-      await this.#partial.append(chunk as Uint8Array);
+      await this.#partial.append(chunk);
       options.onProgress?.('download', this.#partial.bytes);
       if (this.#received > this.#mostBytes())
         throw new Interrupted(`${this.#received} bytes came for a file of ${file.bytes}`);

@@ -88,7 +88,7 @@ export function wrongCalls({ Model, Tokenizer, ChatSession, compare, comparisonP
       tokenizer.applyChatTemplateAsync(hello, wrongOptions(r, [...chatNames, 'signal'])),
     encodeChat: (r) => tokenizer.encodeChat(wrongMessages(r)),
     encodeChatOptions: (r) => tokenizer.encodeChat(hello, wrongOptions(r, [...chatNames, 'signal'])),
-    embed: (r) => model.embed(r.chance(0.5) ? ['a', wrongText(r)] : wrongText(r)),
+    embed: (r) => model.embed(['a', wrongText(r)]),
     embedOptions: (r) => model.embed('a', wrongOptions(r, embedNames)),
     decide: (r) => model.decide(wrongPrompt(r), { boolean: true }),
     decideOptions: (r) => model.decide('a', wrongOptions(r, ['choices', 'score', 'signal'])),

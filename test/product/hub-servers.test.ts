@@ -28,6 +28,11 @@ const onWeights = (answer: (request: FileRequest) => void): void => {
   };
 };
 const tries = (): number => hub.fileRequests('model.safetensors').length;
+const abortIn = (ms: number, reason: Error): AbortSignal => {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(reason), ms);
+  return controller.signal;
+};
 const partial = (): string => `${blob()}.incomplete`;
 const retries = quick.retryDelays!.length;
 
@@ -112,6 +117,27 @@ describe('a body that is not the file', () => {
     });
     expect(await expectDownload({ stallMs: 150 })).toMatch(/no data came/);
     for (const timer of timers) clearInterval(timer);
+  });
+
+  test('one that stops coming is left even where fetch does not hear of the abort', async () => {
+    const real = globalThis.fetch;
+    let cancelled = 0;
+    globalThis.fetch = async (url, init) => {
+      if (!String(url).endsWith('model.safetensors')) return real(url, init);
+      if (new Headers(init?.headers).has('range')) return new Promise(() => {});
+      const start = (controller: ReadableStreamDefaultController): void =>
+        controller.enqueue(weights.subarray(0, 5000));
+      const cancel = (): void => void ++cancelled;
+      return new Response(new ReadableStream({ start, cancel }));
+    };
+    try {
+      expect((await failure({ stallMs: 100 })).message).toMatch(/no data came/);
+      const gone = new Error('gone');
+      await expect(pulled({ signal: abortIn(300, gone) })).rejects.toBe(gone);
+    } finally {
+      globalThis.fetch = real;
+    }
+    expect(cancelled).toBe(1);
   });
 
   test.each([['file:///etc/passwd'], ['https://user:word@127.0.0.1/x'], ['http://['], ['?itself']])(
