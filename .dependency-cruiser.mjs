@@ -7,6 +7,7 @@ const rooms = {
   'given.ts': ['errors.ts'],
   'native.ts': ['errors.ts', 'native-reports.ts', 'native-tensors.ts'],
   'native-reports.ts': [],
+  'native-tensors.ts': [],
   'python-json.ts': [],
   'regular-file.ts': ['errors.ts'],
   generation: ['errors.ts'],
