@@ -1,6 +1,6 @@
 /** What a loaded model says about itself. */
 import type { ModelDescription } from './formats/index.js';
-import { type LayerKindInfo, layerKindsOf } from './layer-kinds.js';
+import { activeParametersOf, type LayerKindInfo, layerKindsOf } from './layer-kinds.js';
 import type { KvDtype, NativeModelInfo } from './native.js';
 import { layerCount } from './spec.js';
 
@@ -24,6 +24,8 @@ export interface ModelInfo {
   architecture: string;
   /** Weights, a tied embedding counted once. */
   parameters: number;
+  /** Of them, those that one token uses: without the experts that it is not routed to. */
+  activeParameters: number;
   layers: number;
   /** Components of a token's hidden state, and of the vectors of `embed`. */
   hiddenSize: number;
@@ -77,6 +79,7 @@ export function describeLoaded(
     name,
     architecture: description.architecture,
     parameters: description.parameters,
+    activeParameters: activeParametersOf(description),
     layers: layerCount(description.spec),
     hiddenSize: description.spec.hiddenSize,
     layerKinds: layerKindsOf(description.spec),

@@ -1,4 +1,5 @@
-/** Which kinds of layers a model has, for reports and for the table of models (docs/models.md). It reads the spec alone. */
+/** Which kinds of layers a model has, and how much of it a token uses, for reports. It reads the spec and no weights. */
+import type { ModelDescription } from './formats/index.js';
 import { attentionOf, feedForwardOf, layerCount, type ModelSpec } from './spec.js';
 
 export interface LayerKindInfo {
@@ -57,4 +58,22 @@ export function layerKindText({ window, ffnSize, experts }: LayerKindInfo): stri
   const { count, used, sharedSize } = experts;
   const shared = sharedSize === undefined ? '' : ` beside a shared one of ${sharedSize}`;
   return `${attention}, ${used} of ${count} experts of ${ffnSize}${shared}`;
+}
+
+/** Of a model's parameters, those that one token uses: all but the experts that it is not routed to. */
+export function activeParametersOf({
+  spec,
+  tensors,
+  parameters,
+}: Pick<ModelDescription, 'spec' | 'tensors' | 'parameters'>): number {
+  let idle = 0;
+  for (let layer = 0; layer < layerCount(spec); ++layer) {
+    const { size, gated, experts } = feedForwardOf(spec, layer);
+    if (!experts) continue;
+    const up = gated ? 2 * size : size;
+    const biased = Object.hasOwn(tensors, `layers.${layer}.experts.0.up.bias`);
+    const one = (up + size) * spec.hiddenSize + (biased ? up + spec.hiddenSize : 0);
+    idle += (experts.count - experts.used) * one;
+  }
+  return parameters - idle;
 }

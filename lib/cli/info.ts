@@ -7,7 +7,7 @@ import { availableMemory } from '../memory.js';
 import { fromNative, native, type TensorEntry } from '../native.js';
 import { contextLengthOf, type LoadOptions } from '../options.js';
 import { attentionOf, feedForwardOf, layerCount } from '../spec.js';
-import { layerKindsOf, layerKindText } from '../layer-kinds.js';
+import { activeParametersOf, layerKindsOf, layerKindText } from '../layer-kinds.js';
 import { addLoadFlags, loadOptionsOf } from './arguments.js';
 import { type Inspection, inspectModel, type MemoryPrediction, predictMemory } from './inspect.js';
 import type { Interrupts } from './interrupt.js';
@@ -65,6 +65,7 @@ async function contents({ files, description, tensors, metadata }: Inspection) {
     files: paths.map((path, i) => ({ path, bytes: sizes[i]! })),
     architecture,
     parameters,
+    activeParameters: activeParametersOf(description),
     layers: layerCount(spec),
     layerKinds: layerKindsOf(spec),
     heads: attention.heads,
@@ -155,6 +156,11 @@ function gpuLine({ device, deviceName, deviceReason }: Report['engine']): string
   return device === 'cpu' ? deviceReason : `${deviceName}, for the layers that fit: ${deviceReason}`;
 }
 
+function parametersText({ parameters, activeParameters: active }: Report): string {
+  const all = `${(parameters / 1e6).toFixed(2)} M parameters`;
+  return active === parameters ? all : `${all}, ${(active / 1e6).toFixed(2)} M of them for a token`;
+}
+
 function layout(report: Report): string {
   const { memory } = report;
   const cells = ({ weights, kv, scratch, total }: MemoryPrediction) =>
@@ -162,7 +168,7 @@ function layout(report: Report): string {
   return [
     columns([
       ['model', report.model],
-      ['architecture', `${report.architecture}, ${(report.parameters / 1e6).toFixed(2)} M parameters`],
+      ['architecture', `${report.architecture}, ${parametersText(report)}`],
       ['layers', `${report.layers}, hidden ${report.hiddenSize}`],
       ...report.layerKinds.map((kind) => ['', `${kind.layers} with ${layerKindText(kind)}`]),
       ['heads', `${report.heads} of ${report.headDim}, ${report.kvHeads} for keys and values`],

@@ -128,6 +128,7 @@ describe('info', () => {
       ...{ layers: 5, heads: 8, kvHeads: 4, headDim: 8, hiddenSize: 64, ffnSize: 172 },
       ...{ maxPositions: 512, vocabSize: 512, parameters: 260_032 },
       layerKinds: [{ layers: 5, ffnSize: 172 }],
+      activeParameters: 260_032,
       tensors: [{ dtype: 'F32', tensors: 47, bytes: 4 * 260_032 }],
       engine: { device: 'cpu', threads: 1 },
       memory: { contextLength: 256 },
@@ -147,6 +148,7 @@ describe('info', () => {
       layerKinds: object[];
       memory: { fp32: { weights: number } };
       parameters: number;
+      activeParameters: number;
     }>(await kvasir(['info', folder, '--json']));
     expect(report).toMatchObject({
       architecture: 'glm4_moe',
@@ -156,8 +158,10 @@ describe('info', () => {
       ],
     });
     expect(report.memory.fp32.weights).toBeGreaterThan(4 * report.parameters);
+    // In two layers, four experts of three matrices.
+    expect(report.parameters - report.activeParameters).toBe(2 * 4 * 3 * 12 * 32);
     const { stdout } = await kvasir(['info', join(fixtures, 'families', 'gpt_oss', 'gpt_oss.gguf')]);
-    expect(stdout).toContain('gpt_oss');
+    expect(stdout).toMatch(/gpt_oss, 0\.0\d M parameters, 0\.0\d M of them for a token/);
     expect(stdout).toContain('2 with a window of 20 positions, 2 of 6 experts of 12');
     expect(stdout).toContain('1 with all positions, 2 of 6 experts of 12');
   });

@@ -6,6 +6,7 @@ import { expect, it } from 'vitest';
 import { Model } from '../../lib/index.js';
 import { native } from '../../lib/native.js';
 import { amount } from '../nightly.js';
+import { fixtures } from './golden.js';
 
 function liveBytes(): number {
   const { liveBytes: count } = native();
@@ -15,9 +16,14 @@ function liveBytes(): number {
 
 const options = { contextLength: 128, kvCapacity: 256, threads: 2 };
 
-it('a load takes what was predicted', async () => {
+const predicted = [
+  'stories-260k',
+  `${fixtures}families/gpt_oss`,
+  `${fixtures}families/glm4_moe/glm4_moe.gguf`,
+];
+it.each(predicted)('a load of %s takes what was predicted', async (reference) => {
   const before = liveBytes();
-  const model = await Model.load('stories-260k', options);
+  const model = await Model.load(reference, options);
   const { predicted, actual } = model.info.memory;
   expect(predicted).toBe(actual);
   expect(liveBytes() - before).toBe(actual);

@@ -32,6 +32,7 @@ describe('stories-260k', () => {
     expect(model.info.deviceReason).toMatch(/CUDA|NVIDIA/);
     expect(model.info).toMatchObject({ gpuLayers: 0, deviceName: expect.stringMatching(/./) });
     expect(model.info.parameters).toBeGreaterThan(250_000);
+    expect(model.info.activeParameters).toBe(model.info.parameters);
     expect(model.info.threads).toBeGreaterThan(0);
     const { predicted, actual, weights, kv, scratch } = model.info.memory;
     expect(actual).toBe(weights + kv + scratch);

@@ -1,7 +1,8 @@
-/** The table of docs/models.md says what the registry and the checkpoints say: a row for each family, and nothing else. */
+/** What is said of a model from headers, and the table of docs/models.md: it says what the registry and the checkpoints say: a row for each family, and nothing else. */
 import { existsSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { supportedArchitectures } from '../../lib/architectures/index.js';
+import { activeParametersOf } from '../../lib/layer-kinds.js';
 import { native } from '../../lib/native.js';
 import { type AttentionSpec, type FeedForwardSpec, layerCount, type ModelSpec } from '../../lib/spec.js';
 import { attentionOf, feedForwardOf } from '../../lib/spec.js';
@@ -49,6 +50,13 @@ async function cellsOf(family: string): Promise<string[]> {
   const test = own ? 'loaders.test.ts' : 'families.test.ts';
   return [`\`${family}\``, await ggufArchitecture(gguf), kindsOf(spec), `\`${test}\``];
 }
+
+it('the parameters of a token are all but those of experts that it is not routed to', async () => {
+  const { parameters, ...gptOss } = await describeAt(`${fixtures}families/gpt_oss`);
+  // In three layers, four of six experts: gate, up and down, and their biases.
+  const idle = 3 * 4 * (3 * 12 * 32 + 2 * 12 + 32);
+  expect(activeParametersOf({ parameters, ...gptOss })).toBe(parameters - idle);
+});
 
 it('each family has its row, and each row its family', async () => {
   const page = readFileSync(new URL('../../docs/models.md', import.meta.url), 'utf8');

@@ -84,6 +84,8 @@ const sources: [name: string, reference: string][] = [
   ['tiny-llama as GGUF Q8_0', `${fixtures}tiny-llama-variants/q8_0.gguf`],
   ['tiny-gpt2 with transposed linears', `${fixtures}tiny-gpt2`],
   ['tiny-gpt2 as GGUF', `${fixtures}tiny-gpt2/tiny-gpt2-f32.gguf`],
+  ['gpt-oss, experts with biases', `${fixtures}families/gpt_oss`],
+  ['Mixtral as GGUF', `${fixtures}families/mixtral/mixtral.gguf`],
   ...(smollm2 === undefined ? [] : ([['smollm2-135m', smollm2.paths[0]!]] as [string, string][])),
 ];
 
