@@ -4,9 +4,10 @@
  */
 import { KvasirError } from '../errors.js';
 import { show } from '../given.js';
-import { createDecoder, type Decoder } from './decoders/decoder.js';
+import { createDecoder, type Decoder, joined } from './decoders/decoder.js';
 import { type TokenPlan, tokenBytes, tokenPlan } from './decoders/token-plan.js';
 import type { Component } from './definition.js';
+import { checkTextLength } from './work.js';
 
 /** Plain data: crosses from the worker by transfer. */
 export interface TokenTableData {
@@ -21,6 +22,14 @@ export interface TokenTableData {
 
 export const space = 0x20;
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** Bytes that one token may add to a text, and ids that are decoded at once. */
+const longestToken = 2 ** 22;
+const mostDecoded = 2 ** 21;
+
+function tooLong(problem: string): KvasirError {
+  return new KvasirError('LIMIT_EXCEEDED', `${problem}: that is too much to decode at once.`);
+}
 
 export class TokenTable {
   readonly #decoder: Decoder;
@@ -64,6 +73,7 @@ export class TokenTable {
     let bytes = known.get(id);
     if (bytes === undefined) {
       bytes = tokenBytes(spelling, steps, this.#plan.byteLevel);
+      if (bytes.length > longestToken) throw tooLong(`The token ${id} stands for ${bytes.length} bytes`);
       known.set(id, bytes);
     }
     return bytes;
@@ -89,12 +99,16 @@ export class TokenTable {
    * each byte of a run where bytes have tokens of their own, as in the reference.
    */
   decode(ids: ArrayLike<number>, skipSpecialTokens: boolean): string {
+    if (ids.length > mostDecoded) throw tooLong(`${ids.length} ids are more than ${mostDecoded}`);
     const tokens: string[] = [];
+    let length = 0;
     for (let i = 0; i < ids.length; ++i) {
       const id = ids[i]!;
       const spelling = this.#spelling(id);
+      length += spelling.length;
+      checkTextLength(length);
       if (spelling !== '' && !(skipSpecialTokens && this.isSpecial(id))) tokens.push(spelling);
     }
-    return this.#decoder(tokens).join('');
+    return joined(this.#decoder(tokens));
   }
 }

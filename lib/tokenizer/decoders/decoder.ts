@@ -4,13 +4,14 @@ import { checked, type CheckedComponent, refused } from '../component.js';
 import type { Component } from '../definition.js';
 import { createFinder, Matches } from '../patterns/finder.js';
 import { prependScheme } from '../pre-tokenizers/pre-tokenizer.js';
+import { checkTextLength } from '../work.js';
 import { joinWordPiece, cleanUp } from './word-piece.js';
 
 export type Decoder = (tokens: readonly string[]) => string[];
 
 /** Without a decoder there is a space between tokens. Throws MODEL_FORMAT. */
 export function createDecoder(component: Component | null): Decoder {
-  return component === null ? (tokens) => [tokens.join(' ')] : create(checked('decoder', component));
+  return component === null ? (tokens) => [joined(tokens, ' ')] : create(checked('decoder', component));
 }
 
 function create(node: CheckedComponent): Decoder {
@@ -24,7 +25,7 @@ function create(node: CheckedComponent): Decoder {
     case 'ByteFallback':
       return decodeByteFallback;
     case 'Fuse':
-      return (tokens) => [tokens.join('')];
+      return (tokens) => [joined(tokens)];
     case 'Metaspace':
       return metaspaceDecoder(node);
     case 'WordPiece': {
@@ -114,13 +115,23 @@ function ctcDecoder(node: CheckedComponent): Decoder {
       .filter((text) => text !== '');
 }
 
+/** One text of many. Throws LIMIT_EXCEEDED where it is too long. */
+export function joined(pieces: readonly string[], separator = ''): string {
+  let length = separator.length * pieces.length;
+  for (const piece of pieces) length += piece.length;
+  checkTextLength(length);
+  return pieces.join(separator);
+}
+
+/** `content`: one character. */
 export function stripToken(token: string, content: string, start: number, stop: number): string {
-  const characters = Array.from(token);
   let from = 0;
-  while (from < start && characters[from] === content) ++from;
-  let to = characters.length;
-  while (characters.length - to < stop && to > from && characters[to - 1] === content) --to;
-  return characters.slice(from, to).join('');
+  for (let n = 0; n < start && token.startsWith(content, from); ++n) from += content.length;
+  let to = token.length;
+  for (let n = 0; n < stop && to - content.length >= from && token.endsWith(content, to); ++n) {
+    to -= content.length;
+  }
+  return token.slice(from, to);
 }
 
 function stripDecoder(node: CheckedComponent): Decoder {
@@ -142,6 +153,7 @@ export function replacer(node: CheckedComponent): (token: string) => string {
     let text = '';
     for (let i = 0; i < matches.count; ++i) {
       text += matches.matched(i) ? content : token.slice(matches.start(i), matches.end(i));
+      checkTextLength(text.length);
     }
     return text;
   };
