@@ -1,5 +1,6 @@
 /** The engine over the fake native model: pages, prefixes, back-pressure, and what happens when a step fails. */
 import { describe, expect, it } from 'vitest';
+import { MAX_QUEUED } from '../../lib/engine/engine.js';
 import { bench, bound, EOS, range, turns, until, VOCAB } from './engine-bench.js';
 import { fakeGreedy } from './engine-fake.js';
 
@@ -36,6 +37,17 @@ describe('admission', () => {
       expect(result.tokens).toEqual(fakeGreedy([7, 7, 7, 7, 7, 7, ...prompt], maxTokens, VOCAB, EOS));
     });
     expect(native.steps.some((step) => step.sequences.length > 2)).toBe(true);
+  });
+
+  it('one request more than may wait is BUSY, and those that wait go on', async () => {
+    const made = bench({ kvCapacity: 64 }, 64);
+    const waiting = Array.from({ length: MAX_QUEUED }, () => made.generate([1, 2], { maxTokens: 1 }));
+    expect(() => made.generate([1, 2], { maxTokens: 1 })).toThrow(
+      expect.objectContaining({ code: 'BUSY', details: { limit: MAX_QUEUED } }),
+    );
+    expect((await waiting[0]).tokens).toHaveLength(1);
+    await made.engine.dispose();
+    await expect(waiting.at(-1)).rejects.toMatchObject({ code: 'DISPOSED' });
   });
 
   it('a request that can never fit is CONTEXT_OVERFLOW with counts', () => {
