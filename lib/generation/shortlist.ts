@@ -60,7 +60,7 @@ export class Shortlist {
     }
     if (!Number.isFinite(this.#max)) {
       throw new KvasirError(
-        'INTERNAL',
+        'MODEL_FORMAT',
         `The model gave a logit of ${this.#max}: its weights may be damaged.`,
       );
     }

@@ -297,7 +297,8 @@ describe('sampler rows and seeds', () => {
     const row = rowOf(randomLogits(300, 13), 1);
     row.logits[0] = Number.NaN;
     const sampler = new Sampler({ ...neutral, topK: 5 }, new SamplerBuffers(300));
-    expect(() => sampler.sample(row)).toThrow(/weights may be damaged/);
+    const damaged = { code: 'MODEL_FORMAT', message: expect.stringMatching(/weights may be damaged/) };
+    expect(() => sampler.sample(row)).toThrow(expect.objectContaining(damaged));
   });
 });
 
