@@ -2,6 +2,7 @@
 import { KvasirError } from './errors.js';
 import { type CudaDeviceInfo, type CudaReport, native, rethrow } from './native.js';
 import { invalidOption, type LoadOptions } from './options.js';
+import type { ModelSpec } from './spec.js';
 
 export interface DeviceChoice {
   /** CUDA's index of the GPU, or -1: the CPU alone. */
@@ -64,4 +65,15 @@ export async function chooseDevice(
   if (device !== 'auto') throw unavailable(device, found);
   if (wantsLayers) throw unavailable('cuda', `gpuLayers is ${gpuLayers}. ${found}`);
   return cpu(found);
+}
+
+/** Layers with a state run on the CPU alone: there where the device is free, else native refuses them by name. */
+export function deviceFor(
+  chosen: DeviceChoice,
+  { device = 'auto', gpuLayers = 'auto' }: Pick<LoadOptions, 'device' | 'gpuLayers'>,
+  spec: ModelSpec,
+): DeviceChoice {
+  const isFree = device === 'auto' && gpuLayers === 'auto';
+  const hasStates = spec.states !== undefined && spec.states.length > 0;
+  return chosen.index >= 0 && isFree && hasStates ? cpu('layers with a state run on the CPU alone') : chosen;
 }

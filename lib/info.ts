@@ -10,7 +10,7 @@ export interface MemoryInfo {
   predicted: number;
   /** The same, as they lie in memory now. Pages of the KV cache become resident when they are first used. */
   actual: number;
-  /** Parts of `actual`. `scales` is a part of `weights`. */
+  /** Parts of `actual`. `scales` is a part of `weights`; `kv` has the states of sequences in it. */
   weights: number;
   scales: number;
   kv: number;
@@ -57,6 +57,10 @@ export interface ModelInfo {
   kvCapacity: number;
   /** Bytes that one token takes in the KV cache. */
   kvBytesPerToken: number;
+  /** States of sequences in memory: a running request takes two. 0: no layer has a state. */
+  stateSlots: number;
+  /** Bytes of one. */
+  stateBytes: number;
   memory: Readonly<MemoryInfo>;
 }
 
@@ -74,7 +78,7 @@ export function describeLoaded(
   predicted: number,
   device: Pick<ModelInfo, 'deviceName' | 'deviceReason'>,
 ): ModelInfo {
-  const kv = native.kvCapacity * native.kvBytesPerToken;
+  const kv = native.kvCapacity * native.kvBytesPerToken + native.stateSlots * native.stateBytes;
   return Object.freeze({
     name,
     architecture: description.architecture,
@@ -98,6 +102,8 @@ export function describeLoaded(
     contextLength: options.contextLength,
     kvCapacity: native.kvCapacity,
     kvBytesPerToken: native.kvBytesPerToken,
+    stateSlots: native.stateSlots,
+    stateBytes: native.stateBytes,
     memory: Object.freeze({
       predicted,
       actual: native.weightBytes + kv + native.scratchBytes,

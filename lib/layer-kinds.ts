@@ -1,12 +1,14 @@
 /** Which kinds of layers a model has, and how much of it a token uses, for reports. It reads the spec and no weights. */
 import type { ModelDescription } from './formats/index.js';
-import { attentionOf, feedForwardOf, layerCount, type ModelSpec } from './spec.js';
+import { attentionOf, feedForwardOf, layerCount, type ModelSpec, stateOf, type StateSpec } from './spec.js';
 
 export interface LayerKindInfo {
   /** How many of the layers are of this kind. */
   layers: number;
-  /** Positions that a query sees; undefined: all. */
+  /** Positions that a query sees; undefined: all, or it has a state. */
   window?: number;
+  /** What it has in the place of attention; undefined: nothing. */
+  state?: StateSpec['kind'];
   /** Of the feed-forward, or of each expert. */
   ffnSize: number;
   /** Undefined: one feed-forward for all tokens. */
@@ -33,11 +35,13 @@ export function layerKindsOf(spec: ModelSpec): LayerKindInfo[] {
 }
 
 function kindOf(spec: ModelSpec, layer: number): LayerKindInfo {
-  const { window } = attentionOf(spec, layer);
+  const window = attentionOf(spec, layer)?.window;
+  const state = stateOf(spec, layer)?.kind;
   const { size, experts } = feedForwardOf(spec, layer);
   return {
     layers: 1,
     ...(window === undefined ? {} : { window }),
+    ...(state === undefined ? {} : { state }),
     ffnSize: size,
     ...(experts ? { experts: expertsOf(experts) } : {}),
   };
@@ -51,13 +55,21 @@ function expertsOf({
   return { count, used, ...(sharedSize === undefined ? {} : { sharedSize }) };
 }
 
+const stateTexts = { short_conv: 'a short convolution', delta_net: 'a gated delta net' } as const;
+
+function mixerText({ window, state }: LayerKindInfo): string {
+  if (state !== undefined) return stateTexts[state];
+  return window === undefined ? 'all positions' : `a window of ${window} positions`;
+}
+
 /** 'a window of 128 positions, 4 of 32 experts of 2880' */
-export function layerKindText({ window, ffnSize, experts }: LayerKindInfo): string {
-  const attention = window === undefined ? 'all positions' : `a window of ${window} positions`;
-  if (!experts) return `${attention}, feed-forward ${ffnSize}`;
+export function layerKindText(kind: LayerKindInfo): string {
+  const { ffnSize, experts } = kind;
+  const mixer = mixerText(kind);
+  if (!experts) return `${mixer}, feed-forward ${ffnSize}`;
   const { count, used, sharedSize } = experts;
   const shared = sharedSize === undefined ? '' : ` beside a shared one of ${sharedSize}`;
-  return `${attention}, ${used} of ${count} experts of ${ffnSize}${shared}`;
+  return `${mixer}, ${used} of ${count} experts of ${ffnSize}${shared}`;
 }
 
 /** Of a model's parameters, those that one token uses: all but the experts that it is not routed to. */

@@ -1,6 +1,6 @@
 /** `Model.load`: from a reference to a native model and its tokenizer, or to one error with nothing left behind. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { chooseDevice, type DeviceChoice } from './device.js';
+import { chooseDevice, type DeviceChoice, deviceFor } from './device.js';
 import type { EmbedDefaults } from './embed/embed-options.js';
 import { readEmbedDefaults } from './embed/sentence-files.js';
 import { KvasirError } from './errors.js';
@@ -39,7 +39,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
   await nextTurn();
   const addon = native();
   await nextTurn();
-  const device = await chooseDevice(options);
+  const chosen = await chooseDevice(options);
   signal?.throwIfAborted();
   await nextTurn();
   const files = await resolveModel(reference, { signal, onProgress });
@@ -55,6 +55,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     await nextTurn();
     const embedDefaults = await readEmbedDefaults(files);
     signal?.throwIfAborted();
+    const device = deviceFor(chosen, options, description.spec);
     const effective = {
       ...effectiveOptions(options, description),
       ...layersOn(device, options, description.spec),
@@ -153,7 +154,8 @@ function effectiveOptions(options: LoadOptions, { spec, int8Origin }: ModelDescr
   }
   const dtype = options.dtype === 'fp32' ? 'fp32' : 'int8';
   const kvDtype = options.kvDtype === undefined || options.kvDtype === 'auto' ? dtype : options.kvDtype;
-  return { dtype, kvDtype, contextLength, kvCapacity, threads: options.threads ?? threadsFromEnvironment() };
+  const threads = options.threads ?? threadsFromEnvironment();
+  return { dtype, kvDtype, contextLength, kvCapacity, stateSlots: options.stateSlots ?? 0, threads };
 }
 
 /** 0: native decides. */

@@ -26,6 +26,8 @@ export interface TensorSource {
   expert?: number;
   /** The value is 1 + what is stored. Default false. */
   addOne?: boolean;
+  /** The value is -exp(what is stored). Default false. */
+  negativeExp?: boolean;
   /** Bytes [..., columns / 32, 16] of two E2M1 values each. Default false. */
   fp4?: boolean;
   /** Scales that the container has beside it. Default: none. */

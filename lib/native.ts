@@ -69,6 +69,8 @@ export interface NativeLoadOptions {
   contextLength: number;
   /** Positions the paged cache may hold over all sequences. */
   kvCapacity: number;
+  /** States of sequences that a model with state layers may hold; default 0: as many as 256 MiB hold, from 16 to 128. */
+  stateSlots?: number;
   /** 0: one per core that the process may use (affinity and cgroup). */
   threads: number;
   /** CUDA's index of the GPU that runs layers; default -1: none does. */
@@ -104,6 +106,10 @@ export interface NativeModelInfo {
   kvCapacity: number;
   /** Positions of one page of the cache: sequences take and share whole pages. kvCapacity is a multiple of it. */
   kvPageSize: number;
+  /** States of sequences in memory: a running one takes two of them. 0: no layer has a state. */
+  stateSlots: number;
+  /** Bytes of one. */
+  stateBytes: number;
   /** Most tokens of a step: 512, up to 2,048 with many threads, less with a smaller kvCapacity. */
   stepTokens: number;
   /** All that is in native memory beside weights and cache. */
@@ -169,7 +175,7 @@ export interface NativeModel {
   createSequence(): number;
   /**
    * A new sequence with the first `length` positions of another. It takes no page: all are shared, and a partial one is
-   * copied at the first write of either.
+   * copied at the first write of either. With states `length` is 0 or that of the other one, as in `truncateSequence`.
    */
   forkSequence(sequence: number, length: number): number;
   truncateSequence(sequence: number, length: number): void;

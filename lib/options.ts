@@ -60,6 +60,11 @@ export interface LoadOptions {
    * Default: four contexts, but no more than max(contextLength, 4096).
    */
   kvCapacity?: number;
+  /**
+   * States of sequences in memory, of a model that has layers with a state (LFM2, Qwen3-Next, Qwen3.5): each request that
+   * runs takes two, so this limits how many do. Default: as many as 256 MiB hold, from 16 to 128.
+   */
+  stateSlots?: number;
   /** Default: KVASIR_THREADS, or one per core that the process may use. */
   threads?: number;
   onProgress?: (progress: LoadProgress) => void;
@@ -174,6 +179,7 @@ const loadRules = {
   kvDtype: oneOf('int8', 'fp16', 'fp32', 'auto'),
   contextLength: integer(1, 2 ** 24),
   kvCapacity: integer(1, 2 ** 28),
+  stateSlots: integer(2, 65536),
   threads: integer(1, 1024),
   onProgress: callback,
   signal,

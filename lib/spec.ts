@@ -58,6 +58,23 @@ const attentionSchema = v.strictObject({
   queryScale: v.optional(v.strictObject({ beta: positive, positions: count })),
 });
 
+/** In the place of an attention: what a layer remembers of a sequence has one size, however long that is. */
+const stateSchema = v.variant('kind', [
+  /** c * conv(b * x), of three linears of the row: a depthwise convolution over the last `taps` rows. */
+  v.strictObject({ kind: v.literal('short_conv'), taps: count, channels: count }),
+  /** The gated delta rule with heads, behind a convolution of q, k and v over the last `taps` rows. */
+  v.strictObject({
+    kind: v.literal('delta_net'),
+    taps: count,
+    keyHeads: count,
+    valueHeads: count,
+    keyDim: count,
+    valueDim: count,
+    /** Value head h reads key head h % keyHeads instead of floor(h * keyHeads / valueHeads). Default false. */
+    tiled: v.optional(v.boolean()),
+  }),
+]);
+
 const expertsSchema = v.strictObject({
   count,
   /** Experts of each row. */
@@ -119,7 +136,10 @@ const stackSchema = v.strictObject({
   sharedNorm: v.optional(v.boolean()),
   /** 'pre': the first attention reads a norm of x; false: x as the embedding made it (ModernBERT). Default true. */
   firstNorm: v.optional(v.boolean()),
-  layers: v.array(v.strictObject({ attention: index, feedForward: index })),
+  /** Each has an attention or a state. */
+  layers: v.array(
+    v.strictObject({ attention: v.optional(index), state: v.optional(index), feedForward: index }),
+  ),
 });
 
 export const modelSpecSchema = v.strictObject({
@@ -129,6 +149,7 @@ export const modelSpecSchema = v.strictObject({
   maxPositions: count,
   ropes: v.optional(v.array(ropeSchema)),
   attentions: v.array(attentionSchema),
+  states: v.optional(v.array(stateSchema)),
   feedForwards: v.array(feedForwardSchema),
   embedding: v.optional(embeddingSchema),
   stack: stackSchema,
@@ -149,6 +170,8 @@ export const modelSpecSchema = v.strictObject({
 export type ModelSpec = v.InferOutput<typeof modelSpecSchema>;
 export type RopeSpec = v.InferOutput<typeof ropeSchema>;
 export type AttentionSpec = v.InferOutput<typeof attentionSchema>;
+export type StateSpec = v.InferOutput<typeof stateSchema>;
+export type DeltaNetSpec = Extract<StateSpec, { kind: 'delta_net' }>;
 export type FeedForwardSpec = v.InferOutput<typeof feedForwardSchema>;
 export type ExpertsSpec = v.InferOutput<typeof expertsSchema>;
 
@@ -166,8 +189,18 @@ export function layerCount(spec: ModelSpec): number {
   return spec.stack.layers.length;
 }
 
-export function attentionOf(spec: ModelSpec, layer: number): AttentionSpec {
-  return spec.attentions[spec.stack.layers[layer]!.attention]!;
+/** Undefined of a layer that has a state in its place. */
+export function attentionOf(spec: ModelSpec, layer: number): AttentionSpec | undefined {
+  return spec.attentions[spec.stack.layers[layer]!.attention ?? -1];
+}
+
+export function stateOf(spec: ModelSpec, layer: number): StateSpec | undefined {
+  return spec.states?.[spec.stack.layers[layer]!.state ?? -1];
+}
+
+/** Of the first layer that has one. */
+export function firstAttention(spec: ModelSpec): AttentionSpec | undefined {
+  return spec.attentions[spec.stack.layers.find(({ attention }) => attention !== undefined)?.attention ?? -1];
 }
 
 export function feedForwardOf(spec: ModelSpec, layer: number): FeedForwardSpec {

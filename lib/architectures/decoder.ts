@@ -4,10 +4,11 @@
  */
 import * as v from 'valibot';
 import { KvasirError } from '../errors.js';
-import type { AttentionSpec, FeedForwardSpec, ModelSpec, RopeSpec } from '../spec.js';
+import type { AttentionSpec, FeedForwardSpec, ModelSpec, RopeSpec, StateSpec } from '../spec.js';
 import { count, finite, parseConfig, unsupported } from '../config-schema.js';
 import { activationOf } from './activations.js';
 import type { GgufFacts, Presence } from './family.js';
+import type { GgufKeys } from './gguf-keys.js';
 import {
   ggufRope,
   hfRope,
@@ -111,7 +112,7 @@ export function ggufShape(facts: GgufFacts, ropeKind: RopeSpec['kind']): Decoder
   if (keys.count('attention.value_length', headDim) !== headDim) {
     throw unsupported(keys.prefix, 'values of another size than keys');
   }
-  const kvHeads = keys.count('attention.head_count_kv', heads);
+  const kvHeads = ggufKvHeads(keys, heads);
   const layerNorm = keys.has('attention.layer_norm_epsilon');
   return {
     attention: { heads, kvHeads, headDim },
@@ -129,6 +130,14 @@ export function ggufShape(facts: GgufFacts, ropeKind: RopeSpec['kind']): Decoder
     head: 'optional',
     ignored: [ropeTensors],
   };
+}
+
+/** One number, or one for each layer, 0 where it has a state in the place of attention. */
+function ggufKvHeads(keys: GgufKeys, heads: number): number {
+  const name = 'attention.head_count_kv';
+  const each = new Set(keys.counts(name)?.filter((n) => n > 0));
+  if (each.size > 1) throw unsupported(keys.prefix, 'layers with different numbers of key-value heads');
+  return each.size === 1 ? [...each][0]! : keys.count(name, heads);
 }
 
 /** Layers that see a window of positions only. */
@@ -199,6 +208,8 @@ export function ggufWindows({ keys }: GgufFacts, every: number): Windows | undef
 export interface LayerKind {
   window?: number;
   rope?: Rope | null;
+  /** In the place of attention: the same object for layers that are alike. */
+  state?: StateSpec;
 }
 
 /** Layers with a window are of one kind, the others of another. */
@@ -236,14 +247,22 @@ export function decoderSpec(
     if (!feedForwards.includes(own)) feedForwards.push(own);
     return feedForwards.indexOf(own);
   };
+  const states: StateSpec[] = [];
+  const mixerAt = (layer: number) => {
+    const { state } = kindOf(layer);
+    if (state === undefined) return { attention: attentionAt(layer) };
+    if (!states.includes(state)) states.push(state);
+    return { state: states.indexOf(state) };
+  };
   const order = Array.from({ length: layers }, (_, layer) => ({
-    attention: attentionAt(layer),
+    ...mixerAt(layer),
     feedForward: feedForwardAt(layer),
   }));
   const made: ModelSpec = {
     ...spec,
     ropes: [],
     attentions: [...attentions.values()].map((one) => one.spec),
+    ...(states.length === 0 ? {} : { states }),
     feedForwards,
     stack: { ...stack, layers: order },
   };

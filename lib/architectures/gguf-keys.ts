@@ -48,6 +48,16 @@ export class GgufKeys {
     return value.map(Boolean);
   }
 
+  /** One number for each layer, or undefined where the key is no list of them. */
+  counts(name: string): number[] | undefined {
+    const value = this.#value(name);
+    if (!Array.isArray(value)) return undefined;
+    return value.map((one) => {
+      if (Number.isSafeInteger(one) && Number(one) >= 0) return Number(one);
+      throw this.#wrong(name, 'a list of whole numbers', value);
+    });
+  }
+
   #value(name: string): MetadataValue | undefined {
     const key = `${this.prefix}.${name}`;
     return Object.hasOwn(this.metadata, key) ? this.metadata[key] : undefined;

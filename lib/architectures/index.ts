@@ -18,6 +18,7 @@ import { granite } from './granite.js';
 import { graniteMoe, graniteMoeShared } from './granite-moe.js';
 import { hunyuan } from './hunyuan.js';
 import { hunyuanMoe } from './hunyuan-moe.js';
+import { lfm2 } from './lfm2.js';
 import { ministral3 } from './ministral3.js';
 import { olmo2 } from './olmo2.js';
 import { olmo3 } from './olmo3.js';
@@ -57,6 +58,7 @@ const families: readonly Family[] = [
   gptNeox,
   granite,
   hunyuan,
+  lfm2,
   ministral3,
   olmo2,
   olmo3,

@@ -1,6 +1,6 @@
 /** Refuses parameters that no real model has, before a byte of memory is asked for on their account. */
 import { KvasirError } from '../errors.js';
-import type { AttentionSpec, ExpertsSpec, ModelSpec } from '../spec.js';
+import type { AttentionSpec, ExpertsSpec, ModelSpec, StateSpec } from '../spec.js';
 
 const limits = {
   vocabSize: 1 << 22,
@@ -48,6 +48,19 @@ function checkExperts({ count, used }: ExpertsSpec): void {
   fail(`The model's configuration uses ${used} experts at once, but has ${count}.`);
 }
 
+function checkState(state: StateSpec): void {
+  if (state.kind === 'short_conv') return void checkSize('hiddenSize', state.channels);
+  checkSize('heads', state.keyHeads);
+  checkSize('heads', state.valueHeads);
+  checkSize('headDim', state.keyDim);
+  checkSize('headDim', state.valueDim);
+  if (state.valueHeads % state.keyHeads !== 0) {
+    fail(
+      `The model's configuration has ${state.valueHeads} value heads, which ${state.keyHeads} key heads do not divide.`,
+    );
+  }
+}
+
 /** Throws MODEL_FORMAT naming the parameter. Rotary frequencies need not be there yet. */
 export function checkSpec(spec: ModelSpec): ModelSpec {
   checkSize('vocabSize', spec.vocabSize);
@@ -55,6 +68,7 @@ export function checkSpec(spec: ModelSpec): ModelSpec {
   checkSize('layers', spec.stack.layers.length);
   checkSize('maxPositions', spec.maxPositions);
   spec.attentions.forEach(checkAttention);
+  spec.states?.forEach(checkState);
   for (const { size, experts } of spec.feedForwards) {
     checkSize('ffnSize', size);
     if (experts) checkExperts(experts);

@@ -5,7 +5,7 @@ import type { Names, Stored, StoredIn } from './family.js';
 /** Queries, then keys, then values: the n-th of them. */
 export function qkvRows(name: string, n: 0 | 1 | 2): StoredIn {
   return (spec, layer) => {
-    const { heads, kvHeads, headDim } = attentionOf(spec, layer);
+    const { heads, kvHeads, headDim } = attentionOf(spec, layer)!;
     return { name, view: { firstRow: [0, heads * headDim, (heads + kvHeads) * headDim][n] } };
   };
 }
@@ -13,7 +13,7 @@ export function qkvRows(name: string, n: 0 | 1 | 2): StoredIn {
 /** For each head of keys its queries, its key, its value: the n-th of them. */
 export function qkvGroups(name: string, n: 0 | 1 | 2): StoredIn {
   return (spec, layer) => {
-    const { heads, kvHeads, headDim } = attentionOf(spec, layer);
+    const { heads, kvHeads, headDim } = attentionOf(spec, layer)!;
     const queries = (heads / kvHeads) * headDim;
     const stride = queries + 2 * headDim;
     const view = [

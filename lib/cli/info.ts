@@ -6,7 +6,7 @@ import type { Int8Origin } from '../formats/index.js';
 import { availableMemory } from '../memory.js';
 import { fromNative, native, type TensorEntry } from '../native.js';
 import { contextLengthOf, type LoadOptions } from '../options.js';
-import { attentionOf, feedForwardOf, layerCount } from '../spec.js';
+import { feedForwardOf, firstAttention, layerCount } from '../spec.js';
 import { activeParametersOf, layerKindsOf, layerKindText } from '../layer-kinds.js';
 import { addLoadFlags, loadOptionsOf } from './arguments.js';
 import { type Inspection, inspectModel, type MemoryPrediction, predictMemory } from './inspect.js';
@@ -56,7 +56,7 @@ async function info(
 
 async function contents({ files, description, tensors, metadata }: Inspection) {
   const { architecture, spec, parameters, storedDtype, int8Origin } = description;
-  const attention = attentionOf(spec, 0);
+  const attention = firstAttention(spec);
   const paths = allPaths(files);
   const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
   return {
@@ -68,9 +68,9 @@ async function contents({ files, description, tensors, metadata }: Inspection) {
     activeParameters: activeParametersOf(description),
     layers: layerCount(spec),
     layerKinds: layerKindsOf(spec),
-    heads: attention.heads,
-    kvHeads: attention.kvHeads,
-    headDim: attention.headDim,
+    heads: attention?.heads ?? 0,
+    kvHeads: attention?.kvHeads ?? 0,
+    headDim: attention?.headDim ?? 0,
     hiddenSize: spec.hiddenSize,
     ffnSize: feedForwardOf(spec, 0).size,
     maxPositions: spec.maxPositions,

@@ -21,6 +21,8 @@ const SAMPLING_SLICE_MS = 2;
 export class Engine {
   readonly #native: NativeModel;
   readonly #pages: Pages;
+  /** A running sequence takes a state and another that its step writes, where a model has any. */
+  readonly #mostActive: number;
   readonly #pace: Pace;
   /** First come, first served. Also requests that were suspended. */
   #queue: Request[] = [];
@@ -34,6 +36,8 @@ export class Engine {
 
   constructor(native: NativeModel, contextLength: number) {
     this.#native = native;
+    const { stateSlots } = native.info;
+    this.#mostActive = stateSlots === 0 ? MAX_ACTIVE : Math.min(MAX_ACTIVE, Math.floor(stateSlots / 2));
     this.#pace = new Pace(native.info.stepTokens);
     this.#pages = new Pages(native, contextLength);
   }
@@ -47,8 +51,8 @@ export class Engine {
       const needed = request.branches.length > 1 ? positions : request.branch.positions;
       throw overflowError(needed, kvCapacity, 'the KV cache', 'kvCapacity');
     }
-    if (request.branches.length > MAX_ACTIVE) {
-      throw invalidOption('n', request.branches.length, `at most ${MAX_ACTIVE}`);
+    if (request.branches.length > this.#mostActive) {
+      throw invalidOption('n', request.branches.length, `at most ${this.#mostActive}`);
     }
     if (this.#queue.length >= MAX_QUEUED) {
       throw new KvasirError(
@@ -140,9 +144,9 @@ export class Engine {
   #admit(): void {
     for (;;) {
       const next = this.#queue.find((request) => !request.paused);
-      const sequences = this.#active.reduce((sum, { live }) => sum + live.length, 0);
-      if (!next || sequences + next.live.length > MAX_ACTIVE) return;
-      if (this.#pages.place(next, this.#active, performance.now())) {
+      if (!next) return;
+      const sequences = this.#active.reduce((sum, { live }) => sum + live.length, next.live.length);
+      if (sequences <= this.#mostActive && this.#pages.place(next, this.#active, performance.now())) {
         this.#queue = this.#queue.filter((request) => request !== next);
         this.#active.push(next);
       } else if (!this.#suspendOne()) {

@@ -10,11 +10,14 @@ export class Pages {
   readonly #native: NativeModel;
   readonly #pageSize: number;
   readonly #prefixes: PrefixCache;
+  /** A state is that of a sequence's end alone: models with states keep none. */
+  readonly #sharesPrefixes: boolean;
   readonly #disowned = new WeakSet<object>();
 
   constructor(native: NativeModel, contextLength: number) {
     this.#native = native;
     this.#pageSize = native.info.kvPageSize;
+    this.#sharesPrefixes = native.info.stateSlots === 0;
     this.#prefixes = new PrefixCache(contextLength, (sequence) => native.freeSequence(sequence));
   }
 
@@ -32,7 +35,10 @@ export class Pages {
     const [branch, ...others] = request.live;
     const known = branch.tokens.subarray(0, branch.length);
     const { reuse, fresh } = request.cache;
-    const prefix = reuse && !fresh ? longestPrefix(known, request.adapter, this.#held(active)) : undefined;
+    const prefix =
+      this.#sharesPrefixes && reuse && !fresh
+        ? longestPrefix(known, request.adapter, this.#held(active))
+        : undefined;
     const sharedPages = Math.floor((prefix?.length ?? 0) / this.#pageSize);
     const needed = this.#pagesFor(branch.positions) - sharedPages + this.#pagesOfForks(request, others);
     const short = () => needed + this.#promised(active) - this.#freePages();
@@ -95,7 +101,7 @@ export class Pages {
     const { sequence, computed } = branch;
     if (sequence === undefined) return;
     branch.sequence = undefined;
-    if (keep && reuse && computed > 0) {
+    if (this.#sharesPrefixes && keep && reuse && computed > 0) {
       const living = owner && this.#disowned.has(owner) ? undefined : owner;
       this.#prefixes.keep({ sequence, tokens: branch.tokens.slice(0, computed), adapter }, living);
     } else {

@@ -29,7 +29,7 @@ export function planStep(active: readonly Request[], pace: Pace): StepPlan | und
     }
   }
   if (slices.length === 0) return undefined;
-  const filling = slices.filter(({ request, branch }) => request.remaining(branch) > 1);
+  const filling = slices.filter((slice) => remainingOf(slice) > 1);
   const promptTokens = sharePrompts(
     filling,
     pace.promptTokens(slices.length > 1, slices.length - filling.length),
@@ -37,17 +37,24 @@ export function planStep(active: readonly Request[], pace: Pace): StepPlan | und
   return { slices, promptTokens, batch: assemble(slices) };
 }
 
+/** Where others wait to fork from a branch it stops once: a state is that of a sequence's end. */
+function remainingOf({ request, branch }: Slice): number {
+  const left = request.remaining(branch);
+  const toFork = request.shared - branch.computed;
+  const isAwaited = toFork > 0 && request.live.some(({ sequence }) => sequence === undefined);
+  return isAwaited ? Math.min(left, toFork) : left;
+}
+
 /**
  * Equal parts for all prompts, and what a short one does not need for the longer ones: a short prompt beside a long
  * one is done in its own time. Fills in the slices' counts; returns their sum.
  */
 function sharePrompts(filling: readonly Slice[], budget: number): number {
-  const remaining = (slice: Slice) => slice.request.remaining(slice.branch);
-  const shortestFirst = [...filling].sort((a, b) => remaining(a) - remaining(b));
+  const shortestFirst = [...filling].sort((a, b) => remainingOf(a) - remainingOf(b));
   let left = budget;
   shortestFirst.forEach((slice, i) => {
     const part = Math.max(1, Math.floor(left / (shortestFirst.length - i)));
-    slice.count = Math.min(part, remaining(slice));
+    slice.count = Math.min(part, remainingOf(slice));
     left -= slice.count;
   });
   return budget - left;

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GenerationDefaults, ModelDescription } from './description.js';
-import { attentionOf, feedForwardOf, layerCount } from '../spec.js';
+import { feedForwardOf, firstAttention, layerCount } from '../spec.js';
 import { int8Format } from './int8-form.js';
 
 async function writeJson(path: string, value: object): Promise<void> {
@@ -11,15 +11,15 @@ async function writeJson(path: string, value: object): Promise<void> {
 
 /** The spec in the words of Hugging Face, for people and other tools; we read the one in the weights' metadata. */
 function configOf({ architecture, spec }: ModelDescription): object {
-  const attention = attentionOf(spec, 0);
+  const attention = firstAttention(spec);
   return {
     model_type: architecture,
     vocab_size: spec.vocabSize,
     hidden_size: spec.hiddenSize,
     num_hidden_layers: layerCount(spec),
-    num_attention_heads: attention.heads,
-    num_key_value_heads: attention.kvHeads,
-    head_dim: attention.headDim,
+    num_attention_heads: attention?.heads,
+    num_key_value_heads: attention?.kvHeads,
+    head_dim: attention?.headDim,
     intermediate_size: feedForwardOf(spec, 0).size,
     max_position_embeddings: spec.maxPositions,
     quantization_config: { quant_method: int8Format, bits: 8 },

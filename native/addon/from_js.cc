@@ -78,6 +78,7 @@ TensorMap TensorMapFromJs(const Napi::Value& value) {
     entry.transposed = Bool(source, "transposed");
     entry.add_one = Bool(source, "addOne");
     entry.fp4 = Bool(source, "fp4");
+    entry.negative_exp = Bool(source, "negativeExp");
     if (Has(source, "firstRow")) entry.first_row = Integer(source, "firstRow");
     if (Has(source, "group")) entry.group = Integer(source, "group");
     if (Has(source, "stride")) entry.stride = Integer(source, "stride");
@@ -138,6 +139,7 @@ LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
   options.kv_dtype = kCaches[Choice(object, "kvDtype", {"fp32", "fp16", "int8"})];
   options.context_length = Integer(object, "contextLength");
   options.kv_capacity = Integer(object, "kvCapacity");
+  if (Has(object, "stateSlots")) options.state_slots = Integer(object, "stateSlots");
   options.threads = static_cast<int>(Integer(object, "threads"));
   options.isa = ForcedIsa();
   if (Has(object, "device")) options.device = static_cast<int>(Integer(object, "device"));

@@ -39,6 +39,8 @@ Napi::Object InfoToJs(Napi::Env env, const Transformer& transformer) {
   info.Set("kvBytesPerToken", static_cast<double>(transformer.kv_page_bytes()) / kKvPagePositions);
   info.Set("kvCapacity", static_cast<double>(cache.capacity()));
   info.Set("kvPageSize", static_cast<double>(kKvPagePositions));
+  info.Set("stateSlots", static_cast<double>(cache.state_slots()));
+  info.Set("stateBytes", static_cast<double>(transformer.state_bytes()));
   info.Set("stepTokens", static_cast<double>(transformer.step_rows()));
   info.Set("scratchBytes", static_cast<double>(transformer.scratch_bytes()));
   const Napi::Object linears = Napi::Object::New(env);

@@ -9,6 +9,7 @@
 #include "backend/attention.h"
 #include "backend/op_forms.h"
 #include "backend/router_form.h"
+#include "backend/state_form.h"
 #include "backend/step.h"
 #include "backend/types.h"
 
@@ -82,6 +83,12 @@ class Ops {
   // out [rows, n_heads * head_dim], where args.sequences say: these may be parts of the step's, and other rows of `out`
   // are undefined then. V's rotation (AttentionShape::rotation) is still in it: Prepare undoes it.
   virtual void Attention(const AttentionArgs& args, const Queries& queries, float* out) = 0;
+  // Layers with a state: each sequence's rows in order, from the state before them to the one after. A GPU has none.
+  virtual void ShortConv(const ShortConvArgs& args) = 0;
+  // q, k and v are convolved and activated, keys and queries brought to length 1, queries divided by the root of their
+  // dimension; then for each value head, with S [key_dim, value_dim]: S *= decay, S += k (beta (v - S^T k))^T, out = S^T q;
+  // out = norm(out) * silu(z).
+  virtual void DeltaNet(const DeltaNetArgs& args) = 0;
   // Takes the memory for Summarize of so many rows and fewer, which may grow with use otherwise.
   virtual void ReserveSummary(int64_t rows, int64_t vocab, int64_t n_candidates) = 0;
   // logits [rows, vocab]

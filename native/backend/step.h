@@ -16,6 +16,9 @@ struct SequenceSpan {
   int64_t row = 0;
   int64_t beyond =
       0;  // positions in memory after the last token: those of the step's rows that are left out here
+  // Slots of its state before and after these tokens, which may be one; -1: it has none yet, or the model has no states.
+  int32_t state = -1;
+  int32_t next_state = -1;
 
   int64_t Length() const { return start + n_tokens + beyond; }
 };

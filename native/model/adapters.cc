@@ -100,6 +100,8 @@ bool CanAdapt(TensorPlace place) {
   switch (place) {
     case TensorPlace::kQkv:
     case TensorPlace::kAttnGate:
+    case TensorPlace::kStateIn:
+    case TensorPlace::kDeltaGates:
     case TensorPlace::kO:
     case TensorPlace::kGateUp:
     case TensorPlace::kDown:

@@ -50,6 +50,7 @@ DistanceBiases::DistanceBiases(const ModelSpec& spec, const Weights& weights, in
                                int64_t positions, Device* device)
     : first_(first), layers_(static_cast<size_t>(end - first)) {
   for (int64_t i = first; i < end; ++i) {
+    if (spec.has_state(i)) continue;
     const AttentionSpec& a = spec.attention_of(i);
     if (!HasBuckets(a)) continue;
     std::vector<float> copy;
@@ -66,6 +67,7 @@ DistanceBiases::DistanceBiases(const ModelSpec& spec, const Weights& weights, in
 int64_t DistanceBiases::Bytes(const ModelSpec& spec, int64_t positions) {
   int64_t values = 0;
   for (int64_t i = 0; i < spec.n_layers(); ++i) {
+    if (spec.has_state(i)) continue;
     const AttentionSpec& a = spec.attention_of(i);
     if (HasBuckets(a)) values += Values(a, ReachOf(a, positions));
   }

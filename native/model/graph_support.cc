@@ -15,6 +15,7 @@ void Refuse(bool there, const char* what) {
 }  // namespace
 
 void CheckGpuSupports(const ModelSpec& spec) {
+  Refuse(spec.has_states(), "layers with a state on a GPU");
   const AttentionSpec& first = spec.attentions.front();
   for (const AttentionSpec& a : spec.attentions) {
     const bool same =

@@ -4,7 +4,8 @@
 
 namespace kvasir {
 
-KvCache::KvCache(int64_t capacity, CopyPageFn copy_page) : copy_page_(std::move(copy_page)) {
+KvCache::KvCache(int64_t capacity, CopyPageFn copy_page, int64_t states)
+    : copy_page_(std::move(copy_page)), states_(states) {
   const int64_t n_pages = PagesFor(capacity);
   references_.assign(static_cast<size_t>(n_pages), 0);
   for (int64_t page = n_pages - 1; page >= 0; --page) free_.push_back(static_cast<int32_t>(page));
@@ -65,8 +66,10 @@ int32_t KvCache::Fork(int32_t sequence, int64_t length) {
     throw Error(ErrorCode::kInternal, "Cannot share " + std::to_string(length) +
                                           " positions of a sequence of " + std::to_string(source.length));
   }
+  states_.CheckLength(source.state, length);
   Sequence fork;
   fork.length = length;
+  if (length > 0) fork.state = states_.Share(source.state);
   fork.pages.assign(source.pages.begin(), source.pages.begin() + PagesFor(length));
   for (const int32_t page : fork.pages) ++References(page);
   const int32_t id = next_id_++;
@@ -79,6 +82,12 @@ void KvCache::Truncate(int32_t sequence, int64_t length) {
   if (length < 0 || length > s.length) {
     throw Error(ErrorCode::kInternal, "Cannot cut a sequence of " + std::to_string(s.length) +
                                           " positions to " + std::to_string(length));
+  }
+  states_.CheckLength(s.state, length);
+  if (length == 0) {
+    states_.Clear(&s.state);
+  } else {
+    states_.Drop(&s.state);
   }
   while (static_cast<int64_t>(s.pages.size()) > PagesFor(length)) {
     Release(s.pages.back());
@@ -99,6 +108,7 @@ void KvCache::Reserve(int32_t sequence, int64_t n) {
                       References(s.pages[static_cast<size_t>(s.length / kKvPagePositions)]) > 1;
   const int64_t taken = needed - static_cast<int64_t>(s.pages.size()) + (copies ? 1 : 0);
   if (taken > static_cast<int64_t>(free_.size())) ThrowFull();
+  states_.Begin(&s.state);
   // The page that is written next may be shared, since a Fork inside it or a Truncate: copy it first.
   if (copies) {
     int32_t& last = s.pages[static_cast<size_t>(s.length / kKvPagePositions)];
@@ -109,6 +119,15 @@ void KvCache::Reserve(int32_t sequence, int64_t n) {
   while (static_cast<int64_t>(s.pages.size()) < needed) s.pages.push_back(TakePage());
 }
 
-void KvCache::Commit(int32_t sequence, int64_t n) { Get(sequence).length += n; }
+void KvCache::Commit(int32_t sequence, int64_t n) {
+  Sequence& s = Get(sequence);
+  s.length += n;
+  s.state.written = true;
+}
+
+void KvCache::KeepState(int32_t sequence) {
+  Sequence& s = Get(sequence);
+  states_.Keep(&s.state, s.length);
+}
 
 }  // namespace kvasir

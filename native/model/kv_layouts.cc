@@ -20,6 +20,10 @@ KvLayouts KvLayoutsOf(const ModelSpec& spec, Dtype dtype, int64_t first, int64_t
                       int64_t run) {
   KvLayouts layouts;
   for (int64_t layer = first; layer < end; ++layer) {
+    if (spec.has_state(layer)) {
+      layouts.layers.push_back({-1, -1});
+      continue;
+    }
     const AttentionSpec& a = spec.attention_of(layer);
     auto pool = std::find_if(layouts.pools.begin(), layouts.pools.end(), [&](const KvLayout& one) {
       return one.n_kv_heads == a.n_kv_heads && one.head_dim == a.head_dim;

@@ -8,7 +8,7 @@
 
 namespace kvasir {
 
-// A layer's place: in which pool, and which of its layers it is.
+// A layer's place: in which pool, and which of its layers it is. One with a state has none: -1.
 struct KvLayer {
   int64_t pool = 0;
   int64_t index = 0;

@@ -17,6 +17,14 @@ LinearInput Stage::InputOf(const NormWeight* norm, const LinearWeight& weight, f
   return input;
 }
 
+void Stage::MixerInput(const Step& step, int64_t layer, const RowBlock& block) {
+  if (spec_.has_state(layer)) {
+    StateInput(step, layer, block);
+  } else {
+    AttentionInput(step, layer, block);
+  }
+}
+
 // q, k, v of x or norm(x)
 void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& block) {
   const LayerWeights& w = LayerAt(layer);
@@ -41,7 +49,7 @@ void Stage::RunAfterAttention(const Step& step, int64_t layer, const Rows& rows,
     } else {
       AfterAttention(step, layer, rows, block);
     }
-    if (next != kNoLayer) AttentionInput(step, next, block);
+    if (next != kNoLayer) MixerInput(step, next, block);
   });
 }
 
@@ -65,8 +73,9 @@ void Stage::AddAttention(const Step& step, int64_t layer, const Rows& rows, cons
   s.o_input.width = w.o.k;
   float* attended = rows.attended + block.first * s.o_input.width;
   s.o_input.dtype = w.o.dtype;
-  int rotation = ShapeAt(layer).rotation;
-  if (spec_.attention_of(layer).output_gate) {
+  const bool has_state = spec_.has_state(layer);
+  int rotation = has_state ? 1 : ShapeAt(layer).rotation;
+  if (!has_state && spec_.attention_of(layer).output_gate) {
     GateAttention(step, layer, x, block, attended);
     rotation = 1;
   }

@@ -51,8 +51,9 @@ void LinkLinears(const ModelSpec& spec, Weights* weights) {
     layer.shared_gate_up.sides = sides;
     for (LinearWeight& expert : layer.expert_gate_up) expert.sides = sides;
     // Which experts come is not known: the next that is sure is fetched.
-    for (LinearWeight* linear : {&layer.qkv, &layer.attn_gate, &layer.o, &layer.router, &layer.gate_up,
-                                 &layer.shared_gate_up, &layer.down, &layer.shared_down}) {
+    for (LinearWeight* linear :
+         {&layer.qkv, &layer.attn_gate, &layer.state_in, &layer.delta_gates, &layer.o, &layer.router,
+          &layer.gate_up, &layer.shared_gate_up, &layer.down, &layer.shared_down}) {
       follow(linear);
     }
   }

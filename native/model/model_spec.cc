@@ -70,6 +70,23 @@ void CheckAttention(const AttentionSpec& a, const std::vector<RopeSpec>& ropes, 
   CheckScoreBias(a);
 }
 
+void CheckState(const StateSpec& s) {
+  InRange("number of a convolution's taps", s.taps, 2, kMostTaps);
+  if (!s.is_delta_net()) {
+    Positive("number of a convolution's channels", s.channels);
+    return;
+  }
+  const DeltaHeads& heads = s.heads;
+  Positive("number of key heads of a delta rule", heads.key_heads, 4096);
+  Positive("number of value heads of a delta rule", heads.value_heads, 4096);
+  Positive("key dimension of a delta rule", heads.key_dim, kMostStateHead);
+  Positive("value dimension of a delta rule", heads.value_dim, kMostStateHead);
+  if (heads.value_heads % heads.key_heads != 0) {
+    Fail(std::to_string(heads.value_heads) + " value heads do not divide among " +
+         std::to_string(heads.key_heads) + " key heads");
+  }
+}
+
 void CheckExperts(const ExpertsSpec& e) {
   Positive("number of experts", e.count, kMaxExperts);
   Positive("number of experts used", e.used, e.count);
@@ -120,6 +137,11 @@ bool ModelSpec::has_experts() const {
                      [](const FeedForwardSpec& f) { return f.has_experts(); });
 }
 
+bool ModelSpec::has_states() const {
+  return std::any_of(stack.layers.begin(), stack.layers.end(),
+                     [](const LayerSpec& layer) { return layer.state >= 0; });
+}
+
 bool ModelSpec::sees_ahead() const {
   return std::any_of(attentions.begin(), attentions.end(), [](const AttentionSpec& a) { return !a.causal; });
 }
@@ -133,7 +155,8 @@ int64_t ModelSpec::qkv_size() const {
 }
 
 int64_t ModelSpec::attended_size() const {
-  return Largest(attentions, [](const AttentionSpec& a) { return a.q_size(); });
+  return std::max(Largest(attentions, [](const AttentionSpec& a) { return a.q_size(); }),
+                  Largest(states, [](const StateSpec& s) { return s.mixed_size(); }));
 }
 
 int64_t ModelSpec::ffn_size() const {
@@ -166,9 +189,13 @@ void ModelSpec::Check() const {
     }
   }
   for (const AttentionSpec& attention : attentions) CheckAttention(attention, ropes, max_positions);
+  for (const StateSpec& state : states) CheckState(state);
   for (const FeedForwardSpec& feed_forward : feed_forwards) CheckFeedForward(feed_forward);
   for (const LayerSpec& layer : stack.layers) {
-    InRange("attention of a layer", layer.attention, 0, static_cast<int64_t>(attentions.size()) - 1);
+    const bool has_state = layer.state >= 0;
+    InRange("state of a layer", layer.state, -1, static_cast<int64_t>(states.size()) - 1);
+    InRange("attention of a layer", layer.attention, has_state ? -1 : 0,
+            has_state ? -1 : static_cast<int64_t>(attentions.size()) - 1);
     InRange("feed-forward of a layer", layer.feed_forward, 0, static_cast<int64_t>(feed_forwards.size()) - 1);
   }
   CheckAllExperts(*this);

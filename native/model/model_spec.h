@@ -11,6 +11,7 @@
 #include "backend/attention.h"
 #include "backend/op_forms.h"
 #include "backend/router_form.h"
+#include "backend/state_form.h"
 #include "backend/types.h"
 
 namespace kvasir {
@@ -69,6 +70,27 @@ struct AttentionSpec {
   int64_t padded_head_dim() const { return (head_dim + 15) / 16 * 16; }
 };
 
+// In place of attention: what a layer remembers of a sequence has one size, however long that is.
+struct StateSpec {
+  enum class Kind { kShortConv, kDeltaNet };
+  Kind kind = Kind::kShortConv;
+  int64_t taps = 0;      // rows that the convolution reads, its own included
+  int64_t channels = 0;  // of kShortConv
+  DeltaHeads heads;      // of kDeltaNet
+
+  bool is_delta_net() const { return kind == Kind::kDeltaNet; }
+  int64_t conv_channels() const { return is_delta_net() ? heads.conv_channels() : channels; }
+  // Of its input linear, and of what its output linear reads.
+  int64_t in_size() const { return is_delta_net() ? heads.in_size() : 3 * channels; }
+  int64_t mixed_size() const { return is_delta_net() ? heads.value_size() : channels; }
+  int64_t gates_size() const { return is_delta_net() ? 2 * heads.value_heads : 0; }
+  // Floats of the state of one sequence.
+  int64_t state_size() const {
+    const int64_t rule = is_delta_net() ? heads.value_heads * heads.key_dim * heads.padded_value_dim() : 0;
+    return (taps - 1) * conv_channels() + rule;
+  }
+};
+
 struct ExpertsSpec {
   int64_t count = 0;  // 0: no experts, one feed-forward
   int64_t used = 0;
@@ -114,8 +136,9 @@ enum class BlockForm {
 };
 
 struct LayerSpec {
-  int64_t attention = 0;     // index into ModelSpec::attentions
+  int64_t attention = 0;     // index into ModelSpec::attentions; -1: a state is in its place
   int64_t feed_forward = 0;  // index into ModelSpec::feed_forwards
+  int64_t state = -1;        // index into ModelSpec::states; -1: none
 };
 
 struct StackSpec {
@@ -133,6 +156,7 @@ struct ModelSpec {
   int64_t max_positions = 0;
   std::vector<RopeSpec> ropes;
   std::vector<AttentionSpec> attentions;
+  std::vector<StateSpec> states;
   std::vector<FeedForwardSpec> feed_forwards;
   EmbeddingSpec embedding;
   StackSpec stack;
@@ -146,6 +170,10 @@ struct ModelSpec {
 
   int64_t n_layers() const { return static_cast<int64_t>(stack.layers.size()); }
   const LayerSpec& layer(int64_t i) const { return stack.layers[static_cast<size_t>(i)]; }
+  bool has_state(int64_t i) const { return layer(i).state >= 0; }
+  bool has_states() const;  // in any layer
+  const StateSpec& state_of(int64_t i) const { return states[static_cast<size_t>(layer(i).state)]; }
+  // Of a layer without a state.
   const AttentionSpec& attention_of(int64_t i) const {
     return attentions[static_cast<size_t>(layer(i).attention)];
   }
@@ -164,7 +192,7 @@ struct ModelSpec {
   // The largest of all kinds.
   int64_t padded_head_dim() const;
   int64_t qkv_size() const;
-  int64_t attended_size() const;  // n_heads * head_dim
+  int64_t attended_size() const;  // n_heads * head_dim, or a state's mixed_size
   int64_t ffn_size() const;
   int64_t gate_up_size() const;
   // Throws Error(kModelFormat | kUnsupportedArchitecture) for sizes and numbers that cannot be.
@@ -185,11 +213,12 @@ struct TensorSource {
   std::string name;
   bool transposed = false;  // stored as [columns, rows]
   int64_t first_row = 0;
-  int64_t group = 0;     // 0: rows follow each other
-  int64_t stride = 0;    // from one group's first row to the next one's
-  int64_t expert = -1;   // index into the outermost of three dimensions; -1: there are at most two
-  bool add_one = false;  // the value is 1 + what is stored
-  bool fp4 = false;      // bytes of two E2M1 values each, the lower nibble first: [..., columns / 32, 16]
+  int64_t group = 0;          // 0: rows follow each other
+  int64_t stride = 0;         // from one group's first row to the next one's
+  int64_t expert = -1;        // index into the outermost of three dimensions; -1: there are at most two
+  bool add_one = false;       // the value is 1 + what is stored
+  bool negative_exp = false;  // the value is -exp(what is stored)
+  bool fp4 = false;  // bytes of two E2M1 values each, the lower nibble first: [..., columns / 32, 16]
   TensorScales scales;
 
   // Beside other tensors in the stored one.
@@ -203,6 +232,7 @@ struct LoadOptions {
   Dtype kv_dtype = Dtype::kInt8;
   int64_t context_length = 0;  // longest sequence
   int64_t kv_capacity = 0;     // positions of the paged cache over all sequences
+  int64_t state_slots = 0;     // states of sequences in memory, of a model that has any; 0: see StateSlotsOf
   int threads = 0;
   std::string isa;
   int device = -1;                     // CUDA's index of the GPU that runs layers, -1: none does

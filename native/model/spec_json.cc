@@ -124,6 +124,19 @@ void ReadAttention(SpecReader& r, AttentionSpec* a) {
                           {"queryScale", query_scale}});
 }
 
+void ReadState(SpecReader& r, StateSpec* s) {
+  using Kind = StateSpec::Kind;
+  r.Object("states",
+           {{"kind", r.Choice(&s->kind, {{"short_conv", Kind::kShortConv}, {"delta_net", Kind::kDeltaNet}})},
+            {"taps", r.Size(&s->taps)},
+            {"channels", r.Size(&s->channels)},
+            {"keyHeads", r.Size(&s->heads.key_heads)},
+            {"valueHeads", r.Size(&s->heads.value_heads)},
+            {"keyDim", r.Size(&s->heads.key_dim)},
+            {"valueDim", r.Size(&s->heads.value_dim)},
+            {"tiled", r.Flag(&s->heads.tiled)}});
+}
+
 void ReadExperts(SpecReader& r, ExpertsSpec* e) {
   r.Object("experts",
            {{"count", r.Size(&e->count)},
@@ -171,7 +184,10 @@ void ReadEmbedding(SpecReader& r, EmbeddingSpec* e) {
 void ReadStack(SpecReader& r, StackSpec* stack) {
   using Form = BlockForm;
   const auto layer = [&r](LayerSpec* one) {
-    r.Object("layers", {{"attention", r.Size(&one->attention)}, {"feedForward", r.Size(&one->feed_forward)}});
+    one->attention = -1;
+    r.Object("layers", {{"attention", r.Size(&one->attention)},
+                        {"state", r.Size(&one->state)},
+                        {"feedForward", r.Size(&one->feed_forward)}});
   };
   r.Object("stack", {{"residual", r.Choice(&stack->form, {{"pre", Form::kPre},
                                                           {"post", Form::kPost},
@@ -195,6 +211,7 @@ ModelSpec SpecFromJson(std::string_view json) {
        {"maxPositions", r.Size(&spec.max_positions)},
        {"ropes", r.List(&spec.ropes, [&r](RopeSpec* rope) { ReadRope(r, rope); })},
        {"attentions", r.List(&spec.attentions, [&r](AttentionSpec* a) { ReadAttention(r, a); })},
+       {"states", r.List(&spec.states, [&r](StateSpec* s) { ReadState(r, s); })},
        {"feedForwards", r.List(&spec.feed_forwards, [&r](FeedForwardSpec* f) { ReadFeedForward(r, f); })},
        {"embedding", [&] { ReadEmbedding(r, &spec.embedding); }},
        {"stack", [&] { ReadStack(r, &spec.stack); }},

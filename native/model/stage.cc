@@ -58,11 +58,15 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       dtype_(options.dtype),
       kv_layouts_(KvLayoutsOf(spec, options.kv_dtype, first, end, KvCache::PagesFor(options.kv_capacity),
                               backend_->traits().kv_run)),
+      state_layout_(StateLayoutOf(spec, StateSlotsOf(spec, options), first, end)),
       scratch_(spec, options, ShapeOf(options, backend_->traits()), backend_.get()),
       tables_(spec, context_length_, backend_.get()),
       distance_biases_(spec, weights, first, end, context_length_, backend_.get()) {
   for (const KvLayout& pool : kv_layouts_.pools) {
     kv_pages_.push_back(backend_->Allocate(pool.PoolBytes(), "the KV cache", true));
+  }
+  if (state_layout_.slots > 0) {
+    states_ = backend_->Allocate(state_layout_.Bytes(), "the states of sequences", true);
   }
   for (const AttentionSpec& attention : spec.attentions) {
     attentions_.push_back(AttentionShapeOf(attention, spec, options.kv_dtype));
@@ -168,10 +172,11 @@ void Stage::Embed(const Step& step) {
   Record(step, kNoLayer, "embed", x, step.n_tokens, spec_.hidden_size);
 }
 
-// Between two attentions every row goes its own way: from one's output to the next one's input in one run.
+// Between two attentions every row goes its own way: from one's output to the next one's input in one run. The same holds of
+// a state, which stands in an attention's place.
 void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
   if (first < end) {
-    ForRowBlocks(step, AllRows(step), [&](const RowBlock& block) { AttentionInput(step, first, block); });
+    ForRowBlocks(step, AllRows(step), [&](const RowBlock& block) { MixerInput(step, first, block); });
   }
   for (int64_t layer = first; layer < end; ++layer) {
     if (step.cancellation != nullptr) step.cancellation->ThrowIfCancelled();
@@ -179,8 +184,12 @@ void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
       RunLastLayerOfWanted(step, layer);
       break;
     }
-    backend_->Attention(ArgsOf(step, layer), scratch_.queries, scratch_.attended);
-    if (step.taps != nullptr) TapAttention(step, layer);
+    if (spec_.has_state(layer)) {
+      MixStates(step, layer);
+    } else {
+      backend_->Attention(ArgsOf(step, layer), scratch_.queries, scratch_.attended);
+      if (step.taps != nullptr) TapAttention(step, layer);
+    }
     RunAfterAttention(step, layer, AllRows(step), layer + 1 < end ? layer + 1 : kNoLayer);
   }
 }
@@ -208,18 +217,21 @@ const std::vector<SequenceSpan>& Stage::WantedSpans(const Step& step) {
 }
 
 // K and V of all rows are in the cache. Nobody reads what the last layer makes of a row whose logits are not wanted, and
-// of a prompt there is one that is.
+// of a prompt there is one that is. A state goes through all rows.
 void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
+  if (spec_.has_state(layer)) MixStates(step, layer);
   if (step.n_rows == 0) return;
-  const std::vector<SequenceSpan>& spans = WantedSpans(step);
-  AttentionArgs args = ArgsOf(step, layer);
-  args.sequences = spans.data();
-  args.n_sequences = static_cast<int64_t>(spans.size());
-  backend_->Attention(args, scratch_.queries, scratch_.attended);
+  if (!spec_.has_state(layer)) {
+    const std::vector<SequenceSpan>& spans = WantedSpans(step);
+    AttentionArgs args = ArgsOf(step, layer);
+    args.sequences = spans.data();
+    args.n_sequences = static_cast<int64_t>(spans.size());
+    backend_->Attention(args, scratch_.queries, scratch_.attended);
+  }
   const Rows wanted = {scratch_.gathered, scratch_.gathered_attended, step.n_rows, &adapted_wanted_};
   const StepIndices rows = {StepArray::kWanted, 0, step.n_rows};
   backend_->GatherRows(scratch_.x, rows, spec_.hidden_size, wanted.x);
-  backend_->GatherRows(scratch_.attended, rows, spec_.attention_of(layer).q_size(), wanted.attended);
+  backend_->GatherRows(scratch_.attended, rows, LayerAt(layer).o.k, wanted.attended);
   RunAfterAttention(step, layer, wanted, kNoLayer);
 }
 

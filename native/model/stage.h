@@ -15,6 +15,7 @@
 #include "model/kind_tables.h"
 #include "model/kv_layouts.h"
 #include "model/model_spec.h"
+#include "model/state_layout.h"
 #include "model/step_scratch.h"
 #include "model/taps.h"
 #include "model/weights.h"
@@ -76,6 +77,8 @@ class Stage {
   int64_t end() const { return end_; }
   // Bytes of a page of the cache, in all layers of the stage.
   int64_t kv_page_bytes() const { return kv_layouts_.PageBytes(); }
+  // Bytes of the states of one sequence, in all layers of the stage.
+  int64_t state_bytes() const { return state_layout_.slot_size * static_cast<int64_t>(sizeof(float)); }
   // Most tokens of a step.
   int64_t step_rows() const;
   // All that the stage and its backend hold beside weights and cache.
@@ -118,7 +121,7 @@ class Stage {
   // The residual stream and attention's output, row by row.
   struct Rows {
     float* x;         // [count, hidden]
-    float* attended;  // [count, n_heads * head_dim of the layer]
+    float* attended;  // [count, n_heads * head_dim of the layer, or its state's mixed_size()]
     int64_t count;
     const std::vector<AdapterSpan>* adapted;
   };
@@ -134,7 +137,11 @@ class Stage {
   void RunLastLayerOfWanted(const Step& step, int64_t layer);
   void ForRowBlocks(const Step& step, const Rows& rows, const std::function<void(const RowBlock&)>& fn);
   AttentionArgs ArgsOf(const Step& step, int64_t layer);
+  void MixerInput(const Step& step, int64_t layer, const RowBlock& block);
   void AttentionInput(const Step& step, int64_t layer, const RowBlock& block);
+  void StateInput(const Step& step, int64_t layer, const RowBlock& block);
+  void MixStates(const Step& step, int64_t layer);
+  StateMemory StatesOf(int64_t layer) const;
   void RunAfterAttention(const Step& step, int64_t layer, const Rows& rows, int64_t next);
   void AfterAttention(const Step& step, int64_t layer, const Rows& rows, const RowBlock& block);
   LinearInput InputOf(const NormWeight* norm, const LinearWeight& weight, float* x, int64_t rows,
@@ -194,6 +201,8 @@ class Stage {
   Dtype dtype_;  // of linears that are not kept in float32
   KvLayouts kv_layouts_;
   std::vector<std::unique_ptr<BackendMemory>> kv_pages_;  // of each pool
+  StateLayout state_layout_;
+  std::unique_ptr<BackendMemory> states_;  // [slots, slot_size] f32, or nullptr
   StepScratch scratch_;
   KindTables tables_;
   DistanceBiases distance_biases_;

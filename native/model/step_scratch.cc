@@ -80,6 +80,13 @@ void StepScratch::Take(Arena& arena, const ModelSpec& spec, const LoadOptions& o
                        const ScratchShape& shape, const Ops& ops) {
   x = TakeValues<float>(arena, shape.tokens * spec.hidden_size);
   attended = TakeValues<float>(arena, shape.tokens * spec.attended_size());
+  int64_t state_values = 0, gate_values = 0;
+  for (const StateSpec& state : spec.states) {
+    state_values = std::max(state_values, state.in_size());
+    gate_values = std::max(gate_values, state.gates_size());
+  }
+  state_in = TakeValues<float>(arena, shape.tokens * state_values);
+  state_gates = TakeValues<float>(arena, shape.tokens * gate_values);
   gathered = TakeValues<float>(arena, shape.logit_rows * spec.hidden_size);
   gathered_attended = TakeValues<float>(arena, shape.logit_rows * spec.attended_size());
   if (spec.head == HeadKind::kLogits) logits = TakeValues<float>(arena, shape.logit_rows * spec.vocab_size);

@@ -19,7 +19,7 @@ struct RowScratch {
   float* wide = nullptr;     // [rows, max(qkv, 2 * ffn)]
   float* work = nullptr;     // [rows, ffn]
   LinearInput normed;        // width hidden
-  LinearInput o_input;       // width n_heads * head_dim
+  LinearInput o_input;       // width n_heads * head_dim, or of a state
   LinearInput down_input;    // width ffn
   AdaptedRows adapted;       // of the block
   float* gate_up = nullptr;  // [rows, 2 * ffn or ffn] while there are adapters
@@ -59,10 +59,13 @@ class StepScratch {
   int64_t bytes() const { return static_cast<int64_t>(memory_->size()); }
 
   float* x = nullptr;         // [tokens, hidden]: the residual stream
-  float* attended = nullptr;  // [tokens, n_heads * head_dim]
+  float* attended = nullptr;  // [tokens, n_heads * head_dim or a state's mixed_size()]
+  // Of layers with a state:
+  float* state_in = nullptr;     // [tokens, StateSpec::in_size()]
+  float* state_gates = nullptr;  // [tokens, StateSpec::gates_size()]
   // Of the rows whose logits are wanted.
   float* gathered = nullptr;           // [logit_rows, hidden]
-  float* gathered_attended = nullptr;  // [logit_rows, n_heads * head_dim]
+  float* gathered_attended = nullptr;  // [logit_rows, as attended]
   float* logits = nullptr;             // [logit_rows, vocab], of a model with a head
   LinearInput final_normed;            // [logit_rows], width hidden
   Queries queries;

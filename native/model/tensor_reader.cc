@@ -1,6 +1,7 @@
 #include "model/tensor_reader.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 #include "io/dequantize.h"
@@ -138,8 +139,10 @@ void TensorReader::ReadRows(const std::string& name, int64_t first, int64_t rows
   } else {
     ReadStored(source, info, first, rows, columns, out);
   }
-  if (!source.add_one) return;
-  for (int64_t i = 0; i < rows * columns; ++i) out[i] += 1.0f;
+  for (int64_t i = 0; i < rows * columns && source.add_one; ++i) out[i] += 1.0f;
+  for (int64_t i = 0; i < rows * columns && source.negative_exp; ++i) {
+    out[i] = -static_cast<float>(std::exp(static_cast<double>(out[i])));
+  }
 }
 
 // Its rows are the vector's elements. Of a tensor with a row for each expert, that row alone is read.

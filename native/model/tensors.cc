@@ -31,11 +31,14 @@ class Table {
 
   void Layer() {
     at_ = "layers." + std::to_string(layer_) + ".";
-    const AttentionSpec& a = s_.attention_of(layer_);
     const FeedForwardSpec& f = s_.feed_forward_of(layer_);
     const bool sandwich = s_.stack.form == BlockForm::kSandwich;
     if (layer_ > 0 || s_.stack.first_norm) Norm(TensorPlace::kAttnNorm, "attn_norm", s_.hidden_size);
-    Attention(a);
+    if (s_.has_state(layer_)) {
+      State(s_.state_of(layer_));
+    } else {
+      Attention(s_.attention_of(layer_));
+    }
     if (sandwich) Norm(TensorPlace::kAttnPostNorm, "attn_post_norm", s_.hidden_size);
     if (!s_.stack.shared_norm) Norm(TensorPlace::kFfnNorm, "ffn_norm", s_.hidden_size);
     if (f.has_experts()) {
@@ -62,6 +65,31 @@ class Table {
       Linear(TensorPlace::kAttnGate, "attn_gate", {{"attn_gate", a.q_size()}}, s_.hidden_size);
     }
     Linear(TensorPlace::kO, "o", {{"o", s_.hidden_size}}, a.q_size());
+  }
+
+  void State(const StateSpec& s) {
+    Vector(TensorPlace::kConv, "conv.weight", s.taps, s.conv_channels());
+    if (s.is_delta_net()) {
+      DeltaNet(s.heads);
+    } else {
+      ModelTensor& bias = Vector(TensorPlace::kConvBias, "conv.bias", 1, s.channels);
+      bias.is_bias = true;
+      bias.optional = true;
+      Linear(TensorPlace::kStateIn, "conv_in", {{"conv_in", s.in_size()}}, s_.hidden_size);
+    }
+    Linear(TensorPlace::kO, "o", {{"o", s_.hidden_size}}, s.mixed_size());
+  }
+
+  void DeltaNet(const DeltaHeads& heads) {
+    const int64_t keys = heads.key_size(), values = heads.value_size(), n = heads.value_heads;
+    Linear(TensorPlace::kStateIn, "delta_in",
+           {{"delta_q", keys}, {"delta_k", keys}, {"delta_v", values}, {"delta_z", values}}, s_.hidden_size);
+    // What is wrong in a decay is taken to the power of all rows to come.
+    Linear(TensorPlace::kDeltaGates, "delta_gates", {{"delta_b", n}, {"delta_a", n}}, s_.hidden_size)
+        .float32 = true;
+    Vector(TensorPlace::kDeltaRate, "delta_rate", 1, n);
+    Vector(TensorPlace::kDeltaDt, "delta_dt", 1, n);
+    Vector(TensorPlace::kDeltaNorm, "delta_norm.weight", 1, heads.value_dim);
   }
 
   void Experts(const FeedForwardSpec& f) {
@@ -134,8 +162,13 @@ std::vector<ModelTensor> TensorsOf(const ModelSpec& spec) { return Table(spec).M
 const char* ReadBy(const ModelTensor& tensor, const ModelSpec& spec) {
   switch (tensor.place) {
     case TensorPlace::kQkv:
-    case TensorPlace::kAttnGate: return "attn_norm";
-    case TensorPlace::kO: return spec.attention_of(tensor.layer).output_gate ? "attn_gated" : "attention";
+    case TensorPlace::kAttnGate:
+    case TensorPlace::kStateIn:
+    case TensorPlace::kDeltaGates: return "attn_norm";
+    case TensorPlace::kO: {
+      const bool is_gated = !spec.has_state(tensor.layer) && spec.attention_of(tensor.layer).output_gate;
+      return is_gated ? "attn_gated" : "attention";
+    }
     case TensorPlace::kRouter:
     case TensorPlace::kGateUp:
     case TensorPlace::kExpertGateUp:
@@ -152,6 +185,11 @@ const char* ReadBy(const ModelTensor& tensor, const ModelSpec& spec) {
     case TensorPlace::kAttnPostNorm:
     case TensorPlace::kQNorm:
     case TensorPlace::kKNorm:
+    case TensorPlace::kConv:
+    case TensorPlace::kConvBias:
+    case TensorPlace::kDeltaRate:
+    case TensorPlace::kDeltaDt:
+    case TensorPlace::kDeltaNorm:
     case TensorPlace::kSinks:
     case TensorPlace::kScoreBias:
     case TensorPlace::kFfnNorm:

@@ -7,8 +7,12 @@
 //   layers.N.attn_norm, layers.N.attn_post_norm, layers.N.ffn_norm, layers.N.ffn_post_norm [hidden], as the stack has them
 //   layers.N.qkv of q [n_heads * head_dim, hidden], k, v [n_kv_heads * head_dim, hidden]   layers.N.attn_gate as q (output gate)
 //   layers.N.q_norm, k_norm [head_dim], or [n_heads * head_dim], [n_kv_heads * head_dim]   layers.N.sinks [n_heads]
+//   in place of q, k, v and what is theirs, in a layer with a state: layers.N.conv [taps, channels], layers.N.conv.bias [channels],
+//   and layers.N.conv_in [3 channels, hidden], or layers.N.delta_in of delta_q, delta_k [key_heads * key_dim, hidden], delta_v,
+//   delta_z [value_heads * value_dim, hidden], layers.N.delta_gates of delta_b, delta_a [value_heads, hidden],
+//   layers.N.delta_rate, delta_dt [value_heads], layers.N.delta_norm [value_dim]
 //   layers.N.score_bias [buckets, n_heads], of each layer also where a checkpoint has one for all
-//   layers.N.o [hidden, n_heads * head_dim]
+//   layers.N.o [hidden, n_heads * head_dim, or a state's output]
 //   layers.N.gate_up of gate (gated only), up [ffn, hidden]   layers.N.down [hidden, ffn]
 //   with experts: layers.N.router [experts, hidden] and router_bias [experts], layers.N.experts.E.gate_up|down,
 //   layers.N.shared.gate_up|down, layers.N.shared_gate [1, hidden]
@@ -44,6 +48,13 @@ enum class TensorPlace {
   kSinks,
   kScoreBias,
   kAttnGate,
+  kStateIn,
+  kConv,
+  kConvBias,
+  kDeltaGates,
+  kDeltaRate,
+  kDeltaDt,
+  kDeltaNorm,
   kO,
   kFfnNorm,
   kFfnPostNorm,

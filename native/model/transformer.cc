@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "model/state_layout.h"
 
 namespace kvasir {
 
@@ -25,10 +26,12 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
                          const std::vector<int64_t>& first_layers, const LoadOptions& options)
     : spec_(spec),
       weights_(std::move(weights)),
-      cache_(options.kv_capacity,
-             [this](int32_t from, int32_t to) {
-               for (const auto& stage : stages_) stage->CopyPage(from, to);
-             }),
+      cache_(
+          options.kv_capacity,
+          [this](int32_t from, int32_t to) {
+            for (const auto& stage : stages_) stage->CopyPage(from, to);
+          },
+          StateSlotsOf(spec, options)),
       context_length_(options.context_length),
       dtype_(options.dtype) {
   for (size_t i = 0; i < backends.size(); ++i) {
@@ -45,6 +48,12 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
 int64_t Transformer::kv_page_bytes() const {
   int64_t bytes = 0;
   for (const auto& stage : stages_) bytes += stage->kv_page_bytes();
+  return bytes;
+}
+
+int64_t Transformer::state_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& stage : stages_) bytes += stage->state_bytes();
   return bytes;
 }
 
@@ -156,6 +165,17 @@ void Transformer::FreeAdapter(int32_t id) {
   adapters_.erase(id);
 }
 
+// Of tokens that are reserved.
+SequenceSpan Transformer::SpanOf(int32_t id, int64_t n_tokens, int64_t row) const {
+  const StateSpan states = cache_.States(id);
+  return {.pages = cache_.Pages(id),
+          .start = cache_.Length(id),
+          .n_tokens = n_tokens,
+          .row = row,
+          .state = states.from,
+          .next_state = states.to};
+}
+
 void Transformer::Forward(const Batch& batch, const CancellationToken* cancellation, TapSink* taps,
                           const RowsFn& on_rows) {
   Check(batch);
@@ -177,7 +197,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
         const int64_t count = std::min(limit - n, sequence.n_tokens - taken);
         if (spec_.sees_ahead() && count < sequence.n_tokens) break;  // it fits into the next step: CheckWhole
         cache_.Reserve(sequence.id, count);
-        spans_.push_back({cache_.Pages(sequence.id), cache_.Length(sequence.id), count, n});
+        spans_.push_back(SpanOf(sequence.id, count, n));
         parts.push_back({sequence.id, count});
         adapters.push_back(sequence.adapter);
         n += count;
@@ -210,6 +230,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
       for (const BatchSequence& part : parts) cache_.Commit(part.id, part.n_tokens);
       first += n;
     }
+    for (const BatchSequence& sequence : batch.sequences) cache_.KeepState(sequence.id);
   } catch (...) {
     for (size_t i = 0; i < before.size(); ++i) cache_.Truncate(batch.sequences[i].id, before[i]);
     throw;

@@ -57,6 +57,7 @@ class Transformer {
   KvCache& cache() { return cache_; }
   const KvCache& cache() const { return cache_; }
   int64_t kv_page_bytes() const;
+  int64_t state_bytes() const;  // of one sequence
   int64_t scratch_bytes() const;
   int64_t adapter_bytes() const;
   // Most tokens of a step.
@@ -95,6 +96,7 @@ class Transformer {
   void CheckWhole(const BatchSequence& sequence) const;
   void CheckIds(const Batch& batch) const;
   void CheckAdapter(int32_t id) const;
+  SequenceSpan SpanOf(int32_t id, int64_t n_tokens, int64_t row) const;
   void RunStep(Step step, const LayerRange& range, const RowsFn& on_rows);
   Stage& OnlyStage();
 

@@ -21,7 +21,7 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
     const std::vector<WantedRow> wanted(rows.begin(), rows.end());
     Check({.sequences = {{sequence, n}}, .tokens = tokens, .wanted = wanted});
     cache_.Reserve(sequence, n);
-    const SequenceSpan span = {.pages = cache_.Pages(sequence), .start = 0, .n_tokens = n, .row = 0};
+    const SequenceSpan span = SpanOf(sequence, n, 0);
     RunStep({.tokens = tokens.data(),
              .positions = nullptr,
              .types = nullptr,

@@ -32,6 +32,11 @@ const float** VectorAt(const ModelTensor& tensor, Weights* weights) {
     case TensorPlace::kSinks: return &LayerOf(tensor, weights).sinks;
     case TensorPlace::kScoreBias: return &LayerOf(tensor, weights).score_bias;
     case TensorPlace::kRouterBias: return &LayerOf(tensor, weights).router_bias;
+    case TensorPlace::kConv: return &LayerOf(tensor, weights).conv;
+    case TensorPlace::kConvBias: return &LayerOf(tensor, weights).conv_bias;
+    case TensorPlace::kDeltaRate: return &LayerOf(tensor, weights).delta_rate;
+    case TensorPlace::kDeltaDt: return &LayerOf(tensor, weights).delta_dt;
+    case TensorPlace::kDeltaNorm: return &LayerOf(tensor, weights).delta_norm;
     default: break;
   }
   NormWeight* norm = NormAt(tensor, weights);
@@ -76,6 +81,8 @@ auto FindPlace(const ModelTensor& tensor, WeightsOf* weights) -> decltype(&weigh
     case TensorPlace::kLmHead: return &weights->lm_head;
     case TensorPlace::kQkv: return &LayerOf(tensor, weights).qkv;
     case TensorPlace::kAttnGate: return &LayerOf(tensor, weights).attn_gate;
+    case TensorPlace::kStateIn: return &LayerOf(tensor, weights).state_in;
+    case TensorPlace::kDeltaGates: return &LayerOf(tensor, weights).delta_gates;
     case TensorPlace::kO: return &LayerOf(tensor, weights).o;
     case TensorPlace::kRouter: return &LayerOf(tensor, weights).router;
     case TensorPlace::kGateUp: return &LayerOf(tensor, weights).gate_up;

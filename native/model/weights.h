@@ -24,7 +24,15 @@ struct LayerWeights {
   const float* sinks = nullptr;       // [n_heads]
   const float* score_bias = nullptr;  // [buckets, n_heads]
   LinearWeight attn_gate;             // [n_heads * head_dim, hidden]
-  LinearWeight o;                     // [hidden, n_heads * head_dim]
+  // In place of those, with a state:
+  LinearWeight state_in;              // [StateSpec::in_size(), hidden]
+  const float* conv = nullptr;        // [taps, channels]
+  const float* conv_bias = nullptr;   // [channels] or nullptr
+  LinearWeight delta_gates;           // [2 value_heads, hidden]
+  const float* delta_rate = nullptr;  // [value_heads]
+  const float* delta_dt = nullptr;    // [value_heads]
+  const float* delta_norm = nullptr;  // [value_dim]
+  LinearWeight o;                     // [hidden, n_heads * head_dim or StateSpec::mixed_size()]
   NormWeight ffn_norm, ffn_post_norm;
   LinearWeight gate_up;  // [2 * ffn or ffn, hidden]: gate rows first
   LinearWeight down;     // [hidden, ffn]

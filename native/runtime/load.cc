@@ -9,6 +9,7 @@
 #include "model/device_weights.h"
 #include "model/graph_support.h"
 #include "model/kv_layouts.h"
+#include "model/state_layout.h"
 
 namespace kvasir {
 
@@ -24,6 +25,11 @@ void CheckOptions(const ModelSpec& spec, const LoadOptions& options) {
   if (options.kv_capacity < options.context_length || options.kv_capacity > (int64_t{1} << 31)) {
     throw Error(ErrorCode::kInvalidOption,
                 "The KV cache must hold at least one context and at most 2^31 positions");
+  }
+  if (options.state_slots != 0 && (options.state_slots < 2 || options.state_slots > 65536)) {
+    throw Error(ErrorCode::kInvalidOption,
+                "stateSlots is " + std::to_string(options.state_slots) +
+                    ", but a running sequence takes two states, and there are at most 65536");
   }
   if (options.gpu_layers > spec.n_layers()) {
     throw Error(ErrorCode::kInvalidOption, "gpuLayers is " + std::to_string(options.gpu_layers) +
@@ -78,7 +84,8 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
   const int64_t pages = KvCache::PagesFor(options.kv_capacity);
   return {PredictWeightBytes(spec, tensors, options).total,
-          KvLayoutsOf(spec, options.kv_dtype, 0, spec.n_layers(), pages).Bytes(),
+          KvLayoutsOf(spec, options.kv_dtype, 0, spec.n_layers(), pages).Bytes() +
+              StateLayoutOf(spec, StateSlotsOf(spec, options), 0, spec.n_layers()).Bytes(),
           Stage::ScratchBytes(spec, options, TraitsFor(spec, options), *backend) +
               PredictCpuWork(options.threads, options.isa,
                              {.max_positions = options.context_length,

@@ -12,7 +12,7 @@ namespace kvasir {
 
 struct MemoryPrediction {
   int64_t weights = 0;
-  int64_t kv = 0;  // all pages of the cache; they take physical memory on first touch
+  int64_t kv = 0;  // all pages of the cache and all states; they take physical memory on first touch
   int64_t scratch = 0;
   int64_t adapters = 0;
 };

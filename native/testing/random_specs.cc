@@ -85,6 +85,18 @@ class Draw {
     return e;
   }
 
+  StateSpec State(int64_t hidden) {
+    StateSpec s = {.taps = Size(2, 5), .channels = Chance(2) ? hidden : Size(5, 90)};
+    if (Chance(3)) return s;
+    s.kind = StateSpec::Kind::kDeltaNet;
+    s.heads.key_heads = Size(1, 3);
+    s.heads.value_heads = s.heads.key_heads * Size(1, 3);
+    s.heads.key_dim = OneOf<int64_t>({8, 16, 19, 32});
+    s.heads.value_dim = OneOf<int64_t>({8, 16, 33, 48});
+    s.heads.tiled = Chance(2);
+    return s;
+  }
+
   RouterScore Score() {
     return OneOf({RouterScore::kSoftmax, RouterScore::kSigmoid, RouterScore::kSoftmaxOfChosen});
   }
@@ -132,6 +144,18 @@ void DrawEncoder(Draw draw, ModelSpec* spec) {
   }
 }
 
+// Layers with a state in the place of some of the others, or of all; of a stream of its own too.
+void DrawStates(Draw draw, ModelSpec* spec) {
+  if (!draw.Chance(3)) return;
+  const int64_t kinds = draw.Size(1, 2);
+  for (int64_t i = 0; i < kinds; ++i) spec->states.push_back(draw.State(spec->hidden_size));
+  for (LayerSpec& layer : spec->stack.layers) {
+    if (draw.Chance(3)) continue;
+    layer.attention = -1;
+    layer.state = draw.Size(0, kinds - 1);
+  }
+}
+
 }  // namespace
 
 ModelKind RandomKind(uint32_t seed) {
@@ -174,6 +198,7 @@ ModelKind RandomKind(uint32_t seed) {
     }
   }
   DrawEncoder(Draw(seed + 100000), &spec);
+  DrawStates(Draw(seed + 200000), &spec);
   return kind;
 }
 

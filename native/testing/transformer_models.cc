@@ -102,6 +102,24 @@ ModelKind ModernBertLike() {
   return kind;
 }
 
+ModelKind ShortConvLike() {
+  ModelKind kind = LlamaLikeHalf();
+  kind.name = "short convolutions";
+  kind.spec.states = {{.kind = StateSpec::Kind::kShortConv, .taps = 3, .channels = kind.spec.hidden_size}};
+  kind.spec.stack.layers = {{-1, 0, 0}, {0, 0}, {-1, 0, 0}};
+  return kind;
+}
+
+ModelKind DeltaNetLike() {
+  ModelKind kind = LlamaLikeHalf();
+  kind.name = "gated delta net";
+  const DeltaHeads heads = {.key_heads = 2, .value_heads = 4, .key_dim = 20, .value_dim = 40};
+  kind.spec.states = {{.kind = StateSpec::Kind::kDeltaNet, .taps = 4, .heads = heads}};
+  kind.spec.stack.layers = {{-1, 0, 0}, {-1, 0, 0}, {0, 0}, {-1, 0, 0}};
+  kind.attention().output_gate = true;
+  return kind;
+}
+
 RandomContainer::RandomContainer(const ModelKind& kind, uint32_t seed) {
   Random random(seed);
   const auto add = [&](const std::string& name, std::vector<int64_t> shape, float mean, float scale) {
@@ -122,6 +140,10 @@ RandomContainer::RandomContainer(const ModelKind& kind, uint32_t seed) {
         add(part.name + ".weight", {part.rows, tensor.columns}, 0, 1.2f / std::sqrt(fan_in));
         if (kind.linear_biases) add(part.name + ".bias", {part.rows}, 0, 0.1f);
       }
+    } else if (tensor.place == TensorPlace::kDeltaRate) {
+      add(tensor.name, {tensor.columns}, -0.6f, 0.15f);
+    } else if (tensor.place == TensorPlace::kDeltaDt) {
+      add(tensor.name, {tensor.columns}, 0, 0.5f);
     } else if (tensor.rows > 1) {
       add(tensor.name, {tensor.rows, tensor.columns}, 0, 0.5f);
     } else if (tensor.is_bias) {

@@ -42,6 +42,10 @@ ModelKind GptLike();
 ModelKind BertLike();
 // (e) as ModernBERT: sequences seen whole, every second layer in a window to both sides, the first attention without a norm.
 ModelKind ModernBertLike();
+// (f) short convolutions around an attention: the last layer has a state.
+ModelKind ShortConvLike();
+// (g) three layers of the gated delta net and one of gated attention.
+ModelKind DeltaNetLike();
 
 // Every tensor of a model, seeded; weights keep the scale of their input.
 class RandomContainer final : public Container {

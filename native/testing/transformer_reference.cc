@@ -317,7 +317,9 @@ void Float64Model::RunLayer(int64_t layer, Rows* x) const {
   const bool sandwich = form == BlockForm::kSandwich;
   const bool first_norm = NormsInput() && (layer > 0 || spec_.stack.first_norm);
   const Rows before = *x;
-  Join(x, Attention(layer, Each(*x, first_norm ? first : "")), sandwich ? at + "attn_post_norm" : first);
+  const Rows normed = Each(*x, first_norm ? first : "");
+  Join(x, spec_.has_state(layer) ? State(layer, normed) : Attention(layer, normed),
+       sandwich ? at + "attn_post_norm" : first);
   Rows fed;
   for (const Vector& row : Each(form == BlockForm::kParallel ? before : *x, NormsInput() ? second : "")) {
     const FeedForwardSpec& f = spec_.feed_forward_of(layer);

@@ -34,6 +34,11 @@ class Float64Model {
   Vector Rotated(const AttentionSpec& a, const std::string& norm, int64_t position, Vector heads) const;
   double Score(int64_t layer, int64_t head, int64_t position, int64_t key, double dot) const;
   Rows Attention(int64_t layer, const Rows& x) const;
+  Rows Convolved(const StateSpec& state, const std::string& at, const Rows& x) const;
+  Rows ShortConv(const StateSpec& state, const std::string& at, const Rows& x) const;
+  Rows DeltaNet(const StateSpec& state, const std::string& at, const Rows& x) const;
+  void GatedNorm(const std::string& at, const Vector& z, Vector* heads) const;
+  Rows State(int64_t layer, const Rows& x) const;
   Vector FeedForward(const FeedForwardSpec& f, const std::string& at, const Vector& x) const;
   Vector Experts(const FeedForwardSpec& f, const std::string& at, const Vector& x) const;
   void Join(Rows* x, const Rows& y, const std::string& post) const;

@@ -9,6 +9,8 @@ import torch
 from gguf.quants import dequantize, quantize
 from safetensors.torch import save_file
 
+import states
+
 # How much the logits of a random model spread.
 LOGIT_SPREAD = 3.0
 
@@ -48,7 +50,10 @@ def randomize(model, seed):
     for name, parameter in model.named_parameters():
         shape = tuple(parameter.shape)
         values = random.standard_normal(shape)
-        if name.endswith("bias"):
+        own = states.own_scale(name, shape, random)
+        if own is not None:
+            values = own
+        elif name.endswith("bias"):
             values *= 0.1 if "e_score_correction" in name else 0.3
         elif name.endswith("sinks"):
             pass

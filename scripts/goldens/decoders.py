@@ -12,6 +12,7 @@ from gguf import RopeScalingType as Scaling
 
 import checkpoints
 import experts
+import states
 
 VOCAB = 131
 WINDOW = 20
@@ -134,7 +135,7 @@ CONFIGS = {
 }
 # The first seed of each, beside which its greedy steps are clear.
 SEEDS = {"stablelm": 20261301}
-DECODERS = {name: BASE | own for name, own in (CONFIGS | experts.CONFIGS).items()}
+DECODERS = {name: BASE | own for name, own in (CONFIGS | experts.CONFIGS | states.CONFIGS).items()}
 
 # The converter's class by GGUF architecture, where it is not the model type.
 ARCHITECTURES = {
@@ -174,7 +175,7 @@ def gguf_tensors(name, config, state):
     heads = config["num_attention_heads"]
     kv_heads = config["num_key_value_heads"]
     tensors = {}
-    arrays = {tensor: value.float().numpy() for tensor, value in stored(name, state).items()}
+    arrays = {tensor: states.gguf_array(tensor, value.float().numpy()) for tensor, value in stored(name, state).items()}
     for tensor, array in (experts.stacked(arrays) if name in experts.CONFIGS else arrays).items():
         if name.startswith("gemma") and tensor.endswith("norm.weight"):
             array = array + np.float32(1)
@@ -239,7 +240,7 @@ def _dimension_keys(writer, name, config):
     heads = config["num_attention_heads"]
     kv_heads = {"gpt_neox": heads, "falcon": config.get("num_kv_heads")}.get(name, config["num_key_value_heads"])
     writer.add_head_count(heads)
-    writer.add_head_count_kv(kv_heads)
+    writer.add_head_count_kv(states.kv_heads(config) if name == "lfm2" else kv_heads)
 
 
 # (key of the configuration, what writes it)
@@ -259,8 +260,8 @@ def add_keys(writer, name, config):
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
-    four = name == "falcon"
-    writer.add_feed_forward_length(4 * config["hidden_size"] if four else config["intermediate_size"])
+    sizes = {"falcon": 4 * config["hidden_size"], "lfm2": name == "lfm2" and states.ffn_size(config)}
+    writer.add_feed_forward_length(sizes.get(name, config["intermediate_size"]))
     if name in LAYER_NORM:
         writer.add_layer_norm_eps(1e-5)
     else:
@@ -270,7 +271,9 @@ def add_keys(writer, name, config):
     for key, method in WRITTEN.items():
         if config.get(key) is not None:
             getattr(writer, method)(config[key])
-    if "layer_types" in config:
+    if name in states.CONFIGS:
+        states.add_keys(writer, config)
+    elif "layer_types" in config:
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
     if name in experts.CONFIGS:
         experts.add_keys(writer, name, config)

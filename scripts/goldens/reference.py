@@ -53,7 +53,7 @@ def hidden_of(model, ids):
     """[n_layers + 2, len(ids), hidden]: embeddings, after each block, after the final norm; and the logits."""
     body = model.base_model
     blocks = body.layers if hasattr(body, "layers") else body.h
-    names = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
+    names = ("norm", "ln_f", "final_layernorm", "final_layer_norm", "embedding_norm")
     final_norm = next(getattr(body, name) for name in names if hasattr(body, name))
     taken = []
 

@@ -40,7 +40,7 @@ it.each(readdirSync(folder))('%s', async (family) => {
     }
     const experts = spec.stack.layers.filter((_, layer) => feedForwardOf(spec, layer).experts !== undefined);
     expect(linears.filter(({ name }) => name.endsWith('.experts.down'))).toHaveLength(experts.length);
-    const gates = spec.stack.layers.filter((_, layer) => attentionOf(spec, layer).outputGate === true);
+    const gates = spec.stack.layers.filter((_, layer) => attentionOf(spec, layer)?.outputGate === true);
     expect(linears.filter(({ name }) => name.endsWith('.attn_gate'))).toHaveLength(gates.length);
   } finally {
     await reference.dispose();

@@ -4,8 +4,7 @@ import { expect, it } from 'vitest';
 import { supportedArchitectures } from '../../lib/architectures/index.js';
 import { activeParametersOf } from '../../lib/layer-kinds.js';
 import { native } from '../../lib/native.js';
-import { type AttentionSpec, type FeedForwardSpec, layerCount, type ModelSpec } from '../../lib/spec.js';
-import { attentionOf, feedForwardOf } from '../../lib/spec.js';
+import { attentionOf, feedForwardOf, layerCount, type ModelSpec, stateOf } from '../../lib/spec.js';
 import { fixtures } from './golden.js';
 import { describeAt } from './native-model.js';
 
@@ -15,19 +14,22 @@ const elsewhere: ReadonlyMap<string, { folder: string; gguf: string }> = new Map
   ['gpt2', { folder: 'tiny-gpt2', gguf: 'tiny-gpt2/tiny-gpt2-f32.gguf' }],
 ]);
 
-const words = ({ window }: AttentionSpec, { experts }: FeedForwardSpec): string[] => [
-  window === undefined ? 'full' : 'window',
-  ...(experts ? ['experts'] : []),
-  ...(experts?.sharedSize ? ['shared expert'] : []),
-];
+const states = { short_conv: 'convolution', delta_net: 'delta net' } as const;
+
+function words(spec: ModelSpec, layer: number): string[] {
+  const state = stateOf(spec, layer);
+  const attention = attentionOf(spec, layer)?.window === undefined ? 'full' : 'window';
+  const { experts } = feedForwardOf(spec, layer);
+  return [
+    state ? states[state.kind] : attention,
+    ...(experts ? ['experts'] : []),
+    ...(experts?.sharedSize ? ['shared expert'] : []),
+  ];
+}
 
 function kindsOf(spec: ModelSpec): string {
-  const order = ['full', 'window', 'experts', 'shared expert'];
-  const found = new Set(
-    Array.from({ length: layerCount(spec) }, (_, layer) =>
-      words(attentionOf(spec, layer), feedForwardOf(spec, layer)),
-    ).flat(),
-  );
+  const order = ['full', 'window', 'convolution', 'delta net', 'experts', 'shared expert'];
+  const found = new Set(Array.from({ length: layerCount(spec) }, (_, layer) => words(spec, layer)).flat());
   return order.filter((word) => found.has(word)).join(', ');
 }
 

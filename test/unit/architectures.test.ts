@@ -169,7 +169,7 @@ describe('llama', () => {
 describe('windows', () => {
   const windowsIn = (config: object): (number | undefined)[] => {
     const { spec } = planFromConfig({ ...llama, num_hidden_layers: 3, ...config });
-    return spec.stack.layers.map(({ attention }) => spec.attentions[attention]!.window);
+    return spec.stack.layers.map(({ attention }) => spec.attentions[attention!]!.window);
   };
   const types = ['full_attention', 'sliding_attention', 'attention'];
 

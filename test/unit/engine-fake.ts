@@ -16,6 +16,8 @@ export interface FakeOptions {
   vocabSize?: number;
   kvCapacity?: number;
   kvPageSize?: number;
+  /** States of sequences; 0, the default: it has none. */
+  stateSlots?: number;
   /** Milliseconds of a step, and of each token in it. */
   stepMs?: number;
   tokenMs?: number;
@@ -67,7 +69,8 @@ export class FakeNative implements NativeModel {
   #stop: (() => void) | undefined;
 
   constructor(options: FakeOptions = {}) {
-    const defaults = { vocabSize: 300, kvCapacity: 4096, kvPageSize: 16, stepMs: 0, tokenMs: 0, banned: -1 };
+    const sizes = { vocabSize: 300, kvCapacity: 4096, kvPageSize: 16, stateSlots: 0 };
+    const defaults = { ...sizes, stepMs: 0, tokenMs: 0, banned: -1 };
     this.#options = { ...defaults, ...options };
     this.info = {
       device: 'cpu',
@@ -80,6 +83,8 @@ export class FakeNative implements NativeModel {
       kvBytesPerToken: 1,
       kvCapacity: this.#options.kvCapacity,
       kvPageSize: this.#options.kvPageSize,
+      stateSlots: this.#options.stateSlots,
+      stateBytes: this.#options.stateSlots > 0 ? 8 : 0,
       stepTokens: 512,
       scratchBytes: 0,
       linears: {},
@@ -104,6 +109,7 @@ export class FakeNative implements NativeModel {
     this.#between();
     const source = this.#get(id);
     if (length > source.tokens.length) throw new Error('fork past the end');
+    this.#checkState(source, length);
     const pages = source.pages.slice(0, Math.ceil(length / this.#options.kvPageSize));
     for (const page of pages) page.references++;
     this.#sequences.set(this.#nextId, {
@@ -118,6 +124,7 @@ export class FakeNative implements NativeModel {
   truncateSequence(id: number, length: number): void {
     this.#between();
     const sequence = this.#get(id);
+    this.#checkState(sequence, length);
     sequence.tokens.length = length;
     for (const page of sequence.pages.splice(Math.ceil(length / this.#options.kvPageSize))) this.#unref(page);
   }
@@ -126,6 +133,12 @@ export class FakeNative implements NativeModel {
     this.#between();
     for (const page of this.#get(id).pages) this.#unref(page);
     this.#sequences.delete(id);
+  }
+
+  /** A state is that of a sequence's end. */
+  #checkState(sequence: Sequence, length: number): void {
+    if (this.#options.stateSlots === 0 || length === 0 || length === sequence.tokens.length) return;
+    throw new Error('no state in the middle of a sequence');
   }
 
   sequenceLength(id: number): number {
@@ -144,9 +157,18 @@ export class FakeNative implements NativeModel {
     this.#stop?.();
   }
 
+  /** Each sequence that holds tokens has a state, and each of a step takes another one. */
+  #checkStates(batch: StepBatch): void {
+    const { stateSlots } = this.#options;
+    if (stateSlots === 0) return;
+    const held = [...this.#sequences.values()].filter(({ tokens }) => tokens.length > 0).length;
+    if (held + batch.sequences.length > stateSlots) throw new Error('out of states');
+  }
+
   async step(batch: StepBatch): Promise<StepResult> {
     this.#between();
     const record = this.#check(batch);
+    this.#checkStates(batch);
     this.steps.push(record);
     let finish = () => {};
     this.#running = new Promise((resolve) => {

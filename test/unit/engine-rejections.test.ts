@@ -17,7 +17,7 @@ function script(end: string, use: string): string {
     let unhandled = 0;
     process.on('unhandledRejection', () => unhandled++);
     process.on('uncaughtException', () => unhandled++);
-    const info = { kvCapacity: 4096, kvPageSize: 64, stepTokens: 512 };
+    const info = { kvCapacity: 4096, kvPageSize: 64, stateSlots: 0, stepTokens: 512 };
     let breakNow = false;
     let steps = 0;
     const native = {

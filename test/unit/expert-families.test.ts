@@ -78,7 +78,7 @@ describe('published configurations', () => {
   test('of Qwen, whose windows are where use_sliding_window says so', () => {
     const windowed = (name: Name, config: object) => {
       const { spec } = planOf(name, { sliding_window: 8, ...config });
-      return spec.stack.layers.map(({ attention }) => spec.attentions[attention]!.window !== undefined);
+      return spec.stack.layers.map(({ attention }) => spec.attentions[attention!]!.window !== undefined);
     };
     const used = { use_sliding_window: true, max_window_layers: 3 };
     expect(windowed('qwen2_moe', used)).toEqual([true, false, true, false]);

@@ -87,6 +87,8 @@ class CpuBackend final : public Backend {
                void* scratch, float* out) override;
   void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv, Queries* queries) override;
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override;
+  void ShortConv(const ShortConvArgs& args) override;
+  void DeltaNet(const DeltaNetArgs& args) override;
   void ReserveSummary(int64_t rows, int64_t vocab, int64_t n_candidates) override;
   void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
                  LogitsSummary* summaries) override;
@@ -108,6 +110,8 @@ class CpuBackend final : public Backend {
   void GatherInput(const LinearInput& x, const int32_t* rows, int64_t n, LinearInput* out);
   void StoreToken(const AttentionArgs& args, const SequenceSpan& sequence, int64_t token,
                   const float* qkv_row, Queries* queries) const;
+  void PrepareDelta(const DeltaNetArgs& args, const SequenceSpan& sequence, int64_t part) const;
+  void RunDeltaHead(const DeltaNetArgs& args, const SequenceSpan& sequence, int64_t head) const;
   struct Tile;  // query rows that share a kv head and a pass over its cache; see cpu_attention.cc
   Tile TileAt(const AttentionArgs& args, int64_t index) const;
   struct ChunkPlace;

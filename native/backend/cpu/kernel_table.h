@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "backend/router_form.h"
+#include "backend/state_form.h"
 #include "quant/int8_layout.h"
 
 namespace kvasir::cpu {
@@ -15,6 +16,7 @@ constexpr int kChunkPositions =
     256;                          // positions that attention reduces from a fresh state, then merges in order
 constexpr int kMaxTileRows = 16;  // query rows of one attention tile, in any table
 constexpr int kMaxHeadDim = 256;
+constexpr int64_t kConvChannels = 256;  // of a convolution that are computed at a time
 constexpr int kQuantizedRows =
     4;  // that are quantized at a time; divides every table's row_tile, or that is 1
 constexpr int64_t kLogitBlock = 32;    // logits of which only the largest is looked at first
@@ -113,18 +115,67 @@ struct AttentionKinds {
 };
 extern const AttentionKinds kScalarKinds, kAvx2Kinds, kAvxVnniKinds, kAvx512Kinds, kAvx512VnniKinds;
 
-// Rows of an online softmax.
-struct SoftmaxState {
-  float* max;  // [rows]
-  float* sum;  // [rows]
-  float* acc;  // [rows, head_dim]
-};
-
 // Of a row: (x - mean) / sqrt(var + eps) * weight + bias, or x / sqrt(mean(x^2) + eps) * weight.
 struct RowNorm {
   const float* weight;  // [n]
   const float* bias;    // [n] or nullptr; nullptr of an RMS norm
   float eps;
+};
+
+// A causal convolution of some channels of a sequence's rows.
+struct ConvRows {
+  int64_t rows;
+  int64_t channels;     // at most kConvChannels
+  int taps;             // 1..kMostTaps
+  const float* weight;  // [taps, ld_weight]
+  int64_t ld_weight;
+  const float* bias;  // [channels] or nullptr
+  // The taps - 1 input rows before, the oldest first, [taps - 1, ld_state], or nullptr: zeros; and those after, where `to` may
+  // be `from`.
+  const float* from;
+  float* to;
+  int64_t ld_state;
+};
+
+// One value head of a sequence's rows through the gated delta rule.
+struct DeltaRows {
+  int64_t rows;
+  int64_t key_dim, value_dim;  // at most kMostStateHead
+  const float* q;              // [rows, ld], of unit length or less, as k is
+  const float* k;
+  const float* v;
+  int64_t ld;
+  const float* beta;  // [rows, ld_gates]
+  const float* decay;
+  int64_t ld_gates;
+  const float* from;  // S [key_dim, value_dim padded to 16], or nullptr: zeros; `to` may be `from`
+  float* to;
+  float* out;  // [rows, ld_out]
+  int64_t ld_out;
+};
+
+// Ops of layers with a state.
+struct StateKernels {
+  // out [rows, ld_out] = c * conv(b * x) of in [rows, ld_in], where c begins `part` floats behind b, x behind c.
+  void (*short_conv)(const ConvRows& conv, const float* in, int64_t ld_in, int64_t part, float* out,
+                     int64_t ld_out);
+  // x [rows, ld] = silu(conv(x)) in place
+  void (*conv_silu)(const ConvRows& conv, float* x, int64_t ld);
+  // x [n] *= scale / sqrt(sum of x^2 + 1e-6)
+  void (*unit_length)(float* x, int64_t n, float scale);
+  // In place, [2 n]: b to sigmoid(b), a to exp(rate * softplus(a + dt)).
+  void (*delta_gates)(const float* rate, const float* dt, int64_t n, float* gates);
+  void (*delta_rule)(const DeltaRows&);
+  // x [n] = rms norm of x, times silu(gate)
+  void (*gated_norm)(const float* gate, const RowNorm& norm, int64_t n, float* x);
+};
+extern const StateKernels kScalarStates, kAvx2States, kAvxVnniStates, kAvx512States, kAvx512VnniStates;
+
+// Rows of an online softmax.
+struct SoftmaxState {
+  float* max;  // [rows]
+  float* sum;  // [rows]
+  float* acc;  // [rows, head_dim]
 };
 
 struct SwigluForm {
@@ -211,6 +262,7 @@ struct KernelTable {
   void (*attention_chunk_f16)(const AttentionChunk&);  // over a cache of f16, with q_f32
   void (*attention_chunk_s8)(const AttentionChunk&);
   const AttentionKinds* attention_kinds;
+  const StateKernels* states;
   // state <- state merged with that of a later chunk, rows <= kMaxTileRows
   void (*attention_merge)(SoftmaxState state, SoftmaxState later, int rows, int head_dim);
   // out[i] = acc[i] / sum

@@ -17,11 +17,13 @@
 #define KVASIR_AMX isa_amx_emulated
 #define KVASIR_AMX_KERNELS AmxKernelsEmulated
 #define KVASIR_AMX_KINDS kScalarKinds
+#define KVASIR_AMX_STATES kScalarStates
 #define KVASIR_SIMD "backend/cpu/simd_scalar.h"
 #else
 #define KVASIR_AMX isa_amx
 #define KVASIR_AMX_KERNELS AmxKernels
 #define KVASIR_AMX_KINDS kAvx512VnniKinds
+#define KVASIR_AMX_STATES kAvx512VnniStates
 #define KVASIR_SIMD_VNNI
 #define KVASIR_SIMD "backend/cpu/simd_avx512.h"
 #define KVASIR_TILES "backend/cpu/tiles_amx.h"
@@ -42,7 +44,7 @@ namespace KVASIR_AMX {
 constexpr int kTileBlockRows = 128, kTileThreadRows = 64;
 
 constexpr KernelTable MakeTileTable() {
-  KernelTable table = MakeTable("amx", KVASIR_AMX_KINDS, LinearS8Tiles);
+  KernelTable table = MakeTable("amx", KVASIR_AMX_KINDS, KVASIR_AMX_STATES, LinearS8Tiles);
   table.block_rows = kTileBlockRows;
   table.thread_rows = kTileThreadRows;
   table.activated_rows = 2 * kTileBlockRows;

@@ -14,7 +14,8 @@ namespace isa_avx2 {
 }  // namespace isa_avx2
 
 const KernelTable& Avx2Kernels() {
-  static constexpr KernelTable table = isa_avx2::MakeTable("avx2", kAvx2Kinds, isa_avx2::LinearS8OfSums);
+  static constexpr KernelTable table =
+      isa_avx2::MakeTable("avx2", kAvx2Kinds, kAvx2States, isa_avx2::LinearS8OfSums);
   return table;
 }
 

@@ -14,7 +14,7 @@ namespace isa_avx512 {
 }  // namespace isa_avx512
 
 const KernelTable& Avx512Kernels() {
-  static constexpr KernelTable table = isa_avx512::MakeTable("avx512", kAvx512Kinds);
+  static constexpr KernelTable table = isa_avx512::MakeTable("avx512", kAvx512Kinds, kAvx512States);
   return table;
 }
 

@@ -15,7 +15,8 @@ namespace isa_avx512vnni {
 }  // namespace isa_avx512vnni
 
 const KernelTable& Avx512VnniKernels() {
-  static constexpr KernelTable table = isa_avx512vnni::MakeTable("avx512vnni", kAvx512VnniKinds);
+  static constexpr KernelTable table =
+      isa_avx512vnni::MakeTable("avx512vnni", kAvx512VnniKinds, kAvx512VnniStates);
   return table;
 }
 

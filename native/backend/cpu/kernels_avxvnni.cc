@@ -13,16 +13,19 @@
 #define KVASIR_AVXVNNI isa_avxvnni_as_evex
 #define KVASIR_AVXVNNI_KERNELS AvxVnniKernelsAsEvex
 #define KVASIR_AVXVNNI_KINDS kAvxVnniKindsAsEvex
+#define KVASIR_AVXVNNI_STATES kAvxVnniStatesAsEvex
 #else
 #define KVASIR_VNNI_ENCODING "%{vex%} "
 #define KVASIR_AVXVNNI isa_avxvnni
 #define KVASIR_AVXVNNI_KERNELS AvxVnniKernels
 #define KVASIR_AVXVNNI_KINDS kAvxVnniKinds
+#define KVASIR_AVXVNNI_STATES kAvxVnniStates
 #endif
 
 namespace kvasir::cpu {
 
 extern const AttentionKinds KVASIR_AVXVNNI_KINDS;
+extern const StateKernels KVASIR_AVXVNNI_STATES;
 
 namespace KVASIR_AVXVNNI {
 
@@ -33,7 +36,8 @@ namespace KVASIR_AVXVNNI {
 }  // namespace KVASIR_AVXVNNI
 
 const KernelTable& KVASIR_AVXVNNI_KERNELS() {
-  static constexpr KernelTable table = KVASIR_AVXVNNI::MakeTable("avxvnni", KVASIR_AVXVNNI_KINDS);
+  static constexpr KernelTable table =
+      KVASIR_AVXVNNI::MakeTable("avxvnni", KVASIR_AVXVNNI_KINDS, KVASIR_AVXVNNI_STATES);
   return table;
 }
 

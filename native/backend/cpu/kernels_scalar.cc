@@ -14,7 +14,7 @@ namespace isa_scalar {
 }  // namespace isa_scalar
 
 const KernelTable& ScalarKernels() {
-  static constexpr KernelTable table = isa_scalar::MakeTable("scalar", kScalarKinds);
+  static constexpr KernelTable table = isa_scalar::MakeTable("scalar", kScalarKinds, kScalarStates);
   return table;
 }
 

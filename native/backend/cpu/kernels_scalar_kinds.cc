@@ -1,4 +1,4 @@
-// The attention kinds of the scalar table.
+// The attention kinds and state kernels of the scalar table.
 #include <cmath>
 #include <cstdint>
 
@@ -10,9 +10,11 @@ namespace isa_scalar_kinds {
 
 #define KVASIR_SIMD "backend/cpu/simd_scalar.h"
 #include "backend/cpu/ops_attention_kinds.h"
+#include "backend/cpu/ops_states.h"
 
 }  // namespace isa_scalar_kinds
 
 constexpr AttentionKinds kScalarKinds = isa_scalar_kinds::kKinds;
+constexpr StateKernels kScalarStates = isa_scalar_kinds::kStates;
 
 }  // namespace kvasir::cpu

@@ -17,7 +17,7 @@ constexpr int kBlockRows = 48;
 constexpr int kThreadRows = 24;
 constexpr int kActivatedRows = 48;  // 24 KB, that are activated before they leave L1
 
-constexpr KernelTable MakeTable(const char* name, const AttentionKinds& kinds,
+constexpr KernelTable MakeTable(const char* name, const AttentionKinds& kinds, const StateKernels& states,
                                 decltype(KernelTable::linear_s8) linear_s8 = LinearS8) {
   return {
       .name = name,
@@ -63,6 +63,7 @@ constexpr KernelTable MakeTable(const char* name, const AttentionKinds& kinds,
       .attention_chunk_f16 = AttentionChunkF16,
       .attention_chunk_s8 = AttentionChunkS8,
       .attention_kinds = &kinds,
+      .states = &states,
       .attention_merge = AttentionMerge,
       .attention_finish = AttentionFinish,
       .block_maxima = BlockMaxima,

@@ -7,6 +7,7 @@ constexpr int kAttentionRows = 3;
 constexpr int kS8TileVectors = 1;
 constexpr int kS8Rows = 6;  // see DotBlock; float sums are touched once a group
 constexpr int kScoreRows = 6;
+constexpr int kDeltaVectors = 2;     // columns of S that go through the delta rule together, in vectors
 constexpr int kPrefetchRowsF32 = 8;  // a short second pass is sooner done than what it would wait for
 constexpr int kPrefetchRowsS8 = 2;   // tiles of half a panel's columns
 

@@ -137,7 +137,8 @@ inline I32 SumLanes(const I32 (&a)[4]) {
   return {JoinLanes(ints, [](__m512i x, __m512i y) { return _mm512_add_epi32(x, y); })};
 }
 
-constexpr int kGemmRows = 12;  // 12 x 2 accumulators, 2 weights, 1 broadcast of 32 registers
+constexpr int kGemmRows = 12;     // 12 x 2 accumulators, 2 weights, 1 broadcast of 32 registers
+constexpr int kDeltaVectors = 4;  // columns of S that go through the delta rule together, in vectors
 constexpr int kPrefetchRowsF32 = 12;
 constexpr int kAttentionRows = 12;  // in float32: 12 x 2 sums, 2 of K or V, 1 broadcast
 

@@ -7,6 +7,7 @@ constexpr int kS8TileVectors = 2;  // 16-column vectors of an INT8 tile
 constexpr int kS8Rows = 4;
 constexpr int kAttentionRows = 4;  // query rows that share one pass over V
 constexpr int kScoreRows = 3;
+constexpr int kDeltaVectors = 2;  // columns of S that go through the delta rule together, in vectors
 constexpr int kPrefetchRowsF32 = kGemmRows + 1;
 constexpr int kPrefetchRowsS8 = kS8Rows + 1;
 using Quantized = int8_t;

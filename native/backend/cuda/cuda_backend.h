@@ -61,6 +61,8 @@ class CudaBackend final : public Backend {
                void* scratch, float* out) override;
   void StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv, Queries* queries) override;
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override;
+  void ShortConv(const ShortConvArgs& args) override;
+  void DeltaNet(const DeltaNetArgs& args) override;
   void ReserveSummary(int64_t, int64_t, int64_t) override {}
   void Summarize(const float* logits, int64_t rows, int64_t vocab, int64_t n_candidates,
                  LogitsSummary* summaries) override;

@@ -1,7 +1,16 @@
 // The ops that are kernels alone: each queues its own (kernels.h), or nothing while a recorded step is replayed.
 #include "backend/cuda/cuda_backend.h"
+#include "core/error.h"
 
 namespace kvasir::cuda {
+
+namespace {
+
+[[noreturn]] void ThrowNoStates() {
+  throw Error(ErrorCode::kUnsupportedArchitecture, "Layers with a state do not run on a GPU");
+}
+
+}  // namespace
 
 void CudaBackend::Embed(const LinearWeight& table, const StepIndices& ids, float* x) {
   if (Queues()) cuda::Embed(table, tables_.At(ids), ids.count, x, stream());
@@ -86,5 +95,10 @@ void CudaBackend::Attention(const AttentionArgs& args, const Queries& queries, f
   float* partials = partials_ == nullptr ? nullptr : reinterpret_cast<float*>(partials_->data());
   cuda::Attention(args, tables_.table(), queries, partials, out, stream());
 }
+
+// Models with such layers are refused where they are loaded (model/graph_support.h).
+void CudaBackend::ShortConv(const ShortConvArgs&) { ThrowNoStates(); }
+
+void CudaBackend::DeltaNet(const DeltaNetArgs&) { ThrowNoStates(); }
 
 }  // namespace kvasir::cuda
