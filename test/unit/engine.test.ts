@@ -8,23 +8,24 @@ import { bench, bound, EOS, inSimulatedTime, range, turns, until, VOCAB } from '
 import { fakeGreedy, fakeHidden, fakeLogits } from './engine-fake.js';
 
 describe('batching', () => {
-  it('eight requests share steps, and each gets what it gets alone', async () => {
-    const { native, generate } = bound(bench({ stepMs: 2 }));
-    const prompts = range(0, 8).map((first) => range(first, 5 + first));
-    const results = await Promise.all(prompts.map((prompt) => generate(prompt, { maxTokens: 20 })));
-    results.forEach((result, i) => {
-      expect(result.tokens).toEqual(fakeGreedy(prompts[i], 20, VOCAB, EOS));
-      expect(result.text).toBe(result.tokens.map((id) => ` ${id}`).join(''));
-      expect(result.finishReason).toBe('length');
-      expect(result.usage).toEqual({
-        promptTokens: prompts[i].length,
-        completionTokens: 20,
-        cachedTokens: 0,
+  it('eight requests share steps, and each gets what it gets alone', () =>
+    inSimulatedTime(async () => {
+      const { native, generate } = bound(bench({ stepMs: 2 }));
+      const prompts = range(0, 8).map((first) => range(first, 5 + first));
+      const results = await Promise.all(prompts.map((prompt) => generate(prompt, { maxTokens: 20 })));
+      results.forEach((result, i) => {
+        expect(result.tokens).toEqual(fakeGreedy(prompts[i], 20, VOCAB, EOS));
+        expect(result.text).toBe(result.tokens.map((id) => ` ${id}`).join(''));
+        expect(result.finishReason).toBe('length');
+        expect(result.usage).toEqual({
+          promptTokens: prompts[i].length,
+          completionTokens: 20,
+          cachedTokens: 0,
+        });
       });
-    });
-    expect(native.steps.length).toBeLessThan(30);
-    expect(native.steps.filter((step) => step.sequences.length === 8).length).toBeGreaterThan(15);
-  });
+      expect(native.steps.length).toBeLessThan(30);
+      expect(native.steps.filter((step) => step.sequences.length === 8).length).toBeGreaterThan(15);
+    }));
 
   it('a seed gives the same tokens whatever the neighbours do', async () => {
     const options = { maxTokens: 30, temperature: 1.3, topP: 0.9, seed: 5 };
@@ -70,11 +71,12 @@ describe('batching', () => {
       expect(short.timings.ttftMs).toBeLessThan(longResult.timings.ttftMs / 4);
     }));
 
-  it('a prompt alone goes in large steps', async () => {
-    const { native, generate } = bound(bench({ stepMs: 2, tokenMs: 0.05 }));
-    await generate(range(9, 2048), { maxTokens: 1 });
-    expect(Math.max(...native.steps.map((step) => step.counts[0]))).toBe(512);
-  });
+  it('a prompt alone goes in large steps', () =>
+    inSimulatedTime(async () => {
+      const { native, generate } = bound(bench({ stepMs: 2, tokenMs: 0.05 }));
+      await generate(range(9, 2048), { maxTokens: 1 });
+      expect(Math.max(...native.steps.map((step) => step.counts[0]))).toBe(512);
+    }));
 });
 
 describe('between two steps', () => {
