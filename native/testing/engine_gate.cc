@@ -123,6 +123,8 @@ class GatedBackend final : public Backend {
   void Attention(const AttentionArgs& args, const Queries& queries, float* out) override {
     backend_->Attention(args, queries, out);
   }
+  void ShortConv(const ShortConvArgs& args) override { backend_->ShortConv(args); }
+  void DeltaNet(const DeltaNetArgs& args) override { backend_->DeltaNet(args); }
   void ReserveSummary(int64_t rows, int64_t vocab, int64_t n_candidates) override {
     backend_->ReserveSummary(rows, vocab, n_candidates);
   }
