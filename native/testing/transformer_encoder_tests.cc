@@ -62,16 +62,24 @@ KV_TEST(transformer_sequences_seen_whole_do_not_depend_on_the_step) {
           // Steps as long as the longest sequence, which the others do not fit beside.
           const std::unique_ptr<Transformer> t =
               Load(kind, container, {dtype, dtype, table->name, threads, kTokens});
+          std::vector<int32_t> made;
+          const auto create = [&] { return made.emplace_back(t->cache().Create()); };
+          // The cache need not hold more than one batch.
+          const auto free_all = [&] {
+            for (const int32_t id : made) t->cache().Free(id);
+            made.clear();
+          };
           const auto batch = [&] {
+            free_all();
             std::vector<std::pair<int32_t, std::vector<int32_t>>> parts;
             for (int64_t i = 0; i < 5; ++i) {
-              parts.push_back({t->cache().Create(), Part(tokens, 20 * i, lengths[i])});
+              parts.push_back({create(), Part(tokens, 20 * i, lengths[i])});
             }
             return BatchOf(parts);
           };
           if (expected.empty()) {
             for (int64_t i = 0; i < 5; ++i) {
-              expected.push_back(Append(*t, t->cache().Create(), tokens, 20 * i, lengths[i]));
+              expected.push_back(Append(*t, create(), tokens, 20 * i, lengths[i]));
             }
           }
           const Rows all = Forward(*t, batch());
