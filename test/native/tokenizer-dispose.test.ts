@@ -1,4 +1,4 @@
-/** An idle tokenizer thread keeps no process alive, but a dispose that is awaited must come back. */
+/** A tokenizer's thread ends with it; idle, it keeps no process alive; a dispose that is awaited must come back. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -38,3 +38,21 @@ it('lets the process end without one', async () => {
   const { stdout } = await execute('');
   expect(stdout).toBe('the end\n');
 }, 40_000);
+
+// In a process of its own: nothing else starts or ends threads there.
+it.skipIf(process.platform !== 'linux')(
+  'ends its thread, and that of each of three',
+  async () => {
+    const { stdout } = await execute(`
+    const { readdirSync } = await import('node:fs');
+    const threads = () => readdirSync('/proc/self/task').length;
+    await tokenizer.dispose();
+    const before = threads();
+    const three = await Promise.all([1, 2, 3].map(() => Tokenizer.load(tokenizerSource)));
+    console.log(threads() - before, three.map((one) => one.encode('Once').length > 1).join());
+    await Promise.all(three.map((one) => one.dispose()));
+    console.log(threads() - before);`);
+    expect(stdout).toBe('3 true,true,true\n0\nthe end\n');
+  },
+  40_000,
+);

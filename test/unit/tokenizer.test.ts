@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -286,17 +286,6 @@ describe.skipIf(gguf === undefined)('SmolLM2 from GGUF (skipped where it cannot 
 });
 
 describe('threads of tokenizers', () => {
-  test.skipIf(process.platform !== 'linux')('end with them', async () => {
-    const threads = (): number => readdirSync('/proc/self/task').length;
-    await (await Tokenizer.load(stories)).dispose();
-    const before = threads();
-    const three = await Promise.all([1, 2, 3].map(() => Tokenizer.load(stories)));
-    expect(threads()).toBe(before + 3);
-    for (const tokenizer of three) expect(tokenizer.encode('Once').length).toBeGreaterThan(1);
-    await Promise.all(three.map((tokenizer) => tokenizer.dispose()));
-    expect(threads()).toBe(before);
-  });
-
   test('do not mix: two at once answer each for itself, asked in turn and at once', async () => {
     const both = await Promise.all([Tokenizer.load(stories), Tokenizer.load(stories)]);
     const texts = ['Once upon a time', 'there was'];
