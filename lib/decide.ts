@@ -2,6 +2,7 @@
  * Decisions: how probable each of a few answers is after a prompt. The likelihoods of the whole texts `prompt + answer`,
  * normalised over the answers: softmax of what `score` gives for them.
  */
+import { answerOf } from './engine/answer-request.js';
 import { DecideRequest } from './engine/decide-request.js';
 import { type Engine, overflowError } from './engine/engine.js';
 import { invalidOption, list, parseOptions, type Rule, signal as signalRule } from './given.js';
@@ -117,27 +118,9 @@ export async function weigh(
   const logprobs: number[] = [];
   for (let from = 0; from < answers.length; from += AT_ONCE) {
     const group = answers.slice(from, from + AT_ONCE);
-    logprobs.push(...(await ask(engine, shared, group, signal)));
+    logprobs.push(...(await answerOf(engine, new DecideRequest({ shared, answers: group, signal }))));
   }
   return distribution(answers, logprobs);
-}
-
-async function ask(
-  engine: Engine,
-  shared: Int32Array,
-  answers: readonly Int32Array[],
-  signal: AbortSignal | undefined,
-): Promise<Float64Array> {
-  signal?.throwIfAborted();
-  const request = new DecideRequest({ shared, answers, signal });
-  const stop = () => engine.cancel(request);
-  signal?.addEventListener('abort', stop, { once: true });
-  try {
-    engine.submit(request);
-    return await request.result;
-  } finally {
-    signal?.removeEventListener('abort', stop);
-  }
 }
 
 /** Tokens that all texts begin with, each of them having at least one more. */

@@ -1,4 +1,5 @@
 /** How probable a model finds a text: windows over it, each scored in one pass. */
+import { answerOf } from './engine/answer-request.js';
 import type { Engine } from './engine/engine.js';
 import { ScoreRequest } from './engine/score-request.js';
 
@@ -33,28 +34,10 @@ export async function scoreTokens(
     const end =
       scored === 1 ? Math.min(ids.length, contextLength + 1) : Math.min(ids.length, scored + stride);
     const start = Math.max(0, end - contextLength - 1);
-    const logprobs = await scoreWindow(engine, ids.slice(start, end), scored - start, signal);
+    const logprobs = await answerOf(engine, new ScoreRequest(ids.slice(start, end), scored - start, signal));
     for (const logprob of logprobs) logLikelihood += logprob;
     scored = end;
   }
   const tokens = ids.length - 1;
   return { logLikelihood, perplexity: Math.exp(-logLikelihood / tokens), tokens };
-}
-
-async function scoreWindow(
-  engine: Engine,
-  tokens: Int32Array,
-  from: number,
-  signal: AbortSignal | undefined,
-): Promise<Float64Array> {
-  signal?.throwIfAborted();
-  const request = new ScoreRequest(tokens, from, signal);
-  const abort = () => engine.cancel(request);
-  signal?.addEventListener('abort', abort, { once: true });
-  try {
-    engine.submit(request);
-    return await request.result;
-  } finally {
-    signal?.removeEventListener('abort', abort);
-  }
 }

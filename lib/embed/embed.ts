@@ -58,8 +58,6 @@ class Embedding {
   readonly #signal: AbortSignal;
   /** Tokens of the longest text. */
   readonly #limit: number;
-  /** What stands around the tokens of a text. */
-  #around: Int32Array = new Int32Array();
   #tokens = 0;
   #done = 0;
   /** Leading tokens that the pooling leaves out. */
@@ -79,7 +77,6 @@ class Embedding {
 
   async run(): Promise<Embeddings> {
     try {
-      this.#around = await this.embedder.encode('', this.#signal);
       await this.#measurePrompt();
       for (let from = 0; from < this.texts.length; from += WINDOW) await this.#window(from);
     } catch (error) {
@@ -125,7 +122,7 @@ class Embedding {
 
   async #vectorOf(ids: Int32Array, index: number): Promise<Float64Array> {
     if (ids.length <= this.#limit) return this.#pooled(ids, this.#skipped);
-    const pieces = this.#pieces(ids, index);
+    const pieces = await this.#pieces(ids, index);
     const sum = new Float64Array(this.embedder.size);
     for (const [i, piece] of pieces.entries()) {
       const vector = await this.#pooled(piece, i === 0 ? this.#skipped : 0);
@@ -137,10 +134,11 @@ class Embedding {
   }
 
   /** Each with what stands around a text. Throws CONTEXT_OVERFLOW where that was asked for. */
-  #pieces(ids: Int32Array, index: number): Int32Array[] {
+  async #pieces(ids: Int32Array, index: number): Promise<Int32Array[]> {
     const { overflow } = this.settings;
     if (overflow === 'error') throw overflowError(ids.length, this.#limit, 'the context', 'contextLength');
-    const around = this.#around;
+    // What stands around the tokens of a text.
+    const around = await this.embedder.encode('', this.#signal);
     const different = around.findIndex((id, i) => id !== ids[i]);
     const before = around.subarray(0, different < 0 ? around.length : different);
     const after = around.subarray(before.length);

@@ -3,8 +3,8 @@
  * once. Generates nothing.
  */
 import type { StepResult } from '../native.js';
-import { Deferred } from './deferred.js';
-import { type Branch, Request, type WantedRow } from './request.js';
+import { AnswerRequest } from './answer-request.js';
+import type { Branch, WantedRow } from './request.js';
 
 export interface DecideTask {
   /** What all answers have in common: at least one id. */
@@ -14,31 +14,20 @@ export interface DecideTask {
   signal?: AbortSignal;
 }
 
-export class DecideRequest extends Request {
+/** The answer: natural logarithms, in the order of the answers of the task. */
+export class DecideRequest extends AnswerRequest<Float64Array> {
   readonly #logprobs: Float64Array;
-  readonly #result = new Deferred<Float64Array>();
-  readonly #signal: AbortSignal | undefined;
 
   constructor({ shared, answers, signal }: DecideTask) {
     // The last token of an answer is only a target.
     const positions = shared.length + Math.max(...answers.map(({ length }) => length)) - 1;
-    super(shared, positions, { reuse: false }, answers.length);
+    super(shared, positions, { branches: answers.length, signal });
     answers.forEach((answer, i) => {
       const branch = this.branches[i];
       branch.tokens.set(answer, shared.length);
       branch.length = shared.length + answer.length;
     });
     this.#logprobs = new Float64Array(answers.length);
-    this.#signal = signal;
-  }
-
-  /** Natural logarithms, in the order of the answers. */
-  get result(): Promise<Float64Array> {
-    return this.#result.promise;
-  }
-
-  get paused(): boolean {
-    return false;
   }
 
   override remaining({ length, computed }: Branch): number {
@@ -72,19 +61,7 @@ export class DecideRequest extends Request {
     const waiting = branch.computed >= this.shared ? this.branches.filter(isWaiting) : [];
     for (const one of waiting) one.settled = one.length - 1 === this.shared;
     branch.settled = branch.computed === branch.length - 1;
-    if (this.live.length > 0) return;
-    this.settled = true;
-    this.#result.resolve(this.#logprobs);
-  }
-
-  abort(): void {
-    this.fail(this.#signal?.reason);
-  }
-
-  fail(error: unknown): void {
-    if (this.settled) return;
-    this.settled = true;
-    this.#result.reject(error);
+    if (this.live.length === 0) this.answer(this.#logprobs);
   }
 }
 

@@ -1,8 +1,8 @@
 /** A request that hands the hidden states of its tokens to one taker as they come. Generates nothing, keeps nothing. */
 import { type StepResult, WANTS_HIDDEN } from '../native.js';
-import { Deferred } from './deferred.js';
+import { AnswerRequest, answerOf } from './answer-request.js';
 import type { Engine } from './engine.js';
-import { type Branch, Request, type WantedRow } from './request.js';
+import type { Branch, WantedRow } from './request.js';
 
 export interface HiddenTask {
   /** One sequence, at most the context. */
@@ -16,23 +16,14 @@ export interface HiddenTask {
   signal?: AbortSignal;
 }
 
-class HiddenStatesRequest extends Request {
+class HiddenStatesRequest extends AnswerRequest<void> {
   readonly #task: HiddenTask;
-  readonly #done = new Deferred<void>();
   #next: number;
 
   constructor(task: HiddenTask) {
-    super(task.tokens, task.tokens.length, { reuse: false }, 1, task.adapter);
+    super(task.tokens, task.tokens.length, task);
     this.#task = task;
     this.#next = task.from;
-  }
-
-  get done(): Promise<void> {
-    return this.#done.promise;
-  }
-
-  get paused(): boolean {
-    return false;
   }
 
   wantedRows(count: number, { computed }: Branch): WantedRow[] {
@@ -51,33 +42,11 @@ class HiddenStatesRequest extends Request {
     for (let row = first; row < first + count; row++) {
       this.#task.take(result.hidden?.[row] as Float32Array, this.#next++);
     }
-    if (this.#next < this.#task.to) return;
-    this.settled = true;
-    this.#done.resolve();
-  }
-
-  abort(): void {
-    this.fail(this.#task.signal?.reason);
-  }
-
-  fail(error: unknown): void {
-    if (this.settled) return;
-    this.settled = true;
-    this.#done.reject(error);
+    if (this.#next === this.#task.to) this.answer();
   }
 }
 
-/** Throws CONTEXT_OVERFLOW, DISPOSED or the signal's reason. */
+/** Throws CONTEXT_OVERFLOW, BUSY, DISPOSED or the signal's reason. */
 export async function takeHidden(engine: Engine, task: HiddenTask): Promise<void> {
-  const { signal } = task;
-  signal?.throwIfAborted();
-  const request = new HiddenStatesRequest(task);
-  const stop = () => engine.cancel(request);
-  signal?.addEventListener('abort', stop, { once: true });
-  try {
-    engine.submit(request);
-    await request.done;
-  } finally {
-    signal?.removeEventListener('abort', stop);
-  }
+  await answerOf(engine, new HiddenStatesRequest(task));
 }

@@ -1,31 +1,20 @@
 /** A request that scores: the log-probability of each token given those before it. Generates nothing. */
-import { Deferred } from './deferred.js';
 import type { StepResult } from '../native.js';
-import { type Branch, Request, type WantedRow } from './request.js';
+import { AnswerRequest } from './answer-request.js';
+import type { Branch, WantedRow } from './request.js';
 
-export class ScoreRequest extends Request {
+/** The answer: natural logarithms for tokens[from..]. */
+export class ScoreRequest extends AnswerRequest<Float64Array> {
   readonly #from: number;
   readonly #logprobs: Float64Array;
-  readonly #result = new Deferred<Float64Array>();
-  readonly #signal: AbortSignal | undefined;
   #scored = 0;
 
   /** @param from first token to score, at least 1. */
   constructor(tokens: Int32Array, from: number, signal: AbortSignal | undefined) {
     // The last token is only a target.
-    super(tokens, tokens.length - 1, { reuse: false });
+    super(tokens, tokens.length - 1, { signal });
     this.#from = from;
-    this.#signal = signal;
     this.#logprobs = new Float64Array(tokens.length - from);
-  }
-
-  /** Natural logarithms for tokens[from..]. */
-  get result(): Promise<Float64Array> {
-    return this.#result.promise;
-  }
-
-  get paused(): boolean {
-    return false;
   }
 
   override remaining({ positions, computed }: Branch): number {
@@ -44,18 +33,6 @@ export class ScoreRequest extends Request {
     for (let row = first; row < first + count; row++) {
       this.#logprobs[this.#scored++] = result.targetLogits[row] - result.logSumExp1[row];
     }
-    if (this.remaining(this.branch) > 0) return;
-    this.settled = true;
-    this.#result.resolve(this.#logprobs);
-  }
-
-  abort(): void {
-    this.fail(this.#signal?.reason);
-  }
-
-  fail(error: unknown): void {
-    if (this.settled) return;
-    this.settled = true;
-    this.#result.reject(error);
+    if (this.remaining(this.branch) === 0) this.answer(this.#logprobs);
   }
 }
