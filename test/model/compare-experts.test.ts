@@ -15,7 +15,7 @@ import { keptLinears, linearNames } from '../../lib/keep-fp32.js';
 import { native } from '../../lib/native.js';
 import { type ModelSpec, specToJson } from '../../lib/spec.js';
 import { naiveKl } from './naive-kl.js';
-import { type Loadable, loadNative, logitsOf, withModel } from './native-model.js';
+import { type Loadable, loadInspected, logitsOf, withModel } from './native-model.js';
 import { type RandomCheckpoint, writeRandomCheckpoint } from './random-checkpoint.js';
 
 const window = Int32Array.from({ length: 64 }, (_, i) => (i * 37) % 90);
@@ -70,21 +70,14 @@ describe('layers of every kind of linear', () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'kvasir-experts-'));
     checkpoint = writeRandomCheckpoint({ folder, spec, seed: 5 });
-    reference = await load(checkpoint, linearNames(checkpoint));
-    quantized = await load(checkpoint, []);
+    reference = await loadInspected(checkpoint, linearNames(checkpoint));
+    quantized = await loadInspected(checkpoint, []);
   });
   afterAll(async () => {
     await reference?.dispose();
     await quantized?.dispose();
     rmSync(folder, { recursive: true });
   });
-
-  const load = async (from: Loadable, keepFp32: string[]) =>
-    (await loadNative(from, {
-      dtype: 'int8',
-      kvDtype: keepFp32.length > 0 ? 'fp32' : 'int8',
-      keepFp32,
-    })) as InspectedModel;
 
   const analyze = async (int8: InspectedModel, full: boolean): Promise<LayerAnalysis> => {
     const found: LayerAnalysis = { layers: [], sensitivity: [] };
@@ -179,7 +172,7 @@ describe('layers of every kind of linear', () => {
       tensor,
       change: (value, i) => (i % 2 === 0 ? 2 * value : value),
     };
-    const bad = await load(writeRandomCheckpoint({ folder, spec, seed: 5, damage }), []);
+    const bad = await loadInspected(writeRandomCheckpoint({ folder, spec, seed: 5, damage }), []);
     try {
       const { layers, sensitivity } = await analyze(bad, true);
       const linears = layers.flatMap((layer) => layer.linears);

@@ -11,7 +11,7 @@ import { findRecipe } from '../../lib/compare/recipe.js';
 import { ErrorSum } from '../../lib/compare/tensor-error.js';
 import { linearNames } from '../../lib/keep-fp32.js';
 import { packageRoot } from '../../lib/native.js';
-import { type Described, describeAt, loadNative, logitsOf, withModel } from './native-model.js';
+import { type Described, describeAt, loadInspected, logitsOf, withModel } from './native-model.js';
 import { naiveKl } from './naive-kl.js';
 
 const original = join(packageRoot, 'models/stories-260k');
@@ -35,8 +35,8 @@ describe('the layers of stories-260k', () => {
   let folder = '';
   beforeAll(async () => {
     described = await describeAt(original);
-    reference = await load(described, linearNames(described));
-    quantized = await load(described, []);
+    reference = await loadInspected(described, linearNames(described));
+    quantized = await loadInspected(described, []);
     folder = mkdtempSync(join(tmpdir(), 'kvasir-layers-'));
   });
   afterAll(async () => {
@@ -44,13 +44,6 @@ describe('the layers of stories-260k', () => {
     await quantized?.dispose();
     rmSync(folder, { recursive: true });
   });
-
-  const load = async (from: Described, keepFp32: string[]) =>
-    (await loadNative(from, {
-      dtype: 'int8',
-      kvDtype: keepFp32.length > 0 ? 'fp32' : 'int8',
-      keepFp32,
-    })) as InspectedModel;
 
   const analyze = async (int8: InspectedModel, full = false): Promise<LayerAnalysis> => {
     const found: LayerAnalysis = { layers: [], sensitivity: [] };
@@ -156,7 +149,10 @@ describe('the layers of stories-260k', () => {
     ['model.layers.4.self_attn.o_proj.weight', 'layers.4', 'layers.4.o'],
   ])('name the damaged one first: %s', async (tensor, layer, linear) => {
     // One weight in four is off by half.
-    const bad = await load(await damaged(tensor, (value, i) => (i % 4 === 0 ? 1.5 * value : value)), []);
+    const bad = await loadInspected(
+      await damaged(tensor, (value, i) => (i % 4 === 0 ? 1.5 * value : value)),
+      [],
+    );
     try {
       const { layers, sensitivity } = await analyze(bad);
       expect(sensitivity[0]!.name).toBe(layer);

@@ -1,26 +1,14 @@
-/**
- * The public API on `device: 'cuda'`, with the emulated GPU behind it: the embedded and the tiny models give the CPU's
- * tokens, alone and in a batch, with a shared prefix, with layers on both devices.
- */
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import type { KvasirError } from '../../lib/errors.js';
 import { compare, type LoadOptions, Model } from '../../lib/index.js';
 import { kvasir } from '../cli/cli-command.js';
 import { isNightly } from '../nightly.js';
+import { emulatedLibrary, libraryVariable, useEmulatedGpu } from './emulated-gpu.js';
 import { fixtures } from './golden.js';
 
-const library = fileURLToPath(new URL('../../build/Release/kvasir_cuda_emulated.so', import.meta.url));
-const variable = 'KVASIR_CUDA_LIBRARY';
-const before = process.env[variable];
-
-beforeAll(() => {
-  process.env[variable] = library;
-});
+useEmulatedGpu();
 afterAll(() => {
   delete process.env[seed];
-  if (before === undefined) delete process.env[variable];
-  else process.env[variable] = before;
 });
 
 const seed = 'KVASIR_EMULATION_SEED';
@@ -112,7 +100,7 @@ describe('compare', () => {
   it('shares the layers as it is told to', async () => {
     const flags = ['--windows', '1', '--only', 'quality', '--device', 'cuda', '--gpu-layers', '1', '--json'];
     const { stdout, stderr, status } = await kvasir(['compare', 'stories-260k', ...flags], {
-      env: { [variable]: library },
+      env: { [libraryVariable]: emulatedLibrary },
     });
     expect(stderr).not.toContain('[');
     expect(status).toBe(0);
@@ -126,7 +114,7 @@ describe('compare', () => {
 /** A command on its own: the emulation reads its variables once a process. */
 const story = (options: readonly string[], env: NodeJS.ProcessEnv = {}) =>
   kvasir(['run', 'stories-260k', 'Once upon a time', '--temperature', '0', ...options], {
-    env: { [variable]: library, ...env },
+    env: { [libraryVariable]: emulatedLibrary, ...env },
   });
 
 describe('from the command line', () => {
@@ -158,7 +146,7 @@ describe('from the command line', () => {
 
 describe('a library that is not there', () => {
   it('is an error with its path', async () => {
-    process.env[variable] = '/nowhere/kvasir_cuda.so';
+    process.env[libraryVariable] = '/nowhere/kvasir_cuda.so';
     try {
       const failed = Model.load('stories-260k', { device: 'cuda' });
       await expect(failed).rejects.toMatchObject({
@@ -166,7 +154,7 @@ describe('a library that is not there', () => {
       } satisfies Partial<KvasirError>);
       await expect(failed).rejects.toThrow('/nowhere/kvasir_cuda.so');
     } finally {
-      process.env[variable] = library;
+      process.env[libraryVariable] = emulatedLibrary;
     }
   });
 });

@@ -1,8 +1,8 @@
 /** A tiny checkpoint of each family, in each of its containers, against what `transformers` computes from it. */
 import { existsSync, readdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { supportedArchitectures } from '../../lib/architectures/index.js';
+import { useEmulatedGpu } from './emulated-gpu.js';
 import {
   differenceOf,
   expectErrorWithin,
@@ -38,17 +38,7 @@ interface Golden {
   short?: { contextLength: number; ids: number[]; logits: GoldenTensor; float32Error: GoldenError };
 }
 
-const variable = 'KVASIR_CUDA_LIBRARY';
-const before = process.env[variable];
-beforeAll(() => {
-  process.env[variable] = fileURLToPath(
-    new URL('../../build/Release/kvasir_cuda_emulated.so', import.meta.url),
-  );
-});
-afterAll(() => {
-  if (before === undefined) delete process.env[variable];
-  else process.env[variable] = before;
-});
+useEmulatedGpu();
 
 const folder = `${fixtures}families/`;
 const families = readdirSync(folder);

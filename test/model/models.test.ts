@@ -2,9 +2,9 @@
  * Every model of the table (models.ts) in every dtype on every device: FP32 against the reference, one container against
  * another, decoding against prefill, and the emulated GPU against the CPU. All but the first with `==`.
  */
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { NativeModel } from '../../lib/native.js';
+import { useEmulatedGpu } from './emulated-gpu.js';
 import { expectErrorWithin, expectSameBits } from './golden.js';
 import { type ModelRow, models } from './models.js';
 import { describeAt, greedy, joined, type LoadSettings, logitsOf, step, withModel } from './native-model.js';
@@ -14,17 +14,7 @@ const factor = 2;
 const dtypes = ['fp32', 'int8'] as const;
 const onFirstGpu = { device: 0, gpuLayers: -1 };
 
-const variable = 'KVASIR_CUDA_LIBRARY';
-const before = process.env[variable];
-beforeAll(() => {
-  process.env[variable] = fileURLToPath(
-    new URL('../../build/Release/kvasir_cuda_emulated.so', import.meta.url),
-  );
-});
-afterAll(() => {
-  if (before === undefined) delete process.env[variable];
-  else process.env[variable] = before;
-});
+useEmulatedGpu();
 
 /** Logits of every token of each prompt, fed whole. */
 async function allLogits(model: NativeModel, { prompts }: ModelRow): Promise<Float32Array[][]> {

@@ -1,4 +1,5 @@
 /** Loads a model through lib/formats and the public native border, and steps it. No tokenizer, no engine. */
+import type { InspectedModel } from '../../lib/compare/layer-linears.js';
 import { describeModel, type ModelDescription } from '../../lib/formats/index.js';
 import { resolveModel } from '../../lib/hub/index.js';
 import { type NativeLoadOptions, type NativeModel, native } from '../../lib/native.js';
@@ -160,4 +161,10 @@ export function joined(rows: readonly Float32Array[]): Float32Array {
     at += row.length;
   }
   return values;
+}
+
+/** INT8 with these linears in float32; the cache too, where there are any. */
+export async function loadInspected(from: Loadable, keepFp32: string[]): Promise<InspectedModel> {
+  const kvDtype = keepFp32.length > 0 ? 'fp32' : 'int8';
+  return (await loadNative(from, { dtype: 'int8', kvDtype, keepFp32 })) as InspectedModel;
 }
