@@ -4,6 +4,7 @@ import { planFromConfig } from '../architectures/index.js';
 import { KvasirError } from '../errors.js';
 import type { HfFolderFiles } from '../hub/model-files.js';
 import type { Container } from '../native.js';
+import { readShardIndex } from '../shard-index.js';
 import { bindTensors } from './bind-tensors.js';
 import type { ModelDescription } from './description.js';
 import { generationDefaults } from './generation-config.js';
@@ -28,9 +29,8 @@ async function describeCheckpoint(config: Record<string, unknown>, container: Co
 
 /** Every tensor that the index of shards names must be somewhere. Throws MODEL_FORMAT naming one that is not. */
 async function checkIndex(path: string, { tensors }: Container): Promise<void> {
-  const { weight_map: map } = await readJsonObject(path);
   const stored = new Set(tensors.map(({ name }) => name));
-  const nowhere = Object.entries(map as Record<string, string>).filter(([name]) => !stored.has(name));
+  const nowhere = [...(await readShardIndex(path))].filter(([name]) => !stored.has(name));
   const [first] = nowhere;
   if (first === undefined) return;
   const more = nowhere.length > 1 ? ` (and ${nowhere.length - 1} more)` : '';

@@ -1,7 +1,8 @@
 /** Finds the files of a model in a folder, or takes a `.gguf` and, of a split one, its other parts. Reads nothing but the list of shards. */
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { KvasirError } from '../errors.js';
+import { readShardIndex } from '../shard-index.js';
 import { fileSize } from './cache.js';
 import { ggufModels, ggufParts, ggufStem } from './gguf-parts.js';
 import type { GgufFiles, HfFolderFiles, ModelFiles } from './model-files.js';
@@ -40,22 +41,9 @@ function cannotRead(path: string, cause: unknown): KvasirError {
   return new KvasirError('MODEL_NOT_FOUND', `${what}.`, { cause });
 }
 
-/** Names of the shards that the index lists, in order. Throws MODEL_FORMAT. */
+/** Names of the shards that the index lists, in order. Throws MODEL_NOT_FOUND and MODEL_FORMAT. */
 export async function shardNames(indexPath: string): Promise<string[]> {
-  let map: unknown;
-  try {
-    map = (JSON.parse(await readFile(indexPath, 'utf8')) as { weight_map?: unknown } | null)?.weight_map;
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cannotRead(indexPath, cause);
-    throw new KvasirError('MODEL_FORMAT', `${indexPath} is not valid JSON: ${cause.message}`, { cause });
-  }
-  const names = typeof map === 'object' && map !== null ? [...new Set(Object.values(map))].sort() : [];
-  if (names.length === 0 || names.some((name) => typeof name !== 'string')) {
-    throw new KvasirError(
-      'MODEL_FORMAT',
-      `${indexPath} must have a "weight_map" from tensors to file names.`,
-    );
-  }
+  const names = [...new Set((await readShardIndex(indexPath)).values())].sort();
   for (const name of names) checkRelativeName(name);
   return names;
 }

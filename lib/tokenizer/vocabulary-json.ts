@@ -11,7 +11,7 @@ import {
   type VocabularyTables,
 } from './compiled-tables.js';
 import { checkJsonSize } from './json-size.js';
-import { byteOf, JsonScanner, NotPlain } from './json-scanner.js';
+import { byteOf, JsonScanner, NotPlain } from '../json-scanner.js';
 import { MergeList } from './models/merge-list.js';
 import { maxId, TokenIndex } from './models/token-index.js';
 
