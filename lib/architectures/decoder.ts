@@ -5,7 +5,7 @@
 import * as v from 'valibot';
 import { KvasirError } from '../errors.js';
 import type { AttentionSpec, FeedForwardSpec, ModelSpec, RopeSpec, StateSpec } from '../spec.js';
-import { count, finite, parseConfig, unsupported } from '../config-schema.js';
+import { count, finite, index, parseConfig, unsupported } from '../config-schema.js';
 import { activationOf } from './activations.js';
 import type { GgufFacts, Presence } from './family.js';
 import type { GgufKeys } from './gguf-keys.js';
@@ -33,7 +33,8 @@ const configSchema = v.looseObject({
   hidden_activation: v.nullish(v.string()),
   vocab_size: count,
   rms_norm_eps: v.optional(finite),
-  sliding_window: v.nullish(count),
+  /** 0: none. */
+  sliding_window: v.nullish(index),
   layer_types: v.nullish(v.array(v.string())),
   attention_bias: v.nullish(v.boolean()),
   mlp_bias: v.nullish(v.boolean()),
@@ -170,7 +171,7 @@ export function windowsOf(config: DecoderConfig, isIn: Windows['isIn']): Windows
   }
   const other = types?.find((type) => !layerTypes.has(type));
   if (other !== undefined) throw unsupported(String(config.model_type), `layers of the type "${other}"`);
-  if (size === null) return undefined;
+  if (!size) return undefined;
   return { size, isIn: types ? (layer) => layerTypes.get(types[layer]!)! : isIn };
 }
 

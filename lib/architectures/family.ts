@@ -7,7 +7,7 @@ import type { ModelSpec } from '../spec.js';
 import type { GgufKeys } from './gguf-keys.js';
 import type { ArchitecturePlan, Place, StoredTensor, View } from './plan.js';
 
-/** A stored name without `.weight` or `.bias`, with the view of it, and whether it never has the family's prefix. */
+/** A stored name without `.weight` or `.bias`, with the view of it, and whether it never has the family's usual prefix. */
 export interface StoredAs {
   name: string;
   view?: View;
@@ -60,6 +60,8 @@ export interface Family {
   layers: readonly [hf: string, gguf: string];
   /** What a Hugging Face checkpoint may put before every name, the usual prefix first. Default none. */
   prefixes?: readonly string[];
+  /** The same of the names that never have that prefix. Default none. */
+  outerPrefixes?: readonly string[];
   names: Names;
   fromConfig: (config: unknown) => Configured;
   /** Undefined without `ggufArchitecture`. */
@@ -77,6 +79,7 @@ type Format = 0 | 1;
 export function planOf(family: Family, format: Format, configured: Configured): ArchitecturePlan {
   const { spec, head, tied = false, ignored = [] } = configured;
   const prefixes = format === 0 ? (family.prefixes ?? ['']) : [''];
+  const outer = format === 0 ? (family.outerPrefixes ?? ['']) : [''];
   const storedAs = (canonical: string): StoredTensor | undefined => {
     const [, layer, expert, name, kind] = canonicalName.exec(canonical)!;
     const part = expert === undefined ? name! : `experts.${name}`;
@@ -87,7 +90,7 @@ export function planOf(family: Family, format: Format, configured: Configured): 
     const inLayer = layer === undefined ? '' : family.layers[format].replace('N', layer);
     const found =
       typeof stored === 'function' ? stored(spec, Number(layer ?? 0), Number(expert ?? 0)) : stored;
-    const places = [found].flat().flatMap((one) => placesOf(one, kind, { inLayer, prefixes }));
+    const places = [found].flat().flatMap((one) => placesOf(one, kind, { inLayer, prefixes, outer }));
     return { places, presence };
   };
   const source = (canonical: string): StoredTensor | undefined => {
@@ -114,7 +117,7 @@ function presenceOf(
 function placesOf(
   stored: string | StoredAs,
   kind: string | undefined,
-  { inLayer, prefixes }: { inLayer: string; prefixes: readonly string[] },
+  within: { inLayer: string; prefixes: readonly string[]; outer: readonly string[] },
 ): Place[] {
   const {
     name,
@@ -123,8 +126,8 @@ function placesOf(
     ends = ['.weight', '.bias'],
   }: StoredAs = typeof stored === 'string' ? { name: stored } : stored;
   const isBias = kind === 'bias';
-  const full = inLayer + name + ends[isBias ? 1 : 0];
+  const full = within.inLayer + name + ends[isBias ? 1 : 0];
   // A vector lies in one way only.
   const own = isBias && view?.transposed ? { ...view, transposed: undefined } : view;
-  return (unprefixed ? [''] : prefixes).map((prefix) => ({ name: prefix + full, view: own }));
+  return (unprefixed ? within.outer : within.prefixes).map((prefix) => ({ name: prefix + full, view: own }));
 }

@@ -38,6 +38,7 @@ import { qwen2Moe } from './qwen2-moe.js';
 import { qwen3 } from './qwen3.js';
 import { qwen3Moe } from './qwen3-moe.js';
 import type { ArchitecturePlan } from './plan.js';
+import { notText, textConfigOf, withinWhole } from './text-part.js';
 
 export type { ArchitecturePlan, StoredTensor, View } from './plan.js';
 
@@ -97,10 +98,16 @@ function familyOf(from: ReadonlyMap<unknown, Family>, name: unknown, where: stri
   );
 }
 
-/** From the parsed `config.json` of a Hugging Face folder. */
+/** From the parsed `config.json` of a Hugging Face folder, or from what it says of text. */
 export function planFromConfig(config: Readonly<Record<string, unknown>>): ArchitecturePlan {
-  const family = familyOf(byModelType, config.model_type, 'model_type in config.json');
-  return planOf(family, 0, family.fromConfig(config));
+  const text = textConfigOf(config);
+  const type = (text ?? config).model_type;
+  const where = `model_type in ${text ? 'text_config of ' : ''}config.json`;
+  const family = familyOf(byModelType, type, where);
+  const configured = family.fromConfig(text ?? config);
+  if (text === undefined) return planOf(family, 0, configured);
+  const ignored = [...(configured.ignored ?? []), notText];
+  return planOf(withinWhole(family), 0, { ...configured, ignored });
 }
 
 /**

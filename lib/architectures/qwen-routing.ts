@@ -1,10 +1,13 @@
 /** The routing of Qwen's experts: softmax scores; a period of layers has them, but for those that are named. */
 import * as v from 'valibot';
 import { count, index, parseConfig } from '../config-schema.js';
+import { KvasirError } from '../errors.js';
 import type { Routing } from './experts.js';
 
 const schema = v.looseObject({
-  num_experts: count,
+  num_experts: v.optional(count),
+  /** Its name in newer files of Qwen3-MoE. */
+  num_local_experts: v.optional(count),
   num_experts_per_tok: count,
   moe_intermediate_size: count,
   norm_topk_prob: v.optional(v.boolean(), false),
@@ -14,10 +17,12 @@ const schema = v.looseObject({
 
 export function qwenRouting(raw: unknown): Routing {
   const c = parseConfig(schema, raw);
+  const experts = c.num_experts ?? c.num_local_experts;
+  if (experts === undefined) throw new KvasirError('MODEL_FORMAT', 'config.json names no num_experts.');
   const dense = c.mlp_only_layers ?? [];
   return {
     experts: {
-      count: c.num_experts,
+      count: experts,
       used: c.num_experts_per_tok,
       score: 'softmax',
       renormalize: c.norm_topk_prob,

@@ -16,6 +16,7 @@ import embeddings
 import families
 import mxfp4
 import nano_gpt
+import published_configs
 import smollm2
 import stories
 import tiny
@@ -33,6 +34,7 @@ MAKERS = {
     "embeddings": lambda options, out: embeddings.make(out, MODELS),
     "families": lambda options, out: families.make(options.data, out),
     "block-types": lambda options, out: block_types.make(options.data, out),
+    "published-configs": lambda options, out: published_configs.make(out),
     "gpt-oss-mxfp4": lambda options, out: mxfp4.make(options.data, out),
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
 }
