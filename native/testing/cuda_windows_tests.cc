@@ -1,6 +1,7 @@
 // Layers with windows in page tables of their own, on the CUDA backend (emulated) against the CPU's, with `==` on every
 // logit.
 #include "testing/cuda_pair.h"
+#include "testing/kernel_inputs.h"
 #include "testing/native_tests.h"
 #include "testing/transformer_models.h"
 
