@@ -186,10 +186,8 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
                           const RowsFn& on_rows) {
   Check(batch);
   std::vector<int64_t> before;
-  for (const BatchSequence& sequence : batch.sequences) {
-    before.push_back(cache_.Length(sequence.id));
-    cache_.GiveBack(sequence.id);
-  }
+  for (const BatchSequence& sequence : batch.sequences) before.push_back(cache_.Length(sequence.id));
+  for (const BatchSequence& sequence : batch.sequences) cache_.GiveBack(sequence.id);
   try {
     const int64_t limit = static_cast<int64_t>(positions_.size());
     size_t index = 0;
