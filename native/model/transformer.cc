@@ -190,9 +190,8 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
   for (const BatchSequence& sequence : batch.sequences) cache_.GiveBack(sequence.id);
   try {
     const int64_t limit = static_cast<int64_t>(positions_.size());
-    size_t index = 0;
+    size_t index = 0, next_row = 0;
     int64_t taken = 0;  // tokens of sequences[index] that earlier steps took
-    size_t next_row = 0;
     std::vector<int32_t> rows;
     for (int64_t first = 0; first < static_cast<int64_t>(batch.tokens.size());) {
       std::vector<BatchSequence> parts;
