@@ -112,7 +112,7 @@ KV_TEST(kv_tables_of_states_keep_no_checkpoints) {
   spec.stack.layers = {{-1, 0, 0}};
   const KvTables none = KvTablesOf(spec, options, 512);
   KV_EXPECT_EQ(none.tables.size(), size_t{1});
-  KV_EXPECT_EQ(none.tables[0].n_pages, 512);
+  KV_EXPECT_EQ(none.tables.at(0).n_pages, 512);
   KV_EXPECT_EQ(KvLayoutsOf(spec, Dtype::kInt8, none, {0, 1}).Bytes(), 0);
 }
 

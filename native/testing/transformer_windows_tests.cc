@@ -29,12 +29,12 @@ ModelKind Windowed() {
 
 struct Subject {
   Dtype dtype;
-  ModelKind kind = Windowed();
+  ModelKind kind;
   RandomContainer container = RandomContainer(kind, 7);
   std::vector<int32_t> tokens = RandomTokens(3, kTokens, kind.spec.vocab_size);
   Rows expected;
 
-  explicit Subject(Dtype a_dtype) : dtype(a_dtype) {
+  explicit Subject(Dtype a_dtype, const ModelKind& a_kind = Windowed()) : dtype(a_dtype), kind(a_kind) {
     const std::unique_ptr<Transformer> whole = testing::Load(kind, container, {dtype, dtype, "", 2, 704});
     KV_EXPECT_EQ(whole->kv_tables().tables.size(), size_t{1});
     expected = Append(*whole, whole->cache().Create(), tokens, 0, kTokens);
@@ -145,6 +145,46 @@ KV_TEST(transformer_windows_go_on_from_checkpoints) {
     cache.Free(source);
     s.Expect("the checkpoint itself", Append(*t, checkpoint, s.tokens, 256, kTokens - 256), 256);
   });
+}
+
+// States in slots beside pages of windows: both go on from a fork of the end, and no earlier one can be had.
+KV_TEST(transformer_windows_beside_states_equal_whole_contexts) {
+  ModelKind kind = Windowed();
+  kind.spec.attentions[1].window =
+      110;  // joins all positions where contexts are short, without checkpoints too
+  kind.spec.states = ShortConvLike().spec.states;
+  kind.spec.states[0].channels = kind.spec.hidden_size;
+  kind.spec.stack.layers = {{1, 0}, {-1, 0, 0}, {2, 0}, {0, 0}, {-1, 0, 0}, {1, 0}};
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kInt8}) {
+    const Subject s(dtype, kind);
+    const std::unique_ptr<Transformer> t = s.Load(2, 3);
+    KvCache& cache = t->cache();
+    KV_EXPECT_EQ(t->checkpoint_bytes(), 0);
+    Random random(8);
+    const auto run = [&](const char* what, int32_t id, int64_t first, int64_t end) {
+      for (int64_t i = first; i < end;) {
+        const int64_t n = std::min(end - i, random.Integer(0, 1) == 0 ? 1 : random.Integer(2, 200));
+        s.Expect(what, Append(*t, id, s.tokens, i, n), i);
+        i += n;
+        KV_EXPECT_EQ(cache.Shortest(id), i);
+      }
+    };
+    const int32_t id = cache.Create();
+    run("beside states", id, 0, 200);
+    const int32_t fork = cache.Fork(id, 200);
+    run("a fork's source", id, 200, kTokens);
+    KV_EXPECT_THROWS_WITH(ErrorCode::kInternal, "state", cache.Fork(id, kTokens - 1));
+    const int32_t other = cache.Create();
+    const Rows rows = Forward(*t, BatchOf({{fork, s.Part(200, 70)}, {other, s.Part(0, 90)}}));
+    s.Expect("a fork in a batch", {rows.begin(), rows.begin() + 70}, 200);
+    s.Expect("beside a fork", {rows.begin() + 70, rows.end()}, 0);
+    run("a fork", fork, 270, kTokens);
+    for (const int32_t one : {id, fork, other}) cache.Free(one);
+    for (int64_t table = 0; table < 3; ++table) {
+      KV_EXPECT_EQ(cache.free_pages(table), cache.table(table).n_pages);
+    }
+    KV_EXPECT_EQ(cache.free_states(), cache.state_slots());
+  }
 }
 
 class CancelAtLayer final : public TapSink {
