@@ -1,8 +1,9 @@
 /** What a loaded model says about itself. */
+import { KvasirError } from './errors.js';
 import type { ModelDescription } from './formats/index.js';
 import { activeParametersOf, type LayerKindInfo, layerKindsOf } from './layer-kinds.js';
 import type { KvDtype, NativeModelInfo } from './native.js';
-import { layerCount } from './spec.js';
+import { layerCount, modelKind } from './spec.js';
 
 /** All in bytes. */
 export interface MemoryInfo {
@@ -14,8 +15,6 @@ export interface MemoryInfo {
   weights: number;
   scales: number;
   kv: number;
-  /** What of `kv` is there for checkpoints of prompts: where layers with a window hold no whole contexts. */
-  checkpoints: number;
   scratch: number;
 }
 
@@ -24,6 +23,8 @@ export interface ModelInfo {
   name: string;
   /** 'llama', 'gpt2', ... */
   architecture: string;
+  /** 'encoder': it gives hidden states alone (`embed`), each token of a text sees all others, and nothing is generated. */
+  kind: 'decoder' | 'encoder';
   /** Weights, a tied embedding counted once. */
   parameters: number;
   /** Of them, those that one token uses: without the experts that it is not routed to. */
@@ -55,15 +56,24 @@ export interface ModelInfo {
   threads: number;
   /** Longest sequence, in tokens. */
   contextLength: number;
-  /** Tokens that all sequences may hold together; in layers with a window, of as many sequences of contextLength as fit. */
+  /** Tokens that all sequences may hold together. */
   kvCapacity: number;
-  /** Bytes that one token takes in the KV cache. Layers with a window hold it no longer than it is seen. */
+  /** Bytes that one token takes in the KV cache. */
   kvBytesPerToken: number;
   /** States of sequences in memory: a running request takes two. 0: no layer has a state. */
   stateSlots: number;
   /** Bytes of one. */
   stateBytes: number;
   memory: Readonly<MemoryInfo>;
+}
+
+/** Throws INVALID_OPTION where a method needs an output layer that the model does not have. */
+export function requireHead({ name, architecture, kind }: ModelInfo, method: string): void {
+  if (kind === 'decoder') return;
+  throw new KvasirError(
+    'INVALID_OPTION',
+    `${method} needs a model that predicts tokens, but ${name} is an encoder (${architecture}): it gives vectors, use embed.`,
+  );
 }
 
 export interface EffectiveOptions {
@@ -80,10 +90,11 @@ export function describeLoaded(
   predicted: number,
   device: Pick<ModelInfo, 'deviceName' | 'deviceReason'>,
 ): ModelInfo {
-  const kv = native.kvBytes + native.stateSlots * native.stateBytes;
+  const kv = native.kvCapacity * native.kvBytesPerToken + native.stateSlots * native.stateBytes;
   return Object.freeze({
     name,
     architecture: description.architecture,
+    kind: modelKind(description.spec),
     parameters: description.parameters,
     activeParameters: activeParametersOf(description),
     layers: layerCount(description.spec),
@@ -112,7 +123,6 @@ export function describeLoaded(
       weights: native.weightBytes,
       scales: native.scaleBytes,
       kv,
-      checkpoints: native.checkpoints.bytes,
       scratch: native.scratchBytes,
     }),
   });

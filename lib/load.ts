@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { chooseDevice, type DeviceChoice, deviceFor } from './device.js';
 import type { EmbedDefaults } from './embed/embed-options.js';
+import { ggufEmbedDefaults } from './embed/gguf-pooling.js';
 import { readEmbedDefaults } from './embed/sentence-files.js';
 import { KvasirError } from './errors.js';
 import { describeModel, type ModelDescription, tokenizerSourceOf } from './formats/index.js';
@@ -53,7 +54,8 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     await nextTurn();
     const description = await describeModel(files, container).catch(rethrow);
     await nextTurn();
-    const embedDefaults = await readEmbedDefaults(files);
+    const embedDefaults =
+      files.kind === 'gguf' ? ggufEmbedDefaults(container.metadata) : await readEmbedDefaults(files);
     signal?.throwIfAborted();
     const device = deviceFor(chosen, options, description.spec);
     const effective = {

@@ -17,7 +17,7 @@ import { type Generator, launch } from './engine/launch.js';
 import { readLogits } from './engine/rows-request.js';
 import { type Generation, GenerationRun } from './engine/run.js';
 import { SamplerBuffers } from './generation/sampler.js';
-import type { ModelInfo } from './info.js';
+import { type ModelInfo, requireHead } from './info.js';
 import { type LoadedModel, loadModel } from './load.js';
 import { native } from './native.js';
 import { invalidOption, parseOptions, type Rule, signal } from './given.js';
@@ -31,6 +31,7 @@ import {
 } from './options.js';
 import { LongConversation, type Prompt, readAnyPrompt, readPrompt, readText, readTexts } from './prompt.js';
 import { type ScoreOptions, type ScoreResult, scoreTokens } from './score.js';
+import { seesAhead } from './spec.js';
 import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 import { vocabularyOf } from './vocabulary.js';
@@ -75,7 +76,7 @@ export class Model {
     const { info, native: model, tokenizer, description, embedDefaults } = parts;
     this.info = info;
     this.tokenizer = tokenizer;
-    this.#engine = new Engine(model, info.contextLength);
+    this.#engine = new Engine(model, info.contextLength, { whole: seesAhead(description.spec) });
     this.#defaults = description.generationDefaults;
     this.#embedDefaults = embedDefaults;
     const { eosTokenIds } = description.generationDefaults;
@@ -117,6 +118,7 @@ export class Model {
    */
   createSession(options: SessionOptions = {}): ChatSession {
     this.#engine.throwIfDisposed();
+    requireHead(this.info, 'createSession');
     const host = {
       generate: this.#start.bind(this),
       disown: (owner: object) => this.#engine.disown(owner),
@@ -132,6 +134,7 @@ export class Model {
    */
   async score(text: string | Int32Array, options: ScoreOptions = {}): Promise<ScoreResult> {
     this.#engine.throwIfDisposed();
+    requireHead(this.info, 'score');
     const { signal } = parseOptions(scoreRules, options, 'score') as ScoreOptions;
     const given = readText(text, 'text');
     const ids = await this.#encodeText(given, signal);
@@ -175,6 +178,7 @@ export class Model {
   async decide(prompt: Prompt, options: BooleanDecisionOptions): Promise<Decision<boolean>>;
   async decide(prompt: Prompt, options: DecideOptions): Promise<Decision<string | number | boolean>> {
     this.#engine.throwIfDisposed();
+    requireHead(this.info, 'decide');
     const { answers, signal: given } = parseDecideOptions(options);
     // Each answer listens: to a signal of our own, which does not warn of that.
     const signal = given && AbortSignal.any([given]);
@@ -207,6 +211,7 @@ export class Model {
     let given: ReturnType<typeof readAnyPrompt>;
     try {
       this.#engine.throwIfDisposed();
+      requireHead(this.info, 'generate');
       settings = parseGenerateOptions(options, this.#defaults, this.info.vocabSize);
       given = readAnyPrompt(prompt);
     } catch (error) {

@@ -175,6 +175,16 @@ export type DeltaNetSpec = Extract<StateSpec, { kind: 'delta_net' }>;
 export type FeedForwardSpec = v.InferOutput<typeof feedForwardSchema>;
 export type ExpertsSpec = v.InferOutput<typeof expertsSchema>;
 
+/** An encoder gives hidden states alone. */
+export function modelKind({ head }: ModelSpec): 'decoder' | 'encoder' {
+  return head === 'none' ? 'encoder' : 'decoder';
+}
+
+/** Whether tokens see later ones in any layer: a sequence then comes in one step, whole. */
+export function seesAhead(spec: ModelSpec): boolean {
+  return spec.attentions.some(({ causal }) => causal === false);
+}
+
 /** float32 values are doubles exactly, and JSON keeps doubles exactly. */
 export function specToJson(spec: ModelSpec): string {
   return JSON.stringify(spec);

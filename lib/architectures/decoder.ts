@@ -49,7 +49,8 @@ export interface DecoderShape {
   feedForward: FeedForwardSpec;
   /** Of the layers that have experts instead. */
   experts?: { feedForward: FeedForwardSpec; isIn: (layer: number) => boolean };
-  rope: Rope;
+  /** null: none, unless the kind of a layer has one. */
+  rope: Rope | null;
   layers: number;
   spec: Omit<ModelSpec, 'ropes' | 'attentions' | 'feedForwards' | 'stack'>;
   stack: Omit<ModelSpec['stack'], 'layers'>;

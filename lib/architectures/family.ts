@@ -12,6 +12,8 @@ export interface StoredAs {
   name: string;
   view?: View;
   unprefixed?: true;
+  /** Outside of the layers: one for all of them. */
+  shared?: true;
   /** What follows the name of weights and of biases. Default: ['.weight', '.bias']. */
   ends?: readonly [weight: string, bias: string];
 }
@@ -123,10 +125,11 @@ function placesOf(
     name,
     view,
     unprefixed,
+    shared,
     ends = ['.weight', '.bias'],
   }: StoredAs = typeof stored === 'string' ? { name: stored } : stored;
   const isBias = kind === 'bias';
-  const full = within.inLayer + name + ends[isBias ? 1 : 0];
+  const full = (shared ? '' : within.inLayer) + name + ends[isBias ? 1 : 0];
   // A vector lies in one way only.
   const own = isBias && view?.transposed ? { ...view, transposed: undefined } : view;
   return (unprefixed ? within.outer : within.prefixes).map((prefix) => ({ name: prefix + full, view: own }));

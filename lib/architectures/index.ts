@@ -2,7 +2,9 @@
 import { KvasirError } from '../errors.js';
 import { type Family, type GgufFacts, planOf } from './family.js';
 import { GgufKeys, type GgufMetadata } from './gguf-keys.js';
+import { bert } from './bert.js';
 import { cohere2 } from './cohere2.js';
+import { distilbert } from './distilbert.js';
 import { ernie45 } from './ernie45.js';
 import { ernie45Moe } from './ernie45-moe.js';
 import { exaone4 } from './exaone4.js';
@@ -20,10 +22,12 @@ import { hunyuan } from './hunyuan.js';
 import { hunyuanMoe } from './hunyuan-moe.js';
 import { lfm2 } from './lfm2.js';
 import { ministral3 } from './ministral3.js';
+import { mpnet } from './mpnet.js';
 import { olmo2 } from './olmo2.js';
 import { olmo3 } from './olmo3.js';
 import { phi2 } from './phi2.js';
 import { phi3 } from './phi3.js';
+import { roberta, xlmRoberta } from './roberta.js';
 import { seedOss } from './seed-oss.js';
 import { smollm3 } from './smollm3.js';
 import { stablelm } from './stablelm.js';
@@ -79,6 +83,11 @@ const families: readonly Family[] = [
   glm4Moe,
   ernie45Moe,
   hunyuanMoe,
+  bert,
+  roberta,
+  xlmRoberta,
+  distilbert,
+  mpnet,
 ];
 
 const byModelType: ReadonlyMap<unknown, Family> = new Map(families.map((one) => [one.modelType, one]));

@@ -6,7 +6,7 @@ import type { Int8Origin } from '../formats/index.js';
 import { availableMemory } from '../memory.js';
 import { fromNative, native, type TensorEntry } from '../native.js';
 import { contextLengthOf, type LoadOptions } from '../options.js';
-import { feedForwardOf, firstAttention, layerCount } from '../spec.js';
+import { feedForwardOf, firstAttention, layerCount, modelKind } from '../spec.js';
 import { activeParametersOf, layerKindsOf, layerKindText } from '../layer-kinds.js';
 import { addLoadFlags, loadOptionsOf } from './arguments.js';
 import { type Inspection, inspectModel, type MemoryPrediction, predictMemory } from './inspect.js';
@@ -64,6 +64,7 @@ async function contents({ files, description, tensors, metadata }: Inspection) {
     format: files.kind === 'gguf' ? 'GGUF' : 'safetensors',
     files: paths.map((path, i) => ({ path, bytes: sizes[i]! })),
     architecture,
+    kind: modelKind(spec),
     parameters,
     activeParameters: activeParametersOf(description),
     layers: layerCount(spec),
@@ -161,15 +162,6 @@ function parametersText({ parameters, activeParameters: active }: Report): strin
   return active === parameters ? all : `${all}, ${(active / 1e6).toFixed(2)} M of them for a token`;
 }
 
-/** Where layers hold windows instead of contexts. */
-function windowLines({ kv, checkpoints }: MemoryPrediction): string[] {
-  if (checkpoints === 0) return [];
-  const share = Math.round((100 * checkpoints) / kv);
-  return [
-    `Layers with a window hold no more than it; ${share} % of the KV cache are for checkpoints of prompts.`,
-  ];
-}
-
 function layout(report: Report): string {
   const { memory } = report;
   const cells = ({ weights, kv, scratch, total }: MemoryPrediction) =>
@@ -177,7 +169,10 @@ function layout(report: Report): string {
   return [
     columns([
       ['model', report.model],
-      ['architecture', `${report.architecture}, ${parametersText(report)}`],
+      [
+        'architecture',
+        `${report.architecture}${report.kind === 'encoder' ? ', an encoder' : ''}, ${parametersText(report)}`,
+      ],
       ['layers', `${report.layers}, hidden ${report.hiddenSize}`],
       ...report.layerKinds.map((kind) => ['', `${kind.layers} with ${layerKindText(kind)}`]),
       ['heads', `${report.heads} of ${report.headDim}, ${report.kvHeads} for keys and values`],
@@ -205,6 +200,6 @@ function layout(report: Report): string {
       ],
       [`memory at ${memory.contextLength} tokens`, 'weights', 'KV cache', 'scratch', 'together'],
     ),
-    [...windowLines(memory.int8), `${size(memory.available)} are available.`].join('\n'),
+    `${size(memory.available)} are available.`,
   ].join('\n\n');
 }

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { count, parseConfig } from '../config-schema.js';
 import { fileExists, readJsonObject, readJsonValue } from '../formats/json-file.js';
-import type { ModelFiles } from '../hub/model-files.js';
+import type { HfFolderFiles, ModelFiles } from '../hub/model-files.js';
 import { type EmbedDefaults, plainDefaults } from './embed-options.js';
 import type { Pooling } from './pooling.js';
 
@@ -52,9 +52,7 @@ const promptsFile = 'config_sentence_transformers.json';
 const lengthFile = 'sentence_bert_config.json';
 
 /** What a folder says, or else that of a plain model. Throws MODEL_FORMAT for files that cannot be used. */
-export async function readEmbedDefaults(files: ModelFiles): Promise<EmbedDefaults> {
-  if (files.kind !== 'hf-folder') return plainDefaults;
-  const { root } = files;
+export async function readEmbedDefaults({ root }: HfFolderFiles): Promise<EmbedDefaults> {
   const path = join(root, modulesFile);
   if (!(await fileExists(path))) return plainDefaults;
   const modules = parseConfig(modulesSchema, await readJsonValue(path), modulesFile);

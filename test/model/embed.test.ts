@@ -3,10 +3,11 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ggufEmbedDefaults } from '../../lib/embed/gguf-pooling.js';
 import { Model, type Pooling } from '../../lib/index.js';
 import { packageRoot } from '../../lib/native.js';
 import { quantizeModel } from '../../lib/quantize.js';
-import { expectWithin, type GoldenTensor, readGolden, valuesOf } from './golden.js';
+import { expectWithin, fixtures, type GoldenTensor, readGolden, valuesOf } from './golden.js';
 
 interface Golden {
   texts: string[];
@@ -201,6 +202,65 @@ describe('a folder of sentence-transformers', () => {
       code: 'MODEL_FORMAT',
       message: expect.stringContaining(message),
     });
+  });
+});
+
+describe('an encoder', () => {
+  const bert = `${fixtures}encoders/bert`;
+  let model: Model;
+  beforeAll(async () => {
+    model = await Model.load(bert);
+  });
+  afterAll(() => model.dispose());
+
+  it('gives vectors alone', async () => {
+    expect(model.info.kind).toBe('encoder');
+    const refused = { code: 'INVALID_OPTION', message: expect.stringContaining('is an encoder (bert)') };
+    await expect(model.generate('The')).rejects.toMatchObject(refused);
+    await expect(model.score('The creature')).rejects.toMatchObject(refused);
+    await expect(model.decide('The', { boolean: true })).rejects.toMatchObject(refused);
+    expect(() => model.createSession()).toThrow(expect.objectContaining(refused));
+    expect(await model.embed('The')).toHaveLength(1);
+  });
+
+  it('reads a text of its context whole, and refuses a longer one unless told otherwise', async () => {
+    const text = 'a '.repeat(model.info.contextLength - 2);
+    expect((await model.embed(text)).tokens).toBe(model.info.contextLength);
+    await expect(model.embed([text, `${text}a`])).rejects.toMatchObject({ code: 'CONTEXT_OVERFLOW' });
+    const cut = await model.embed([`${text}a`, text], { overflow: 'truncate' });
+    expect(cut[0]).toEqual(cut[1]);
+    const [one] = await model.embed(`${text}a`, { overflow: 'chunk' });
+    expect(cosine(one, cut[0])).toBeGreaterThan(0.9);
+  });
+
+  it('gives each of many texts what it gets alone, and stops when it is told to', async () => {
+    const texts = Array.from({ length: 70 }, (_, i) => 'a '.repeat(1 + (i % 20)));
+    const together = await model.embed(texts);
+    for (const i of [0, 19, 44]) expect((await model.embed(texts[i]))[0]).toEqual(together[i]);
+    const stop = new AbortController();
+    const running = model.embed(texts, { signal: stop.signal, onProgress: () => stop.abort() });
+    await expect(running).rejects.toMatchObject({ name: 'AbortError' });
+    expect(await model.embed(texts[3])).toEqual(Object.assign([together[3]], { tokens: 6, shortened: [] }));
+  });
+
+  it('in GGUF is pooled as its file says', async () => {
+    const gguf = await Model.load(`${bert}/bert.gguf`);
+    const cls = await gguf.embed('The creature', { pooling: 'cls' });
+    expect(await gguf.embed('The creature')).toEqual(await gguf.embed('The creature', { pooling: 'mean' }));
+    expect((await gguf.embed('The creature'))[0]).not.toEqual(cls[0]);
+    await gguf.dispose();
+    const of = (pooling_type?: number) =>
+      ggufEmbedDefaults({
+        'general.architecture': 'bert',
+        ...(pooling_type && { 'bert.pooling_type': pooling_type }),
+      });
+    expect([of(), of(1), of(2), of(3)].map(({ pooling }) => pooling)).toEqual([
+      'mean',
+      'mean',
+      'cls',
+      'last',
+    ]);
+    expect(of(4).unsupported).toContain('pooling type 4');
   });
 });
 

@@ -51,8 +51,9 @@ function hiddenStates(model: Described, ids: readonly number[]): Float32Array {
   return joined(['embed', ...blocks, 'final_norm'].map((name) => taps!.get(name)!.values));
 }
 
-it('each family that loads has a checkpoint here or among the fixtures of loaders.test.ts', () => {
-  expect([...families, 'llama', 'gpt2'].sort()).toEqual([...supportedArchitectures].sort());
+it('each family that loads has a checkpoint here or among those of loaders and encoders', () => {
+  const others = ['llama', 'gpt2', ...readdirSync(`${fixtures}encoders`)];
+  expect([...families, ...others].sort()).toEqual([...supportedArchitectures].sort());
 });
 
 describe.each(families)('%s', (family) => {

@@ -1,5 +1,5 @@
 /** What is said of a model from headers, and the table of docs/models.md: it says what the registry and the checkpoints say: a row for each family, and nothing else. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { supportedArchitectures } from '../../lib/architectures/index.js';
 import { activeParametersOf } from '../../lib/layer-kinds.js';
@@ -13,6 +13,8 @@ const elsewhere: ReadonlyMap<string, { folder: string; gguf: string }> = new Map
   ['llama', { folder: 'tiny-llama', gguf: 'tiny-llama-variants/f32.gguf' }],
   ['gpt2', { folder: 'tiny-gpt2', gguf: 'tiny-gpt2/tiny-gpt2-f32.gguf' }],
 ]);
+
+const encoders = new Set(readdirSync(`${fixtures}encoders`));
 
 const states = { short_conv: 'convolution', delta_net: 'delta net' } as const;
 
@@ -46,10 +48,11 @@ async function ggufArchitecture(path: string): Promise<string> {
 /** What stands behind the family's name: [model_type, GGUF architecture, layers, test]. */
 async function cellsOf(family: string): Promise<string[]> {
   const own = elsewhere.get(family);
-  const folder = fixtures + (own?.folder ?? `families/${family}`);
+  const isEncoder = encoders.has(family);
+  const folder = fixtures + (own?.folder ?? `${isEncoder ? 'encoders' : 'families'}/${family}`);
   const gguf = own ? fixtures + own.gguf : `${folder}/${family}.gguf`;
   const { spec } = await describeAt(folder);
-  const test = own ? 'loaders.test.ts' : 'families.test.ts';
+  const test = own ? 'loaders.test.ts' : `${isEncoder ? 'encoder-' : ''}families.test.ts`;
   return [`\`${family}\``, await ggufArchitecture(gguf), kindsOf(spec), `\`${test}\``];
 }
 
@@ -64,7 +67,7 @@ it('each family has its row, and each row its family', async () => {
   const page = readFileSync(new URL('../../docs/models.md', import.meta.url), 'utf8');
   const rows = page
     .split('\n')
-    .filter((line) => /^\| .*`\w+` \|/.test(line))
+    .filter((line) => /^\| .*`[\w-]+` \|/.test(line))
     .map((line) => line.split('|').slice(1, -1));
   expect(rows.filter(([name]) => name!.trim() === '')).toEqual([]);
   const written = rows.map(([, ...cells]) => cells.map((cell) => cell.trim()).join(' | '));

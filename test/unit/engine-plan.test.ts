@@ -51,6 +51,19 @@ describe('a step', () => {
     ]);
   });
 
+  it('takes whole sequences where they are seen whole: the first, and those that fit beside it', () => {
+    const requests = [20, 40, 10, 3, 1].map((tokens, sequence) => new PlainRequest(tokens, 0, sequence));
+    // Nothing is measured yet, so 32 tokens.
+    const plan = planStep(requests, new Pace(512), true);
+    expect([...(plan?.batch.sequences ?? [])]).toEqual([0, 2, 4]);
+    expect([...(plan?.batch.counts ?? [])]).toEqual([20, 10, 1]);
+    expect(plan?.promptTokens).toBe(31);
+    expect([...(plan?.batch.rows ?? [])]).toEqual([19, 29, 30]);
+    // One that is longer than the time for it allows runs alone.
+    const [long, short] = [requests[1]!, requests[4]!];
+    expect([...(planStep([long, short], new Pace(512), true)?.batch.counts ?? [])]).toEqual([40]);
+  });
+
   it('leaves out what is paused or settled; with nothing else there is none', () => {
     const [paused, settled, ready] = [0, 1, 2].map((sequence) => new PlainRequest(5, 4, sequence));
     paused.paused = true;

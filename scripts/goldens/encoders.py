@@ -1,0 +1,277 @@
+"""A tiny random checkpoint of each encoder family, with what `transformers` and `sentence-transformers` compute from it.
+
+One folder a family below test/fixtures/encoders/: the checkpoint as `transformers` saves it, the files of
+sentence-transformers beside it, and the same weights as GGUF where llama.cpp's converter knows the family. golden.json has the
+hidden states of all layers in float64, and the vectors of a few texts.
+"""
+
+import copy
+import json
+import tempfile
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType as Type
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import Normalize, Pooling, Transformer
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoConfig, AutoModel
+
+import checkpoints
+import small_tokenizer
+from fixture import tensor, versions, write_json
+from reference import error, to_float64
+
+PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "safetensors", "gguf", "numpy")
+LENGTHS = (1, 7, 48)
+VOCAB = 173
+TEXTS = ["A", "The creature opened its eyes.", "My dear sister, I write these lines in haste. " * 2]
+
+WORD_PIECES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+BYTE_LEVEL = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
+SMALL = {
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "intermediate_size": 44,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "layer_norm_eps": 1e-12,
+}
+# name -> configuration, special tokens, pooling, GGUF architecture
+ENCODERS = {
+    "bert": (SMALL | {"type_vocab_size": 2, "pad_token_id": 0}, WORD_PIECES, "mean", "bert"),
+    "roberta": (SMALL | {"type_vocab_size": 1, "pad_token_id": 1, "layer_norm_eps": 1e-5}, BYTE_LEVEL, "cls", "bert"),
+    "xlm-roberta": (SMALL | {"type_vocab_size": 1, "pad_token_id": 1, "layer_norm_eps": 1e-5}, BYTE_LEVEL, "cls", None),
+    "distilbert": (
+        {
+            "vocab_size": VOCAB,
+            "dim": 32,
+            "hidden_dim": 44,
+            "n_layers": 2,
+            "n_heads": 4,
+            "max_position_embeddings": 64,
+            "pad_token_id": 0,
+        },
+        WORD_PIECES,
+        "mean",
+        "bert",
+    ),
+    "mpnet": (
+        SMALL | {"pad_token_id": 1, "relative_attention_num_buckets": 32, "max_position_embeddings": 200},
+        BYTE_LEVEL,
+        "mean",
+        None,
+    ),
+}
+# Beyond the farthest bucket of distances.
+LONG = {"mpnet": (1, 7, 150)}
+
+
+def word_pieces(text):
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    special = list(WORD_PIECES.values())
+    trainer = trainers.WordPieceTrainer(vocab_size=VOCAB, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator([text], trainer)
+    return tokenizer
+
+
+def framed(tokenizer, special):
+    """With what begins and ends a text."""
+    first, last = special["cls"], special["sep"]
+    ids = [(token, tokenizer.token_to_id(token)) for token in (first, last)]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}", pair=f"{first} $A {last} $B:1 {last}:1", special_tokens=ids
+    )
+    assert tokenizer.get_vocab_size() == VOCAB
+    return tokenizer
+
+
+def model_of(name, config, state=None):
+    """In float32; `state` has the names of the model, not those of a file."""
+    made = AutoModel.from_config(
+        AutoConfig.for_model(name, **copy.deepcopy(config)), attn_implementation="eager", dtype=torch.float32
+    ).eval()
+    if state is not None:
+        made.load_state_dict(state)
+    return made
+
+
+def randomize(model, seed):
+    """Norms around 1, biases away from 0, linears that keep the size of what passes."""
+    random = np.random.default_rng(seed)
+    for name, parameter in model.named_parameters():
+        shape = tuple(parameter.shape)
+        values = random.standard_normal(shape)
+        if name.endswith("bias"):
+            values *= 0.3
+        elif "norm" in name.lower():
+            values = random.uniform(0.5, 1.5, shape)
+        elif "embed" not in name and "relative" not in name:
+            values *= 1.4 / np.sqrt(shape[-1])
+        with torch.no_grad():
+            parameter.copy_(torch.tensor(values, dtype=torch.float32))
+
+
+@torch.no_grad()
+def hidden_of(model, ids):
+    """[layers + 1, len(ids), hidden], with a final norm one more: embeddings, after each layer, after that norm."""
+    stack = model.encoder if hasattr(model, "encoder") else getattr(model, "transformer", model)
+    blocks = stack.layer if hasattr(stack, "layer") else stack.layers
+    final = [getattr(model, name) for name in ("final_norm", "norm") if hasattr(model, name)]
+    taken = []
+
+    def take_input(_module, args, kwargs):
+        taken.append(args[0] if args else kwargs["hidden_states"])
+
+    def take_output(_module, _args, output):
+        taken.append(output[0] if isinstance(output, tuple) else output)
+
+    hooks = [blocks[0].register_forward_pre_hook(take_input, with_kwargs=True)]
+    hooks += [module.register_forward_hook(take_output) for module in [*blocks, *final]]
+    try:
+        last = model(torch.tensor([ids])).last_hidden_state
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert torch.equal(last, taken[-1])
+    return torch.stack([x.reshape(len(ids), -1) for x in taken])
+
+
+def golden_of(name, config, state, seed):
+    random = np.random.default_rng(seed + 1)
+    texts = [random.integers(5, VOCAB, length).tolist() for length in LONG.get(name, LENGTHS)]
+    single = [hidden_of(model_of(name, config, state), ids) for ids in texts]
+    model = to_float64(model_of(name, config, state))
+    exact = [hidden_of(model, ids) for ids in texts]
+    return {
+        "versions": versions(*PACKAGES),
+        "seed": seed,
+        "computedIn": "float64",
+        "float32Error": {"hidden": error(torch.cat(single, 1), torch.cat(exact, 1))},
+        "prompts": [{"ids": ids, "hidden": tensor(hidden)} for ids, hidden in zip(texts, exact)],
+    }
+
+
+def as_saved(model):
+    """The tensors of a checkpoint, under the names that `transformers` gives them."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return load_file(Path(folder) / "model.safetensors")
+
+
+def add_sentence_files(folder, pooling):
+    """The files of sentence-transformers; vectors of TEXTS."""
+    transformer = Transformer(str(folder), model_kwargs={"dtype": torch.float32})
+    pool = Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling)
+    model = SentenceTransformer(modules=[transformer, pool, Normalize()], device="cpu")
+    # One at a time: nothing is padded.
+    vectors = np.stack([model.encode(text, convert_to_numpy=True) for text in TEXTS])
+    with tempfile.TemporaryDirectory() as saved:
+        model.save(saved)
+        for file in ("modules.json", "1_Pooling/config.json", "sentence_bert_config.json"):
+            value = json.loads((Path(saved) / file).read_text())
+            (folder / file).parent.mkdir(exist_ok=True)
+            (folder / file).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    return vectors
+
+
+def gguf_tensors(name, arch, config, saved):
+    """Without what llama.cpp's converter leaves out."""
+    key = next(key for key, text in gguf.MODEL_ARCH_NAMES.items() if text == arch)
+    names = gguf.get_tensor_name_map(key, config.get("num_hidden_layers", config.get("n_layers")))
+    tensors = {}
+    for stored, value in saved.items():
+        if "pooler." in stored:
+            continue
+        array = value.float().numpy()
+        if name == "roberta" and "position_embeddings" in stored:
+            array = array[config["pad_token_id"] + 1 :]
+        tensors[names.get_name(stored, try_suffixes=(".weight", ".bias"))] = array
+    return tensors
+
+
+def add_tokenizer(writer, tokenizer, special):
+    vocab = tokenizer.get_vocab()
+    tokens = sorted(vocab, key=vocab.get)
+    control = set(special.values())
+    types = [gguf.TokenType.CONTROL if token in control else gguf.TokenType.NORMAL for token in tokens]
+    if special is WORD_PIECES:
+        # There a word begins with U+2581, and what goes on has no mark.
+        marked = lambda token: token[2:] if token.startswith("##") else "\u2581" + token  # noqa: E731
+        writer.add_tokenizer_model("bert")
+        writer.add_token_list([token if token in control else marked(token) for token in tokens])
+    else:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_list(tokens)
+        writer.add_token_merges(small_tokenizer.tokens_and_merges(tokenizer)[1])
+        writer.add_add_bos_token(True)
+        writer.add_add_eos_token(True)
+        writer.add_bos_token_id(vocab[special["cls"]])
+        writer.add_eos_token_id(vocab[special["sep"]])
+    writer.add_token_types(types)
+    writer.add_uint32("tokenizer.ggml.cls_token_id", vocab[special["cls"]])
+    writer.add_sep_token_id(vocab[special["sep"]])
+    writer.add_pad_token_id(vocab[special["pad"]])
+    writer.add_unk_token_id(vocab[special["unk"]])
+    writer.add_mask_token_id(vocab[special["mask"]])
+
+
+def write_gguf(path, name, saved, tokenizer):
+    config, special, pooling, arch = ENCODERS[name]
+    own = lambda key, other: config.get(key, config.get(other))  # noqa: E731
+
+    def metadata(writer):
+        offset = config["pad_token_id"] + 1 if name == "roberta" else 0
+        writer.add_context_length(config["max_position_embeddings"] - offset)
+        writer.add_embedding_length(own("hidden_size", "dim"))
+        writer.add_feed_forward_length(own("intermediate_size", "hidden_dim"))
+        writer.add_block_count(own("num_hidden_layers", "n_layers"))
+        writer.add_head_count(own("num_attention_heads", "n_heads"))
+        writer.add_layer_norm_eps(config.get("layer_norm_eps", 1e-12))
+        writer.add_causal_attention(False)
+        writer.add_pooling_type({"mean": gguf.PoolingType.MEAN, "cls": gguf.PoolingType.CLS}[pooling])
+        writer.add_token_type_count(config.get("type_vocab_size", 1))
+        add_tokenizer(writer, tokenizer, special)
+
+    tensors = gguf_tensors(name, arch, config, saved)
+    checkpoints.write_gguf(path, arch, metadata, tensors, lambda _name, _array: Type.F32)
+
+
+def make_encoder(name, folder, tokenizers, seed):
+    config, special, pooling, arch = ENCODERS[name]
+    tokenizer = tokenizers[special["cls"]]
+    model = model_of(name, config)
+    randomize(model, seed)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    saved = as_saved(model)
+    ends = {"bos_token_id": tokenizer.token_to_id(special["cls"]), "eos_token_id": tokenizer.token_to_id(special["sep"])}
+    tokens = {f"{kind}_token": token for kind, token in special.items()}
+    whole = {"model_type": name} | config | ends
+    checkpoints.write_folder(
+        folder, whole, saved, tokenizer, {"tokenizer_class": "PreTrainedTokenizerFast"} | tokens
+    )
+    (folder / "generation_config.json").unlink()
+    vectors = add_sentence_files(folder, pooling)
+    if arch is not None:
+        write_gguf(folder / f"{name}.gguf", name, saved, tokenizer)
+    golden = golden_of(name, config, state, seed) | {"texts": TEXTS, "vectors": tensor(vectors)}
+    write_json(folder / "golden.json", golden)
+
+
+def make(data, out, names=tuple(ENCODERS), seed=20261401):
+    text = (data / "frankenstein-150k.txt").read_text(encoding="utf-8")
+    bytes_of = small_tokenizer.train(text, VOCAB, list(BYTE_LEVEL.values()), all_bytes=False)
+    tokenizers = {
+        WORD_PIECES["cls"]: framed(word_pieces(text), WORD_PIECES),
+        BYTE_LEVEL["cls"]: framed(bytes_of, BYTE_LEVEL),
+    }
+    for name in names:
+        make_encoder(name, out / "encoders" / name, tokenizers, seed)

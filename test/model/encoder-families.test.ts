@@ -1,0 +1,126 @@
+/** A tiny checkpoint of each encoder family, in each of its containers, against `transformers` and `sentence-transformers`. */
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Model } from '../../lib/index.js';
+import { quantizeModel } from '../../lib/quantize.js';
+import { useEmulatedGpu } from './emulated-gpu.js';
+import {
+  expectErrorWithin,
+  expectSameBits,
+  fixtures,
+  type GoldenError,
+  type GoldenTensor,
+  readGolden,
+  valuesOf,
+} from './golden.js';
+import { hiddenOf, hiddenRows } from './hidden-rows.js';
+import { type Described, describeAt, joined, kernels, loadOptions, withModel } from './native-model.js';
+import { trace } from './testing-addon.js';
+
+// As in families.test.ts: ours may err by twice what PyTorch's float32 does.
+const factor = 2;
+
+interface Golden {
+  prompts: { ids: number[]; hidden: GoldenTensor }[];
+  float32Error: { hidden: GoldenError };
+  texts: string[];
+  /** What sentence-transformers makes of each text. */
+  vectors: GoldenTensor;
+}
+
+useEmulatedGpu();
+
+const folder = `${fixtures}encoders/`;
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+}
+
+/** The embedding, the output of every layer, and what a final norm makes of the last. */
+function allStates(model: Described, ids: readonly number[]): Float32Array {
+  const sequences = [{ index: 0, tokens: Int32Array.from(ids) }];
+  const options = loadOptions(model);
+  const [taps] = trace({ ...model, options, steps: [{ sequences, rows: new Int32Array(0) }] });
+  const names = [
+    'embed',
+    ...[...model.spec.stack.layers.keys()].map((layer) => `layers.${layer}.ffn_residual`),
+  ];
+  if (model.spec.finalNorm !== false) names.push('final_norm');
+  return joined(names.map((name) => taps!.get(name)!.values));
+}
+
+describe.each(readdirSync(folder))('%s', (family) => {
+  const { prompts, float32Error, texts, vectors } = readGolden<Golden>(`encoders/${family}/golden.json`);
+  const path = folder + family;
+  const gguf = `${path}/${family}.gguf`;
+  const containers = [path, ...(existsSync(gguf) ? [gguf] : [])];
+  const longest = prompts.at(-1)!.ids;
+
+  it.each(containers)('%s: hidden states after every layer', async (container) => {
+    const model = await describeAt(container);
+    const found = joined(prompts.map(({ ids }) => allStates(model, ids)));
+    const expected = joined(prompts.map(({ hidden }) => valuesOf(hidden) as Float32Array));
+    expectErrorWithin(found, expected, float32Error.hidden, factor, 'hidden states');
+  });
+
+  it.each(containers)('%s: vectors of texts', async (container) => {
+    const expected = valuesOf(vectors) as Float32Array;
+    for (const [dtype, least] of [
+      ['fp32', 0.999999],
+      ['int8', 0.995],
+    ] as const) {
+      const model = await Model.load(container, { dtype });
+      const found = await model.embed(texts);
+      await model.dispose();
+      expect(model.info.kind).toBe('encoder');
+      const size = model.info.hiddenSize;
+      found.forEach((vector, i) => {
+        const row = expected.subarray(i * size, (i + 1) * size);
+        expect(cosine(vector, row), `${dtype}: ${texts[i]}`).toBeGreaterThan(least);
+      });
+    }
+  });
+
+  it('INT8 obeys the contract: tables, threads and neighbours give equal bits', async () => {
+    const described = await describeAt(path);
+    let expected: Float32Array | undefined;
+    for (const isa of kernels) {
+      for (const threads of [1, 2]) {
+        const settings = { dtype: 'int8', isa, threads, kvCapacity: 1024 } as const;
+        await withModel(described, settings, async (model) => {
+          const alone: Float32Array[] = [];
+          for (const { ids } of prompts) alone.push(...(await hiddenOf(model, ids)));
+          expected ??= joined(alone);
+          expectSameBits(joined(alone), expected, `${isa}, ${threads} threads`);
+          const parts = prompts.map(({ ids }) => ({ sequence: model.createSequence(), tokens: ids }));
+          expectSameBits(joined(await hiddenRows(model, parts)), expected, `${isa}, side by side`);
+        });
+      }
+    }
+  });
+
+  it.each(['fp32', 'int8'] as const)('%s on the emulated GPU is what it is on the CPU', async (dtype) => {
+    const described = await describeAt(path);
+    const states = (device: number) =>
+      withModel(described, { dtype, device, gpuLayers: -1 }, async (model) => {
+        expect(model.info.device).toBe(device < 0 ? 'cpu' : 'cuda:0');
+        return joined(await hiddenOf(model, longest));
+      });
+    expectSameBits(await states(0), await states(-1), 'on the GPU');
+  });
+
+  it('its INT8 form gives the same vectors', async () => {
+    const out = mkdtempSync(join(tmpdir(), 'kvasir-encoder-'));
+    try {
+      await quantizeModel(path, join(out, 'int8'));
+      const [source, form] = await Promise.all([Model.load(path), Model.load(join(out, 'int8'))]);
+      expect(await form.embed(texts)).toEqual(await source.embed(texts));
+      await Promise.all([source.dispose(), form.dispose()]);
+    } finally {
+      rmSync(out, { recursive: true });
+    }
+  });
+});
