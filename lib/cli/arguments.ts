@@ -108,6 +108,12 @@ export function addGenerateFlags(command: Command): Command {
   return addFlags(command, generateFlags);
 }
 
+/** By its name or its property: 'top-p', '--top-p' or 'topP'. */
+export function generateFlagOf(name: string): Option | undefined {
+  const long = name.startsWith('--') ? name : `--${name}`;
+  return generateFlags.find((one) => one.long === long || one.attributeName() === name);
+}
+
 /** What these flags gave; other flags of the command are left out. */
 function pick(given: Readonly<Record<string, unknown>>, flags: readonly Option[]): Record<string, unknown> {
   const names = flags.map((flag) => flag.attributeName()).filter((name) => given[name] !== undefined);

@@ -1,18 +1,20 @@
 /** `kvasir chat`: a conversation in the terminal, or with lines from a pipe. */
 import type { Command } from 'commander';
-import type { GenerationResult } from '../engine/run.js';
+import type { Generation, GenerationResult } from '../engine/run.js';
 import { KvasirError } from '../errors.js';
 import type { Model } from '../model.js';
 import type { GenerateOptions } from '../options.js';
-import type { ChatSession } from '../session.js';
 import { addGenerateFlags, addLoadFlags, generateOptionsOf, loadOptionsOf } from './arguments.js';
+import { type ChatState, commandHelp, obey, optionsOf } from './chat-commands.js';
+import { Conversation } from './conversation.js';
 import { reportFailure } from './failure.js';
 import type { Interrupts } from './interrupt.js';
 import { Lines } from './lines.js';
 import { withModel } from './load.js';
-import { say, writeJson } from './output.js';
+import { say, tell, writeJson } from './output.js';
 import { engineJson, milliseconds, rate } from './report.js';
 import { streamText } from './stream.js';
+import { WordWrap } from './word-wrap.js';
 
 interface ChatFlags extends Record<string, unknown> {
   system?: string;
@@ -20,13 +22,14 @@ interface ChatFlags extends Record<string, unknown> {
 }
 
 const help = `
-Every line is one message. Ctrl-C stops an answer, and leaves at the prompt. Inside the chat:
-  /reset  forget the conversation
-  /help   list these
-  /exit   leave (so does the end of the input)
+Every line is one message, and so is what is pasted. A line that ends with a backslash goes on in the next one, and """
+begins and ends a message of several lines. Ctrl-C stops an answer, and leaves at the prompt. When the context is full the
+oldest turns leave it. Inside the chat:
+${commandHelp.replaceAll(/^/gm, '  ')}
+What was typed is kept for the arrow keys in KVASIR_CHAT_HISTORY (default: ~/.local/state/kvasir/chat-history; off: nowhere).
 --json prints one object at the end, with all turns.`;
 
-const commands = '/reset forgets the conversation, /exit leaves, /help says this.';
+const hint = '/help lists the commands, /exit leaves.';
 
 export function registerChat(program: Command, interrupts: Interrupts): void {
   const command = program
@@ -51,7 +54,7 @@ async function chat(reference: string, flags: ChatFlags, interrupts: Interrupts)
     }
     const lines = new Lines(interrupts);
     try {
-      const turns = await new Conversation(model, flags, options, interrupts, lines).hold();
+      const turns = await new Chat(model, flags, options, interrupts, lines).hold();
       if (flags.json && !interrupts.outputGone) await writeJson({ ...engineJson(model.info), turns });
     } finally {
       lines.close();
@@ -63,55 +66,50 @@ interface Turn extends GenerationResult {
   user: string;
 }
 
-class Conversation {
+class Chat {
   readonly #turns: Turn[] = [];
-  #session: ChatSession;
+  readonly #state: ChatState;
 
   constructor(
     private readonly model: Model,
     private readonly flags: ChatFlags,
-    private readonly options: GenerateOptions,
+    options: GenerateOptions,
     private readonly interrupts: Interrupts,
     private readonly lines: Lines,
   ) {
-    this.#session = model.createSession({ system: flags.system });
+    this.#state = { conversation: new Conversation(model, flags.system), options: { ...options } };
   }
 
   /** Until /exit, the end of the input, or Ctrl-C at the prompt. */
   async hold(): Promise<Turn[]> {
     const { lines } = this;
-    if (lines.interactive) say(`${this.model.info.name}: ${commands}`);
+    if (lines.interactive) say(`${this.model.info.name}: ${hint}`);
     for (;;) {
-      const line = (await lines.next('> '))?.trim();
-      if (line === undefined || line === '/exit') return this.#turns;
-      if (line === '') continue;
-      if (line.startsWith('/')) this.#obey(line);
-      else await this.#answer(line);
-    }
-  }
-
-  #obey(command: string): void {
-    if (command === '/reset') {
-      this.#session.dispose();
-      this.#session = this.model.createSession({ system: this.flags.system });
-      say('The conversation is forgotten.');
-    } else if (command === '/help') {
-      say(commands);
-    } else {
-      say(`There is no ${command}: ${commands}`);
+      const message = (await lines.next('> '))?.trim();
+      if (message === undefined || message === '/exit') return this.#turns;
+      if (message === '') continue;
+      if (!message.startsWith('/') || message.startsWith('//')) {
+        await this.#answer(message.replace(/^\/\//, '/'));
+        continue;
+      }
+      const outcome = await obey(message, this.#state);
+      if (outcome.say !== undefined) tell(outcome.say);
+      if (outcome.send !== undefined) await this.#answer(outcome.send);
     }
   }
 
   async #answer(user: string): Promise<void> {
     const { interrupts, flags } = this;
+    const { conversation } = this.#state;
     const stop = new AbortController();
     const watch = interrupts.handle(() => stop.abort());
     const signal = AbortSignal.any([stop.signal, interrupts.signal]);
+    const before = conversation.dropped;
+    const stream = (run: Generation) => streamText(run, flags.json === true, this.#wrap());
     try {
-      const run = this.#session.send(user, { ...this.options, signal });
-      const result = await streamText(run, flags.json === true);
+      const result = await conversation.send(user, { ...optionsOf(this.#state), signal }, stream);
       this.#turns.push({ user, ...result });
-      if (!interrupts.outputGone) say(turnReport(result));
+      if (!interrupts.outputGone) say(turnReport(result, conversation.dropped - before));
     } catch (error) {
       // At a terminal the conversation can go on, after /reset for example.
       if (!this.lines.interactive || !(error instanceof KvasirError)) throw error;
@@ -120,11 +118,16 @@ class Conversation {
       watch.done();
     }
   }
+
+  #wrap(): WordWrap | undefined {
+    return process.stdout.isTTY ? new WordWrap(() => process.stdout.columns || 80) : undefined;
+  }
 }
 
-function turnReport({ usage, timings, finishReason }: GenerationResult): string {
+function turnReport({ usage, timings, finishReason }: GenerationResult, dropped: number): string {
   const speed = `${usage.completionTokens} tokens, ${rate(timings.decodeTokensPerSecond)}`;
   const why =
     finishReason === 'stop' ? '' : `, ${finishReason === 'abort' ? 'stopped' : 'cut at its length'}`;
-  return `(${speed}, first after ${milliseconds(timings.ttftMs)}${why})`;
+  const left = dropped > 0 ? `; ${dropped} old turn(s) left the context` : '';
+  return `(${speed}, first after ${milliseconds(timings.ttftMs)}${why}${left})`;
 }

@@ -10,7 +10,7 @@ import { addLoadFlags, loadOptionsOf, parseCount, parseNumber } from './argument
 import { layoutComparison } from './compare-layout.js';
 import { FAILED, UsageError } from './failure.js';
 import type { Interrupts } from './interrupt.js';
-import { say, writeData, writeJson } from './output.js';
+import { tell, writeData, writeJson } from './output.js';
 import { OutputFile } from './output-file.js';
 import { createProgress, type ProgressDisplay } from './progress.js';
 
@@ -145,7 +145,7 @@ async function write(report: CompareReport, flags: CompareFlags, interrupts: Int
   if (flags.json) await writeJson(report);
   else await writeData(`${layoutComparison(report)}\n`);
   if (interrupts.outputGone) return;
-  for (const { passed, reason } of report.checks) if (!passed) say(`failed: ${reason}`);
+  for (const { passed, reason } of report.checks) if (!passed) tell(`failed: ${reason}`);
   if (report.checks.some(({ passed }) => !passed)) process.exitCode = FAILED;
 }
 

@@ -1,7 +1,7 @@
 /** What went wrong, as one line and an exit status. */
 import { CommanderError } from 'commander';
 import { KvasirError } from '../errors.js';
-import { say, writeJson } from './output.js';
+import { tell, writeJson } from './output.js';
 
 export const FAILED = 1;
 export const WRONG_USAGE = 2;
@@ -33,9 +33,9 @@ function describe(error: unknown): Failure {
 export async function reportFailure(error: unknown, json: boolean): Promise<number> {
   const { code, message, status } = describe(error);
   const line = message.replace(/\s*[\r\n]+\s*/g, ' ');
-  say(`error: ${line} [${code}]`);
+  tell(`error: ${line} [${code}]`);
   if (code === 'INTERNAL' && !(error instanceof KvasirError) && error instanceof Error)
-    say(error.stack ?? '');
+    tell(error.stack ?? '');
   if (json) await writeJson({ error: { code, message: line } });
   return status;
 }

@@ -3,7 +3,7 @@
  * A reader of stdout that went away stops the command in the same way, but is no failure.
  */
 
-import { say } from './output.js';
+import { tell } from './output.js';
 
 /** What a shell reports for a process that SIGINT or SIGTERM ended. */
 const statusOf = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -48,7 +48,7 @@ export class Interrupts {
       this.#stop(0);
       return;
     }
-    say(
+    tell(
       `error: stdout cannot be written: ${message}. Make room, or send the output elsewhere. [INVALID_OPTION]`,
     );
     this.#stop(1);

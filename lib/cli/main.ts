@@ -10,6 +10,8 @@ import { registerEmbed } from './embed.js';
 import { reportFailure, WRONG_USAGE } from './failure.js';
 import { registerInfo } from './info.js';
 import { Interrupts } from './interrupt.js';
+import { registerModels } from './models.js';
+import { beQuiet } from './output.js';
 import { registerPull } from './pull.js';
 import { registerQuantize } from './quantize.js';
 import { registerRun } from './run.js';
@@ -40,9 +42,16 @@ function createProgram(interrupts: Interrupts): Command {
   registerCompare(program, interrupts);
   registerBench(program, interrupts);
   registerPull(program, interrupts);
+  registerModels(program);
   registerInfo(program, interrupts);
   registerQuantize(program, interrupts);
   registerDoctor(program);
+  for (const command of program.commands) {
+    command.option('-q, --quiet', 'no progress and no statistics: on stderr are errors alone');
+  }
+  program.hook('preAction', (_, command) => {
+    if (command.optsWithGlobals().quiet) beQuiet();
+  });
   return program;
 }
 

@@ -15,7 +15,23 @@ export function writeJson(value: unknown): Promise<void> {
   return writeData(`${JSON.stringify(value)}\n`);
 }
 
-/** One line for the person at the terminal. */
+let quiet = false;
+
+/** `--quiet`: from now on `say` says nothing, and there are no progress bars. */
+export function beQuiet(): void {
+  quiet = true;
+}
+
+export function isQuiet(): boolean {
+  return quiet;
+}
+
+/** News for the person at the terminal: statistics, what was done. */
 export function say(line: string): void {
+  if (!quiet) tell(line);
+}
+
+/** What has to be said: errors, and answers to what the person asked. */
+export function tell(line: string): void {
   process.stderr.write(`${line}\n`);
 }

@@ -1,7 +1,7 @@
 /** Progress of long work on stderr: a bar on a terminal, else one line for each file that is fetched. */
 import cliProgress from 'cli-progress';
 import type { QuantizeProgress } from '../quantize.js';
-import { say } from './output.js';
+import { isQuiet, say } from './output.js';
 import { duration, size } from './report.js';
 
 type Phase = QuantizeProgress['phase'];
@@ -93,7 +93,7 @@ class Lines implements ProgressDisplay {
 }
 
 export function createProgress(): ProgressDisplay {
-  if (!process.stderr.isTTY) return new Lines();
+  if (isQuiet() || !process.stderr.isTTY) return new Lines();
   const bars = new Bars();
   // The terminal does not wrap lines under a bar; it must again when a second Ctrl-C ends the process.
   process.once('exit', () => bars.stop());

@@ -1,5 +1,7 @@
 /** `kvasir run`: completes one prompt. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { KvasirError } from '../errors.js';
+import type { Model } from '../model.js';
 import type { Prompt } from '../prompt.js';
 import { addGenerateFlags, addLoadFlags, generateOptionsOf, loadOptionsOf } from './arguments.js';
 import type { Interrupts } from './interrupt.js';
@@ -10,14 +12,14 @@ import { engineJson, generationReport } from './report.js';
 import { streamText } from './stream.js';
 
 interface RunFlags extends Record<string, unknown> {
-  chat?: boolean;
+  raw?: boolean;
   system?: string;
   json?: boolean;
 }
 
 const help = `
-The prompt is continued as it stands, also with an instruct model; --chat (or --system) makes it the message of a user
-and lets the model answer. The text goes to stdout while it is made, with a line break at its end; statistics go to
+A model with a chat template gets the prompt as the message of a user, and answers; --raw continues it as it stands, which is
+what other models do. The text goes to stdout while it is made, with a line break at its end; statistics go to
 stderr. --json prints one object when the text is complete.`;
 
 export function registerRun(program: Command, interrupts: Interrupts): void {
@@ -26,8 +28,10 @@ export function registerRun(program: Command, interrupts: Interrupts): void {
     .description('complete a prompt')
     .argument('<model>', 'alias, folder, .gguf file or hf:org/name[:file]')
     .argument('[prompt]', 'the text; - or nothing: read it from stdin')
-    .option('--chat', "use the model's chat template")
-    .option('--system <text>', 'system message; implies --chat')
+    .option('--raw', 'continue the prompt as it stands, without the chat template')
+    .addOption(
+      new Option('--system <text>', 'system message, where the model has a chat template').conflicts('raw'),
+    )
     .addHelpText('after', help)
     .action((reference: string, prompt: string | undefined, flags: RunFlags) =>
       run(reference, prompt, flags, interrupts),
@@ -44,8 +48,9 @@ async function run(
   const { signal } = interrupts;
   const loadOptions = loadOptionsOf(flags);
   const options = generateOptionsOf(flags);
-  const prompt = promptOf(await readPrompt(argument, signal), flags);
+  const text = await readPrompt(argument, signal);
   await withModel(reference, { ...loadOptions, signal }, async (model, loadMs) => {
+    const prompt = promptOf(text, flags, model);
     const result = await streamText(model.generate(prompt, { ...options, signal }), flags.json === true);
     if (interrupts.outputGone) return;
     const memory = { rssBytes: process.memoryUsage.rss(), ...model.info.memory };
@@ -54,8 +59,12 @@ async function run(
   });
 }
 
-function promptOf(text: string, { chat, system }: RunFlags): Prompt {
-  if (!chat && system === undefined) return text;
+/** Throws INVALID_OPTION for a system message that nothing would read. */
+function promptOf(text: string, { raw, system }: RunFlags, { tokenizer, info }: Model): Prompt {
   const user = { role: 'user', content: text };
-  return system === undefined ? [user] : [{ role: 'system', content: system }, user];
+  if (tokenizer.chatTemplate !== undefined && !raw) {
+    return system === undefined ? [user] : [{ role: 'system', content: system }, user];
+  }
+  if (system === undefined) return text;
+  throw new KvasirError('INVALID_OPTION', `${info.name} has no chat template, which --system needs.`);
 }

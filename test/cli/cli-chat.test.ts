@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasTerminal, kvasir, makeChatModel, start, startAtTerminal } from './cli-command.js';
 
@@ -9,7 +10,11 @@ beforeAll(() => {
 afterAll(() => model.remove());
 
 interface ChatJson {
-  turns: { user: string; text: string; usage: { promptTokens: number; cachedTokens: number } }[];
+  turns: {
+    user: string;
+    text: string;
+    usage: { promptTokens: number; completionTokens: number; cachedTokens: number };
+  }[];
 }
 
 async function chatJson(input: string, ...flags: string[]): Promise<ChatJson> {
@@ -50,15 +55,76 @@ describe('chat with a pipe', () => {
     const { turns } = await chatJson('/help\n/nonsense\nOne day\n/exit\nTom ran\n');
     expect(turns.map(({ user }) => user)).toEqual(['One day']);
     const { stderr } = await kvasir(['chat', model.folder], { input: '/help\n/nonsense\n' });
-    expect(stderr).toMatch(/^\/reset forgets .*\nThere is no \/nonsense: /);
+    expect(stderr).toMatch(/^\/reset +forget [\s\S]*\nThere is no \/nonsense\.\n\/reset/);
   });
 
-  it('ends with the error of a turn, for nobody is there to go on', async () => {
-    const input = `${'word '.repeat(200)}\nOne day\n`;
-    const { status, stdout, stderr } = await kvasir(['chat', model.folder, '-c', '32'], { input });
-    expect(status).toBe(1);
-    expect(stdout).toBe('');
-    expect(stderr).toMatch(/^error: .* \[CONTEXT_OVERFLOW\]\n$/);
+  it('takes two slashes for a message that begins with one', async () => {
+    const { turns } = await chatJson('//help me\n');
+    expect(turns.map(({ user }) => user)).toEqual(['/help me']);
+  });
+
+  it('takes lines that end with a backslash, and those between three quotes, for one message', async () => {
+    const { turns } = await chatJson('One \\\nday\n"""\nTom\n\n  ran\n"""\n"""all on one"""\n');
+    expect(turns.map(({ user }) => user)).toEqual(['One \nday', 'Tom\n\n  ran', 'all on one']);
+  });
+
+  it('answers again with /retry, as it did with the same options', async () => {
+    const { turns } = await chatJson('/retry\nOne day\nTom ran\n/retry\n/set temperature 1\n/retry\n');
+    expect(turns.map(({ user }) => user)).toEqual(['One day', 'Tom ran', 'Tom ran', 'Tom ran']);
+    expect(turns[2]).toMatchObject({
+      text: turns[1]!.text,
+      usage: { promptTokens: turns[1]!.usage.promptTokens },
+    });
+    expect(turns[3]!.text).not.toBe(turns[1]!.text);
+    expect(turns[3]!.usage.promptTokens).toBe(turns[1]!.usage.promptTokens);
+  });
+
+  it('changes options with /set, and refuses wrong ones', async () => {
+    const { turns } = await chatJson(
+      '/set max-tokens 2\nOne day\n/set topP 7\n/set nonsense 1\n/set max-tokens x\nOne day\n',
+    );
+    expect(turns.map(({ usage }) => usage.completionTokens)).toEqual([2, 2]);
+    const input = '/set\n/set topP 7\n/set seed 3\n/set\n/set nonsense 1\n';
+    const { stderr, status } = await kvasir(['chat', model.folder], { input });
+    expect(status).toBe(0);
+    expect(stderr.split('\n')).toEqual([
+      "All options are the model's own.",
+      expect.stringContaining('--top-p is 7'),
+      'seed 3',
+      'seed 3',
+      'There is no option "nonsense". See "kvasir chat --help".',
+      '',
+    ]);
+  });
+
+  it('sets another system message, with the conversation as it was', async () => {
+    const { turns } = await chatJson('One day\n/system Be very kind.\n/retry\n/system\n/retry\n');
+    const [plain, kind, again] = turns.map(({ usage }) => usage.promptTokens);
+    expect(kind).toBeGreaterThan(plain!);
+    expect(again).toBe(plain);
+  });
+
+  it('saves a conversation, and goes on with it elsewhere', async () => {
+    const file = `${model.folder}/saved.json`;
+    const whole = await chatJson('One day\nTom ran\n', '--system', 'Be kind.');
+    await chatJson(`One day\n/save ${file}\n`, '--system', 'Be kind.');
+    const { turns } = await chatJson(`Lily\n/load ${file}\nTom ran\n`);
+    expect(turns[1]).toMatchObject({ user: 'Tom ran', text: whole.turns[1]!.text });
+    const { stderr } = await kvasir(['chat', model.folder], {
+      input: `/load ${model.folder}/none.json\n/load ${model.folder}/config.json\n/load\n/save /no/such/folder\n`,
+    });
+    expect(stderr).toMatch(
+      /Cannot read .*none\.json[\s\S]*messages[\s\S]*needs the name[\s\S]*cannot be written/,
+    );
+  });
+
+  it('drops the oldest turns when the context is full, and says so', async () => {
+    const input = 'One day there was a girl.\n'.repeat(12);
+    const flags = ['chat', model.folder, '-n', '6', '-c', '128'];
+    const { status, stderr } = await kvasir(flags, { input });
+    expect(status).toBe(0);
+    expect(stderr.match(/\(6 tokens, /g)).toHaveLength(12);
+    expect(stderr).toContain('1 old turn(s) left the context');
   });
 
   it('stops an answer at Ctrl-C and stays; a second one at the prompt leaves with 130', async () => {
@@ -117,5 +183,30 @@ describe.skipIf(!hasTerminal)('chat at a terminal', () => {
     await running.until(({ stdout }) => /, stopped\)[\s\S]*> /.test(stdout));
     running.child.stdin.write('\u0004');
     expect((await running.end()).status).toBe(0);
+  });
+
+  it('takes what is pasted for one message, and keeps it for the arrow keys of the next chat', async () => {
+    const history = { KVASIR_CHAT_HISTORY: `${model.folder}/state/history` };
+    const running = startAtTerminal(['chat', model.folder, '-n', '6'], history);
+    await running.until(({ stdout }) => stdout.includes('> '));
+    expect(running.stdout).toContain('\u001b[?2004h');
+    // Cut in the middle of the sequences, as a slow line would.
+    running.child.stdin.write('\u001b[20');
+    running.child.stdin.write('0~One day\nTom\tran\nand\nfour\nfive\u001b[201');
+    running.child.stdin.write('~\r');
+    await running.until(({ stdout }) => stdout.includes('(6 tokens,'));
+    running.child.stdin.write(`/save ${model.folder}/pasted.json\r`);
+    await running.until(({ stdout }) => stdout.includes('2 messages are in'));
+    running.child.stdin.write('\u0004');
+    expect((await running.end()).status).toBe(0);
+    const { messages } = JSON.parse(readFileSync(`${model.folder}/pasted.json`, 'utf8'));
+    expect(messages[0]).toEqual({ role: 'user', content: 'One day\nTom  ran\nand\nfour\nfive' });
+
+    const next = startAtTerminal(['chat', model.folder, '-n', '6', '--json'], history);
+    await next.until(({ stdout }) => stdout.includes('> '));
+    next.child.stdin.write('\u001b[A\u001b[A\r');
+    await next.until(({ stdout }) => stdout.includes('(6 tokens,'));
+    next.child.stdin.write('\u0004');
+    expect((await next.end()).stdout).toContain('"user":"One day\\nTom  ran\\nand\\nfour\\nfive"');
   });
 });

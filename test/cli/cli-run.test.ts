@@ -163,14 +163,22 @@ describe('run', () => {
     expect(await runJson([...to, '--ignore-eos'])).toMatchObject({ finishReason: 'length' });
   });
 
-  it('continues raw text, and answers with --chat or --system', async () => {
+  it('answers where there is a chat template, and continues the text with --raw', async () => {
     const run = ['run', model.folder, 'Lily', '-n', '4'];
-    expect((await runJson(run)).usage.promptTokens).toBeLessThan(
-      (await runJson([...run, '--chat'])).usage.promptTokens,
-    );
-    expect((await runJson([...run, '--chat'])).usage.promptTokens).toBeLessThan(
-      (await runJson([...run, '--system', 'Be kind.'])).usage.promptTokens,
-    );
+    const answered = (await runJson(run)).usage.promptTokens;
+    expect((await runJson([...run, '--raw'])).usage.promptTokens).toBeLessThan(answered);
+    expect((await runJson([...run, '--system', 'Be kind.'])).usage.promptTokens).toBeGreaterThan(answered);
+    const both = await kvasir([...run, '--system', 'Be kind.', '--raw']);
+    expect(both).toMatchObject({ status: 2, stderr: expect.stringContaining('--raw') });
+  });
+
+  it('says with --quiet nothing but errors', async () => {
+    const run = ['run', 'stories-260k', 'Lily', '-n', '4'];
+    const plain = await kvasir(run);
+    expect(plain.stderr).toContain('time to first token');
+    expect(await kvasir([...run, '--quiet'])).toEqual({ ...plain, stderr: '' });
+    const wrong = await kvasir(['run', 'no-such-model', 'a', '-q']);
+    expect(wrong.stderr).toMatch(/^error: .* \[MODEL_NOT_FOUND\]\n$/);
   });
 
   it('lets a flag beat its variable, and the variable beat the default', async () => {
