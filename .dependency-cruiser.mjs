@@ -23,8 +23,10 @@ const rooms = {
     ...['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'options.ts'],
     ...['python-json.ts', 'regular-file.ts', 'shard-index.ts', 'spec.ts'],
   ],
-  'options.ts': ['generation', 'given.ts', 'native.ts'],
-  engine: ['generation', 'errors.ts', 'native.ts', 'options.ts'],
+  output: ['generation'],
+  tools: ['engine', 'output', 'tokenizer', 'errors.ts', 'given.ts'],
+  'options.ts': ['generation', 'tools', 'given.ts', 'native.ts'],
+  engine: ['generation', 'output', 'errors.ts', 'native.ts', 'options.ts'],
 };
 
 const pathOf = (name) => (name.endsWith('.ts') ? `^lib/${name.replace('.', '[.]')}$` : `^lib/${name}/`);

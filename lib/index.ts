@@ -14,6 +14,7 @@ export type { EmbedOptions, EmbedProgress } from './embed/embed-options.js';
 export type { Pooling } from './embed/pooling.js';
 export { KvasirError, type KvasirErrorCode } from './errors.js';
 export type { FinishReason, Generation, GenerationChunk, GenerationResult } from './engine/run.js';
+export type { TextChunk, ToolCallChunk } from './engine/chunks.js';
 export type { GeneratedLogprob, TokenLogprob } from './generation/logprobs.js';
 export type { MemoryInfo, ModelInfo } from './info.js';
 export { Model } from './model.js';
@@ -21,6 +22,7 @@ export type { LayerKindInfo } from './layer-kinds.js';
 export type { KvDtype } from './native.js';
 export type { GenerateOptions, LoadOptions, LoadProgress } from './options.js';
 export type { Message, Prompt } from './prompt.js';
+export type { ToolCall } from './output/pieces.js';
 export type { ScoreOptions, ScoreResult } from './score.js';
 export { ChatSession, type SessionOptions } from './session.js';
 export {
@@ -31,3 +33,12 @@ export {
   type StreamingDecoderOptions,
   Tokenizer,
 } from './tokenizer/tokenizer.js';
+export type {
+  FunctionTool,
+  ReasoningOptions,
+  ToolChoice,
+  ToolDefinition,
+  ToolFormat,
+  ToolFunction,
+} from './tools/definitions.js';
+export { assistantMessage, toolMessage } from './tools/messages.js';

@@ -34,6 +34,7 @@ import { type ScoreOptions, type ScoreResult, scoreTokens } from './score.js';
 import { seesAhead } from './spec.js';
 import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
+import { checkChatPrompt, prepareChat } from './tools/chat.js';
 import { vocabularyOf } from './vocabulary.js';
 
 /** `generate` with what only our own rooms may ask for, such as `bench` that must not find its prompt in the cache. */
@@ -214,6 +215,7 @@ export class Model {
       requireHead(this.info, 'generate');
       settings = parseGenerateOptions(options, this.#defaults, this.info.vocabSize);
       given = readAnyPrompt(prompt);
+      checkChatPrompt(given, settings.chat);
     } catch (error) {
       return GenerationRun.failed(error, internals.onSettled);
     }
@@ -224,9 +226,14 @@ export class Model {
       encode: async (signal) => {
         if (typeof given === 'string') this.#checkFits(given);
         if (typeof given === 'string' || given instanceof Int32Array) return this.#encodeText(given, signal);
-        const { tools, template } = internals;
         const messages = given instanceof LongConversation ? await given.read() : given;
-        return this.tokenizer.encodeChat(messages, { tools, template, signal });
+        const chat = { ...settings.chat, tools: settings.chat.tools ?? internals.tools };
+        return prepareChat(this.tokenizer, {
+          messages,
+          settings: chat,
+          template: internals.template,
+          signal,
+        });
       },
     });
   }

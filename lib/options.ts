@@ -18,6 +18,7 @@ import {
   text,
 } from './given.js';
 import type { KvDtype } from './native.js';
+import { type ChatOptions, type ChatSettings, chatRules, chatSettings } from './tools/definitions.js';
 
 export { boolean, integer, invalidOption, number, oneOf, parseOptions, type Rule, signal } from './given.js';
 
@@ -72,7 +73,7 @@ export interface LoadOptions {
   signal?: AbortSignal;
 }
 
-export interface GenerateOptions {
+export interface GenerateOptions extends ChatOptions {
   /** Most tokens to generate, at least 1. Default 256. The context limits it too. */
   maxTokens?: number;
   /**
@@ -126,6 +127,7 @@ export interface GenerateSettings {
   /** Alternatives per token; absent: no log-probabilities. */
   logprobs: number | undefined;
   signal: AbortSignal | undefined;
+  chat: ChatSettings;
 }
 
 export const DEFAULT_MAX_TOKENS = 256;
@@ -201,6 +203,7 @@ export const generateRules = {
   ignoreEos: boolean,
   logprobs: integer(0, 1000),
   signal,
+  ...chatRules,
 } satisfies Record<keyof GenerateOptions, Rule>;
 
 /** Checks what the caller gave; defaults that depend on the model are `Model.load`'s. */
@@ -230,6 +233,7 @@ export function parseGenerateOptions(
     ignoreEos: given.ignoreEos ?? false,
     logprobs: given.logprobs,
     signal: given.signal,
+    chat: chatSettings(given),
   };
 }
 

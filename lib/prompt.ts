@@ -98,7 +98,7 @@ export function readMessages(messages: unknown): Message[] {
 }
 
 function checkTexts(message: Message): void {
-  if (message.content === undefined)
+  if (message.content === undefined && !Array.isArray(message.tool_calls))
     throw invalidOption('messages', message, 'an array of { role, content }');
   checkText(message.role, 'role');
   for (const part of textsIn(message.content)) checkText(part, 'content');

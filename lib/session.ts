@@ -2,15 +2,17 @@
 import { KvasirError } from './errors.js';
 import type { CacheUse } from './engine/request.js';
 import { type Generation, type GenerationResult, GenerationRun } from './engine/run.js';
-import { parseOptions, plainData, type Rule, reading } from './given.js';
+import { parseOptions, type Rule, reading } from './given.js';
 import { type GenerateOptions, wellFormed } from './options.js';
 import { checkText, type Message, readMessages } from './prompt.js';
+import { type FunctionTool, type ToolDefinition, toolsRule } from './tools/definitions.js';
+import { assistantMessage } from './tools/messages.js';
 
 export interface SessionOptions {
   /** First message, of role 'system'. Default: none (the chat template may bring its own). */
   system?: string;
-  /** JSON-schema tool definitions, handed to the chat template. */
-  tools?: readonly unknown[];
+  /** Functions that the model may call in every turn, where `send` gives no others. Default: none. */
+  tools?: readonly ToolDefinition[];
   /** Name of one of the model's chat templates, as `applyChatTemplate` takes it. Default: the model's choice. */
   template?: string;
   /** Messages that came before, after `system`. Default: none. */
@@ -21,8 +23,8 @@ export interface SessionOptions {
 export interface GenerationInternals {
   /** Default: reuse prefixes. */
   cache?: CacheUse;
-  /** JSON-schema tool definitions for the chat template. */
-  tools?: readonly unknown[];
+  /** Where the options name none. */
+  tools?: readonly FunctionTool[];
   /** Name of the chat template. */
   template?: string;
   /** Called at once when the outcome is there; `undefined`: it failed. */
@@ -42,11 +44,7 @@ export interface SessionHost {
 
 const rules = {
   system: wellFormed,
-  tools: {
-    copy: (v) => (Array.isArray(v) ? plainData(v, 'tools') : v),
-    fits: Array.isArray,
-    allowed: 'an array',
-  },
+  tools: toolsRule,
   template: wellFormed,
   messages: {
     copy: (v) => (Array.isArray(v) && v.length > 0 ? readMessages(v) : v),
@@ -57,7 +55,7 @@ const rules = {
 
 export class ChatSession {
   readonly #host: SessionHost;
-  readonly #tools: readonly unknown[] | undefined;
+  readonly #tools: readonly FunctionTool[] | undefined;
   readonly #template: string | undefined;
   #messages: Message[] = [];
   #busy = false;
@@ -76,7 +74,7 @@ export class ChatSession {
     if (system !== undefined) this.#messages.push({ role: 'system', content: system });
     this.#messages.push(...(messages ?? []));
     this.#host = host;
-    this.#tools = tools;
+    this.#tools = tools as readonly FunctionTool[] | undefined;
     this.#template = template;
   }
 
@@ -86,26 +84,26 @@ export class ChatSession {
   }
 
   /**
-   * Sends a user message; options and run are those of `generate`. The turn enters the history when the answer ends.
+   * Sends a user message, or messages, such as results of tools; options and run are those of `generate`. The turn enters the history when the answer ends.
    * An aborted answer stays as far as it got; a turn that failed, or was aborted
    * before the first token, leaves no trace. It rejects with INVALID_OPTION, also while the previous answer is not
    * finished, and DISPOSED; it does not throw.
    */
-  send(text: string, options: GenerateOptions = {}): Generation {
+  send(message: string | readonly Message[], options: GenerateOptions = {}): Generation {
+    let news: Message[];
     try {
       this.#checkFree();
-      checkText(text, 'text');
+      news = readNews(message);
     } catch (error) {
       return GenerationRun.failed(error);
     }
-    const question: Message = { role: 'user', content: text };
     // Before the start: with a signal that is aborted already, the run settles within it.
     this.#busy = true;
-    return this.#host.generate([...this.#messages, question], options, {
+    return this.#host.generate([...this.#messages, ...news], options, {
       cache: { reuse: true, owner: this },
       tools: this.#tools,
       template: this.#template,
-      onSettled: (result) => this.#settle(question, result),
+      onSettled: (result) => this.#settle(news, result),
     });
   }
 
@@ -129,9 +127,17 @@ export class ChatSession {
     this.dispose();
   }
 
-  #settle(question: Message, result: GenerationResult | undefined): void {
+  #settle(news: readonly Message[], result: GenerationResult | undefined): void {
     this.#busy = false;
     if (!result || (result.finishReason === 'abort' && result.tokens.length === 0)) return;
-    this.#messages.push(question, { role: 'assistant', content: result.text });
+    this.#messages.push(...news, assistantMessage(result));
   }
+}
+
+/** Throws INVALID_OPTION. */
+function readNews(message: unknown): Message[] {
+  if (reading('The messages', () => Array.isArray(message) && message.length > 0))
+    return readMessages(message);
+  checkText(message, 'text');
+  return [{ role: 'user', content: message }];
 }

@@ -1,10 +1,16 @@
-/** What one branch generates: it samples a token from each row of logits, turns it into text and says when it is over. */
+/** What one branch generates: it takes a token from each row of logits, turns it into its answer and says when it is over. */
 import type { GeneratedLogprob } from '../generation/logprobs.js';
 import { describeLogprobs, logprobsNeedFullRow } from '../generation/logprobs.js';
 import { Sampler, type SamplerBuffers } from '../generation/sampler.js';
 import type { LogitRow } from '../generation/sampling-options.js';
-import { TextOutput, type TokenDecoder } from '../generation/text.js';
+import { amongAllowed } from '../generation/allowed.js';
+import type { TokenDecoder } from '../generation/text.js';
 import type { StepResult } from '../native.js';
+import type { Answer } from '../output/answer.js';
+import { type Output, ParsedOutput, PlainOutput } from '../output/output.js';
+import type { OutputPiece } from '../output/pieces.js';
+import type { AnswerPlan } from '../output/plan.js';
+import { Steering } from '../output/steering.js';
 import type { GenerateSettings } from '../options.js';
 import type { Branch, WantedRow } from './request.js';
 import type { FinishReason } from './run.js';
@@ -30,13 +36,15 @@ export interface ContinuationTask {
   contextLength: number;
   vocabulary: Vocabulary;
   buffers: SamplerBuffers;
+  /** How the answer is read and steered. Absent: it is text. */
+  plan?: AnswerPlan;
 }
 
 /** A token that was sampled and does not end the text. */
 export interface GeneratedToken {
   token: number;
-  /** Text that may go out with it. */
-  text: string;
+  /** What may go out with it. */
+  pieces: OutputPiece[];
   logprob: GeneratedLogprob | undefined;
 }
 
@@ -52,16 +60,21 @@ export class Continuation {
   readonly #task: ContinuationTask;
   readonly #maxTokens: number;
   readonly #sampler: Sampler;
-  readonly #output: TextOutput;
+  readonly #output: Output;
+  readonly #steering: Steering | undefined;
   readonly #fullRows: boolean;
 
   constructor(task: ContinuationTask) {
-    const { prompt, settings, vocabulary, buffers } = task;
+    const { prompt, settings, vocabulary, buffers, plan } = task;
     this.#task = task;
     this.#maxTokens = mostTokens(task);
     this.#sampler = new Sampler(settings.sampling, buffers);
     this.#sampler.acceptPrompt(prompt);
-    this.#output = new TextOutput(vocabulary.createDecoder(prompt[prompt.length - 1]), settings.stop);
+    const decoder = vocabulary.createDecoder(prompt[prompt.length - 1]);
+    this.#output = plan
+      ? new ParsedOutput(decoder, plan.createParser(settings.stop))
+      : new PlainOutput(decoder, settings.stop);
+    this.#steering = plan?.steering && new Steering(plan.steering, this.#output.answer!);
     const candidates = Math.min(CANDIDATES, vocabulary.size);
     this.#fullRows =
       this.#sampler.needsFullRow(candidates) ||
@@ -72,33 +85,62 @@ export class Continuation {
   /** The row after the last token of a branch. */
   wantedRow({ length }: Branch): WantedRow {
     const { temperature } = this.#task.settings.sampling;
-    return { position: length - 1, temperature, fullLogits: this.#fullRows, target: -1 };
+    const choices = this.#steering?.allowed()?.length ?? 0;
+    return { position: length - 1, temperature, fullLogits: this.#fullRows || choices > 1, target: -1 };
   }
 
   /** Samples from a row of a result and appends to the branch; undefined when the token ends the text. */
   take(branch: Branch, result: StepResult, row: number): GeneratedToken | undefined {
     const logits = rowOf(result, row);
-    const token = this.#sampler.sample(logits);
-    const { prompt, vocabulary, settings } = this.#task;
-    if (!settings.ignoreEos && vocabulary.endTokens.has(token)) {
+    const token = this.#choose(logits);
+    const { prompt, vocabulary, settings, plan } = this.#task;
+    if (!settings.ignoreEos && vocabulary.endTokens.has(token) && !plan?.goesOnAfter.has(token)) {
       this.finishReason = 'stop';
       return undefined;
     }
     branch.tokens[branch.length++] = token;
-    const text = this.#output.push(token);
-    this.text += text;
+    const pieces = this.#output.push(token);
+    this.#collect(pieces);
     if (this.#output.stopped) this.finishReason = 'stop';
     else if (branch.length - prompt.length >= this.#maxTokens) this.finishReason = 'length';
-    return { token, text, logprob: this.#describe(logits, token) };
+    return { token, pieces, logprob: this.#describe(logits, token) };
   }
 
   /** After the last token: what was held back. */
-  flush(): string {
+  flush(): OutputPiece[] {
     const rest = this.#output.flush();
-    this.text += rest;
+    this.#collect(rest);
     // A stop string may end with what the decoder held back.
     if (this.finishReason === 'length' && this.#output.stopped) this.finishReason = 'stop';
+    if (this.finishReason === 'stop' && this.answer && this.answer.calls.length > 0) {
+      this.finishReason = 'tool_calls';
+    }
     return rest;
+  }
+
+  /** Absent: all is text. */
+  get answer(): Answer | undefined {
+    return this.#output.answer;
+  }
+
+  #collect(pieces: readonly OutputPiece[]): void {
+    for (const piece of pieces) if (piece.type === 'text') this.text += piece.text;
+  }
+
+  #choose(row: LogitRow): number {
+    const allowed = this.#steering?.allowed();
+    if (allowed === undefined) return this.#accepted(this.#sampler.sample(row));
+    if (allowed.length > 1) {
+      const { temperature } = this.#task.settings.sampling;
+      return this.#accepted(this.#sampler.sample(amongAllowed(row, allowed, temperature)));
+    }
+    this.#sampler.accept(allowed[0]);
+    return this.#accepted(allowed[0]);
+  }
+
+  #accepted(token: number): number {
+    this.#steering?.accept(token);
+    return token;
   }
 
   #describe(row: LogitRow, token: number): GeneratedLogprob | undefined {

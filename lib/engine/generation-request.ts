@@ -63,7 +63,7 @@ export class GenerationRequest extends Request {
     const { run } = this.#task;
     const news = this.#news;
     this.#news = undefined;
-    if (news) run.push(news.token, news.text, news.logprob);
+    if (news) run.push(news.token, news.pieces, news.logprob);
     if (this.#continuation.finishReason === undefined || run.settled) return;
     const rest = this.#continuation.flush();
     run.finish(this.#result(this.#continuation.finishReason), rest);
@@ -101,6 +101,9 @@ export class GenerationRequest extends Request {
       },
     };
     if (this.#continuation.logprobs) result.logprobs = this.#continuation.logprobs;
+    const { answer } = this.#continuation;
+    if (answer?.hasReasoning) result.reasoning = answer.reasoning;
+    if (answer && this.#task.plan?.hasTools) result.toolCalls = answer.calls;
     return result;
   }
 }

@@ -7,6 +7,7 @@ import { fromNative } from '../native.js';
 import { type GenerateSettings, invalidOption } from '../options.js';
 import { type Engine, overflowError } from './engine.js';
 import { GenerationRequest, type Vocabulary } from './generation-request.js';
+import type { AnswerPlan } from '../output/plan.js';
 import type { CacheUse } from './request.js';
 import { type Generation, type GenerationResult, GenerationRun } from './run.js';
 
@@ -19,8 +20,8 @@ export interface Generator {
 }
 
 export interface Launch {
-  /** Gives the ids of the prompt; rejects when the signal is aborted. */
-  encode(signal: AbortSignal): Promise<Int32Array>;
+  /** Gives the ids of the prompt, and how its answer is read; rejects when the signal is aborted. */
+  encode(signal: AbortSignal): Promise<Int32Array | { ids: Int32Array; plan?: AnswerPlan }>;
   settings: GenerateSettings;
   cache: CacheUse;
   /** Called at once when the outcome is there; `undefined`: it failed. */
@@ -35,7 +36,7 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
   const end = () => {
     encoding.abort();
     if (request) generator.engine.cancel(request);
-    else run.finish(nothing(settings), '');
+    else run.finish(nothing(settings), []);
   };
   const { signal } = settings;
   run.attach({
@@ -46,8 +47,9 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
       onSettled?.(result);
     },
   });
-  const submit = (prompt: Int32Array) => {
+  const submit = (encoded: Awaited<ReturnType<Launch['encode']>>) => {
     if (run.settled) return;
+    const { ids: prompt, plan } = encoded instanceof Int32Array ? { ids: encoded, plan: undefined } : encoded;
     checkPrompt(prompt, generator);
     const { contextLength, vocabulary, buffers } = generator;
     request = new GenerationRequest({
@@ -59,6 +61,7 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
       buffers,
       cache,
       createdAt,
+      plan,
     });
     generator.engine.submit(request);
   };

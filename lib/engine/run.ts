@@ -2,24 +2,26 @@
  * What `generate` returns: one object to iterate, await, both or neither. It holds output between the engine and its
  * reader, and asks the engine to wait when nobody reads.
  */
-import { Deferred } from './deferred.js';
 import type { GeneratedLogprob } from '../generation/logprobs.js';
+import type { OutputPiece, ToolCall } from '../output/pieces.js';
+import { type GenerationChunk, UnreadOutput } from './chunks.js';
+import { Deferred } from './deferred.js';
 
-export interface GenerationChunk {
-  /** Whole characters; '' only when many tokens brought no text. */
-  text: string;
-  /** Ids behind this chunk. Text that is held back (half a character, what may be a stop string) comes later. */
-  tokens: number[];
-  /** One for each of `tokens`, when `logprobs` asked for them. */
-  logprobs?: GeneratedLogprob[];
-}
+export type { GenerationChunk };
 
-/** `stop`: end of text or a stop string. `length`: maxTokens or the context is used up. `abort`: signal, or left loop. */
+/**
+ * `stop`: end of text or a stop string. `length`: maxTokens or the context is used up. `abort`: signal, or left loop.
+ * `tool_calls`: the answer ended, and has calls.
+ */
 export type FinishReason = 'stop' | 'length' | 'abort' | 'tool_calls';
 
 export interface GenerationResult {
-  /** Without the stop string. */
+  /** Without the stop string, reasoning and calls. */
   text: string;
+  /** The model's thoughts, where its chat template has markers for them and it has thought. */
+  reasoning?: string;
+  /** In the order of their `index`; empty where the model called nothing. Absent where no tools were given. */
+  toolCalls?: ToolCall[];
   /** What was generated, without the end-of-text token; the tokens of a stop string are there. */
   tokens: number[];
   finishReason: FinishReason;
@@ -45,8 +47,6 @@ export interface GenerationResult {
 /** Output that nobody has read: beyond either bound the request pauses, unless somebody awaits its result. */
 const MAX_UNREAD_TOKENS = 1024;
 const MAX_UNREAD_CHARACTERS = 65_536;
-/** Tokens without any text (special ones) go out at this number. */
-const TEXTLESS_TOKENS = 16;
 
 /** Who fills a run. Called at once, not in a later microtask. */
 export interface Producer {
@@ -70,9 +70,7 @@ export class GenerationRun implements Generation {
   readonly [Symbol.toStringTag] = 'GenerationRun';
   readonly #result = new Deferred<GenerationResult>();
   #producer: Producer | undefined;
-  #text = '';
-  #tokens: number[] = [];
-  #logprobs: GeneratedLogprob[] = [];
+  readonly #unread = new UnreadOutput();
   #waiting: Waiting[] = [];
   #state: 'open' | 'ended' | 'failed' | 'left' = 'open';
   #error: unknown;
@@ -100,23 +98,21 @@ export class GenerationRun implements Generation {
   /** Output waits unread beyond the bound: produce no more until `onDemand`. */
   get full(): boolean {
     if (this.#awaited || this.#state !== 'open') return false;
-    return this.#tokens.length >= MAX_UNREAD_TOKENS || this.#text.length >= MAX_UNREAD_CHARACTERS;
+    return this.#unread.tokens >= MAX_UNREAD_TOKENS || this.#unread.characters >= MAX_UNREAD_CHARACTERS;
   }
 
-  push(token: number, text: string, logprob: GeneratedLogprob | undefined): void {
+  push(token: number, pieces: readonly OutputPiece[], logprob: GeneratedLogprob | undefined): void {
     if (this.#state !== 'open') return;
-    this.#text += text;
-    this.#tokens.push(token);
-    if (logprob) this.#logprobs.push(logprob);
+    this.#unread.add(pieces, token, logprob);
     this.#serve();
   }
 
-  /** @param text what was held back until now. */
-  finish(result: GenerationResult, text: string): void {
+  /** @param pieces what was held back until now. */
+  finish(result: GenerationResult, pieces: readonly OutputPiece[]): void {
     if (this.#settled) return;
     this.#settled = true;
     if (this.#state === 'open') {
-      this.#text += text;
+      this.#unread.add(pieces);
       this.#state = 'ended';
     }
     this.#result.resolve(result);
@@ -179,9 +175,7 @@ export class GenerationRun implements Generation {
   #leave(): void {
     const open = this.#state === 'open';
     this.#state = 'left';
-    this.#text = '';
-    this.#tokens = [];
-    this.#logprobs = [];
+    this.#unread.clear();
     this.#serve();
     if (open) this.#producer?.onCancel();
   }
@@ -200,16 +194,9 @@ export class GenerationRun implements Generation {
   }
 
   #takeChunk(): GenerationChunk | undefined {
-    const over = this.#state !== 'open';
-    const ready = this.#text !== '' || this.#tokens.length >= (over ? 1 : TEXTLESS_TOKENS);
-    if (!ready) return undefined;
     const wasFull = this.full;
-    const chunk: GenerationChunk = { text: this.#text, tokens: this.#tokens };
-    if (this.#logprobs.length > 0) chunk.logprobs = this.#logprobs;
-    this.#text = '';
-    this.#tokens = [];
-    this.#logprobs = [];
-    if (wasFull) this.#producer?.onDemand();
+    const chunk = this.#unread.take(this.#state !== 'open');
+    if (chunk && wasFull) this.#producer?.onDemand();
     return chunk;
   }
 }

@@ -71,6 +71,11 @@ export class Sampler {
     return token;
   }
 
+  /** A token that was not sampled: the penalties know it from now on. */
+  accept(token: number): void {
+    this.#penalties?.acceptGenerated(token);
+  }
+
   #draw(list: Shortlist): number {
     let remaining = this.#random.uniform() * list.total();
     for (let i = 0; i < list.n; i++) {

@@ -24,11 +24,19 @@ export class PartsPrinted extends TemplateFailure {
   }
 }
 
+/** The template prints the arguments of a call as Python would: it wants them as JSON. */
+export class ArgumentsPrinted extends TemplateFailure {
+  constructor() {
+    super('ArgumentsPrinted', 'the arguments of a call are printed as they are');
+  }
+}
+
 /** str(value) */
 export function toText(value: Value, budget: Budget): Text {
   if (value instanceof Text) return value;
   if (value instanceof Undefined) return Text.empty;
   if (value instanceof List && value.isParts) throw new PartsPrinted();
+  if (value instanceof Dict && value.isArguments) throw new ArgumentsPrinted();
   return repr(value, budget);
 }
 

@@ -82,6 +82,8 @@ export class Dict extends Thing {
   readonly #entries: Map<string, [Value, Value]>;
   /** Names of the fields that a template looked at; '*': at all of them. */
   reads: Set<string> | undefined;
+  /** The arguments of a call. */
+  isArguments = false;
 
   constructor(entries: Iterable<readonly [Value, Value]> = []) {
     super();

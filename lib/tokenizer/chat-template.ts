@@ -7,13 +7,14 @@ import { KvasirError } from '../errors.js';
 import { defaultLimits, type Limits } from '../templates/budget.js';
 import { contentValue, messageValue } from '../templates/conversation.js';
 import { LimitReached, TemplateFailure } from '../templates/failure.js';
-import { PartsPrinted } from '../templates/printing.js';
+import { ArgumentsPrinted, PartsPrinted } from '../templates/printing.js';
 import { Template } from '../templates/template.js';
 import { type Segment, Text } from '../templates/text.js';
 import { type Dict, List, type Value } from '../templates/values.js';
 import type { ChatMessage, ChatTemplateOptions } from './chat-messages.js';
-import type { NamedTemplate, SpecialTokens } from './definition.js';
+import { chosenTemplate, type NamedTemplate, type SpecialTokens } from './definition.js';
 import { flattenParts, hasParts, textsOf, withOtherText } from './message-parts.js';
+import { guardArguments, hasCalls, withObjects, withTexts } from './tool-arguments.js';
 import { checkStopped, heapBytes } from './work.js';
 
 /** Roles that conversations have everywhere. A template may know more: it spells them. */
@@ -102,9 +103,25 @@ export class ChatTemplate {
     }
   }
 
+  /** Calls with arguments in the form that the template takes. */
   #run(chosen: NamedTemplate, messages: readonly ChatMessage[], options: ChatTemplateOptions): Rendering {
+    if (!messages.some(hasCalls)) return this.#runOnce(chosen, messages, options);
+    try {
+      return this.#runOnce(chosen, withObjects(messages, chosen.template), options);
+    } catch (failure) {
+      if (!(failure instanceof TemplateFailure) || failure instanceof LimitReached) throw failure;
+      try {
+        return this.#runOnce(chosen, withTexts(messages), options);
+      } catch (again) {
+        throw failure instanceof ArgumentsPrinted ? again : failure;
+      }
+    }
+  }
+
+  #runOnce(chosen: NamedTemplate, messages: readonly ChatMessage[], options: ChatTemplateOptions): Rendering {
     const template = this.#parse(chosen);
     const dicts = messages.map((message, i) => messageValue(message, i));
+    guardArguments(dicts);
     const values = new Map<string, Value>();
     const { others = {}, ...named } = this.specialTokens;
     for (const [name, token] of Object.entries(named)) {
@@ -170,8 +187,6 @@ export class ChatTemplate {
 
   /** By its name, or as the reference does. */
   #choose({ template: name, tools }: ChatTemplateOptions): NamedTemplate {
-    const named = (wanted: string): NamedTemplate | undefined =>
-      this.templates.find((entry) => entry.name === wanted);
     if (this.templates.length === 0) {
       throw invalid(
         'This model has no chat template: it was not made for conversations. Give it a plain string to continue.',
@@ -179,11 +194,11 @@ export class ChatTemplate {
     }
     const names = this.templates.map((entry) => `'${entry.name}'`).join(', ');
     if (name !== undefined) {
-      const chosen = named(name);
+      const chosen = chosenTemplate(this.templates, { template: name });
       if (chosen !== undefined) return chosen;
       throw invalid(`template: the model has no chat template '${name}'; it has ${names}`);
     }
-    const chosen = (tools === undefined ? undefined : named('tool_use')) ?? named('default');
+    const chosen = chosenTemplate(this.templates, { tools });
     if (chosen !== undefined) return chosen;
     throw invalid(
       `The model has chat templates but none by default: choose one with the option template, of ${names}`,

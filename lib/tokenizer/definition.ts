@@ -43,6 +43,16 @@ export interface NamedTemplate {
   template: string;
 }
 
+/** By its name, or as the reference does: where there are tools and a template for them, that one. undefined: there is none. */
+export function chosenTemplate(
+  templates: readonly NamedTemplate[],
+  { template, tools }: { template?: string; tools?: readonly unknown[] },
+): NamedTemplate | undefined {
+  const named = (name: string): NamedTemplate | undefined => templates.find((one) => one.name === name);
+  if (template !== undefined) return named(template);
+  return (tools === undefined ? undefined : named('tool_use')) ?? named('default');
+}
+
 export interface TokenizerDefinition {
   json: TokenizerJson;
   specialTokens: SpecialTokens;

@@ -59,6 +59,14 @@ export class TokenTable {
     return this.#plan === undefined;
   }
 
+  /** Ascending. */
+  specialIds(): number[] {
+    const ids: number[] = [];
+    const { special } = this.data;
+    for (let id = special.indexOf(1); id >= 0; id = special.indexOf(1, id + 1)) ids.push(id);
+    return ids;
+  }
+
   isSpecial(id: number): boolean {
     return this.data.special[id] === 1;
   }

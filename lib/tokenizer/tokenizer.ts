@@ -11,7 +11,7 @@ import {
   unitsOf,
 } from './chat-messages.js';
 import { type Answer, type ChatJob, type EncodeJob, TokenizerClient } from './client.js';
-import type { NamedTemplate } from './definition.js';
+import { chosenTemplate, type NamedTemplate } from './definition.js';
 import type { ReadyMessage } from './protocol.js';
 import { checkSource, type TokenizerSource } from './source.js';
 import { StreamingDecoder, type StreamingDecoderOptions } from './streaming-decoder.js';
@@ -85,6 +85,16 @@ export class Tokenizer {
   get chatTemplate(): string | undefined {
     const templates = this.#templates;
     return (templates.find(({ name }) => name === 'default') ?? templates[0])?.template;
+  }
+
+  /** The text of the template that these options choose; undefined: there is none. */
+  chatTemplateOf({ template, tools }: Pick<ChatTemplateOptions, 'template' | 'tools'>): string | undefined {
+    return chosenTemplate(this.#templates, { template, tools })?.template;
+  }
+
+  /** Ids of the special tokens, ascending. */
+  get specialTokenIds(): number[] {
+    return this.#table.specialIds();
   }
 
   /** Names of the model's chat templates, for the option `template`. */

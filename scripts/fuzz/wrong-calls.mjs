@@ -13,6 +13,7 @@ import {
 const generateNames = [
   ...['maxTokens', 'temperature', 'topK', 'topP', 'minP', 'typicalP', 'repetitionPenalty', 'presencePenalty'],
   ...['frequencyPenalty', 'logitBias', 'seed', 'stop', 'ignoreEos', 'logprobs', 'signal'],
+  ...['tools', 'toolChoice', 'toolFormat', 'reasoning'],
 ];
 const loadNames = [
   'device',

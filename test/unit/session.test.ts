@@ -74,7 +74,7 @@ describe('a session', () => {
     expect(second.usage.cachedTokens).toBeGreaterThanOrEqual(first.usage.promptTokens - 1);
     expect(second.usage.promptTokens).toBeGreaterThan(second.usage.cachedTokens);
     expect(prompts[1].messages).toHaveLength(4);
-    expect(prompts[1].tools).toEqual([{ name: 'clock' }]);
+    expect(prompts[1].tools).toMatchObject([{ type: 'function', function: { name: 'clock' } }]);
     expect(session.history).toHaveLength(5);
     expect(fake.steps.length).toBeGreaterThan(20);
   });

@@ -1,0 +1,47 @@
+/** How a model writes calls: what every format of lib/output/formats/ is made of. */
+import type { Answer } from './answer.js';
+import type { Reader, Reading } from './reader.js';
+
+/** Where a format reads from and reports to. */
+export interface Source {
+  reader: Reader;
+  answer: Answer;
+}
+
+/** A tool as formats see it. */
+export interface ToolShape {
+  name: string;
+  /** JSON Schema of its arguments. */
+  parameters?: unknown;
+}
+
+/** What a format is built for: a vocabulary, the tools of the request, and how the prompt ends. */
+export interface FormatContext {
+  /** A marker as it comes in coded text. */
+  coded(marker: string): string;
+  tools: readonly ToolShape[];
+  /** The prompt's last tokens, special ones spelled. */
+  promptEnd: string;
+}
+
+export interface CallFormat {
+  /** Coded markers that begin calls, wherever they stand. */
+  openers: readonly string[];
+  /** Coded markers that stand around text and are no part of it. */
+  ignored?: readonly string[];
+  /** Reads calls after a marker; what turns out to be none goes to the answer as text. */
+  calls(source: Source, opener: string): Reading<void>;
+  /** Reads calls that need no marker where an answer begins, or its text after reasoning. */
+  start?(source: Source): Reading<void>;
+  /** Reads the whole answer, reasoning too. */
+  whole?(source: Source): Reading<void>;
+  /**
+   * What a call of a tool begins with, up to its arguments, special tokens spelled: so a call is enforced. Absent: it cannot be.
+   */
+  opening?(name: string): string;
+  /** Special tokens that end a turn elsewhere, but not an answer of this format. */
+  goesOnAfter?: readonly string[];
+}
+
+/** Builds a format. */
+export type FormatMaker = (context: FormatContext) => CallFormat;

@@ -1,0 +1,65 @@
+/** From tokens to pieces of an answer: as plain text, or read by a parser. */
+import { type TokenDecoder, TextOutput } from '../generation/text.js';
+import type { Answer } from './answer.js';
+import type { OutputParser } from './parser.js';
+import type { OutputPiece } from './pieces.js';
+
+export interface Output {
+  /** A stop string has come, or the format says that the answer is over. */
+  readonly stopped: boolean;
+  /** Absent: all is text. */
+  readonly answer?: Answer;
+  push(token: number): OutputPiece[];
+  /** What was held back, once no token follows. */
+  flush(): OutputPiece[];
+}
+
+export class PlainOutput implements Output {
+  readonly #text: TextOutput;
+
+  constructor(decoder: TokenDecoder, stops: readonly string[]) {
+    this.#text = new TextOutput(decoder, stops);
+  }
+
+  get stopped(): boolean {
+    return this.#text.stopped;
+  }
+
+  push(token: number): OutputPiece[] {
+    return textPieces(this.#text.push(token));
+  }
+
+  flush(): OutputPiece[] {
+    return textPieces(this.#text.flush());
+  }
+}
+
+export class ParsedOutput implements Output {
+  readonly #decoder: TokenDecoder;
+  readonly #parser: OutputParser;
+
+  constructor(decoder: TokenDecoder, parser: OutputParser) {
+    this.#decoder = decoder;
+    this.#parser = parser;
+  }
+
+  get answer(): Answer {
+    return this.#parser.answer;
+  }
+
+  get stopped(): boolean {
+    return this.answer.stopped || this.answer.ended;
+  }
+
+  push(token: number): OutputPiece[] {
+    return this.#parser.push(this.#decoder.push(token), this.#decoder.unseen(token));
+  }
+
+  flush(): OutputPiece[] {
+    return this.#parser.flush(this.#decoder.flush());
+  }
+}
+
+function textPieces(text: string): OutputPiece[] {
+  return text === '' ? [] : [{ type: 'text', text }];
+}
