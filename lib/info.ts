@@ -15,6 +15,8 @@ export interface MemoryInfo {
   weights: number;
   scales: number;
   kv: number;
+  /** What of `kv` is there for checkpoints of prompts: where layers with a window hold no whole contexts. */
+  checkpoints: number;
   scratch: number;
 }
 
@@ -56,9 +58,9 @@ export interface ModelInfo {
   threads: number;
   /** Longest sequence, in tokens. */
   contextLength: number;
-  /** Tokens that all sequences may hold together. */
+  /** Tokens that all sequences may hold together; in layers with a window, of as many sequences of contextLength as fit. */
   kvCapacity: number;
-  /** Bytes that one token takes in the KV cache. */
+  /** Bytes that one token takes in the KV cache. Layers with a window hold it no longer than it is seen. */
   kvBytesPerToken: number;
   /** States of sequences in memory: a running request takes two. 0: no layer has a state. */
   stateSlots: number;
@@ -90,7 +92,7 @@ export function describeLoaded(
   predicted: number,
   device: Pick<ModelInfo, 'deviceName' | 'deviceReason'>,
 ): ModelInfo {
-  const kv = native.kvCapacity * native.kvBytesPerToken + native.stateSlots * native.stateBytes;
+  const kv = native.kvBytes + native.stateSlots * native.stateBytes;
   return Object.freeze({
     name,
     architecture: description.architecture,
@@ -123,6 +125,7 @@ export function describeLoaded(
       weights: native.weightBytes,
       scales: native.scaleBytes,
       kv,
+      checkpoints: native.checkpoints.bytes,
       scratch: native.scratchBytes,
     }),
   });

@@ -89,6 +89,24 @@ export interface LinearInfo {
   inputs: number;
 }
 
+/** Pages of layers that hold the same positions of a sequence. */
+export interface KvTable {
+  /** A row of them sees positions less than so many away; 0: all before it. */
+  window: number;
+  /** Of all sequences. */
+  pages: number;
+}
+
+/** For prefixes that a sequence itself cannot be cut to any more; see `shortestPrefix`. */
+export interface CheckpointInfo {
+  /** Lengths at which they are kept are multiples of this. */
+  every: number;
+  /** So many may be kept; 0: sequences need none, or have states. */
+  most: number;
+  /** What of `kvBytes` is there for them. */
+  bytes: number;
+}
+
 export interface NativeModelInfo {
   /** 'cpu', or 'cuda:N' when it runs at least one layer. */
   device: 'cpu' | `cuda:${number}`;
@@ -102,6 +120,9 @@ export interface NativeModelInfo {
   weightBytes: number;
   /** Part of weightBytes that are quantization scales. */
   scaleBytes: number;
+  /** Of the cache's pages, all layers. */
+  kvBytes: number;
+  /** Of a token in all layers; those with a window hold it no longer than a row sees it. */
   kvBytesPerToken: number;
   kvCapacity: number;
   /** Positions of one page of the cache: sequences take and share whole pages. kvCapacity is a multiple of it. */
@@ -110,6 +131,8 @@ export interface NativeModelInfo {
   stateSlots: number;
   /** Bytes of one. */
   stateBytes: number;
+  kvTables: readonly KvTable[];
+  checkpoints: CheckpointInfo;
   /** Most tokens of a step: 512, up to 2,048 with many threads, less with a smaller kvCapacity. */
   stepTokens: number;
   /** All that is in native memory beside weights and cache. */
@@ -174,15 +197,23 @@ export interface NativeModel {
   readonly info: NativeModelInfo;
   createSequence(): number;
   /**
-   * A new sequence with the first `length` positions of another. It takes no page: all are shared, and a partial one is
-   * copied at the first write of either. With states `length` is 0 or that of the other one, as in `truncateSequence`.
+   * A new sequence with the first `length` positions of another, at least `shortestPrefix` of it. It takes no page: all
+   * are shared, and a partial one is copied at the first write of either. With states `length` is 0 or the whole.
    */
   forkSequence(sequence: number, length: number): number;
+  /** To a length as `forkSequence` takes it, or to 0. */
   truncateSequence(sequence: number, length: number): void;
   freeSequence(sequence: number): void;
   sequenceLength(sequence: number): number;
-  /** Positions of the pages that no sequence holds: (pages free) * kvPageSize. Shared pages are counted once. */
-  freePositions(): number;
+  /**
+   * The least length, other than 0, at which the sequence can be forked or cut: 0 where all positions are held. Grows with
+   * the steps of sequences that have layers with a window, once the window is passed. With states it is the whole length.
+   */
+  shortestPrefix(sequence: number): number;
+  /** [kvTables] pages that no sequence holds. */
+  freePages(): number[];
+  /** [kvTables] pages that these sequences hold and no other one. */
+  ownPages(sequences: Int32Array): number[];
   /** One at a time. Rejects with the native error; nothing was appended then. */
   step(batch: StepBatch): Promise<StepResult>;
   /** May be called during a step: when all its sequences are cancelled it stops between layers. */
@@ -283,7 +314,7 @@ export interface NativeAddon {
     tensors: TensorMap,
     options: NativeLoadOptions,
     adapters?: readonly (readonly Pick<AdapterTensor, 'name' | 'rank'>[])[],
-  ): { weights: number; kv: number; scratch: number; adapters: number };
+  ): { weights: number; kv: number; checkpoints: number; scratch: number; adapters: number };
   /** Bytes of models' memory that there is: weights, caches, scratch. Of all models of the process. Testing builds only. */
   liveBytes?(): number;
   /** With KVASIR_TRIM_HEAP=1 gives back to the system what malloc keeps of ended threads; for after a dispose. */

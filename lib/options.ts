@@ -58,6 +58,7 @@ export interface LoadOptions {
   contextLength?: number;
   /**
    * Tokens that all running sequences may hold together; more lets more requests run at once and costs memory.
+   * Layers with a window have room for the windows of as many sequences of contextLength.
    * Default: four contexts, but no more than max(contextLength, 4096).
    */
   kvCapacity?: number;

@@ -162,6 +162,15 @@ function parametersText({ parameters, activeParameters: active }: Report): strin
   return active === parameters ? all : `${all}, ${(active / 1e6).toFixed(2)} M of them for a token`;
 }
 
+/** Where layers hold windows instead of contexts. */
+function windowLines({ kv, checkpoints }: MemoryPrediction): string[] {
+  if (checkpoints === 0) return [];
+  const share = Math.round((100 * checkpoints) / kv);
+  return [
+    `Layers with a window hold no more than it; ${share} % of the KV cache are for checkpoints of prompts.`,
+  ];
+}
+
 function layout(report: Report): string {
   const { memory } = report;
   const cells = ({ weights, kv, scratch, total }: MemoryPrediction) =>
@@ -200,6 +209,6 @@ function layout(report: Report): string {
       ],
       [`memory at ${memory.contextLength} tokens`, 'weights', 'KV cache', 'scratch', 'together'],
     ),
-    `${size(memory.available)} are available.`,
+    [...windowLines(memory.int8), `${size(memory.available)} are available.`].join('\n'),
   ].join('\n\n');
 }

@@ -35,6 +35,8 @@ export async function inspectModel(reference: string, signal: AbortSignal): Prom
 export interface MemoryPrediction {
   weights: number;
   kv: number;
+  /** What of `kv` is there for checkpoints of prompts. */
+  checkpoints: number;
   scratch: number;
   total: number;
 }
@@ -47,8 +49,9 @@ export function predictMemory(
 ): MemoryPrediction {
   const counted = Object.fromEntries(Object.entries(tensors).filter(([name]) => !leftOut.includes(name)));
   try {
-    const { weights, kv, scratch } = native().predictMemory(specToJson(spec), counted, options);
-    return { weights, kv, scratch, total: weights + kv + scratch };
+    const predicted = native().predictMemory(specToJson(spec), counted, options);
+    const { weights, kv, scratch } = predicted;
+    return { ...predicted, total: weights + kv + scratch };
   } catch (error) {
     throw fromNative(error);
   }

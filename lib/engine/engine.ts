@@ -48,12 +48,12 @@ export class Engine {
   /** Throws CONTEXT_OVERFLOW when the request can never run, BUSY when too many wait, DISPOSED after `dispose`. */
   submit(request: Request): void {
     this.throwIfDisposed();
-    const { kvCapacity, stepTokens } = this.#native.info;
-    const positions = this.#pages.mostPositions(request);
-    if (positions > kvCapacity) {
-      const needed = request.branches.length > 1 ? positions : request.branch.positions;
-      throw overflowError(needed, kvCapacity, 'the KV cache', 'kvCapacity');
+    const lacking = this.#pages.tooMany(request);
+    if (lacking) {
+      const needed = request.branches.length > 1 ? lacking.needed : request.branch.positions;
+      throw overflowError(needed, lacking.available, 'the KV cache', 'kvCapacity');
     }
+    const { stepTokens } = this.#native.info;
     if (this.#whole && request.branch.length > stepTokens) {
       throw overflowError(request.branch.length, stepTokens, 'a step', 'contextLength');
     }
@@ -193,6 +193,7 @@ export class Engine {
     if (result.cancelled) return;
     this.#pace.record(plan.promptTokens, now - started);
     for (const { branch, count } of plan.slices) branch.computed += count;
+    this.#pages.keepCheckpoints(plan.slices, this.#active);
     let turnStarted = now;
     for (const slice of plan.slices) {
       this.#hand(slice, result, now);

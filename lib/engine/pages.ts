@@ -1,13 +1,21 @@
 /**
  * Who may hold pages of the cache. A request is let in only when the pages for its longest possible course are there,
  * so no step ever runs out of them; a prefix that another sequence holds counts once.
+ *
+ * Models whose sequences give pages of a window back, or keep a state that each step overwrites, cannot go on from every
+ * earlier length of a sequence: native says from which on (`shortestPrefix`). Of those a checkpoint is kept at multiples
+ * of `checkpoints.every` within a prompt: a fork, which is a kept sequence as any other. So a shared prefix is found up
+ * to the last multiple before its end at least.
  */
 import type { NativeModel } from '../native.js';
+import { PageTables } from './page-tables.js';
+import type { Slice } from './plan.js';
 import { longestPrefix, type Prefix, PrefixCache, type SharedPrefix } from './prefixes.js';
 import type { Branch, Request } from './request.js';
 
 export class Pages {
   readonly #native: NativeModel;
+  readonly #tables: PageTables;
   readonly #pageSize: number;
   readonly #prefixes: PrefixCache;
   /** A state is that of a sequence's end alone: models with states keep none. */
@@ -16,15 +24,18 @@ export class Pages {
 
   constructor(native: NativeModel, contextLength: number) {
     this.#native = native;
+    this.#tables = new PageTables(native);
     this.#pageSize = native.info.kvPageSize;
     this.#sharesPrefixes = native.info.stateSlots === 0;
-    this.#prefixes = new PrefixCache(contextLength, (sequence) => native.freeSequence(sequence));
+    this.#prefixes = new PrefixCache(
+      { tokens: contextLength, checkpoints: native.info.checkpoints.most },
+      native,
+    );
   }
 
-  /** Positions of the pages that a request will hold at most. */
-  mostPositions(request: Request): number {
-    const [, ...others] = request.branches;
-    return (this.#pagesFor(request.branch.positions) + this.#pagesOfForks(request, others)) * this.#pageSize;
+  /** Positions that a request needs and that there are, where it can never run. */
+  tooMany(request: Request): { needed: number; available: number } | undefined {
+    return this.#tables.tooMany(request);
   }
 
   /**
@@ -32,31 +43,33 @@ export class Pages {
    * that there are pages for the others; false when pages are short.
    */
   place(request: Request, active: readonly Request[], now: number): boolean {
-    const [branch, ...others] = request.live;
-    const known = branch.tokens.subarray(0, branch.length);
-    const { reuse, fresh } = request.cache;
-    const prefix =
-      this.#sharesPrefixes && reuse && !fresh
-        ? longestPrefix(known, request.adapter, this.#held(active))
-        : undefined;
-    const sharedPages = Math.floor((prefix?.length ?? 0) / this.#pageSize);
-    const needed = this.#pagesFor(branch.positions) - sharedPages + this.#pagesOfForks(request, others);
-    const short = () => needed + this.#promised(active) - this.#freePages();
-    if (short() > this.#reclaimable(prefix?.sequence, sharedPages)) return false;
-    while (short() > 0) if (!this.#prefixes.evict(prefix?.sequence)) break;
-    if (short() <= 0) {
-      const sequence = prefix
-        ? this.#native.forkSequence(prefix.sequence, prefix.length)
-        : this.#native.createSequence();
+    const prefix = this.#prefixOf(request, active);
+    const branch = request.live[0];
+    // Takes no page: whether there are enough is asked of the whole.
+    const sequence = prefix
+      ? this.#native.forkSequence(prefix.sequence, prefix.length)
+      : this.#native.createSequence();
+    branch.started(sequence, prefix?.length ?? 0);
+    const running = [...active, request];
+    const hopeless = active.length > 0 && !this.#mayGiveWay(running);
+    if (!hopeless && this.#makeRoom(running, () => this.#prefixes.evict(prefix?.sequence))) {
       if (prefix) this.#prefixes.touch(prefix.sequence);
-      branch.started(sequence, prefix?.length ?? 0);
       request.onStart(branch.computed, now);
       return true;
     }
-    if (!prefix || !this.#prefixes.take(prefix.sequence)) return false;
+    this.#withdraw(branch);
+    if (hopeless || !prefix || !this.#prefixes.take(prefix.sequence)) return false;
     // Only the prefix itself is left to give way: the request takes its sequence over instead of sharing it.
     if (this.#takeOver(prefix, request, active, now)) return true;
     return this.place(request, active, now);
+  }
+
+  #prefixOf({ live, shared, cache, adapter }: Request, active: readonly Request[]): SharedPrefix | undefined {
+    const [branch, ...others] = live;
+    if (!this.#sharesPrefixes || !cache.reuse || cache.fresh) return undefined;
+    // Others will fork where they part from it, which a longer prefix may not reach back to.
+    const known = branch.tokens.subarray(0, others.length > 0 ? shared : branch.length);
+    return longestPrefix(known, adapter, this.#held(active), (one) => this.#native.shortestPrefix(one));
   }
 
   #takeOver(
@@ -67,16 +80,18 @@ export class Pages {
   ): boolean {
     // A page that a running request shares would be copied at the first write, so whole pages only.
     const whole = active.length > 0 ? length - (length % this.#pageSize) : length;
-    this.#native.truncateSequence(sequence, whole);
-    const [branch, ...others] = request.live;
-    const needed =
-      this.#pagesFor(branch.positions) - this.#pagesFor(whole) + this.#pagesOfForks(request, others);
-    if (whole === 0 || needed + this.#promised(active) > this.#freePages()) {
+    if (whole === 0 || whole < this.#native.shortestPrefix(sequence)) {
       this.#native.freeSequence(sequence);
       return false;
     }
+    this.#native.truncateSequence(sequence, whole);
+    const branch = request.live[0];
     branch.started(sequence, whole);
     branch.inherited = 0;
+    if (this.#short([...active, request])) {
+      this.#withdraw(branch);
+      return false;
+    }
     request.onStart(whole, now);
     return true;
   }
@@ -89,6 +104,37 @@ export class Pages {
     const source = request.branches.find((one) => one.sequence !== undefined && one.computed >= shared);
     if (source?.sequence === undefined) return;
     for (const branch of waiting) branch.started(this.#native.forkSequence(source.sequence, shared), shared);
+  }
+
+  /**
+   * After a step, before the next one: keeps checkpoints of the prompts that went on in it, where sequences need them,
+   * as far as nobody lacks the pages.
+   */
+  keepCheckpoints(slices: readonly Slice[], active: readonly Request[]): void {
+    const { every, most } = this.#native.info.checkpoints;
+    if (!this.#sharesPrefixes || most === 0) return;
+    for (const { request, branch, count } of slices) {
+      if (!request.cache.reuse || request.settled || request.interrupted) continue;
+      const before = branch.computed - count;
+      const end = Math.min(branch.computed, request.shared);
+      for (let at = before - (before % every) + every; at <= end; at += every) {
+        this.#keepCheckpoint(request, branch, at, active);
+      }
+    }
+  }
+
+  #keepCheckpoint({ adapter }: Request, branch: Branch, length: number, active: readonly Request[]): void {
+    const { sequence, tokens } = branch;
+    if (sequence === undefined || this.#short(active)) return;
+    const known = tokens.slice(0, length);
+    if (this.#prefixes.covers(known, adapter) || length < this.#native.shortestPrefix(sequence)) return;
+    this.#prefixes.keepCheckpoint({
+      sequence: this.#native.forkSequence(sequence, length),
+      tokens: known,
+      adapter,
+    });
+    // What the sequence would have given back stays with the checkpoint.
+    this.#makeRoom(active, () => this.#prefixes.evictLoose());
   }
 
   /** Takes the sequences from the branches of a request that are over, and keeps them where they may serve again. */
@@ -111,16 +157,19 @@ export class Pages {
 
   /** Takes the pages from a request that will go on later; its tokens are computed again then. */
   suspend(request: Request): void {
-    for (const branch of request.branches) {
-      this.#releaseBranch(request, branch, false);
-      branch.computed = 0;
-    }
+    for (const branch of request.branches) this.#withdraw(branch);
   }
 
   /** The owner keeps nothing from now on, nor what its running requests leave behind. */
   disown(owner: object): void {
     this.#disowned.add(owner);
     this.#prefixes.disown(owner);
+  }
+
+  /** The branch starts later. */
+  #withdraw(branch: Branch): void {
+    if (branch.sequence !== undefined) this.#native.freeSequence(branch.sequence);
+    branch.withdrawn();
   }
 
   /** Sequences to start from: those kept, and what running requests have computed. */
@@ -133,44 +182,19 @@ export class Pages {
     }
   }
 
-  /** Pages that running requests may still take. */
-  #promised(active: readonly Request[]): number {
-    let pages = 0;
-    for (const request of active) {
-      for (const branch of request.branches) {
-        const { sequence, positions, computed, inherited } = branch;
-        if (sequence === undefined) {
-          if (request.live.includes(branch)) pages += this.#pagesOfForks(request, [branch]);
-          continue;
-        }
-        pages += this.#pagesFor(positions) - this.#pagesFor(computed);
-        // Its first write copies the page that it begins in.
-        if (computed === inherited && computed % this.#pageSize !== 0) pages++;
-      }
-    }
-    return pages;
+  /** Whether pages are missing for these requests to run to their ends. */
+  #short(running: readonly Request[]): boolean {
+    return this.#tables.missing(running).some((pages) => pages > 0);
   }
 
-  /** Pages of branches that fork from another one: all but those that they share whole. */
-  #pagesOfForks({ shared }: Request, branches: readonly Branch[]): number {
-    const whole = Math.floor(shared / this.#pageSize);
-    return branches.reduce((pages, { positions }) => pages + this.#pagesFor(positions) - whole, 0);
+  /** Whether there are enough when all that is kept gives way, without a take-over. */
+  #mayGiveWay(running: readonly Request[]): boolean {
+    const kept = this.#tables.ownPages(this.#prefixes.sequences);
+    return this.#tables.missing(running).every((pages, i) => pages <= kept[i]);
   }
 
-  /** At most so many pages come free when all that is kept gives way, but for the shared pages of the prefix. */
-  #reclaimable(prefix: number | undefined, sharedPages: number): number {
-    let pages = 0;
-    for (const { sequence, tokens } of this.#prefixes.sequences) {
-      pages += this.#pagesFor(tokens.length) - (sequence === prefix ? sharedPages : 0);
-    }
-    return pages;
-  }
-
-  #freePages(): number {
-    return Math.floor(this.#native.freePositions() / this.#pageSize);
-  }
-
-  #pagesFor(positions: number): number {
-    return Math.ceil(positions / this.#pageSize);
+  #makeRoom(running: readonly Request[], evict: () => boolean): boolean {
+    while (this.#short(running)) if (!evict()) return false;
+    return true;
   }
 }

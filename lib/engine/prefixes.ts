@@ -1,8 +1,10 @@
 /**
  * Sequences that outlive their requests, so that a later prompt with the same beginning starts from them. At most one
  * context's worth of tokens is kept, the least recently used go first; those that belong to a living owner (a session)
- * stay until their pages are needed.
+ * stay until their pages are needed. Checkpoints (pages.ts) are counted, not their tokens: they share their pages with
+ * what they were forked from.
  */
+import type { NativeModel } from '../native.js';
 
 export interface Prefix {
   sequence: number;
@@ -13,6 +15,7 @@ export interface Prefix {
 }
 
 interface Entry extends Prefix {
+  isCheckpoint: boolean;
   owner: WeakRef<object> | undefined;
 }
 
@@ -28,12 +31,15 @@ const MIN_SHARED = 4;
 export class PrefixCache {
   /** Least recently used first. */
   #entries: Entry[] = [];
-  readonly #maxTokens: number;
-  readonly #free: (sequence: number) => void;
+  readonly #most: Readonly<{ tokens: number; checkpoints: number }>;
+  readonly #native: Pick<NativeModel, 'freeSequence' | 'shortestPrefix'>;
 
-  constructor(maxTokens: number, free: (sequence: number) => void) {
-    this.#maxTokens = maxTokens;
-    this.#free = free;
+  constructor(
+    most: Readonly<{ tokens: number; checkpoints: number }>,
+    native: Pick<NativeModel, 'freeSequence' | 'shortestPrefix'>,
+  ) {
+    this.#most = most;
+    this.#native = native;
   }
 
   get sequences(): readonly Prefix[] {
@@ -50,17 +56,39 @@ export class PrefixCache {
 
   /** Takes over a sequence, and drops what it makes superfluous. */
   keep({ sequence, tokens, adapter }: Prefix, owner: object | undefined): void {
+    const shortest = this.#native.shortestPrefix(sequence);
     for (const entry of [...this.#entries]) {
       const sameOwner = owner !== undefined && entry.owner?.deref() === owner;
       const ownerless = entry.owner?.deref() === undefined;
       if (
         sameOwner ||
-        (ownerless && entry.adapter === adapter && sharedLength(entry.tokens, tokens) === entry.tokens.length)
+        (ownerless &&
+          entry.adapter === adapter &&
+          entry.tokens.length >= shortest &&
+          sharedLength(entry.tokens, tokens) === entry.tokens.length)
       )
         this.#drop(entry);
     }
-    this.#entries.push({ sequence, tokens, adapter, owner: owner && new WeakRef(owner) });
+    const isCheckpoint = false;
+    this.#entries.push({ sequence, tokens, adapter, isCheckpoint, owner: owner && new WeakRef(owner) });
     this.#trim();
+  }
+
+  /** Takes over a checkpoint; of those that are too many the least recently used goes. */
+  keepCheckpoint(prefix: Prefix): void {
+    this.#entries.push({ ...prefix, isCheckpoint: true, owner: undefined });
+    const checkpoints = this.#entries.filter((entry) => entry.isCheckpoint);
+    for (const entry of checkpoints.slice(0, -this.#most.checkpoints)) this.#drop(entry);
+  }
+
+  /** Whether a sequence is kept from which just these tokens can be had. */
+  covers(tokens: Int32Array, adapter: number): boolean {
+    return this.#entries.some(
+      (entry) =>
+        entry.adapter === adapter &&
+        sharedLength(entry.tokens, tokens) === tokens.length &&
+        this.#native.shortestPrefix(entry.sequence) <= tokens.length,
+    );
   }
 
   /** The owner needs its sequence no longer. */
@@ -77,6 +105,13 @@ export class PrefixCache {
     return victim !== undefined;
   }
 
+  /** The same of those that no living owner has. */
+  evictLoose(): boolean {
+    const victim = this.#entries.find((entry) => entry.owner?.deref() === undefined);
+    if (victim) this.#drop(victim);
+    return victim !== undefined;
+  }
+
   /** Gives a sequence away to a request. False when it is not kept here. */
   take(sequence: number): boolean {
     const count = this.#entries.length;
@@ -85,10 +120,10 @@ export class PrefixCache {
   }
 
   #trim(): void {
-    const loose = this.#entries.filter((entry) => entry.owner?.deref() === undefined);
+    const loose = this.#entries.filter((entry) => !entry.isCheckpoint && entry.owner?.deref() === undefined);
     let tokens = loose.reduce((sum, entry) => sum + entry.tokens.length, 0);
     for (const entry of loose) {
-      if (tokens <= this.#maxTokens) return;
+      if (tokens <= this.#most.tokens) return;
       tokens -= entry.tokens.length;
       this.#drop(entry);
     }
@@ -96,21 +131,26 @@ export class PrefixCache {
 
   #drop(entry: Entry): void {
     this.#entries = this.#entries.filter((e) => e !== entry);
-    this.#free(entry.sequence);
+    this.#native.freeSequence(entry.sequence);
   }
 }
 
-/** The sequence that shares the most leading tokens with `prompt`; at least one token is left to compute. */
+/**
+ * The sequence that shares the most leading tokens with `prompt`; at least one token is left to compute.
+ * @param shortest least length that a sequence can be cut to.
+ */
 export function longestPrefix(
   prompt: Int32Array,
   adapter: number,
   among: Iterable<Prefix>,
+  shortest: (sequence: number) => number,
 ): SharedPrefix | undefined {
   let best: SharedPrefix | undefined;
   for (const { sequence, tokens, adapter: of } of among) {
     if (of !== adapter) continue;
     const length = Math.min(sharedLength(tokens, prompt), prompt.length - 1);
-    if (length >= MIN_SHARED && length > (best?.length ?? 0)) best = { sequence, length };
+    if (length < MIN_SHARED || length <= (best?.length ?? 0)) continue;
+    if (length >= shortest(sequence)) best = { sequence, length };
   }
   return best;
 }

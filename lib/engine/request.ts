@@ -56,6 +56,13 @@ export class Branch {
     this.computed = inherited;
     this.inherited = inherited;
   }
+
+  /** It holds none. */
+  withdrawn(): void {
+    this.sequence = undefined;
+    this.computed = 0;
+    this.inherited = 0;
+  }
 }
 
 export abstract class Request {

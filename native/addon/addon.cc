@@ -227,6 +227,7 @@ Napi::Value PredictMemoryForJs(const Napi::CallbackInfo& info) {
     const Napi::Object object = Napi::Object::New(env);
     object.Set("weights", static_cast<double>(prediction.weights));
     object.Set("kv", static_cast<double>(prediction.kv));
+    object.Set("checkpoints", static_cast<double>(prediction.checkpoints));
     object.Set("scratch", static_cast<double>(prediction.scratch));
     object.Set("adapters", static_cast<double>(prediction.adapters));
     return object;

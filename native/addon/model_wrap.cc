@@ -28,19 +28,39 @@ void SetBackends(const Napi::Object& info, const Transformer& transformer) {
   info.Set("gpuLayers", static_cast<double>(gpu_layers));
 }
 
+// What sequences may hold, and what is kept of them.
+void SetCache(const Napi::Object& info, const Transformer& transformer) {
+  const Napi::Env env = info.Env();
+  const KvTables& kv = transformer.kv_tables();
+  info.Set("kvBytes", static_cast<double>(transformer.kv_bytes()));
+  info.Set("kvBytesPerToken", static_cast<double>(transformer.kv_page_bytes()) / kKvPagePositions);
+  info.Set("kvCapacity", static_cast<double>(kv.capacity));
+  info.Set("kvPageSize", static_cast<double>(kKvPagePositions));
+  info.Set("stateSlots", static_cast<double>(transformer.cache().state_slots()));
+  info.Set("stateBytes", static_cast<double>(transformer.state_bytes()));
+  const Napi::Array tables = Napi::Array::New(env, kv.tables.size());
+  for (uint32_t i = 0; i < kv.tables.size(); ++i) {
+    const Napi::Object table = Napi::Object::New(env);
+    table.Set("window", static_cast<double>(kv.tables[i].window));
+    table.Set("pages", static_cast<double>(kv.tables[i].n_pages));
+    tables.Set(i, table);
+  }
+  info.Set("kvTables", tables);
+  const Napi::Object checkpoints = Napi::Object::New(env);
+  checkpoints.Set("every", static_cast<double>(kCheckpointPositions));
+  checkpoints.Set("most", static_cast<double>(kv.checkpoints));
+  checkpoints.Set("bytes", static_cast<double>(transformer.checkpoint_bytes()));
+  info.Set("checkpoints", checkpoints);
+}
+
 Napi::Object InfoToJs(Napi::Env env, const Transformer& transformer) {
   const Weights& weights = transformer.weights();
-  const KvCache& cache = transformer.cache();
   const Napi::Object info = Napi::Object::New(env);
   SetBackends(info, transformer);
   info.Set("parameters", static_cast<double>(weights.parameters));
   info.Set("weightBytes", static_cast<double>(weights.bytes));
   info.Set("scaleBytes", static_cast<double>(weights.scale_bytes));
-  info.Set("kvBytesPerToken", static_cast<double>(transformer.kv_page_bytes()) / kKvPagePositions);
-  info.Set("kvCapacity", static_cast<double>(cache.capacity()));
-  info.Set("kvPageSize", static_cast<double>(kKvPagePositions));
-  info.Set("stateSlots", static_cast<double>(cache.state_slots()));
-  info.Set("stateBytes", static_cast<double>(transformer.state_bytes()));
+  SetCache(info, transformer);
   info.Set("stepTokens", static_cast<double>(transformer.step_rows()));
   info.Set("scratchBytes", static_cast<double>(transformer.scratch_bytes()));
   const Napi::Object linears = Napi::Object::New(env);
@@ -108,6 +128,14 @@ int32_t SequenceArgument(const Napi::CallbackInfo& info) {
   return info[0].As<Napi::Number>().Int32Value();
 }
 
+// [page tables]
+template <typename CountFn>
+Napi::Value OfEachTable(Napi::Env env, const KvCache& cache, const CountFn& count) {
+  const Napi::Array counts = Napi::Array::New(env, static_cast<size_t>(cache.n_tables()));
+  for (uint32_t i = 0; i < counts.Length(); ++i) counts.Set(i, static_cast<double>(count(i)));
+  return counts;
+}
+
 int64_t LengthArgument(const Napi::CallbackInfo& info) {
   if (!info[1].IsNumber()) throw Napi::TypeError::New(info.Env(), "length is not a number");
   return info[1].As<Napi::Number>().Int64Value();
@@ -123,8 +151,9 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
        InstanceMethod<&ModelWrap::TruncateSequence>("truncateSequence"),
        InstanceMethod<&ModelWrap::FreeSequence>("freeSequence"),
        InstanceMethod<&ModelWrap::SequenceLength>("sequenceLength"),
-       InstanceMethod<&ModelWrap::FreePositions>("freePositions"), InstanceMethod<&ModelWrap::Step>("step"),
-       InstanceMethod<&ModelWrap::RunLayers>("runLayers"),
+       InstanceMethod<&ModelWrap::ShortestPrefix>("shortestPrefix"),
+       InstanceMethod<&ModelWrap::FreePages>("freePages"), InstanceMethod<&ModelWrap::OwnPages>("ownPages"),
+       InstanceMethod<&ModelWrap::Step>("step"), InstanceMethod<&ModelWrap::RunLayers>("runLayers"),
        InstanceMethod<&ModelWrap::ApplyLinear>("applyLinear"),
        InstanceMethod<&ModelWrap::ApplyGateUp>("applyGateUp"),
        InstanceMethod<&ModelWrap::WeightRows>("weightRows"), InstanceMethod<&ModelWrap::Borrow>("borrow"),
@@ -179,9 +208,26 @@ Napi::Value ModelWrap::SequenceLength(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value ModelWrap::FreePositions(const Napi::CallbackInfo& info) {
+Napi::Value ModelWrap::ShortestPrefix(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&] {
-    return Napi::Number::New(info.Env(), static_cast<double>(Live().cache().free_positions()));
+    return Napi::Number::New(info.Env(),
+                             static_cast<double>(Live().cache().Shortest(SequenceArgument(info))));
+  });
+}
+
+Napi::Value ModelWrap::FreePages(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] {
+    const KvCache& cache = Live().cache();
+    return OfEachTable(info.Env(), cache, [&](int64_t table) { return cache.free_pages(table); });
+  });
+}
+
+Napi::Value ModelWrap::OwnPages(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] {
+    const KvCache& cache = Live().cache();
+    const std::vector<int32_t> sequences =
+        VectorFromTypedArray<int32_t>(info[0], napi_int32_array, "sequences");
+    return OfEachTable(info.Env(), cache, [&](int64_t table) { return cache.OwnPages(sequences, table); });
   });
 }
 

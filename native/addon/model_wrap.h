@@ -25,7 +25,9 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   void TruncateSequence(const Napi::CallbackInfo& info);
   void FreeSequence(const Napi::CallbackInfo& info);
   Napi::Value SequenceLength(const Napi::CallbackInfo& info);
-  Napi::Value FreePositions(const Napi::CallbackInfo& info);
+  Napi::Value ShortestPrefix(const Napi::CallbackInfo& info);
+  Napi::Value FreePages(const Napi::CallbackInfo& info);
+  Napi::Value OwnPages(const Napi::CallbackInfo& info);
   Napi::Value Step(const Napi::CallbackInfo& info);
   Napi::Value RunLayers(const Napi::CallbackInfo& info);
   Napi::Value ApplyLinear(const Napi::CallbackInfo& info);

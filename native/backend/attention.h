@@ -81,6 +81,7 @@ struct AttentionArgs {
   int64_t rows = 0;
   const SequenceSpan* sequences = nullptr;
   int64_t n_sequences = 0;
+  int64_t table = 0;  // of StepInput::sequences, whose pages these sequences have
   AttentionTrace trace;
   AttentionBias bias = {};  // of the layer's scores
   HeadNorm norm = {};       // of the layer's queries and keys

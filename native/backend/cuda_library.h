@@ -33,6 +33,7 @@ struct CudaBackendOptions {
   int64_t max_positions = 0;
   int64_t padded_head_dim = 0;
   int64_t least_step_rows = 0;  // tokens that a step takes at least
+  int64_t page_tables = 1;      // StepInput::n_tables
 };
 
 // One device as the library sees it, without creating a context on it.

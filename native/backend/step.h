@@ -39,8 +39,10 @@ struct StepInput {
   const int32_t* positions = nullptr;  // [rows]
   const int32_t* types = nullptr;      // [rows], or nullptr where no op asks for them
   int64_t rows = 0;
+  // [n_tables, n_sequences]: sequences as layers know them, which differ from table to table in their pages alone.
   const SequenceSpan* sequences = nullptr;
   int64_t n_sequences = 0;
+  int64_t n_tables = 1;
   const int32_t* wanted = nullptr;  // [n_wanted] rows whose logits are computed
   int64_t n_wanted = 0;
   const AttentionShape* shape = nullptr;

@@ -1,7 +1,5 @@
 #include "model/kv_layouts.h"
 
-#include <algorithm>
-
 namespace kvasir {
 
 int64_t KvLayouts::PageBytes() const {
@@ -16,24 +14,37 @@ int64_t KvLayouts::Bytes() const {
   return bytes;
 }
 
-KvLayouts KvLayoutsOf(const ModelSpec& spec, Dtype dtype, int64_t first, int64_t end, int64_t pages,
+int64_t KvLayouts::CheckpointBytes(const KvTables& of) const {
+  int64_t bytes = 0;
+  for (size_t i = 0; i < pools.size(); ++i) {
+    bytes += of.tables[static_cast<size_t>(tables[i])].checkpoint_pages * pools[i].PageBytes();
+  }
+  return bytes;
+}
+
+KvLayouts KvLayoutsOf(const ModelSpec& spec, Dtype dtype, const KvTables& tables, const KvLayers& layers,
                       int64_t run) {
   KvLayouts layouts;
-  for (int64_t layer = first; layer < end; ++layer) {
+  for (int64_t layer = layers.first; layer < layers.end; ++layer) {
     if (spec.has_state(layer)) {
       layouts.layers.push_back({-1, -1});
       continue;
     }
     const AttentionSpec& a = spec.attention_of(layer);
-    auto pool = std::find_if(layouts.pools.begin(), layouts.pools.end(), [&](const KvLayout& one) {
-      return one.n_kv_heads == a.n_kv_heads && one.head_dim == a.head_dim;
-    });
-    if (pool == layouts.pools.end()) {
-      layouts.pools.push_back({dtype, 0, a.n_kv_heads, a.head_dim, a.padded_head_dim(), pages, run});
-      pool = layouts.pools.end() - 1;
+    const int64_t table = tables.OfLayer(spec, layer);
+    size_t pool = 0;
+    while (pool < layouts.pools.size() &&
+           (layouts.tables[pool] != table || layouts.pools[pool].n_kv_heads != a.n_kv_heads ||
+            layouts.pools[pool].head_dim != a.head_dim)) {
+      ++pool;
     }
-    layouts.layers.push_back({pool - layouts.pools.begin(), pool->n_layers});
-    ++pool->n_layers;
+    if (pool == layouts.pools.size()) {
+      const int64_t pages = tables.tables[static_cast<size_t>(table)].n_pages;
+      layouts.pools.push_back({dtype, 0, a.n_kv_heads, a.head_dim, a.padded_head_dim(), pages, run});
+      layouts.tables.push_back(table);
+    }
+    layouts.layers.push_back({static_cast<int64_t>(pool), layouts.pools[pool].n_layers});
+    ++layouts.pools[pool].n_layers;
   }
   return layouts;
 }

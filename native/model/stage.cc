@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "model/attention_trace.h"
-#include "model/kv_cache.h"
 
 namespace kvasir {
 
@@ -47,21 +46,19 @@ AttentionShape AttentionShapeOf(const AttentionSpec& a, const ModelSpec& spec, D
 }  // namespace
 
 Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Backend> backend,
-             const LoadOptions& options, int64_t first, int64_t end)
+             const LoadOptions& options, const KvTables& tables, const KvLayers& layers)
     : spec_(spec),
       weights_(weights),
       backend_(std::move(backend)),
-      first_(first),
-      end_(end),
+      first_(layers.first),
+      end_(layers.end),
       context_length_(options.context_length),
-      kv_capacity_(options.kv_capacity),
       dtype_(options.dtype),
-      kv_layouts_(KvLayoutsOf(spec, options.kv_dtype, first, end, KvCache::PagesFor(options.kv_capacity),
-                              backend_->traits().kv_run)),
-      state_layout_(StateLayoutOf(spec, StateSlotsOf(spec, options), first, end)),
+      kv_layouts_(KvLayoutsOf(spec, options.kv_dtype, tables, layers, backend_->traits().kv_run)),
+      state_layout_(StateLayoutOf(spec, StateSlotsOf(spec, options), layers.first, layers.end)),
       scratch_(spec, options, ShapeOf(options, backend_->traits()), backend_.get()),
       tables_(spec, context_length_, backend_.get()),
-      distance_biases_(spec, weights, first, end, context_length_, backend_.get()) {
+      distance_biases_(spec, weights, layers.first, layers.end, context_length_, backend_.get()) {
   for (const KvLayout& pool : kv_layouts_.pools) {
     kv_pages_.push_back(backend_->Allocate(pool.PoolBytes(), "the KV cache", true));
   }
@@ -78,8 +75,6 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
   }
 }
 
-int64_t Stage::step_rows() const { return std::min(backend_->traits().step_rows, kv_capacity_); }
-
 int64_t Stage::scratch_bytes() const {
   return scratch_.bytes() + tables_.bytes() + distance_biases_.bytes() + backend_->WorkBytes();
 }
@@ -91,8 +86,9 @@ int64_t Stage::ScratchBytes(const ModelSpec& spec, const LoadOptions& options, c
          DistanceBiases::Bytes(spec, options.context_length);
 }
 
-void Stage::CopyPage(int32_t from, int32_t to) {
+void Stage::CopyPage(int64_t table, int32_t from, int32_t to) {
   for (size_t i = 0; i < kv_pages_.size(); ++i) {
+    if (kv_layouts_.tables[i] != table) continue;
     CopyPage(kv_layouts_.pools[i], kv_pages_[i]->data(), from, to);
   }
 }
@@ -144,6 +140,7 @@ StepScope Stage::Begin(const Step& step, bool whole) {
                                .rows = step.n_tokens,
                                .sequences = step.sequences,
                                .n_sequences = step.n_sequences,
+                               .n_tables = step.n_tables,
                                .wanted = step.rows,
                                .n_wanted = step.n_rows,
                                .shape = attentions_.data(),
@@ -199,10 +196,10 @@ bool Stage::EndsWithWantedRows(const Step& step) const {
 }
 
 // Each sequence from its first wanted row to its last.
-const std::vector<SequenceSpan>& Stage::WantedSpans(const Step& step) {
+const std::vector<SequenceSpan>& Stage::WantedSpans(const Step& step, const SequenceSpan* sequences) {
   wanted_spans_.clear();
   const int32_t *row = step.rows, *end = step.rows + step.n_rows;
-  for (const SequenceSpan* s = step.sequences; row < end; ++s) {
+  for (const SequenceSpan* s = sequences; row < end; ++s) {
     const int32_t* first = row;
     while (row < end && *row < s->row + s->n_tokens) ++row;
     if (row == first) continue;
@@ -222,8 +219,8 @@ void Stage::RunLastLayerOfWanted(const Step& step, int64_t layer) {
   if (spec_.has_state(layer)) MixStates(step, layer);
   if (step.n_rows == 0) return;
   if (!spec_.has_state(layer)) {
-    const std::vector<SequenceSpan>& spans = WantedSpans(step);
     AttentionArgs args = ArgsOf(step, layer);
+    const std::vector<SequenceSpan>& spans = WantedSpans(step, args.sequences);
     args.sequences = spans.data();
     args.n_sequences = static_cast<int64_t>(spans.size());
     backend_->Attention(args, scratch_.queries, scratch_.attended);
@@ -276,13 +273,15 @@ AttentionArgs Stage::ArgsOf(const Step& step, int64_t layer) {
   float* scores = traced_scores_ == nullptr ? nullptr : reinterpret_cast<float*>(traced_scores_->data());
   const KvLayer& place = kv_layouts_.layers[static_cast<size_t>(layer - first_)];
   const auto pool = static_cast<size_t>(place.pool);
+  const int64_t table = kv_layouts_.tables[pool];
   return {.shape = &ShapeAt(layer),
           .layout = &kv_layouts_.pools[pool],
           .pages = kv_pages_[pool]->data(),
           .layer = place.index,
           .rows = step.n_tokens,
-          .sequences = step.sequences,
+          .sequences = step.sequences + table * step.n_sequences,
           .n_sequences = step.n_sequences,
+          .table = table,
           .trace = {scores, context_length_},
           .bias = BiasOf(layer),
           .norm = HeadNormOf(layer)};

@@ -49,7 +49,8 @@ struct Step {
   const int32_t* positions;  // [n_tokens]
   const int32_t* types;      // [n_tokens]; nullptr: the model has none
   int64_t n_tokens;
-  const SequenceSpan* sequences;
+  const SequenceSpan* sequences;  // [n_tables, n_sequences]: with the pages of each table (kv_tables.h)
+  int64_t n_tables;
   const int32_t* adapters;  // [n_sequences] what LoadAdapter was told, -1 of none; or nullptr: none has one
   int64_t n_sequences;
   const int32_t* rows;      // wanted, relative to this step's first token
@@ -67,27 +68,25 @@ class Stage {
   static constexpr int64_t kLogitRows = 16;
   static constexpr int64_t kCandidates = 256;
 
-  // Layers [first, end) of the model. `weights` outlives the stage; those of its layers are in the backend's memory.
+  // `weights` outlives the stage; those of its layers are in the backend's memory.
   Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Backend> backend,
-        const LoadOptions& options, int64_t first, int64_t end);
+        const LoadOptions& options, const KvTables& tables, const KvLayers& layers);
 
   Backend& backend() { return *backend_; }
   const Backend& backend() const { return *backend_; }
   int64_t first() const { return first_; }
   int64_t end() const { return end_; }
-  // Bytes of a page of the cache, in all layers of the stage.
-  int64_t kv_page_bytes() const { return kv_layouts_.PageBytes(); }
+  // Its part of the KV cache.
+  const KvLayouts& kv_layouts() const { return kv_layouts_; }
   // Bytes of the states of one sequence, in all layers of the stage.
   int64_t state_bytes() const { return state_layout_.slot_size * static_cast<int64_t>(sizeof(float)); }
-  // Most tokens of a step.
-  int64_t step_rows() const;
   // All that the stage and its backend hold beside weights and cache.
   int64_t scratch_bytes() const;
   // What of scratch_bytes() the stage holds, on a backend of such traits.
   static int64_t ScratchBytes(const ModelSpec& spec, const LoadOptions& options, const Traits& traits,
                               const Ops& ops);
 
-  void CopyPage(int32_t from, int32_t to);
+  void CopyPage(int64_t table, int32_t from, int32_t to);
 
   // Takes those of `places` that are in its layers. Throws as Adapter does.
   void LoadAdapter(int32_t id, const std::vector<AdapterPlace>& places, PackPanelFn pack_panel_s8);
@@ -133,7 +132,7 @@ class Stage {
   bool IsPlain(const Step& step) const;
   LinearInput FinalNorm(float* x, int64_t rows, Dtype dtype);
   void Head(const Step& step, const LinearInput& normed, int64_t first, int64_t count);
-  const std::vector<SequenceSpan>& WantedSpans(const Step& step);
+  const std::vector<SequenceSpan>& WantedSpans(const Step& step, const SequenceSpan* sequences);
   void RunLastLayerOfWanted(const Step& step, int64_t layer);
   void ForRowBlocks(const Step& step, const Rows& rows, const std::function<void(const RowBlock&)>& fn);
   AttentionArgs ArgsOf(const Step& step, int64_t layer);
@@ -197,7 +196,7 @@ class Stage {
   const Weights& weights_;
   std::unique_ptr<Backend> backend_;
   int64_t first_, end_;
-  int64_t context_length_, kv_capacity_;
+  int64_t context_length_;
   Dtype dtype_;  // of linears that are not kept in float32
   KvLayouts kv_layouts_;
   std::vector<std::unique_ptr<BackendMemory>> kv_pages_;  // of each pool

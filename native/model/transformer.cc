@@ -15,6 +15,12 @@ std::vector<std::unique_ptr<Backend>> ListOf(std::unique_ptr<Backend> backend) {
   return list;
 }
 
+int64_t MostRows(const std::vector<std::unique_ptr<Backend>>& backends, const LoadOptions& options) {
+  int64_t rows = options.kv_capacity;
+  for (const auto& backend : backends) rows = std::min(rows, backend->traits().step_rows);
+  return rows;
+}
+
 }  // namespace
 
 Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights,
@@ -26,28 +32,39 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
                          const std::vector<int64_t>& first_layers, const LoadOptions& options)
     : spec_(spec),
       weights_(std::move(weights)),
+      kv_tables_(KvTablesOf(spec, options, MostRows(backends, options))),
       cache_(
-          options.kv_capacity,
-          [this](int32_t from, int32_t to) {
-            for (const auto& stage : stages_) stage->CopyPage(from, to);
+          kv_tables_.tables,
+          [this](int64_t table, int32_t from, int32_t to) {
+            for (const auto& stage : stages_) stage->CopyPage(table, from, to);
           },
           StateSlotsOf(spec, options)),
       context_length_(options.context_length),
       dtype_(options.dtype) {
+  positions_.resize(static_cast<size_t>(MostRows(backends, options)));
   for (size_t i = 0; i < backends.size(); ++i) {
     const int64_t end = i + 1 < backends.size() ? first_layers[i + 1] : spec.n_layers();
-    stages_.push_back(
-        std::make_unique<Stage>(spec_, *weights_, std::move(backends[i]), options, first_layers[i], end));
+    stages_.push_back(std::make_unique<Stage>(spec_, *weights_, std::move(backends[i]), options, kv_tables_,
+                                              KvLayers{first_layers[i], end}));
   }
-  int64_t step_rows = INT64_MAX;
-  for (const auto& stage : stages_) step_rows = std::min(step_rows, stage->step_rows());
-  positions_.resize(static_cast<size_t>(step_rows));
   if (spec.embedding.types > 0) first_types_.resize(positions_.size());
 }
 
 int64_t Transformer::kv_page_bytes() const {
   int64_t bytes = 0;
-  for (const auto& stage : stages_) bytes += stage->kv_page_bytes();
+  for (const auto& stage : stages_) bytes += stage->kv_layouts().PageBytes();
+  return bytes;
+}
+
+int64_t Transformer::kv_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& stage : stages_) bytes += stage->kv_layouts().Bytes();
+  return bytes;
+}
+
+int64_t Transformer::checkpoint_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& stage : stages_) bytes += stage->kv_layouts().CheckpointBytes(kv_tables_);
   return bytes;
 }
 
@@ -165,30 +182,18 @@ void Transformer::FreeAdapter(int32_t id) {
   adapters_.erase(id);
 }
 
-// Of tokens that are reserved.
-SequenceSpan Transformer::SpanOf(int32_t id, int64_t n_tokens, int64_t row) const {
-  const StateSpan states = cache_.States(id);
-  return {.pages = cache_.Pages(id),
-          .start = cache_.Length(id),
-          .n_tokens = n_tokens,
-          .row = row,
-          .state = states.from,
-          .next_state = states.to};
-}
-
 void Transformer::Forward(const Batch& batch, const CancellationToken* cancellation, TapSink* taps,
                           const RowsFn& on_rows) {
   Check(batch);
   std::vector<int64_t> before;
   for (const BatchSequence& sequence : batch.sequences) before.push_back(cache_.Length(sequence.id));
+  for (const BatchSequence& sequence : batch.sequences) cache_.GiveBack(sequence.id);
   try {
     const int64_t limit = static_cast<int64_t>(positions_.size());
-    size_t index = 0;
+    size_t index = 0, next_row = 0;
     int64_t taken = 0;  // tokens of sequences[index] that earlier steps took
-    size_t next_row = 0;
     std::vector<int32_t> rows;
     for (int64_t first = 0; first < static_cast<int64_t>(batch.tokens.size());) {
-      spans_.clear();
       std::vector<BatchSequence> parts;
       std::vector<int32_t> adapters;
       int64_t n = 0;
@@ -197,7 +202,6 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
         const int64_t count = std::min(limit - n, sequence.n_tokens - taken);
         if (spec_.sees_ahead() && count < sequence.n_tokens) break;  // it fits into the next step: CheckWhole
         cache_.Reserve(sequence.id, count);
-        spans_.push_back(SpanOf(sequence.id, count, n));
         parts.push_back({sequence.id, count});
         adapters.push_back(sequence.adapter);
         n += count;
@@ -207,6 +211,7 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
           taken = 0;
         }
       }
+      const int64_t n_sequences = AddSpans(parts);
       rows.clear();
       const size_t first_row = next_row;
       while (next_row < batch.wanted.size() && batch.wanted[next_row].row < first + n) {
@@ -217,8 +222,9 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
                .types = batch.types.empty() ? nullptr : batch.types.data() + first,
                .n_tokens = n,
                .sequences = spans_.data(),
+               .n_tables = cache_.n_tables(),
                .adapters = adapters_.empty() ? nullptr : adapters.data(),
-               .n_sequences = static_cast<int64_t>(spans_.size()),
+               .n_sequences = n_sequences,
                .rows = rows.data(),
                .wanted = batch.wanted.data() + first_row,
                .n_rows = static_cast<int64_t>(rows.size()),
@@ -235,6 +241,25 @@ void Transformer::Forward(const Batch& batch, const CancellationToken* cancellat
     for (size_t i = 0; i < before.size(); ++i) cache_.Truncate(batch.sequences[i].id, before[i]);
     throw;
   }
+}
+
+// Fills in the spans of a step, whose tokens are reserved; returns how many sequences it has.
+int64_t Transformer::AddSpans(const std::vector<BatchSequence>& parts) {
+  spans_.clear();
+  for (int64_t table = 0; table < cache_.n_tables(); ++table) {
+    int64_t row = 0;
+    for (const BatchSequence& part : parts) {
+      const StateSpan states = cache_.States(part.id);
+      spans_.push_back({.pages = cache_.Pages(part.id, table),
+                        .start = cache_.Length(part.id),
+                        .n_tokens = part.n_tokens,
+                        .row = row,
+                        .state = states.from,
+                        .next_state = states.to});
+      row += part.n_tokens;
+    }
+  }
+  return static_cast<int64_t>(parts.size());
 }
 
 void Transformer::RunStep(Step step, const LayerRange& range, const RowsFn& on_rows) {

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "core/cancellation.h"
 #include "model/kv_cache.h"
+#include "model/kv_tables.h"
 #include "model/model_spec.h"
 #include "model/stage.h"
 #include "model/taps.h"
@@ -56,7 +57,11 @@ class Transformer {
   const std::vector<std::unique_ptr<Stage>>& stages() const { return stages_; }
   KvCache& cache() { return cache_; }
   const KvCache& cache() const { return cache_; }
+  const KvTables& kv_tables() const { return kv_tables_; }
+  // Of a page's positions in all layers; of all pages; what of these is there for checkpoints.
   int64_t kv_page_bytes() const;
+  int64_t kv_bytes() const;
+  int64_t checkpoint_bytes() const;
   int64_t state_bytes() const;  // of one sequence
   int64_t scratch_bytes() const;
   int64_t adapter_bytes() const;
@@ -64,7 +69,8 @@ class Transformer {
   int64_t step_rows() const { return static_cast<int64_t>(positions_.size()); }
 
   // Appends the batch to its sequences. Batches of more than step_rows() tokens are split, between sequences where their
-  // tokens see later ones (ModelSpec::sees_ahead). Throws Error(kInvalidOption
+  // tokens see later ones (ModelSpec::sees_ahead); their pages are held to their end, more of one sequence than the pool
+  // of a window may have (kv_tables.h). Throws Error(kInvalidOption
   // | kContextOverflow | kCancelled | kDeviceUnavailable); the sequences are then as they were.
   void Forward(const Batch& batch, const CancellationToken* cancellation, TapSink* taps,
                const RowsFn& on_rows);
@@ -96,19 +102,20 @@ class Transformer {
   void CheckWhole(const BatchSequence& sequence) const;
   void CheckIds(const Batch& batch) const;
   void CheckAdapter(int32_t id) const;
-  SequenceSpan SpanOf(int32_t id, int64_t n_tokens, int64_t row) const;
+  int64_t AddSpans(const std::vector<BatchSequence>& parts);
   void RunStep(Step step, const LayerRange& range, const RowsFn& on_rows);
   Stage& OnlyStage();
 
   ModelSpec spec_;
   std::unique_ptr<Weights> weights_;
   std::vector<std::unique_ptr<Stage>> stages_;
+  KvTables kv_tables_;
   KvCache cache_;
   int64_t context_length_;
   Dtype dtype_;  // of linears that are not kept in float32
   std::vector<int32_t> positions_;
   std::vector<int32_t> first_types_;  // as many zeros, of a model with token types
-  std::vector<SequenceSpan> spans_;
+  std::vector<SequenceSpan> spans_;   // [tables, sequences of the step]
   std::set<int32_t> adapters_;
   int32_t next_adapter_ = 0;
   std::map<std::string, LinearWeight> replaced_;  // own linears that borrowed ones stand for

@@ -21,14 +21,15 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
     const std::vector<WantedRow> wanted(rows.begin(), rows.end());
     Check({.sequences = {{sequence, n}}, .tokens = tokens, .wanted = wanted});
     cache_.Reserve(sequence, n);
-    const SequenceSpan span = SpanOf(sequence, n, 0);
+    const int64_t n_sequences = AddSpans({{sequence, n}});
     RunStep({.tokens = tokens.data(),
              .positions = nullptr,
              .types = nullptr,
              .n_tokens = n,
-             .sequences = &span,
+             .sequences = spans_.data(),
+             .n_tables = cache_.n_tables(),
              .adapters = nullptr,
-             .n_sequences = 1,
+             .n_sequences = n_sequences,
              .rows = rows.data(),
              .wanted = wanted.data(),
              .n_rows = static_cast<int64_t>(rows.size()),

@@ -44,17 +44,18 @@ std::unique_ptr<Backend> BackendFor(const ModelSpec& spec, const LoadOptions& op
 }
 
 // How many of the last layers the device has memory for, with the output layer and working memory.
-int64_t FittingLayers(const ModelSpec& spec, const TensorMap& tensors, const LoadOptions& options,
+int64_t FittingLayers(const ModelSpec& spec, const TensorMap& sources, const LoadOptions& options,
                       Weights* weights, Backend* device) {
   // CUDA's own memory for kernels, recorded graphs and pinned copies.
   constexpr int64_t kReserve = int64_t{256} << 20;
   const int64_t free =
       device->FreeBytes() - kReserve - Stage::ScratchBytes(spec, options, device->traits(), *device);
-  const int64_t pages = KvCache::PagesFor(options.kv_capacity);
+  const int64_t step_rows = std::min(device->traits().step_rows, options.kv_capacity);
+  const KvTables tables = KvTablesOf(spec, options, step_rows);
   for (int64_t layers = spec.n_layers(); layers > 0; --layers) {
     const int64_t first = spec.n_layers() - layers;
-    const int64_t bytes = DeviceWeightBytes(spec, tensors, first, weights) +
-                          KvLayoutsOf(spec, options.kv_dtype, first, spec.n_layers(), pages).Bytes();
+    const int64_t bytes = DeviceWeightBytes(spec, sources, first, weights) +
+                          KvLayoutsOf(spec, options.kv_dtype, tables, {first, spec.n_layers()}).Bytes();
     if (bytes <= free) return layers;
   }
   return 0;
@@ -82,11 +83,13 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   LoadOptions one_thread = options;
   one_thread.threads = 1;
   const std::unique_ptr<Backend> backend = BackendFor(spec, one_thread);
-  const int64_t pages = KvCache::PagesFor(options.kv_capacity);
-  return {PredictWeightBytes(spec, tensors, options).total,
-          KvLayoutsOf(spec, options.kv_dtype, 0, spec.n_layers(), pages).Bytes() +
-              StateLayoutOf(spec, StateSlotsOf(spec, options), 0, spec.n_layers()).Bytes(),
-          Stage::ScratchBytes(spec, options, TraitsFor(spec, options), *backend) +
+  const Traits traits = TraitsFor(spec, options);
+  const KvTables kv = KvTablesOf(spec, options, std::min(traits.step_rows, options.kv_capacity));
+  const KvLayouts layouts = KvLayoutsOf(spec, options.kv_dtype, kv, {0, spec.n_layers()});
+  const StateLayout states = StateLayoutOf(spec, StateSlotsOf(spec, options), 0, spec.n_layers());
+  return {PredictWeightBytes(spec, tensors, options).total, layouts.Bytes() + states.Bytes(),
+          layouts.CheckpointBytes(kv),
+          Stage::ScratchBytes(spec, options, traits, *backend) +
               PredictCpuWork(options.threads, options.isa,
                              {.max_positions = options.context_length,
                               .padded_head_dim = spec.padded_head_dim(),
@@ -129,7 +132,8 @@ std::unique_ptr<Transformer> LoadTransformer(const ModelSpec& spec, const Tensor
                           {.device = options.device,
                            .max_positions = options.context_length,
                            .padded_head_dim = spec.padded_head_dim(),
-                           .least_step_rows = spec.least_step_rows(options.context_length)});
+                           .least_step_rows = spec.least_step_rows(options.context_length),
+                           .page_tables = MostKvTables(spec, options)});
   }
   std::unique_ptr<Weights> weights =
       LoadWeights(spec, tensors, options, container, backend->traits(), cancellation, progress);

@@ -12,7 +12,8 @@ namespace kvasir {
 
 struct MemoryPrediction {
   int64_t weights = 0;
-  int64_t kv = 0;  // all pages of the cache and all states; they take physical memory on first touch
+  int64_t kv = 0;           // all pages of the cache and all states; they take physical memory on first touch
+  int64_t checkpoints = 0;  // what of kv is there for checkpoints (model/kv_tables.h)
   int64_t scratch = 0;
   int64_t adapters = 0;
 };

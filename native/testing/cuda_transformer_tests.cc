@@ -10,6 +10,7 @@
 #include "runtime/load.h"
 #include "testing/adapter_cases.h"
 #include "testing/cuda_device_array.h"
+#include "testing/cuda_pair.h"
 #include "testing/kernel_inputs.h"
 #include "testing/native_tests.h"
 #include "testing/random_specs.h"
@@ -19,12 +20,6 @@ namespace kvasir::testing {
 namespace {
 
 constexpr int64_t kTokens = kSanitized ? 40 : 300;  // beyond one chunk of 256 positions
-
-struct Case {
-  ModelKind kind;
-  Setup setup;
-  std::string name;
-};
 
 std::vector<Case> Cases() {
   std::vector<Case> cases;
@@ -39,65 +34,10 @@ std::vector<Case> Cases() {
   return cases;
 }
 
-// Layers [first, n_layers) on the emulated GPU, those before on the CPU.
-std::unique_ptr<Transformer> LoadOnGpu(const Case& c, const RandomContainer& container, int64_t first) {
-  const ModelSpec& spec = c.kind.spec;
-  LoadOptions options = OptionsOf(c.setup);
-  options.gpu_layers = spec.n_layers() - first;
-  const int64_t least_rows = spec.least_step_rows(options.context_length);
-  std::unique_ptr<Backend> cpu =
-      MakeCpuBackend(1, "", options.context_length, spec.padded_head_dim(), least_rows);
-  std::unique_ptr<Backend> gpu(kvasir_cuda_v1()->make_backend({.device = 0,
-                                                               .max_positions = options.context_length,
-                                                               .padded_head_dim = spec.padded_head_dim(),
-                                                               .least_step_rows = least_rows}));
-  std::unique_ptr<Weights> weights = LoadWeights(spec, container.canonical(), options, container,
-                                                 cpu->traits(), CancellationToken(), nullptr);
-  return PlaceLayers(spec, container.canonical(), options, std::move(weights), std::move(cpu),
-                     std::move(gpu));
-}
-
-void ExpectNoReports() {
-  for (const std::string& report : cuda_emulation::TakeReports()) KV_EXPECT_EQ(report, "");
-}
-
-struct Pair {
-  explicit Pair(const Case& c, int64_t first = 0)
-      : container(c.kind, 7),
-        cpu(testing::Load(c.kind, container, c.setup)),
-        gpu(LoadOnGpu(c, container, first)),
-        name(c.name) {}
-
-  void ExpectEqual(const char* what, const Batch& cpu_batch, const Batch& gpu_batch) {
-    const std::string difference = RowDifference(Forward(*gpu, gpu_batch), Forward(*cpu, cpu_batch));
-    KV_EXPECT_EQ(difference.empty() ? "" : name + ", " + what + ": " + difference, "");
-  }
-
-  // Fresh sequences of the first so many tokens, in one batch.
-  void ExpectEqualWhole(const std::vector<int32_t>& tokens, const std::vector<int64_t>& lengths) {
-    const auto batch = [&](Transformer& t) {
-      std::vector<std::pair<int32_t, std::vector<int32_t>>> parts;
-      for (const int64_t n : lengths) {
-        parts.push_back({t.cache().Create(), {tokens.begin(), tokens.begin() + n}});
-      }
-      return BatchOf(parts);
-    };
-    ExpectEqual("whole sequences", batch(*cpu), batch(*gpu));
-  }
-
-  RandomContainer container;
-  std::unique_ptr<Transformer> cpu, gpu;
-  std::string name;
-};
-
 // With one order of threads, nightly with all: the tests of the kernels have all of them each time.
 template <typename Test>
 void ForCases(const Test& test) {
   for (const Case& c : Cases()) WithThreadOrders([&] { test(c); }, IsNightly() ? 3 : 1);
-}
-
-std::vector<int32_t> Part(const std::vector<int32_t>& tokens, int64_t first, int64_t n) {
-  return {tokens.begin() + first, tokens.begin() + first + n};
 }
 
 KV_TEST(cuda_models_equal_the_cpu_in_prefill_and_decode) {

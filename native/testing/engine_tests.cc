@@ -98,7 +98,7 @@ KV_TEST(engine_refuses_changes_during_a_step) {
   KV_EXPECT(!result.get().error);
   KV_EXPECT_EQ(e.engine->cache().Length(a), 3);
   e.engine->FreeSequence(a);
-  KV_EXPECT_EQ(e.engine->cache().free_positions(), e.engine->cache().capacity());
+  KV_EXPECT_EQ(e.engine->cache().free_pages(0), e.engine->cache().table(0).n_pages);
 }
 
 // Only when all sequences of the step are cancelled does it stop; then nothing was appended, and the next is right.

@@ -16,7 +16,7 @@ class ModelledStates {
  public:
   ModelledStates()
       : cache_(
-            kPages * kKvPagePositions, [](int32_t, int32_t) {}, kSlots) {}
+            {{.window = 0, .n_pages = kPages}}, [](int64_t, int32_t, int32_t) {}, kSlots) {}
 
   struct Sequence {
     int64_t length = 0;
@@ -66,6 +66,7 @@ class ModelledStates {
     std::set<int32_t> held;
     for (const auto& [id, sequence] : sequences_) {
       KV_EXPECT_EQ(cache_.Length(id), sequence.length);
+      KV_EXPECT_EQ(cache_.Shortest(id), sequence.length);
       const int32_t slot = cache_.States(id).from;
       KV_EXPECT_EQ(slot < 0 ? 0 : memory_[static_cast<size_t>(slot)], sequence.stamp);
       if (slot >= 0) held.insert(slot);

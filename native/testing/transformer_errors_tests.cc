@@ -107,14 +107,14 @@ KV_TEST(transformer_taps_show_attention_in_its_own_basis) {
 
 struct State {
   std::vector<int64_t> lengths;
-  int64_t free_positions;
+  int64_t free_pages;
   bool operator==(const State& other) const {
-    return lengths == other.lengths && free_positions == other.free_positions;
+    return lengths == other.lengths && free_pages == other.free_pages;
   }
 };
 
 State StateOf(Model& model, const std::vector<int32_t>& sequences) {
-  State state{{}, model.cache().free_positions()};
+  State state{{}, model.cache().free_pages(0)};
   for (const int32_t id : sequences) state.lengths.push_back(model.cache().Length(id));
   return state;
 }
@@ -152,7 +152,7 @@ KV_TEST(transformer_cancelled_before_it_starts) {
   token.Cancel();
   KV_EXPECT_THROWS(ErrorCode::kCancelled, Forward(*model, BatchOf({{a, {1, 2, 3}}}), nullptr, &token));
   KV_EXPECT_EQ(model.cache().Length(a), 0);
-  KV_EXPECT_EQ(model.cache().free_positions(), model.cache().capacity());
+  KV_EXPECT_EQ(model.cache().free_pages(0), model.cache().table(0).n_pages);
 }
 
 KV_TEST(transformer_refuses_what_cannot_be) {

@@ -213,8 +213,7 @@ KV_TEST(transformer_states_take_the_memory_that_was_predicted) {
       KV_EXPECT_EQ(AlignedBuffer::LiveBytes() - before, predicted.weights + predicted.kv + predicted.scratch);
       const int64_t count = t->cache().state_slots();
       KV_EXPECT_EQ(count, slots == 0 ? 128 : slots);
-      KV_EXPECT_EQ(t->kv_page_bytes() * t->cache().capacity() / kKvPagePositions + t->state_bytes() * count,
-                   predicted.kv);
+      KV_EXPECT_EQ(t->kv_bytes() + t->state_bytes() * count, predicted.kv);
     }
   }
 }

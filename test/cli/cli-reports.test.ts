@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fixtures } from '../model/golden.js';
 import { hasTerminal, kvasir, type Outcome, start, startAtTerminal } from './cli-command.js';
+import { CHECKPOINT_PAGES, WINDOW_PAGES, windowedFolder } from '../model/windowed-folder.js';
 import { cutAfter, FakeHub, sha256 } from '../product/hub-fake.js';
 
 function objectOf<T>({ status, stdout }: Outcome, expectedStatus = 0): T {
@@ -169,6 +170,24 @@ describe('info', () => {
     expect(stdout).toMatch(/gpt_oss, 0\.0\d M parameters, 0\.0\d M of them for a token/);
     expect(stdout).toContain('2 with a window of 20 positions, 2 of 6 experts of 12');
     expect(stdout).toContain('1 with all positions, 2 of 6 experts of 12');
+  });
+
+  it('says what layers with a window hold', async () => {
+    const folder = windowedFolder();
+    try {
+      const { memory } = objectOf<{ memory: { int8: Record<string, number> } }>(
+        await kvasir(['info', folder, '--json', '-c', '8192']),
+      );
+      // Two of three layers. K and V of 64 positions, 2 heads of 12 padded to 16, with a scale each.
+      const layerPage = 2 * 64 * 2 * (16 + 4);
+      expect(memory.int8.kv).toBe(layerPage * (128 + 2 * (WINDOW_PAGES + CHECKPOINT_PAGES)));
+      expect(memory.int8.checkpoints).toBe(layerPage * 2 * CHECKPOINT_PAGES);
+      const { stdout } = await kvasir(['info', folder, '-c', '8192']);
+      expect(stdout).toContain('20 % of the KV cache are for checkpoints of prompts');
+      expect((await kvasir(['info', folder, '-c', '1024'])).stdout).not.toContain('checkpoints');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('prints the same for people', async () => {

@@ -217,6 +217,6 @@ describe('looking into a model', () => {
       /outside the voc/,
     );
     // Nothing of that took pages.
-    expect(fp32.freePositions()).toBe(fp32.info.kvCapacity);
+    expect(fp32.freePages()).toEqual(fp32.info.kvTables.map(({ pages }) => pages));
   });
 });

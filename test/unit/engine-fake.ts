@@ -11,6 +11,10 @@ import {
   type StepResult,
   WANTS_HIDDEN,
 } from '../../lib/native.js';
+import { adapterTokens, fakeHidden, fakeLogits, logSumExp } from './fake-logits.js';
+import { type FakeHeld, FakePages } from './fake-pages.js';
+
+export { fakeGreedy, fakeHidden, fakeLogits } from './fake-logits.js';
 
 export interface FakeOptions {
   vocabSize?: number;
@@ -18,6 +22,9 @@ export interface FakeOptions {
   kvPageSize?: number;
   /** States of sequences; 0, the default: it has none. */
   stateSlots?: number;
+  /** A second page table beside that of all positions. */
+  window?: { window: number; pages: number; checkpoints: number; every: number };
+  stepTokens?: number;
   /** Milliseconds of a step, and of each token in it. */
   stepMs?: number;
   tokenMs?: number;
@@ -36,13 +43,7 @@ function pass(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-interface Page {
-  references: number;
-}
-
-interface Sequence {
-  tokens: number[];
-  pages: Page[];
+interface Sequence extends FakeHeld {
   cancelled: boolean;
   adapter?: number;
 }
@@ -61,17 +62,21 @@ export class FakeNative implements NativeModel {
   /** The next step rejects with this. */
   failure: Error | undefined;
   disposed = false;
-  readonly #options: Required<FakeOptions>;
+  readonly #options: Required<Omit<FakeOptions, 'window'>>;
+  readonly #pages: FakePages;
   readonly #sequences = new Map<number, Sequence>();
   #nextId = 1;
-  #usedPages = 0;
   #running: Promise<void> | undefined;
   #stop: (() => void) | undefined;
 
   constructor(options: FakeOptions = {}) {
-    const sizes = { vocabSize: 300, kvCapacity: 4096, kvPageSize: 16, stateSlots: 0 };
-    const defaults = { ...sizes, stepMs: 0, tokenMs: 0, banned: -1 };
-    this.#options = { ...defaults, ...options };
+    const { window, ...rest } = options;
+    const sizes = { vocabSize: 300, kvCapacity: 4096, kvPageSize: 16, stateSlots: 0, stepTokens: 512 };
+    this.#options = { ...sizes, stepMs: 0, tokenMs: 0, banned: -1, ...rest };
+    const { kvCapacity, kvPageSize, stateSlots, stepTokens } = this.#options;
+    const kvTables = [{ window: 0, pages: Math.floor(kvCapacity / kvPageSize) }];
+    if (window) kvTables.push({ window: window.window, pages: window.pages });
+    this.#pages = new FakePages(kvTables, kvPageSize);
     this.info = {
       device: 'cpu',
       gpuLayers: 0,
@@ -80,12 +85,15 @@ export class FakeNative implements NativeModel {
       parameters: 0,
       weightBytes: 0,
       scaleBytes: 0,
+      kvBytes: kvCapacity,
       kvBytesPerToken: 1,
-      kvCapacity: this.#options.kvCapacity,
-      kvPageSize: this.#options.kvPageSize,
-      stateSlots: this.#options.stateSlots,
-      stateBytes: this.#options.stateSlots > 0 ? 8 : 0,
-      stepTokens: 512,
+      kvCapacity,
+      kvPageSize,
+      kvTables,
+      checkpoints: { every: window?.every ?? 256, most: window?.checkpoints ?? 0, bytes: 0 },
+      stateSlots,
+      stateBytes: stateSlots > 0 ? 8 : 0,
+      stepTokens,
       scratchBytes: 0,
       linears: {},
     };
@@ -95,23 +103,29 @@ export class FakeNative implements NativeModel {
     return this.#sequences.size;
   }
 
-  get usedPages(): number {
-    return this.#usedPages;
+  /** With all positions, and with a window. */
+  get usedPages() {
+    return this.#pages.used[0];
+  }
+  get windowPages() {
+    return this.#pages.used[1];
   }
 
   createSequence(): number {
     this.#between();
-    this.#sequences.set(this.#nextId, { tokens: [], pages: [], cancelled: false });
+    this.#sequences.set(this.#nextId, {
+      tokens: [],
+      pages: this.info.kvTables.map(() => []),
+      cancelled: false,
+    });
     return this.#nextId++;
   }
 
   forkSequence(id: number, length: number): number {
     this.#between();
     const source = this.#get(id);
-    if (length > source.tokens.length) throw new Error('fork past the end');
     this.#checkState(source, length);
-    const pages = source.pages.slice(0, Math.ceil(length / this.#options.kvPageSize));
-    for (const page of pages) page.references++;
+    const pages = this.#pages.fork(source, length);
     this.#sequences.set(this.#nextId, {
       tokens: source.tokens.slice(0, length),
       pages,
@@ -125,13 +139,12 @@ export class FakeNative implements NativeModel {
     this.#between();
     const sequence = this.#get(id);
     this.#checkState(sequence, length);
-    sequence.tokens.length = length;
-    for (const page of sequence.pages.splice(Math.ceil(length / this.#options.kvPageSize))) this.#unref(page);
+    this.#pages.truncate(sequence, length);
   }
 
   freeSequence(id: number): void {
     this.#between();
-    for (const page of this.#get(id).pages) this.#unref(page);
+    this.#pages.truncate(this.#get(id), 0);
     this.#sequences.delete(id);
   }
 
@@ -145,9 +158,20 @@ export class FakeNative implements NativeModel {
     return this.#get(id).tokens.length;
   }
 
-  freePositions(): number {
-    const { kvCapacity, kvPageSize } = this.#options;
-    return kvCapacity - this.#usedPages * kvPageSize;
+  shortestPrefix(id: number): number {
+    this.#between();
+    const sequence = this.#get(id);
+    return this.#options.stateSlots > 0 ? sequence.tokens.length : this.#pages.shortest(sequence);
+  }
+
+  freePages(): number[] {
+    this.#between();
+    return this.#pages.free();
+  }
+
+  ownPages(ids: Int32Array): number[] {
+    this.#between();
+    return this.#pages.own([...ids].map((id) => this.#get(id)));
   }
 
   cancelSequence(id: number): void {
@@ -223,8 +247,9 @@ export class FakeNative implements NativeModel {
       // Keys and values of one adapter are no use to another one.
       if ((sequence.adapter ?? adapter) !== adapter) throw new Error('another adapter');
       sequence.adapter = adapter;
+      this.#pages.giveBack(sequence);
       for (let n = 0; n < batch.counts[i]; n++) {
-        this.#grow(sequence);
+        this.#pages.grow(sequence);
         sequence.tokens.push(batch.tokens[place]);
         if (wanted.has(place))
           rows.push(
@@ -240,35 +265,15 @@ export class FakeNative implements NativeModel {
     return rows;
   }
 
-  /** Makes room for one position; a page that others hold too is copied first. */
-  #grow(sequence: Sequence): void {
-    const { pages, tokens } = sequence;
-    if (tokens.length % this.#options.kvPageSize === 0) {
-      pages.push(this.#takePage());
-    } else if (pages[pages.length - 1].references > 1) {
-      const copy = this.#takePage();
-      this.#unref(pages[pages.length - 1]);
-      pages[pages.length - 1] = copy;
-    }
-  }
-
   /** Appends tokens at once, as a step does. */
-  append(id: number, tokens: Iterable<number>): void {
+  append(id: number, tokens: readonly number[]): void {
+    if (tokens.length > this.#options.stepTokens) throw new Error('more than a step');
     const sequence = this.#get(id);
+    this.#pages.giveBack(sequence);
     for (const token of tokens) {
-      this.#grow(sequence);
+      this.#pages.grow(sequence);
       sequence.tokens.push(token);
     }
-  }
-
-  #takePage(): Page {
-    if (this.freePositions() < this.#options.kvPageSize) throw new Error('out of pages');
-    this.#usedPages++;
-    return { references: 1 };
-  }
-
-  #unref(page: Page): void {
-    if (--page.references === 0) this.#usedPages--;
   }
 
   #result(batch: StepBatch, cancelled: boolean, logits: Float32Array[]): StepResult {
@@ -327,46 +332,4 @@ export class FakeNative implements NativeModel {
     if (!sequence) throw new Error(`no sequence ${id}`);
     return sequence;
   }
-}
-
-function logSumExp(row: Float32Array, temperature: number): number {
-  let sum = 0;
-  const max = row.reduce((a, b) => Math.max(a, b)) / temperature;
-  for (const logit of row) sum += Math.exp(logit / temperature - max);
-  return max + Math.log(sum);
-}
-
-/** What a fake adapter does: as if its number stood before all tokens. */
-function adapterTokens(adapter: number): number[] {
-  return adapter < 0 ? [] : [adapter + 1];
-}
-
-/** The hidden state that gives such logits. */
-export function fakeHidden(logits: Float32Array): Float32Array {
-  return logits.subarray(0, 4).map((logit) => -logit);
-}
-
-/** Logits that depend on every token so far, and on their order. */
-export function fakeLogits(tokens: readonly number[], vocabSize: number, banned = -1): Float32Array {
-  let hash = 2166136261;
-  for (const token of tokens) hash = Math.imul(hash ^ (token + 1), 16777619);
-  const logits = new Float32Array(vocabSize);
-  for (let id = 0; id < vocabSize; id++) {
-    const mixed = Math.imul(hash ^ Math.imul(id + 1, 0x9e3779b1), 0x85ebca6b);
-    logits[id] = ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 29;
-  }
-  if (banned >= 0) logits[banned] = -100;
-  return logits;
-}
-
-/** What greedy decoding gives after `prompt`. */
-export function fakeGreedy(prompt: readonly number[], count: number, vocabSize = 300, banned = -1): number[] {
-  const tokens = [...prompt];
-  for (let n = 0; n < count; n++) {
-    const logits = fakeLogits(tokens, vocabSize, banned);
-    let best = 0;
-    for (let id = 1; id < vocabSize; id++) if (logits[id] > logits[best]) best = id;
-    tokens.push(best);
-  }
-  return tokens.slice(prompt.length);
 }

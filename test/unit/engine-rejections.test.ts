@@ -17,7 +17,10 @@ function script(end: string, use: string): string {
     let unhandled = 0;
     process.on('unhandledRejection', () => unhandled++);
     process.on('uncaughtException', () => unhandled++);
-    const info = { kvCapacity: 4096, kvPageSize: 64, stateSlots: 0, stepTokens: 512 };
+    const info = {
+      kvCapacity: 4096, kvPageSize: 64, stateSlots: 0, stepTokens: 512,
+      kvTables: [{ window: 0, pages: 64 }], checkpoints: { every: 256, most: 0, bytes: 0 },
+    };
     let breakNow = false;
     let steps = 0;
     const native = {
@@ -27,7 +30,9 @@ function script(end: string, use: string): string {
       truncateSequence() {},
       freeSequence() {},
       sequenceLength: () => 0,
-      freePositions: () => 4096,
+      shortestPrefix: () => 0,
+      freePages: () => [64],
+      ownPages: () => [0],
       cancelSequence() {},
       async step(batch) {
         await new Promise((resolve) => setTimeout(resolve, 2));

@@ -45,6 +45,18 @@ it('no prefix is kept or reused: what a sequence holds ends where it ended', asy
   expect(native.liveSequences).toBe(0);
 });
 
+it('nor are checkpoints kept beside windows: a sequence with a state cannot be reused from its middle', async () => {
+  const window = { window: 512, pages: 37, every: 256, checkpoints: 4 };
+  const { native, generate } = bound(bench({ kvPageSize: 64, stateSlots: 6, window }));
+  const prompt = range(1, 700);
+  for (let i = 0; i < 2; i++) {
+    const { tokens, usage } = await generate(prompt, { maxTokens: 10 });
+    expect(tokens).toEqual(fakeGreedy(prompt, 10, VOCAB, EOS));
+    expect(usage.cachedTokens).toBe(0);
+    expect([native.liveSequences, native.windowPages]).toEqual([0, 0]);
+  }
+});
+
 it('branches fork where their prompt ends, and more of them than there are states are refused', async () => {
   const made = bench({ stateSlots: 8 });
   const prompt = range(5, 600);

@@ -15,7 +15,9 @@ int64_t StepRows(const CudaBackendOptions& options) { return std::max(kStepRows,
 }  // namespace
 
 CudaBackend::CudaBackend(const CudaBackendOptions& options)
-    : gpu_(options.device), tables_(gpu_, StepRows(options), options.max_positions), graphs_(gpu_) {
+    : gpu_(options.device),
+      tables_(gpu_, {StepRows(options), options.max_positions, options.page_tables}),
+      graphs_(gpu_) {
   if (options.padded_head_dim > kMaxHeadDim) {
     throw Error(
         ErrorCode::kUnsupportedArchitecture,

@@ -87,13 +87,14 @@ void CudaBackend::ApplyGate(const OutputGate& gate, int64_t rows, int64_t width,
 void CudaBackend::StoreKv(const AttentionArgs& args, const RowBlock& block, const float* qkv,
                           Queries* queries) {
   if (!Queues()) return;
-  cuda::StoreKv(*args.shape, args.norm, PagesOf(args), tables_.table(), block, qkv, *queries, stream());
+  cuda::StoreKv(*args.shape, args.norm, PagesOf(args), tables_.WithPages(args.table), block, qkv, *queries,
+                stream());
 }
 
 void CudaBackend::Attention(const AttentionArgs& args, const Queries& queries, float* out) {
   if (!Queues()) return;
   float* partials = partials_ == nullptr ? nullptr : reinterpret_cast<float*>(partials_->data());
-  cuda::Attention(args, tables_.table(), queries, partials, out, stream());
+  cuda::Attention(args, tables_.WithPages(args.table), queries, partials, out, stream());
 }
 
 // Models with such layers are refused where they are loaded (model/graph_support.h).

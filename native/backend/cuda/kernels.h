@@ -62,7 +62,7 @@ struct StepTable {
   const int32_t* tokens = nullptr;     // [rows]
   const int32_t* positions = nullptr;  // [rows] position within the sequence
   const int32_t* sequences = nullptr;  // [rows] sequence in the step
-  const int32_t* pages = nullptr;      // [n_sequences, ld_pages] indices of KV pages
+  const int32_t* pages = nullptr;  // [n_sequences, ld_pages] indices of KV pages; -1 where nothing reads one
   const AttentionTile* tiles = nullptr;
   const int32_t* lengths = nullptr;  // [n_sequences] positions in memory after the step
   const int32_t* wanted = nullptr;   // [n_wanted] rows whose logits are wanted

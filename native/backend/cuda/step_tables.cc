@@ -37,12 +37,12 @@ struct StepTables::HostTables {
   }
 };
 
-StepTables::StepTables(const Gpu& gpu, int64_t max_rows, int64_t max_positions)
-    : max_rows_(max_rows),
+StepTables::StepTables(const Gpu& gpu, const Shape& shape)
+    : max_rows_(shape.rows),
       // One tile of up to 16 query rows a token at least; more where more than 16 heads share a kv head.
-      max_tiles_(max_rows * 4),
-      ld_pages_(CeilDiv(max_positions, kPage)) {
-  const int64_t bytes = HostTables::Bytes(max_rows_, max_tiles_, max_rows_ * ld_pages_);
+      max_tiles_(shape.rows * 4),
+      ld_pages_(CeilDiv(shape.positions, kPage)) {
+  const int64_t bytes = HostTables::Bytes(max_rows_, max_tiles_, shape.tables * max_rows_ * ld_pages_);
   device_memory_ = AllocateOnDevice(gpu, bytes, "the step's tables");
   pinned_ = AllocatePinned(gpu, bytes, "the step's tables");
 }
@@ -67,7 +67,11 @@ void StepTables::BuildTiles(const StepInput& step) {
     longest = std::max(longest, s.start + s.n_tokens);
     host.lengths[i] = static_cast<int32_t>(s.Length());
     std::fill_n(host.sequences + s.row, s.n_tokens, static_cast<int32_t>(i));
-    std::copy_n(s.pages, CeilDiv(s.start + s.n_tokens, kPage), host.pages + i * ld_pages_);
+    for (int64_t table = 0; table < step.n_tables; ++table) {
+      const SequenceSpan& there = step.sequences[table * step.n_sequences + i];
+      std::copy_n(there.pages, CeilDiv(s.start + s.n_tokens, kPage),
+                  host.pages + table * page_stride_ + i * ld_pages_);
+    }
   }
   table_.n_tiles = n_tiles;
   table_.max_chunks = CeilDiv(longest, kChunk);
@@ -85,6 +89,8 @@ void StepTables::Send(const StepInput& step, bool recorded, const Gpu& gpu) {
             .wanted = there.wanted,
             .ld_pages = ld_pages_,
             .rows = step.rows};
+  // Recorded steps of one shape have as many sequences, so each page table keeps its address.
+  page_stride_ = step.n_sequences * ld_pages_;
   std::copy_n(step.tokens, step.rows, host.tokens);
   std::copy_n(step.positions, step.rows, host.positions);
   if (step.types != nullptr) std::copy_n(step.types, step.rows, host.types);
@@ -100,10 +106,16 @@ void StepTables::Send(const StepInput& step, bool recorded, const Gpu& gpu) {
   const int64_t blocks = table_.n_tiles * step.shape->n_kv_heads;
   table_.split = table_.max_chunks > 1 && blocks < 2 * gpu.multiprocessors() &&
                  blocks * table_.max_chunks <= kMaxSplitBlocks;
-  const int64_t bytes = HostTables::Bytes(max_rows_, max_tiles_, step.n_sequences * ld_pages_);
+  const int64_t bytes = HostTables::Bytes(max_rows_, max_tiles_, step.n_tables * page_stride_);
   Check(cudaMemcpyAsync(device_memory_->data(), pinned_->data(), static_cast<size_t>(bytes),
                         cudaMemcpyHostToDevice, gpu.stream()),
         "sending a step's tables");
+}
+
+StepTable StepTables::WithPages(int64_t table) const {
+  StepTable with = table_;
+  with.pages += table * page_stride_;
+  return with;
 }
 
 const int32_t* StepTables::At(const StepIndices& indices) const {

@@ -12,13 +12,19 @@ namespace kvasir::cuda {
 
 class StepTables {
  public:
-  // Steps of up to max_rows tokens, of sequences of up to max_positions.
-  StepTables(const Gpu& gpu, int64_t max_rows, int64_t max_positions);
+  struct Shape {
+    int64_t rows = 0;       // most tokens of a step
+    int64_t positions = 0;  // most of a sequence
+    int64_t tables = 1;     // of pages
+  };
+  StepTables(const Gpu& gpu, const Shape& shape);
 
   // The stream must have read the tables of the step before. `recorded`: sizes are rounded up, so that like steps have
   // equal ones.
   void Send(const StepInput& step, bool recorded, const Gpu& gpu);
   const StepTable& table() const { return table_; }
+  // With the pages of one of its page tables.
+  StepTable WithPages(int64_t table) const;
   // Where a part of the step's arrays is on the device.
   const int32_t* At(const StepIndices& indices) const;
 
@@ -26,6 +32,7 @@ class StepTables {
   void BuildTiles(const StepInput& step);
 
   int64_t max_rows_, max_tiles_, ld_pages_;
+  int64_t page_stride_ = 0;  // from one page table to the next, of the running step
   std::unique_ptr<BackendMemory> device_memory_, pinned_;
   StepTable table_;
   struct HostTables;
