@@ -118,7 +118,7 @@ export function ggufShape(facts: GgufFacts, ropeKind: RopeSpec['kind']): Decoder
   const layerNorm = keys.has('attention.layer_norm_epsilon');
   return {
     attention: { heads, kvHeads, headDim },
-    feedForward: { activation: 'silu', gated: true, size: keys.count('feed_forward_length') },
+    feedForward: { activation: 'silu', gated: true, size: ggufSize(keys) },
     rope: ggufRope(facts, ropeKind, headDim),
     layers: keys.count('block_count'),
     spec: {
@@ -132,6 +132,13 @@ export function ggufShape(facts: GgufFacts, ropeKind: RopeSpec['kind']): Decoder
     head: 'optional',
     ignored: [ropeTensors],
   };
+}
+
+/** Where all layers have experts, a file may say theirs alone. */
+function ggufSize(keys: GgufKeys): number {
+  const name = 'feed_forward_length';
+  const expert = `expert_${name}`;
+  return keys.count(keys.has(expert) && !keys.has(name) ? expert : name);
 }
 
 /** One number, or one for each layer, 0 where it has a state in the place of attention. */

@@ -41,6 +41,9 @@ import { qwen2 } from './qwen2.js';
 import { qwen2Moe } from './qwen2-moe.js';
 import { qwen3 } from './qwen3.js';
 import { qwen3Moe } from './qwen3-moe.js';
+import { qwen3Next } from './qwen3-next.js';
+import { qwen35 } from './qwen35.js';
+import { qwen35Moe } from './qwen35-moe.js';
 import type { ArchitecturePlan } from './plan.js';
 import { notText, textConfigOf, withinWhole } from './text-part.js';
 
@@ -76,6 +79,9 @@ const families: readonly Family[] = [
   mixtral,
   qwen2Moe,
   qwen3Moe,
+  qwen3Next,
+  qwen35,
+  qwen35Moe,
   olmoe,
   graniteMoe,
   graniteMoeShared,

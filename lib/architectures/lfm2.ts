@@ -1,13 +1,13 @@
 /** LFM2: gated short convolutions in most layers, Qwen3's attention in the others. */
 import * as v from 'valibot';
 import { count, finite, index, parseConfig, positive } from '../config-schema.js';
-import type { ModelSpec, StateSpec } from '../spec.js';
-import { stateOf } from '../spec.js';
+import type { StateSpec } from '../spec.js';
 import { decoderSpec, ggufShape, hfShape } from './decoder.js';
-import type { Family, Names, Presence, StoredIn } from './family.js';
+import type { Family, Names, Presence } from './family.js';
 import { llamaLayout, llamaNames } from './llama.js';
 import { layerTypesOf } from './layer-types.js';
 import { qwen3Names, withHeadNorm } from './qwen3.js';
+import { byMixer, convolutionTaps } from './views.js';
 
 const schema = v.looseObject({
   hidden_size: count,
@@ -35,22 +35,15 @@ function ffnSize(config: v.InferOutput<typeof schema>): number | undefined {
   return factor === null ? part : unit * Math.ceil(Math.trunc(factor * part) / unit);
 }
 
-function byKind(attention: string, conv: string): (spec: ModelSpec, layer: number) => string {
-  return (spec, layer) => (stateOf(spec, layer) === undefined ? attention : conv);
-}
-
-/** Stored as [channels, 1, taps]. */
-const taps = (name: string): StoredIn => ({ name, view: { transposed: true } });
-
 const names: Names = {
   ...llamaNames,
   ...qwen3Names,
   attn_norm: ['operator_norm', 'attn_norm'],
-  o: [byKind('self_attn.out_proj', 'conv.out_proj'), byKind('attn_output', 'shortconv.out_proj')],
+  o: [byMixer('self_attn.out_proj', 'conv.out_proj'), byMixer('attn_output', 'shortconv.out_proj')],
   q_norm: ['self_attn.q_layernorm', 'attn_q_norm'],
   k_norm: ['self_attn.k_layernorm', 'attn_k_norm'],
   conv_in: ['conv.in_proj', 'shortconv.in_proj'],
-  conv: [taps('conv.conv'), taps('shortconv.conv')],
+  conv: [convolutionTaps('conv.conv'), convolutionTaps('shortconv.conv')],
   ffn_norm: ['ffn_norm', 'ffn_norm'],
   gate: ['feed_forward.w1', 'ffn_gate'],
   up: ['feed_forward.w3', 'ffn_up'],

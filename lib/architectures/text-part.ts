@@ -31,6 +31,8 @@ const wholes: ReadonlyMap<unknown, Whole> = new Map<string, Whole>([
     },
   ],
   ['mistral3', { textType: 'mistral', defaults: {} }],
+  ['qwen3_5', { textType: 'qwen3_5_text', defaults: {} }],
+  ['qwen3_5_moe', { textType: 'qwen3_5_moe_text', defaults: {} }],
 ]);
 
 const schema = v.looseObject({
@@ -62,4 +64,4 @@ export function withinWhole(family: Family): Family {
 }
 
 /** Tensors of the other parts. */
-export const notText = /^(model\.)?(vision_tower|multi_modal_projector)\./;
+export const notText = /^(model\.)?(vision_tower|multi_modal_projector|visual)\./;

@@ -1,5 +1,5 @@
-/** Tensors that lie as one in a checkpoint, and norms whose weight is stored less one. */
-import { attentionOf, feedForwardOf } from '../spec.js';
+/** Tensors that lie as one in a checkpoint, norms whose weight is stored less one, and what layers with a state have. */
+import { attentionOf, feedForwardOf, type ModelSpec, stateOf } from '../spec.js';
 import type { Names, Stored, StoredIn } from './family.js';
 
 /** Queries, then keys, then values: the n-th of them. */
@@ -46,4 +46,14 @@ export function sharedGateUpRows(name: string, n: 0 | 1): StoredIn {
 
 export function lessOne(name: string): Stored {
   return { name, view: { addOne: true } };
+}
+
+/** The name of a tensor in layers with attention, and in those with a state. */
+export function byMixer(attention: string, state: string): (spec: ModelSpec, layer: number) => string {
+  return (spec, layer) => (stateOf(spec, layer) === undefined ? attention : state);
+}
+
+/** Stored as [channels, 1, taps], in GGUF files as [channels, taps]. */
+export function convolutionTaps(name: string): Stored {
+  return { name, view: { transposed: true } };
 }

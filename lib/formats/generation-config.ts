@@ -58,14 +58,17 @@ function samplingOf(given: Record<string, unknown>): Partial<GenerationDefaults>
   return defaults;
 }
 
-/** The file's token ids win over those of config.json, as in the reference. Throws MODEL_FORMAT. */
+/**
+ * The file's token ids win over those of config.json, as in the reference; a model of several parts may say them with that of
+ * text alone. Throws MODEL_FORMAT.
+ */
 export async function generationDefaults(
   path: string | undefined,
   config: Record<string, unknown>,
 ): Promise<GenerationDefaults> {
   const given = path === undefined ? {} : await readJsonObject(path);
   const own = parseConfig(idsSchema, given, file);
-  const model = parseConfig(idsSchema, config);
+  const model = parseConfig(idsSchema, { ...Object(config.text_config), ...config });
   const ids = (name: keyof typeof idsSchema.entries) => idsOf(own[name]) ?? idsOf(model[name]);
   const [bos] = ids('bos_token_id') ?? [];
   const [pad] = ids('pad_token_id') ?? [];

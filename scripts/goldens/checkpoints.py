@@ -9,6 +9,7 @@ import torch
 from gguf.quants import dequantize, quantize
 from safetensors.torch import save_file
 
+import delta_nets
 import states
 
 # How much the logits of a random model spread.
@@ -47,6 +48,7 @@ def randomize(model, seed):
     """Fills every parameter: norms around 1, biases away from 0, linears that keep the size of what passes."""
     random = np.random.default_rng(seed)
     config = model.config
+    has_delta_nets = hasattr(config, "linear_num_key_heads")
     for name, parameter in model.named_parameters():
         shape = tuple(parameter.shape)
         values = random.standard_normal(shape)
@@ -59,7 +61,7 @@ def randomize(model, seed):
             pass
         elif "norm" in name or ".ln_" in name:
             values = random.uniform(0.5, 1.5, shape)
-            if config.model_type.startswith("gemma"):  # stored less one
+            if config.model_type.startswith("gemma") or (has_delta_nets and delta_nets.is_less_one(name)):  # stored less one
                 values -= 1
         elif any(table in name for table in ("embed_tokens", "wte", "embed_in", "word_embeddings")):
             tied = config.tie_word_embeddings

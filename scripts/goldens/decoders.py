@@ -11,6 +11,7 @@ import numpy as np
 from gguf import RopeScalingType as Scaling
 
 import checkpoints
+import delta_nets
 import experts
 import states
 
@@ -134,8 +135,10 @@ CONFIGS = {
     "phi": {"model_type": "phi", "partial_rotary_factor": 0.5},
 }
 # The first seed of each, beside which its greedy steps are clear.
-SEEDS = {"stablelm": 20261301}
-DECODERS = {name: BASE | own for name, own in (CONFIGS | experts.CONFIGS | states.CONFIGS).items()}
+SEEDS = {"stablelm": 20261301, "qwen3_5_moe_text": 20261302}
+DECODERS = {
+    name: BASE | own for name, own in (CONFIGS | experts.CONFIGS | states.CONFIGS | delta_nets.CONFIGS).items()
+}
 
 # The converter's class by GGUF architecture, where it is not the model type.
 ARCHITECTURES = {
@@ -145,17 +148,25 @@ ARCHITECTURES = {
     "hunyuan_v1_dense": "hunyuan-dense",
     "gpt_neox": "gptneox",
     "phi": "phi2",
-} | experts.ARCHITECTURES
+} | experts.ARCHITECTURES | delta_nets.ARCHITECTURES
 # Those whose converter reorders the rows of q and k, so that neighbours rotate together.
 PERMUTED = {"granite", "smollm3", "ministral3"} | experts.PERMUTED
+ROUTED = {*experts.CONFIGS} | delta_nets.ROUTED
 LAYER_NORM = {"cohere2", "starcoder2", "gpt_neox", "falcon", "stablelm", "phi"}
 HF_NAMES = {"gpt_neox": {"lm_head.weight": "embed_out.weight"}}
 
 
+def blocks(config):
+    """Layers, and those behind the last one that predict further tokens."""
+    return config["num_hidden_layers"] + config.get("mtp_num_hidden_layers", 0)
+
+
 def stored(name, state):
     """The checkpoint under the names of published files."""
-    if name in experts.CONFIGS:
-        return experts.published(DECODERS[name], state)
+    if name in experts.CONFIGS or name == "qwen3_next":
+        state = experts.published(DECODERS[name], state)
+    if name in delta_nets.CONFIGS:
+        state = delta_nets.published(DECODERS[name], state)
     names = HF_NAMES.get(name, {})
     return {names.get(tensor, tensor): value for tensor, value in state.items()}
 
@@ -171,12 +182,14 @@ def _grouped(value, heads, kv_heads):
 def gguf_tensors(name, config, state):
     arch = ARCHITECTURES.get(name, name)
     key = next(key for key, text in gguf.MODEL_ARCH_NAMES.items() if text == arch)
-    names = gguf.get_tensor_name_map(key, config["num_hidden_layers"])
+    names = gguf.get_tensor_name_map(key, blocks(config))
     heads = config["num_attention_heads"]
     kv_heads = config["num_key_value_heads"]
     tensors = {}
     arrays = {tensor: states.gguf_array(tensor, value.float().numpy()) for tensor, value in stored(name, state).items()}
-    for tensor, array in (experts.stacked(arrays) if name in experts.CONFIGS else arrays).items():
+    if name in delta_nets.CONFIGS:
+        arrays = dict(delta_nets.gguf_arrays(name, config, arrays))
+    for tensor, array in (experts.stacked(arrays) if name in ROUTED else arrays).items():
         if name.startswith("gemma") and tensor.endswith("norm.weight"):
             array = array + np.float32(1)
         if name in PERMUTED and ("q_proj." in tensor or "k_proj." in tensor):
@@ -185,7 +198,7 @@ def gguf_tensors(name, config, state):
             array = _grouped(array, heads, heads)
         if name == "falcon" and "query_key_value" in tensor:
             array = _grouped(array, heads, config["num_kv_heads"])
-        found = names.get_name(tensor, try_suffixes=(".weight", ".bias"))
+        found = tensor if tensor.startswith("blk.") else names.get_name(tensor, try_suffixes=(".weight", ".bias"))
         assert found is not None, f"gguf has no name for {tensor}"
         tensors[found] = np.ascontiguousarray(array)
     if name == "phi3":
@@ -259,9 +272,10 @@ WRITTEN = {
 def add_keys(writer, name, config):
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
-    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_block_count(blocks(config))
     sizes = {"falcon": 4 * config["hidden_size"], "lfm2": name == "lfm2" and states.ffn_size(config)}
-    writer.add_feed_forward_length(sizes.get(name, config["intermediate_size"]))
+    if "intermediate_size" in config:
+        writer.add_feed_forward_length(sizes.get(name, config["intermediate_size"]))
     if name in LAYER_NORM:
         writer.add_layer_norm_eps(1e-5)
     else:
@@ -273,9 +287,11 @@ def add_keys(writer, name, config):
             getattr(writer, method)(config[key])
     if name in states.CONFIGS:
         states.add_keys(writer, config)
+    elif name in delta_nets.CONFIGS:
+        delta_nets.add_keys(writer, name, config)
     elif "layer_types" in config:
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
-    if name in experts.CONFIGS:
+    if name in ROUTED:
         experts.add_keys(writer, name, config)
     if name in ("gpt_neox", "stablelm"):
         writer.add_parallel_residual(name == "gpt_neox")
@@ -284,3 +300,4 @@ def add_keys(writer, name, config):
 for _name, _config in DECODERS.items():
     if _name not in LAYER_NORM:
         _config["rms_norm_eps"] = 1e-5
+del DECODERS["qwen3_5_moe_text"]["intermediate_size"]  # all of its layers have experts

@@ -147,12 +147,14 @@ def add_keys(writer, name, config):
         if found:
             add(found[0])
     if "moe_intermediate_size" in config or name == "gpt_oss":
-        writer.add_expert_feed_forward_length(config.get("moe_intermediate_size", config["intermediate_size"]))
+        writer.add_expert_feed_forward_length(config.get("moe_intermediate_size", config.get("intermediate_size")))
     shared = {
         "qwen2_moe": config.get("shared_expert_intermediate_size"),
+        "qwen3_next": config.get("shared_expert_intermediate_size"),
+        "qwen3_5_moe_text": config.get("shared_expert_intermediate_size"),
         "granitemoeshared": config.get("shared_intermediate_size"),
-        "hunyuan_v1_moe": config["intermediate_size"],
-        "ernie4_5_moe": config["intermediate_size"] // config["num_key_value_heads"],  # not what it says
+        "hunyuan_v1_moe": config.get("intermediate_size"),
+        "ernie4_5_moe": config.get("intermediate_size", 0) // config["num_key_value_heads"],  # not what it says
     }.get(name)
     if shared is not None:
         writer.add_expert_shared_feed_forward_length(shared)

@@ -29,7 +29,9 @@ def own_scale(name, shape, random):
     """Values of parameters that only these families have, or None."""
     if "conv" in name and len(shape) == 3:
         return random.standard_normal(shape) * 1.2 / np.sqrt(shape[2])
-    return None
+    if name.endswith("A_log"):  # some states fade within a few rows, others hardly
+        return np.log(random.uniform(0.02, 2.0, shape))
+    return random.standard_normal(shape) if name.endswith("dt_bias") else None
 
 
 def gguf_array(tensor, array):

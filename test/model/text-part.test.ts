@@ -55,6 +55,19 @@ async function logitsAt(path: string): Promise<Float32Array> {
 const newer = (name: string): string => name.replace(/^model\./, 'model.language_model.');
 const older = (name: string): string => `language_model.${name}`;
 
+it.each([
+  ['qwen3_5_text', 'qwen3_5'],
+  ['qwen3_5_moe_text', 'qwen3_5_moe'],
+])('%s in %s', async (family, whole) => {
+  writeWhole(family, whole, newer, 'model.visual.pos_embed.weight');
+  expectSameBits(await logitsAt(folder), await logitsAt(`${fixtures}families/${family}`), 'logits');
+  writeWhole(family, whole, newer, 'model.audio_tower.weight');
+  await expect(describeAt(folder)).rejects.toMatchObject({
+    code: 'UNSUPPORTED_ARCHITECTURE',
+    message: expect.stringContaining('model.audio_tower.weight'),
+  });
+});
+
 describe.each([
   ['gemma3_text', 'gemma3'],
   ['mistral', 'mistral3'],
