@@ -12,7 +12,7 @@ const rooms = {
   'regular-file.ts': ['errors.ts'],
   'json-scanner.ts': [],
   'shard-index.ts': ['errors.ts', 'json-scanner.ts', 'regular-file.ts'],
-  generation: ['errors.ts'],
+  generation: ['errors.ts', 'given.ts'],
   hub: ['errors.ts', 'given.ts', 'shard-index.ts'],
   'config-schema.ts': ['errors.ts'],
   'spec.ts': ['config-schema.ts'],

@@ -1,5 +1,6 @@
 /** A loaded model: describe, generate, score, converse, embed, decide, dispose. */
 import { setMaxListeners } from 'node:events';
+import { encodeBadWords } from './bad-words.js';
 import {
   type BooleanDecisionOptions,
   type ChoiceOptions,
@@ -224,6 +225,7 @@ export class Model {
       cache: internals.cache ?? { reuse: true },
       onSettled: internals.onSettled,
       encode: async (signal) => {
+        await encodeBadWords(settings.sampling, this.tokenizer, signal);
         if (typeof given === 'string') this.#checkFits(given);
         if (typeof given === 'string' || given instanceof Int32Array) return this.#encodeText(given, signal);
         const messages = given instanceof LongConversation ? await given.read() : given;

@@ -2,6 +2,14 @@
  * The options of `Model.load` and `generate`, validated once. An unknown or impossible option is INVALID_OPTION, with
  * what was given and what may be given; nothing is ignored.
  */
+import {
+  type ChainOptions,
+  chainOf,
+  chainRules,
+  checkTemperature,
+  neutralOptions,
+  type SamplerChain,
+} from './generation/chain-options.js';
 import type { SamplingOptions } from './generation/sampling-options.js';
 import { randomSeed } from './generation/random.js';
 import {
@@ -74,12 +82,12 @@ export interface LoadOptions {
   signal?: AbortSignal;
 }
 
-export interface GenerateOptions extends ChatOptions {
+export interface GenerateOptions extends ChatOptions, ChainOptions {
   /** Most tokens to generate, at least 1. Default 256. The context limits it too. */
   maxTokens?: number;
   /**
-   * From 0 (greedy) to 100. Default: the model's own, or else 0, or else 1 if topK, topP, minP, typicalP or seed is
-   * given.
+   * From 0 (greedy) to 100. Default: the model's own, or else 0, or else 1 if topK, topP, minP, typicalP, topNSigma,
+   * xtcProbability, dynatempRange, mirostat or seed is given.
    */
   temperature?: number;
   /** Sample from the k most probable tokens only; 0: off. Default: the model's own, or else 0. */
@@ -205,6 +213,7 @@ export const generateRules = {
   logprobs: integer(0, 1000),
   signal,
   ...chatRules,
+  ...chainRules,
 } satisfies Record<keyof GenerateOptions, Rule>;
 
 /** Checks what the caller gave; defaults that depend on the model are `Model.load`'s. */
@@ -227,9 +236,13 @@ export function parseGenerateOptions(
     if (Number(id) < vocabSize) continue;
     throw invalidOption('logitBias', id, `token ids from 0 to ${vocabSize - 1}`);
   }
+  const maxTokens = given.maxTokens ?? DEFAULT_MAX_TOKENS;
+  const chain = chainOf(given, vocabSize);
+  if (chain && chain.minTokens > maxTokens)
+    throw invalidOption('minTokens', chain.minTokens, `at most maxTokens, which is ${maxTokens}`);
   return {
-    sampling: samplingOf(given, defaults),
-    maxTokens: given.maxTokens ?? DEFAULT_MAX_TOKENS,
+    sampling: chain ? chained(given, defaults, chain) : samplingOf(given, defaults),
+    maxTokens,
     stop: typeof given.stop === 'string' ? [given.stop] : [...(given.stop ?? [])],
     ignoreEos: given.ignoreEos ?? false,
     logprobs: given.logprobs,
@@ -238,11 +251,19 @@ export function parseGenerateOptions(
   };
 }
 
+/** Only the stages of the chain are on, whatever the checkpoint says. Throws INVALID_OPTION. */
+function chained(given: GenerateOptions, defaults: SamplingDefaults, chain: SamplerChain): SamplingOptions {
+  const sampling = { ...samplingOf(given, defaults), ...neutralOptions(chain), chain };
+  checkTemperature(chain, sampling.temperature);
+  return sampling;
+}
+
 function samplingOf(given: GenerateOptions, defaults: SamplingDefaults): SamplingOptions {
   // Greedy would ignore these, so giving one asks for sampling.
-  const wantsSampling = [given.topK, given.topP, given.minP, given.typicalP, given.seed].some(
-    (value) => value !== undefined,
-  );
+  const wantsSampling = [
+    ...[given.topK, given.topP, given.minP, given.typicalP, given.seed],
+    ...[given.topNSigma, given.xtcProbability, given.dynatempRange, given.mirostat],
+  ].some((value) => value !== undefined);
   return {
     temperature: given.temperature ?? defaults.temperature ?? (wantsSampling ? 1 : 0),
     topK: given.topK ?? defaults.topK ?? 0,

@@ -9,6 +9,7 @@ export function vocabularyOf(tokenizer: Tokenizer, size: number, endTokens: Iter
     size,
     endTokens: new Set(endTokens),
     textOf: (id) => (id < known ? tokenizer.tokenText(id) : ''),
+    bytesOf: (id) => (id < known ? tokenizer.tokenBytes(id) : new Uint8Array()),
     createDecoder: (after) => {
       const decoder = tokenizer.createStreamingDecoder(after < known ? { after } : {});
       return {

@@ -25,6 +25,8 @@ export interface Vocabulary {
   endTokens: ReadonlySet<number>;
   /** Text of one token by itself. */
   textOf(id: number): string;
+  /** What one token adds to a text. */
+  bytesOf(id: number): Uint8Array;
   /** @param after the last token before the text. */
   createDecoder(after: number): TokenDecoder;
 }
@@ -63,12 +65,18 @@ export class Continuation {
   readonly #output: Output;
   readonly #steering: Steering | undefined;
   readonly #fullRows: boolean;
+  /** Stop strings wait for so many tokens. */
+  readonly #minTokens: number;
+  #generated = 0;
 
   constructor(task: ContinuationTask) {
     const { prompt, settings, vocabulary, buffers, plan } = task;
     this.#task = task;
     this.#maxTokens = mostTokens(task);
-    this.#sampler = new Sampler(settings.sampling, buffers);
+    const endTokens = settings.ignoreEos ? new Set<number>() : vocabulary.endTokens;
+    const bytesOf = (id: number) => vocabulary.bytesOf(id);
+    this.#sampler = new Sampler(settings.sampling, buffers, { endTokens, bytesOf });
+    this.#minTokens = settings.sampling.chain?.minTokens ?? 0;
     this.#sampler.acceptPrompt(prompt);
     const decoder = vocabulary.createDecoder(prompt[prompt.length - 1]);
     this.#output = plan
@@ -99,7 +107,7 @@ export class Continuation {
       return undefined;
     }
     branch.tokens[branch.length++] = token;
-    const pieces = this.#output.push(token);
+    const pieces = this.#output.push(token, ++this.#generated <= this.#minTokens);
     this.#collect(pieces);
     if (this.#output.stopped) this.finishReason = 'stop';
     else if (branch.length - prompt.length >= this.#maxTokens) this.finishReason = 'length';
@@ -108,7 +116,7 @@ export class Continuation {
 
   /** After the last token: what was held back. */
   flush(): OutputPiece[] {
-    const rest = this.#output.flush();
+    const rest = this.#output.flush(this.#generated <= this.#minTokens);
     this.#collect(rest);
     // A stop string may end with what the decoder held back.
     if (this.finishReason === 'length' && this.#output.stopped) this.finishReason = 'stop';

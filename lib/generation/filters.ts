@@ -34,3 +34,31 @@ export function keepMinP(list: Shortlist, minP: number): void {
   if (!list.complete && list.weights[list.n - 1] >= minP) list.extend();
   list.keepWeights(minP);
 }
+
+/** Keeps the tokens whose logit is at most `n` standard deviations of all logits in the list below the largest. */
+export function keepTopNSigma(list: Shortlist, n: number): void {
+  if (!list.complete) list.extend();
+  let sum = 0;
+  let count = 0;
+  let max = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < list.n; i++) {
+    const logit = list.logits[i];
+    // Forbidden tokens are no part of the distribution.
+    if (logit === Number.NEGATIVE_INFINITY) continue;
+    sum += logit;
+    count++;
+    if (logit > max) max = logit;
+  }
+  const mean = sum / count;
+  let squares = 0;
+  for (let i = 0; i < list.n; i++) {
+    if (list.logits[i] !== Number.NEGATIVE_INFINITY) squares += (list.logits[i] - mean) ** 2;
+  }
+  list.keepLogits(max - n * Math.sqrt(squares / count));
+}
+
+/** Of the tokens of at least this probability drops all but the least probable one. */
+export function dropTopChoices(list: Shortlist, threshold: number): void {
+  if (!list.complete) list.extend();
+  list.dropWeights(threshold * list.total());
+}

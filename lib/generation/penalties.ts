@@ -2,9 +2,11 @@
  * The stages that change logits before any choice: logit bias, then the repetition penalty, then presence and
  * frequency penalties. They touch only the tokens that occurred or are biased, so they keep those as a list.
  */
+import type { LogitChanges } from './logit-changes.js';
 import type { SamplingOptions } from './sampling-options.js';
 
-export class Penalties {
+export class Penalties implements LogitChanges {
+  readonly onlyBans = false;
   /** Tokens whose logit may change; each once. */
   readonly #touched: number[] = [];
   /** [vocabSize] 1 for the members of `touched`. */

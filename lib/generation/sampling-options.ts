@@ -1,3 +1,5 @@
+import type { SamplerChain } from './chain-options.js';
+
 /** What the sampler obeys: the validated options with every default filled in. */
 export interface SamplingOptions {
   /** 0: greedy. */
@@ -19,6 +21,8 @@ export interface SamplingOptions {
   /** Added to the logits of these token ids. */
   logitBias: Readonly<Record<number, number>>;
   seed: number;
+  /** Further samplers and rules, and the order of all. Absent: none, in the default order. */
+  chain?: SamplerChain;
 }
 
 /** One row of a step's result. */

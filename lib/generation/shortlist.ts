@@ -4,7 +4,7 @@
  */
 import { KvasirError } from '../errors.js';
 import { LargestFinder } from './largest.js';
-import type { Penalties } from './penalties.js';
+import type { LogitChanges } from './logit-changes.js';
 import type { LogitRow } from './sampling-options.js';
 
 /** Below this part of the mass before penalties, a difference of masses has lost too many digits. */
@@ -17,8 +17,12 @@ export class Shortlist {
   readonly #values: Float32Array;
   #hasValues = false;
   #row!: LogitRow;
-  #penalties: Penalties | undefined;
+  #penalties: LogitChanges | undefined;
   #temperature = 1;
+  /** Of the row, at `#temperature`; NaN where it is not known. */
+  #logSumExp = Number.NaN;
+  /** [vocabSize] places of the largest entries of a list that has been cut. */
+  #places: Int32Array | undefined;
 
   /** [n] ids: the most probable first, equal logits by the lower id, while `sorted`; else ascending. */
   readonly ids: Int32Array;
@@ -42,13 +46,19 @@ export class Shortlist {
     this.weights = new Float64Array(vocabSize);
   }
 
-  /** Starts on a row. `limit`: no stage will look past so many entries. `penalties` need the full row. */
-  load(row: LogitRow, penalties: Penalties | undefined, temperature: number, limit: number): void {
+  /**
+   * Starts on a row. `limit`: no stage will look past so many entries. `penalties` need the full row, but for those that
+   * only forbid tokens.
+   */
+  load(row: LogitRow, penalties: LogitChanges | undefined, temperature: number, limit: number): void {
     this.#row = row;
     this.#penalties = penalties;
     this.#temperature = temperature || 1;
+    this.#logSumExp = row.logSumExp;
     this.#hasValues = false;
-    if (penalties) {
+    if (penalties?.onlyBans) {
+      this.#loadAllowed(penalties, limit);
+    } else if (penalties) {
       this.#loadPenalized(penalties);
     } else {
       this.n = Math.min(limit, row.ids.length);
@@ -57,6 +67,12 @@ export class Shortlist {
       this.complete = this.n === this.#vocabSize;
       this.sorted = true;
       this.#weigh(this.logits[0]);
+    }
+    if (this.#max === Number.NEGATIVE_INFINITY && row.logits[0] > this.#max) {
+      throw new KvasirError(
+        'INVALID_OPTION',
+        'Every token is forbidden (badWords, noRepeatNgram, minTokens): none can follow.',
+      );
     }
     if (!Number.isFinite(this.#max)) {
       throw new KvasirError(
@@ -90,14 +106,26 @@ export class Shortlist {
   /** Keeps the k largest logits, sorted; exactly k, equal ones by the lower id. */
   keepLargest(k: number): void {
     if (!this.complete && k > this.n) this.extend();
-    if (!this.sorted) {
-      const values = this.values();
-      this.n = this.#finder.find(values, values.length, Math.min(k, values.length), this.ids);
-      for (let i = 0; i < this.n; i++) this.logits[i] = values[this.ids[i]];
-      this.sorted = true;
-      this.#weigh(this.#max);
-    }
+    if (!this.sorted) this.#sortLargest(k);
     this.cut(Math.min(k, this.n));
+  }
+
+  /** The k largest logits of an unsorted list, whose ids ascend. */
+  #sortLargest(k: number): void {
+    this.#places ??= new Int32Array(this.#vocabSize);
+    const places = this.#places;
+    const found = this.#finder.find(this.logits, this.n, Math.min(k, this.n), places);
+    const entries = Array.from(places.subarray(0, found), (i) => ({
+      id: this.ids[i],
+      logit: this.logits[i],
+    }));
+    entries.forEach(({ id, logit }, i) => {
+      this.ids[i] = id;
+      this.logits[i] = logit;
+    });
+    this.n = found;
+    this.sorted = true;
+    this.#weigh(this.#max);
   }
 
   /** Keeps the fewest entries with the largest `values` [n] whose weights sum to at least `target`. */
@@ -114,6 +142,40 @@ export class Shortlist {
     let n = 0;
     for (let i = 0; i < this.n; i++) if (this.weights[i] >= min) this.#move(i, n++);
     this.cut(n);
+  }
+
+  /** Keeps the entries whose logit is at least this. */
+  keepLogits(min: number): void {
+    let n = 0;
+    for (let i = 0; i < this.n; i++) if (this.logits[i] >= min) this.#move(i, n++);
+    this.cut(n);
+  }
+
+  /** Drops the entries of at least this weight but for the last of them; the list must be complete. */
+  dropWeights(min: number): void {
+    let last = -1;
+    for (let i = 0; i < this.n; i++) {
+      if (this.weights[i] >= min && (last < 0 || this.logits[i] <= this.logits[last])) last = i;
+    }
+    if (last < 0) return;
+    let n = 0;
+    for (let i = 0; i < this.n; i++) if (i === last || this.weights[i] < min) this.#move(i, n++);
+    this.cut(n);
+    this.#weigh(this.logits.subarray(0, n).reduce((a, b) => Math.max(a, b)));
+  }
+
+  /** Goes on at another temperature. */
+  temper(temperature: number): void {
+    this.#temperature = temperature;
+    this.#logSumExp = Number.NaN;
+    this.#weigh(this.#max);
+  }
+
+  /** The last entry that has any weight. */
+  lastPossible(): number {
+    let last = this.n - 1;
+    while (last > 0 && this.weights[last] === 0) last--;
+    return this.ids[last];
   }
 
   #move(from: number, to: number): void {
@@ -163,8 +225,23 @@ export class Shortlist {
     return fallback;
   }
 
+  /** The candidates that are not forbidden: nothing outside them is larger. */
+  #loadAllowed(bans: LogitChanges, limit: number): void {
+    const { ids, logits } = this.#row;
+    this.n = 0;
+    let read = 0;
+    for (; read < ids.length && this.n < limit; read++) {
+      if (bans.isTouched(ids[read])) continue;
+      this.ids[this.n] = ids[read];
+      this.logits[this.n++] = logits[read];
+    }
+    this.complete = read === this.#vocabSize;
+    this.sorted = true;
+    this.#weigh(this.n > 0 ? this.logits[0] : Number.NEGATIVE_INFINITY);
+  }
+
   /** Every token above the lowest candidate, after penalties: below it, native's candidates say nothing. */
-  #loadPenalized(penalties: Penalties): void {
+  #loadPenalized(penalties: LogitChanges): void {
     const { ids, logits, full } = this.#row;
     if (!full) throw new KvasirError('INTERNAL', 'Penalties need the full row of logits.');
     if (ids.length === this.#vocabSize) {
@@ -184,7 +261,7 @@ export class Shortlist {
   }
 
   /** Unsorted entries above `floor` into ids and logits; returns their number. */
-  #collectAbove(penalties: Penalties, floor: number): number {
+  #collectAbove(penalties: LogitChanges, floor: number): number {
     const row = this.#row;
     let n = 0;
     for (let i = 0; i < row.ids.length; i++) {
@@ -214,7 +291,7 @@ export class Shortlist {
 
   /** NaN where the difference between before and after penalties is too small to trust. */
   #totalFromLogSumExp(): number {
-    const before = Math.exp(this.#row.logSumExp - this.#max / this.#temperature);
+    const before = Math.exp(this.#logSumExp - this.#max / this.#temperature);
     const penalties = this.#penalties;
     if (!penalties) return before;
     const full = this.#row.full as Float32Array;

@@ -25,12 +25,14 @@ export class StopMatcher {
   /**
    * Takes the next piece of text and returns what is certain to stand before any stop string.
    * @param unseen what a special token behind this piece spells.
+   * @param waits a stop string that ends within this piece ends nothing.
    */
-  push(text: string, unseen = ''): string {
+  push(text: string, unseen = '', waits = false): string {
     if (this.#stopped) return '';
+    const before = this.#held.length;
     const pending = this.#held + text + unseen;
     if (unseen !== '') this.#unseen.push([pending.length - unseen.length, pending.length]);
-    const start = this.#firstMatch(pending);
+    const start = waits ? -1 : this.#firstMatch(pending, before);
     this.#stopped = start >= 0;
     const cut = this.#stopped ? start : pending.length - this.#beginningAtEnd(pending);
     const released = this.#seen(pending, cut);
@@ -60,12 +62,12 @@ export class StopMatcher {
     return seen + text.slice(at, end);
   }
 
-  /** Where the stop string begins that ends first, or -1. */
-  #firstMatch(text: string): number {
+  /** Where the stop string begins that ends first after `from`, or -1. */
+  #firstMatch(text: string, from: number): number {
     let firstStart = -1;
     let firstEnd = Number.POSITIVE_INFINITY;
     for (const stop of this.#stops) {
-      const start = text.indexOf(stop);
+      const start = text.indexOf(stop, Math.max(0, from - stop.length + 1));
       if (start < 0) continue;
       const end = start + stop.length;
       if (end < firstEnd || (end === firstEnd && start < firstStart)) {

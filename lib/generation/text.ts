@@ -24,13 +24,14 @@ export class TextOutput {
     return this.#stop.stopped;
   }
 
-  push(token: number): string {
-    return this.#stop.push(this.#decoder.push(token), this.#decoder.unseen(token));
+  /** @param waits stop strings that end with this token end nothing. */
+  push(token: number, waits = false): string {
+    return this.#stop.push(this.#decoder.push(token), this.#decoder.unseen(token), waits);
   }
 
   /** What was held back, once no token follows. */
-  flush(): string {
-    const text = this.#stop.push(this.#decoder.flush());
+  flush(waits = false): string {
+    const text = this.#stop.push(this.#decoder.flush(), '', waits);
     return text + this.#stop.flush();
   }
 }

@@ -57,6 +57,8 @@ export class Answer {
   isReasoning = false;
   /** Nothing may follow: the format says that the answer is over. */
   ended = false;
+  /** Stop strings end nothing yet. */
+  stopsWait = false;
   readonly #stop: StopMatcher;
   readonly #toolNames: ReadonlySet<string>;
   readonly #newId: () => string;
@@ -95,7 +97,7 @@ export class Answer {
   /** @param coded with special tokens, which stop strings may spell */
   addText(coded: string): void {
     for (const { text, special } of piecesOf(coded))
-      this.#say(this.#text.push(this.#stop.push(text, special)));
+      this.#say(this.#text.push(this.#stop.push(text, special, this.stopsWait)));
   }
 
   beginReasoning(): void {

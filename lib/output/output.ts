@@ -9,9 +9,10 @@ export interface Output {
   readonly stopped: boolean;
   /** Absent: all is text. */
   readonly answer?: Answer;
-  push(token: number): OutputPiece[];
+  /** @param stopsWait stop strings that end here end nothing. */
+  push(token: number, stopsWait: boolean): OutputPiece[];
   /** What was held back, once no token follows. */
-  flush(): OutputPiece[];
+  flush(stopsWait: boolean): OutputPiece[];
 }
 
 export class PlainOutput implements Output {
@@ -25,12 +26,12 @@ export class PlainOutput implements Output {
     return this.#text.stopped;
   }
 
-  push(token: number): OutputPiece[] {
-    return textPieces(this.#text.push(token));
+  push(token: number, stopsWait: boolean): OutputPiece[] {
+    return textPieces(this.#text.push(token, stopsWait));
   }
 
-  flush(): OutputPiece[] {
-    return textPieces(this.#text.flush());
+  flush(stopsWait: boolean): OutputPiece[] {
+    return textPieces(this.#text.flush(stopsWait));
   }
 }
 
@@ -51,11 +52,13 @@ export class ParsedOutput implements Output {
     return this.answer.stopped || this.answer.ended;
   }
 
-  push(token: number): OutputPiece[] {
+  push(token: number, stopsWait: boolean): OutputPiece[] {
+    this.answer.stopsWait = stopsWait;
     return this.#parser.push(this.#decoder.push(token), this.#decoder.unseen(token));
   }
 
-  flush(): OutputPiece[] {
+  flush(stopsWait: boolean): OutputPiece[] {
+    this.answer.stopsWait = stopsWait;
     return this.#parser.flush(this.#decoder.flush());
   }
 }

@@ -24,17 +24,39 @@ function randomGenerateOptions(random) {
       random.several(3, () => randomText(random, 2)).filter((one) => one !== '' && one.isWellFormed()),
     ignoreEos: () => random.chance(0.5),
     logprobs: () => random.pick([0, 1, 5, 1000]),
+    topNSigma: () => random.pick([0, 0.1, 1, 100]),
+    xtcProbability: () => random.pick([0, 0.5, 1]),
+    xtcThreshold: () => random.pick([1e-9, 0.1, 0.5]),
+    dynatempRange: () => random.pick([0, 0.5, 100]),
+    dynatempExponent: () => random.pick([0.1, 1, 100]),
+    dryMultiplier: () => random.pick([0, 0.8, 100]),
+    dryBase: () => random.pick([1, 1.75, 100]),
+    dryAllowedLength: () => random.pick([1, 2, 100]),
+    dryPenaltyLastN: () => random.pick([-1, 0, 3]),
+    drySequenceBreakers: () => random.pick([[], ['.'], ['the', ' a']]),
+    badWords: () => random.several(4, () => random.pick(['the', '\n', [random.below(512)], [1, 2]])),
+    minTokens: () => random.below(2),
+    noRepeatNgram: () => random.below(4),
   };
   return Object.fromEntries(
     Object.entries(all).flatMap(([name, make]) => (random.chance(0.3) ? [[name, make()]] : [])),
   );
 }
 
+/** Without what does not go together. */
+function consistent(options) {
+  if (options.temperature === 0) for (const name of ['xtcProbability', 'dynatempRange']) delete options[name];
+  return options;
+}
+
 /** Runs beside each other; one is left, one aborted, one awaited. */
 async function generateSeveral(model, random) {
   const controller = new AbortController();
   const runs = Array.from({ length: random.between(1, 4) }, () =>
-    model.generate('Once upon a time', { ...randomGenerateOptions(random), signal: controller.signal }),
+    model.generate('Once upon a time', {
+      ...consistent(randomGenerateOptions(random)),
+      signal: controller.signal,
+    }),
   );
   const [abortMs, left, enough] = [random.below(20), random.chance(0.5), random.below(30)];
   if (random.chance(0.3)) setTimeout(() => controller.abort(), abortMs);

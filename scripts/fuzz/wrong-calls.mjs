@@ -14,6 +14,9 @@ const generateNames = [
   ...['maxTokens', 'temperature', 'topK', 'topP', 'minP', 'typicalP', 'repetitionPenalty', 'presencePenalty'],
   ...['frequencyPenalty', 'logitBias', 'seed', 'stop', 'ignoreEos', 'logprobs', 'signal'],
   ...['tools', 'toolChoice', 'toolFormat', 'reasoning'],
+  ...['topNSigma', 'xtcProbability', 'xtcThreshold', 'dynatempRange', 'dynatempExponent'],
+  ...['mirostat', 'mirostatTau', 'mirostatEta', 'samplers', 'dryMultiplier', 'dryBase', 'dryAllowedLength'],
+  ...['dryPenaltyLastN', 'drySequenceBreakers', 'badWords', 'minTokens', 'noRepeatNgram'],
 ];
 const loadNames = [
   'device',

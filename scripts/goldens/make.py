@@ -18,6 +18,7 @@ import families
 import minilm
 import mxfp4
 import nano_gpt
+import processors
 import published_configs
 import smollm2
 import stories
@@ -40,6 +41,7 @@ MAKERS = {
     "block-types": lambda options, out: block_types.make(options.data, out),
     "published-configs": lambda options, out: published_configs.make(out),
     "gpt-oss-mxfp4": lambda options, out: mxfp4.make(options.data, out),
+    "processors": lambda options, out: processors.make(out),
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
 }
 

@@ -17,6 +17,7 @@ export function vocabulary(endTokens: number[] = [EOS]): Vocabulary {
     size: VOCAB,
     endTokens: new Set(endTokens),
     textOf: (id) => ` ${id}`,
+    bytesOf: (id) => Buffer.from(` ${id}`),
     createDecoder: () => ({ push: (id) => ` ${id}`, unseen: () => '', flush: () => '' }),
   };
 }

@@ -51,7 +51,7 @@ function script(end: string, use: string): string {
     };
     const engine = new Engine(native, 1000);
     const vocabulary = {
-      size: 2, endTokens: new Set(), textOf: String,
+      size: 2, endTokens: new Set(), textOf: String, bytesOf: (id) => Buffer.from(String(id)),
       createDecoder: () => ({ push: (id) => String(id), unseen: () => '', flush: () => '' }),
     };
     const generator = { engine, contextLength: 1000, vocabulary, buffers: new SamplerBuffers(2) };

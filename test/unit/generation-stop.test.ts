@@ -82,6 +82,61 @@ describe('stop strings', () => {
     expect(feed(['a', '\n', '\nb'], ['\n\n'])).toMatchObject({ text: 'a', stopped: true });
   });
 
+  it('end nothing while they wait, though one may begin there', () => {
+    const fed = (pieces: [text: string, waits: boolean][], stops: string[]) => {
+      const matcher = new StopMatcher(stops);
+      const text = pieces.map(([piece, waits]) => matcher.push(piece, '', waits)).join('');
+      return { text: text + matcher.flush(), stopped: matcher.stopped };
+    };
+    expect(
+      fed(
+        [
+          ['one STOP tw', true],
+          ['o STOP three', false],
+        ],
+        ['STOP'],
+      ),
+    ).toEqual({ text: 'one STOP two ', stopped: true });
+    expect(
+      fed(
+        [
+          ['one ST', true],
+          ['OP two', false],
+        ],
+        ['STOP'],
+      ),
+    ).toEqual({ text: 'one ', stopped: true });
+    expect(
+      fed(
+        [
+          ['one ST', true],
+          ['OP', true],
+          [' two', false],
+        ],
+        ['STOP'],
+      ),
+    ).toEqual({ text: 'one STOP two', stopped: false });
+    // 'ab' ended while it waited; 'xaby' goes on from there.
+    expect(
+      fed(
+        [
+          ['1xab', true],
+          ['z', false],
+        ],
+        ['ab', 'xaby'],
+      ),
+    ).toEqual({ text: '1xabz', stopped: false });
+    expect(
+      fed(
+        [
+          ['1xab', true],
+          ['y', false],
+        ],
+        ['ab', 'xaby'],
+      ),
+    ).toEqual({ text: '1', stopped: true });
+  });
+
   it('match what the decoder releases only at its end', () => {
     const decoder = { push: () => '', unseen: () => '', flush: () => 'xSTOPy' };
     const output = new TextOutput(decoder, ['STOP']);

@@ -30,7 +30,56 @@ const impossible: Record<string, unknown[]> = {
   ignoreEos: [1, 'yes', null],
   logprobs: [-1, 1.5, true, 1001],
   signal: [{}, 'abort'],
+  topNSigma: [-1, 101, Number.NaN, '1'],
+  xtcProbability: [-0.1, 1.1, Number.NaN],
+  xtcThreshold: [0, 0.6, Number.NaN],
+  dynatempRange: [-1, 101, Number.NaN],
+  dynatempExponent: [0, 101, Number.NaN],
+  mirostat: [1, '2', true, Number.NaN],
+  mirostatTau: [0, 101, Number.NaN],
+  mirostatEta: [0, 1.1, Number.NaN],
+  samplers: ['topK', ['topk'], ['topK', 'topK'], ['topK', 'dry'], ['dry', 'penalties'], [1], { length: 1 }],
+  dryMultiplier: [-1, 101, Number.NaN],
+  dryBase: [0.9, 101, Number.NaN],
+  dryAllowedLength: [0, 1.5, Number.NaN],
+  dryPenaltyLastN: [-2, 0.5, Number.NaN],
+  drySequenceBreakers: ['x', [''], [1], ['\ud800'], new Array(65).fill('x')],
+  badWords: [
+    'word',
+    [''],
+    [[]],
+    [5],
+    [[-1]],
+    [[1.5]],
+    [[1000]],
+    ['\ud800'],
+    [new Int32Array()],
+    new Array(1025),
+  ],
+  minTokens: [-1, 1.5, Number.NaN, 257],
+  noRepeatNgram: [-1, 1.5, Number.NaN],
 };
+
+/** Options that do not go together; the first is named. */
+const together: Record<string, unknown>[] = [
+  { topK: 40, mirostat: 2 },
+  { topP: 0.9, mirostat: 2 },
+  { minP: 0.1, mirostat: 2 },
+  { typicalP: 0.9, mirostat: 2 },
+  { topNSigma: 1, mirostat: 2 },
+  { xtcProbability: 0.5, mirostat: 2 },
+  { dynatempRange: 0.5, mirostat: 2 },
+  { samplers: ['topK'], mirostat: 2 },
+  { temperature: 0, mirostat: 2 },
+  { temperature: 0, xtcProbability: 0.5 },
+  { temperature: 0, dynatempRange: 0.5 },
+  { temperature: 0.5, samplers: ['topK'] },
+  { topK: 5, samplers: ['temperature'] },
+  { xtcProbability: 0.5, samplers: ['temperature'] },
+  { repetitionPenalty: 1.1, samplers: ['dry', 'temperature'] },
+  { dryMultiplier: 1, samplers: ['penalties'] },
+  { minTokens: 11, maxTokens: 10 },
+];
 
 describe('generate options', () => {
   for (const [name, values] of Object.entries(impossible)) {
@@ -43,6 +92,43 @@ describe('generate options', () => {
       }
     });
   }
+
+  for (const options of together) {
+    const [name, ...others] = Object.keys(options);
+    it(`${name} with ${others}: does not go together`, () => {
+      const error = failure(() => generate(options));
+      expect(error.code).toBe('INVALID_OPTION');
+      expect(error.details.option).toBe(name);
+      for (const other of others) generate({ [other]: options[other] });
+    });
+  }
+
+  it('stages that do not run take nothing from the checkpoint', () => {
+    const own = { temperature: 0.6, topP: 0.9, topK: 50, repetitionPenalty: 1.1 };
+    expect(generate({ mirostat: 2 }, own).sampling).toMatchObject({ ...own, topP: 1, topK: 0 });
+    expect(generate({ samplers: ['topK', 'topP'] }, own).sampling).toMatchObject({
+      ...own,
+      temperature: 1,
+      repetitionPenalty: 1,
+    });
+    expect(generate({ minTokens: 5 }, own).sampling).toMatchObject(own);
+  });
+
+  it('further samplers ask for sampling', () => {
+    for (const option of [{ topNSigma: 1 }, { xtcProbability: 0.5 }, { dynatempRange: 0.5 }, { mirostat: 2 }])
+      expect(generate(option).sampling.temperature).toBe(1);
+    for (const option of [{ dryMultiplier: 1 }, { badWords: ['x'] }, { minTokens: 3 }, { noRepeatNgram: 2 }])
+      expect(generate(option).sampling.temperature).toBe(0);
+  });
+
+  it('copies lists', () => {
+    const ids = Int32Array.of(1, 2);
+    const badWords = [ids, 'word', [3]];
+    const { chain } = generate({ badWords }).sampling;
+    ids[0] = 9;
+    badWords.length = 0;
+    expect(chain?.badWords).toEqual([Int32Array.of(1, 2), 'word', Int32Array.of(3)]);
+  });
 
   it('says what was given and what may be', () => {
     expect(failure(() => generate({ topP: 1.5 })).message).toBe(

@@ -2,58 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { LargestFinder } from '../../lib/generation/largest.js';
 import { Random } from '../../lib/generation/random.js';
 import { Sampler, SamplerBuffers } from '../../lib/generation/sampler.js';
-import type { LogitRow, SamplingOptions } from '../../lib/generation/sampling-options.js';
-
-const CANDIDATES = 256;
-
-const neutral: SamplingOptions = {
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  typicalP: 1,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: {},
-  seed: 1,
-};
-
-/** Normally distributed logits, so that some tokens lead and a long tail follows. */
-function randomLogits(n: number, seed: number, scale = 2): Float32Array {
-  const random = new Random(seed);
-  const logits = new Float32Array(n);
-  for (let i = 0; i < n; i++) {
-    const radius = Math.sqrt(-2 * Math.log(1 - random.uniform()));
-    logits[i] = scale * radius * Math.cos(2 * Math.PI * random.uniform());
-  }
-  return logits;
-}
-
-function logSumExp(values: ArrayLike<number>, temperature: number): number {
-  const scaled = Array.from(values, (v) => v / temperature);
-  const max = scaled.reduce((a, b) => Math.max(a, b));
-  return max + Math.log(scaled.reduce((sum, v) => sum + Math.exp(v - max), 0));
-}
-
-/** What native hands over for these logits. */
-function rowOf(logits: Float32Array, temperature: number, withFull = true): LogitRow {
-  const ids = Array.from(logits.keys())
-    .sort((a, b) => logits[b] - logits[a] || a - b)
-    .slice(0, CANDIDATES);
-  return {
-    ids: Int32Array.from(ids),
-    logits: Float32Array.from(ids, (id) => logits[id]),
-    logSumExp: logSumExp(logits, temperature || 1),
-    logSumExp1: logSumExp(logits, 1),
-    full: withFull ? logits : null,
-  };
-}
-
-interface History {
-  prompt: number[];
-  generated: number[];
-}
+import type { SamplingOptions } from '../../lib/generation/sampling-options.js';
+import {
+  CANDIDATES,
+  drawMany,
+  expectFrequencies,
+  type History,
+  neutral,
+  randomLogits,
+  rowOf,
+} from './sampling.js';
 
 /** Every stage written naively in float64 over the whole vocabulary: the probability of each token. */
 function oracle(logits: Float32Array, options: SamplingOptions, history: History): Map<number, number> {
@@ -93,56 +51,6 @@ function oracle(logits: Float32Array, options: SamplingOptions, history: History
   }
   const total = kept.reduce((sum, { weight }) => sum + weight, 0);
   return new Map(kept.map(({ id, weight }) => [id, weight / total]));
-}
-
-/** Draws `n` tokens of the same row by one sampler per draw, so that no penalty history builds up. */
-function drawMany(logits: Float32Array, options: SamplingOptions, history: History, n: number): number[] {
-  const buffers = new SamplerBuffers(logits.length);
-  const row = rowOf(logits, options.temperature);
-  const forced = history.generated.map((token) => ({ token, row: rowOf(certain(token, logits.length), 1) }));
-  return Array.from({ length: n }, (_, seed) => {
-    const sampler = new Sampler({ ...options, seed: options.seed * 1_000_003 + seed }, buffers);
-    sampler.acceptPrompt(Int32Array.from(history.prompt));
-    for (const step of forced) if (sampler.sample(step.row) !== step.token) throw new Error('not forced');
-    return sampler.sample(sampler.needsFullRow(CANDIDATES) ? row : { ...row, full: null });
-  });
-}
-
-/** Logits that give one token all the probability. */
-function certain(token: number, vocabSize: number): Float32Array {
-  const logits = new Float32Array(vocabSize).fill(-1e9);
-  logits[token] = 1e9;
-  return logits;
-}
-
-/**
- * Pearson's statistic over cells with at least 5 expected draws, the others as one cell. A normal approximation of the
- * chi-square distribution at 5 standard deviations: one false alarm in 3 million, and the seeds are fixed.
- */
-function expectFrequencies(draws: number[], expected: Map<number, number>): void {
-  const impossible = draws.filter((token) => !expected.has(token));
-  expect(impossible, 'tokens that cannot be drawn').toEqual([]);
-  const counts = new Map<number, number>();
-  for (const token of draws) counts.set(token, (counts.get(token) ?? 0) + 1);
-  let statistic = 0;
-  let cells = 0;
-  let rest = { expected: 0, drawn: 0 };
-  for (const [id, probability] of expected) {
-    const mean = probability * draws.length;
-    const drawn = counts.get(id) ?? 0;
-    if (mean < 5) {
-      rest = { expected: rest.expected + mean, drawn: rest.drawn + drawn };
-      continue;
-    }
-    statistic += (drawn - mean) ** 2 / mean;
-    cells++;
-  }
-  if (rest.expected >= 5) {
-    statistic += (rest.drawn - rest.expected) ** 2 / rest.expected;
-    cells++;
-  }
-  const freedom = cells - 1;
-  expect(statistic).toBeLessThan(freedom + 5 * Math.sqrt(2 * freedom) + 10);
 }
 
 const nothing: History = { prompt: [], generated: [] };

@@ -21,6 +21,7 @@ function converse(options: SessionOptions = {}, native: FakeOptions = {}) {
     size: 300,
     endTokens: new Set([EOS]),
     textOf: (id: number) => String.fromCharCode(200 + id),
+    bytesOf: (id: number) => Buffer.from(String.fromCharCode(200 + id)),
     createDecoder: () => ({
       push: (id: number) => String.fromCharCode(200 + id),
       unseen: () => '',
