@@ -1,6 +1,5 @@
 /** Gemma: Llama with a scaled embedding, gated GELU, and norms whose weights are stored less one. */
-import * as v from 'valibot';
-import { parseConfig, unsupported } from '../config-schema.js';
+import { unsupported } from '../config-schema.js';
 import {
   decoderSpec,
   type DecoderShape,
@@ -9,6 +8,7 @@ import {
   type HfShape,
   hfShape,
 } from './decoder.js';
+import { allowOnly } from './experts.js';
 import type { Family, Names } from './family.js';
 import { llamaBias, llamaLayout, llamaNames } from './llama.js';
 import { lessOne } from './views.js';
@@ -29,8 +29,6 @@ export function asGemma<Shape extends DecoderShape>(shape: Shape): Shape {
   };
 }
 
-const bothSidesSchema = v.looseObject({ use_bidirectional_attention: v.nullish(v.boolean()) });
-
 export function gemmaShape(family: string, raw: unknown, defaults: HfDefaults = {}): HfShape {
   const shape = hfShape(family, raw, {
     headDim: 256,
@@ -38,9 +36,7 @@ export function gemmaShape(family: string, raw: unknown, defaults: HfDefaults = 
     activation: 'gelu_pytorch_tanh',
     ...defaults,
   });
-  if (parseConfig(bothSidesSchema, raw).use_bidirectional_attention) {
-    throw unsupported(family, 'attention in both directions (use_bidirectional_attention)');
-  }
+  allowOnly(family, shape.config, { use_bidirectional_attention: [false] });
   // Older files say "gelu" and mean this one.
   if (!/^gelu/.test(shape.feedForward.activation)) {
     throw unsupported(family, `the activation "${shape.feedForward.activation}"`);

@@ -1,8 +1,9 @@
 /** GPT-NeoX and Pythia: layer norms, biases, plain GELU, attention and feed-forward in parallel; each head's query, key and value lie together. */
 import * as v from 'valibot';
 import { finite, parseConfig, positive } from '../config-schema.js';
-import { biasesOf, decoderSpec, type DecoderShape, ggufShape, hfShape } from './decoder.js';
+import { biasesOf, decoderSpec, ggufShape, hfShape } from './decoder.js';
 import type { Family } from './family.js';
+import { asGptLike, denseNames } from './gpt-like.js';
 import { fusedQkv, qkvGroups } from './views.js';
 
 const schema = v.looseObject({
@@ -13,14 +14,7 @@ const schema = v.looseObject({
   attention_bias: v.optional(v.boolean(), true),
 });
 
-function asNeox<Shape extends DecoderShape>(shape: Shape, normEps: number, parallel: boolean): Shape {
-  return {
-    ...shape,
-    feedForward: { ...shape.feedForward, gated: false },
-    spec: { ...shape.spec, norm: 'layer', normEps },
-    stack: { residual: parallel ? 'parallel' : 'pre' },
-  };
-}
+const residual = (parallel: boolean) => ({ residual: parallel ? 'parallel' : 'pre' }) as const;
 
 export const gptNeox: Family = {
   modelType: 'gpt_neox',
@@ -33,32 +27,28 @@ export const gptNeox: Family = {
     ...fusedQkv(qkvGroups, 'attention.query_key_value'),
     o: ['attention.dense', 'attn_output'],
     ffn_norm: ['post_attention_layernorm', 'ffn_norm'],
-    up: ['mlp.dense_h_to_4h', 'ffn_up'],
-    down: ['mlp.dense_4h_to_h', 'ffn_down'],
+    ...denseNames,
     final_norm: ['final_layer_norm', 'output_norm'],
     lm_head: [{ name: 'embed_out', unprefixed: true }, 'output'],
   },
   fromConfig: (raw) => {
     const own = parseConfig(schema, raw);
-    const plain = hfShape(
-      'gpt_neox',
-      { ...own, num_key_value_heads: null },
-      {
-        activation: 'gelu',
-        partial: own.rotary_pct,
-        theta: own.rotary_emb_base,
-      },
-    );
-    const shape = asNeox(plain, own.layer_norm_eps, own.use_parallel_residual);
+    const defaults = { activation: 'gelu', partial: own.rotary_pct, theta: own.rotary_emb_base };
+    const plain = hfShape('gpt_neox', { ...own, num_key_value_heads: null }, defaults);
+    const shape = asGptLike(plain, {
+      normEps: own.layer_norm_eps,
+      stack: residual(own.use_parallel_residual),
+    });
     const ignored = [...shape.ignored, /\.attention\.(masked_)?bias$/];
     const bias = biasesOf('up', 'down', ...(own.attention_bias ? ['q', 'k', 'v', 'o'] : []));
     return { ...shape, spec: decoderSpec(shape), bias, ignored };
   },
   fromGguf: (facts) => {
-    const plain = ggufShape(facts, 'half');
-    const shape = asNeox(plain, plain.spec.normEps, facts.keys.flag('use_parallel_residual', true));
     // The activation is in no key; all of these models have this one.
-    const exact = { ...shape, feedForward: { ...shape.feedForward, activation: 'gelu_erf' as const } };
-    return { ...exact, spec: decoderSpec(exact), bias: 'optional' };
+    const shape = asGptLike(ggufShape(facts, 'half'), {
+      activation: 'gelu_erf',
+      stack: residual(facts.keys.flag('use_parallel_residual', true)),
+    });
+    return { ...shape, spec: decoderSpec(shape), bias: 'optional' };
   },
 };

@@ -1,8 +1,9 @@
 /** Phi-1, 1.5 and 2: layer norms, biases everywhere, the head too, plain GELU, attention and feed-forward in parallel behind one norm. */
 import * as v from 'valibot';
 import { finite, parseConfig, unsupported } from '../config-schema.js';
-import { decoderSpec, type DecoderShape, ggufShape, hfShape } from './decoder.js';
+import { decoderSpec, ggufShape, hfShape } from './decoder.js';
 import type { Family, Names } from './family.js';
+import { asGptLike } from './gpt-like.js';
 import { llamaLayout, llamaNames } from './llama.js';
 
 const names: Names = {
@@ -18,13 +19,7 @@ const schema = v.looseObject({
   qk_layernorm: v.optional(v.boolean(), false),
 });
 
-function inParallel<Shape extends DecoderShape>(shape: Shape, normEps: number): Shape {
-  return {
-    ...shape,
-    spec: { ...shape.spec, norm: 'layer', normEps },
-    stack: { residual: 'parallel', sharedNorm: true },
-  };
-}
+const stack = { residual: 'parallel', sharedNorm: true } as const;
 
 export const phi2: Family = {
   modelType: 'phi',
@@ -35,16 +30,11 @@ export const phi2: Family = {
     const own = parseConfig(schema, raw);
     if (own.qk_layernorm) throw unsupported('phi', 'layer norms of heads (qk_layernorm)');
     const plain = hfShape('phi', raw, { activation: 'gelu_new', partial: 0.5 });
-    const shape = inParallel(
-      { ...plain, feedForward: { ...plain.feedForward, gated: false } },
-      own.layer_norm_eps,
-    );
+    const shape = asGptLike(plain, { normEps: own.layer_norm_eps, stack });
     return { ...shape, spec: decoderSpec(shape), bias: 'required' };
   },
   fromGguf: (facts) => {
-    const plain = ggufShape(facts, 'half');
-    const feedForward = { activation: 'gelu_tanh' as const, size: plain.feedForward.size };
-    const shape = inParallel({ ...plain, feedForward }, plain.spec.normEps);
+    const shape = asGptLike(ggufShape(facts, 'half'), { activation: 'gelu_tanh', stack });
     return { ...shape, spec: decoderSpec(shape), bias: 'required' };
   },
 };

@@ -1,8 +1,9 @@
 /** StarCoder2: layer norms and biases everywhere, plain GELU; all layers may see a window only. */
 import * as v from 'valibot';
 import { finite, parseConfig } from '../config-schema.js';
-import { biasesOf, decoderSpec, ggufShape, ggufWindows, hfShape, layerKinds, windowsOf } from './decoder.js';
+import { decoderSpec, ggufShape, ggufWindows, hfShape, layerKinds, windowsOf } from './decoder.js';
 import type { Family, Names } from './family.js';
+import { asGptLike, gptBias } from './gpt-like.js';
 import { llamaLayout, llamaNames } from './llama.js';
 
 const names: Names = {
@@ -24,20 +25,13 @@ export const starcoder2: Family = {
   fromConfig: (raw) => {
     const { norm_epsilon: normEps, use_bias: biased } = parseConfig(schema, raw);
     const plain = hfShape('starcoder2', raw, { activation: 'gelu_pytorch_tanh', tied: true });
-    const { config, spec, feedForward } = plain;
-    const shape = {
-      ...plain,
-      spec: { ...spec, norm: 'layer' as const, normEps },
-      feedForward: { ...feedForward, gated: false },
-    };
+    const shape = asGptLike(plain, { normEps });
+    const { config } = shape;
     const windows = windowsOf({ ...config, sliding_window: config.sliding_window ?? null }, () => true);
-    const bias = biasesOf(...(biased ? ['q', 'k', 'v', 'o', 'up', 'down'] : []));
-    return { ...shape, spec: decoderSpec(shape, layerKinds(windows)), bias };
+    return { ...shape, spec: decoderSpec(shape, layerKinds(windows)), bias: gptBias(biased) };
   },
   fromGguf: (facts) => {
-    const plain = ggufShape(facts, 'half');
-    const feedForward = { activation: 'gelu_tanh' as const, size: plain.feedForward.size };
-    const shape = { ...plain, feedForward };
+    const shape = asGptLike(ggufShape(facts, 'half'), { activation: 'gelu_tanh' });
     return { ...shape, spec: decoderSpec(shape, layerKinds(ggufWindows(facts, 0))), bias: 'optional' };
   },
 };

@@ -272,6 +272,29 @@ describe('gpt2', () => {
   });
 });
 
+test('Falcon: groups of heads in the newer form, one head of keys in the older; norms of both, of one, or in sequence', () => {
+  const plan = (config: object) => {
+    const sizes = { hidden_size: 64, num_hidden_layers: 1, num_attention_heads: 8, vocab_size: 50 };
+    return planFromConfig({ model_type: 'falcon', ...sizes, ...config });
+  };
+  const stackOf = (config: object) => {
+    const { layers: _, ...stack } = plan(config).spec.stack;
+    return [plan(config).spec.attentions[0]!.kvHeads, stack];
+  };
+  const newer = { new_decoder_architecture: true, num_kv_heads: 2 };
+  expect(stackOf(newer)).toEqual([2, { residual: 'parallel', sharedNorm: false }]);
+  expect(stackOf({ ...newer, num_ln_in_parallel_attn: 1 })).toEqual([
+    2,
+    { residual: 'parallel', sharedNorm: true },
+  ]);
+  expect(stackOf({})).toEqual([1, { residual: 'parallel', sharedNorm: true }]);
+  expect(stackOf({ multi_query: false, parallel_attn: false })).toEqual([8, { residual: 'pre' }]);
+  const biasOf = (config: object) => plan(config).source('layers.0.down.bias')?.presence;
+  expect([biasOf({}), biasOf({ bias: true })]).toEqual([undefined, 'required']);
+  expect(plan({}).spec.feedForwards).toEqual([{ activation: 'gelu_erf', gated: false, size: 256 }]);
+  expect(() => plan({ alibi: true })).toThrow(/alibi = true/);
+});
+
 test('an architecture that is not there is refused with the list of those that are', () => {
   const ggufNames = ['llama', 'qwen3', 'gpt2', 'gemma3', 'gptneox', 'mistral3', 'gpt-oss'];
   for (const [work, names] of [
