@@ -26,6 +26,7 @@ const rooms = {
   output: ['generation'],
   tools: ['engine', 'output', 'tokenizer', 'errors.ts', 'given.ts'],
   'options.ts': ['generation', 'tools', 'given.ts', 'native.ts'],
+  trace: ['engine', 'errors.ts', 'given.ts', 'native.ts', 'spec.ts'],
   engine: ['generation', 'output', 'errors.ts', 'native.ts', 'options.ts'],
 };
 

@@ -41,4 +41,7 @@ export type {
   ToolFormat,
   ToolFunction,
 } from './tools/definitions.js';
+export { TracedTensor, type TensorStatistics } from './trace/tensor.js';
+export { Trace, type Candidate, type LensRow, type Prediction, type TracedToken } from './trace/trace.js';
+export type { Intervention, TraceOptions, TraceTensorName } from './trace/trace-options.js';
 export { assistantMessage, toolMessage } from './tools/messages.js';

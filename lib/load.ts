@@ -13,6 +13,7 @@ import { mebibytes, requireMemory } from './memory.js';
 import {
   type Container,
   fromNative,
+  type NativeInspection,
   type NativeLoadOptions,
   type NativeModel,
   native,
@@ -26,7 +27,7 @@ import { checkVocabularySize } from './tokenizer/vocabulary-size.js';
 
 export interface LoadedModel {
   info: ModelInfo;
-  native: NativeModel;
+  native: NativeModel & NativeInspection;
   tokenizer: Tokenizer;
   description: ModelDescription;
   embedDefaults: EmbedDefaults;
@@ -208,7 +209,7 @@ interface Parts {
 async function loadBoth(
   { files, container, description, effective, tokenizing }: Parts,
   { signal, onProgress }: LoadOptions,
-): Promise<{ native: NativeModel; tokenizer: Tokenizer }> {
+): Promise<Pick<LoadedModel, 'native' | 'tokenizer'>> {
   const { spec, tensors } = description;
   let failure: { error: unknown } | undefined;
   const giveUp = (error: unknown) => {

@@ -36,6 +36,9 @@ import { seesAhead } from './spec.js';
 import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 import { checkChatPrompt, prepareChat } from './tools/chat.js';
+import { runTrace, type Traced } from './trace/run-trace.js';
+import type { Trace } from './trace/trace.js';
+import { parseTraceOptions, type TraceOptions } from './trace/trace-options.js';
 import { vocabularyOf } from './vocabulary.js';
 
 /** `generate` with what only our own rooms may ask for, such as `bench` that must not find its prompt in the cache. */
@@ -64,6 +67,7 @@ export class Model {
   readonly tokenizer: Tokenizer;
   readonly #engine: Engine;
   readonly #generator: Generator;
+  readonly #traced: Traced;
   readonly #defaults: SamplingDefaults;
   readonly #embedDefaults: EmbedDefaults;
   #disposed: Promise<void> | undefined;
@@ -79,6 +83,13 @@ export class Model {
     this.info = info;
     this.tokenizer = tokenizer;
     this.#engine = new Engine(model, info.contextLength, { whole: seesAhead(description.spec) });
+    this.#traced = {
+      engine: this.#engine,
+      inspection: model,
+      spec: description.spec,
+      stepTokens: model.info.stepTokens,
+      textOf: (id) => tokenizer.tokenText(id),
+    };
     this.#defaults = description.generationDefaults;
     this.#embedDefaults = embedDefaults;
     const { eosTokenIds } = description.generationDefaults;
@@ -190,6 +201,30 @@ export class Model {
     const choice = answers[weights.indexOf(Math.max(...weights))];
     const entries = answers.map((answer, i): [string, number] => [String(answer), weights[i]]);
     return { choice, probabilities: Object.fromEntries(entries) };
+  }
+
+  /**
+   * Looks into the model while it computes a text: the intermediate tensors of every layer, what it expects after each token,
+   * and (`lens`) what it would expect behind each layer. The layers that are traced are those that generate, with the same
+   * bits. Other requests go on between two layers. Memory is that of one layer and of what is kept.
+   * @param prompt at most as many tokens as a step has (512 with few threads), with those that `generate` adds.
+   * @throws INVALID_OPTION, CONTEXT_OVERFLOW, DISPOSED, or the signal's reason.
+   */
+  async trace(prompt: Prompt, options: TraceOptions = {}): Promise<Trace> {
+    this.#engine.throwIfDisposed();
+    const settings = parseTraceOptions(options, this.#traced.spec);
+    const given = readPrompt(prompt);
+    const { generate: maxTokens, signal } = settings;
+    const encode = async (): Promise<Int32Array> => {
+      if (typeof given === 'string' || given instanceof Int32Array) return this.#encodeText(given, signal);
+      return this.tokenizer.encodeChat(given, { signal });
+    };
+    const ids = await encode();
+    this.#checkIds(ids, 'prompt');
+    if (maxTokens === 0) return runTrace(this.#traced, ids, 0, settings);
+    const { tokens } = await this.generate(ids, { maxTokens, temperature: 0, signal });
+    signal?.throwIfAborted();
+    return runTrace(this.#traced, Int32Array.from([...ids, ...tokens]), tokens.length, settings);
   }
 
   /**

@@ -10,6 +10,7 @@ import { registerEmbed } from './embed.js';
 import { reportFailure, WRONG_USAGE } from './failure.js';
 import { registerInfo } from './info.js';
 import { Interrupts } from './interrupt.js';
+import { registerInspect } from './inspect-text.js';
 import { registerModels } from './models.js';
 import { beQuiet } from './output.js';
 import { registerPull } from './pull.js';
@@ -44,6 +45,7 @@ function createProgram(interrupts: Interrupts): Command {
   registerPull(program, interrupts);
   registerModels(program);
   registerInfo(program, interrupts);
+  registerInspect(program, interrupts);
   registerQuantize(program, interrupts);
   registerDoctor(program);
   for (const command of program.commands) {

@@ -4,6 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { KvasirError } from '../errors.js';
+import { Deferred } from './deferred.js';
 import { fromNative, type NativeModel, type StepResult } from '../native.js';
 import { invalidOption } from '../options.js';
 import { Pace } from './pace.js';
@@ -18,6 +19,13 @@ export const MAX_QUEUED = 16_384;
 /** Sampling may hold the event loop so long; then the rest of the step's rows waits for the next turn. */
 const SAMPLING_SLICE_MS = 2;
 
+interface Visit {
+  positions: number;
+  /** Never rejects. */
+  pay: () => Promise<void>;
+  fail: (error: unknown) => void;
+}
+
 export class Engine {
   readonly #native: NativeModel;
   readonly #pages: Pages;
@@ -31,6 +39,8 @@ export class Engine {
   /** Those that hold a sequence. */
   #active: Request[] = [];
   #inFlight: StepPlan | undefined;
+  /** They look into the model between two steps. */
+  #visits: Visit[] = [];
   /** Those that took rows of the last step, and have not told their callers yet. */
   #silent: Request[] = [];
   #loop: Promise<void> | undefined;
@@ -79,6 +89,24 @@ export class Engine {
     this.wake();
   }
 
+  /**
+   * Calls `look` between two steps, when nothing else uses the native model and so many positions of the cache are free.
+   * Throws CONTEXT_OVERFLOW for more positions than there are, DISPOSED, and what `look` throws.
+   */
+  async visit<T>(positions: number, look: () => Promise<T>): Promise<T> {
+    this.throwIfDisposed();
+    const { kvCapacity } = this.#native.info;
+    if (positions > kvCapacity) throw overflowError(positions, kvCapacity, 'the KV cache', 'kvCapacity');
+    const seen = new Deferred<T>();
+    this.#visits.push({
+      positions,
+      pay: () => look().then(seen.resolve.bind(seen), (error) => seen.reject(fromNative(error))),
+      fail: seen.reject.bind(seen),
+    });
+    this.wake();
+    return seen.promise;
+  }
+
   /** Something changed: a request came, ended, or somebody reads on. */
   wake(): void {
     this.#loop ??= this.#run();
@@ -105,6 +133,7 @@ export class Engine {
       request.fail(disposedError());
       this.#stopNative(request);
     }
+    this.#failVisits(disposedError());
     await this.#loop;
     await this.#native.dispose();
   }
@@ -124,21 +153,37 @@ export class Engine {
       while (!this.#disposed) {
         for (const request of this.#active) this.#pages.fork(request);
         this.#retire();
+        await this.#receive();
         this.#admit();
         const plan = planStep(this.#active, this.#pace, this.#whole);
         if (plan) await this.#step(plan);
         // Whom it tells something may read on, and so go on.
-        else if (!this.#emit()) return;
+        else if (!this.#emit() && this.#visits.length === 0) return;
       }
     } catch (error) {
       for (const request of [...this.#active, ...this.#queue]) request.fail(fromNative(error));
       this.#active = [];
       this.#queue = [];
+      this.#failVisits(fromNative(error));
     } finally {
       this.#emit();
       // In the same turn as the decision to stop: a wake-up after it starts the next loop.
       this.#loop = undefined;
     }
+  }
+
+  /** One visit a step, so that the requests go on beside a long inspection. */
+  async #receive(): Promise<void> {
+    const [visit] = this.#visits;
+    if (!visit || !this.#pages.makeRoom(visit.positions, this.#active)) return;
+    this.#visits.shift();
+    const paid = visit.pay();
+    this.#emit();
+    await paid;
+  }
+
+  #failVisits(error: unknown): void {
+    for (const { fail } of this.#visits.splice(0)) fail(error);
   }
 
   #retire(): void {

@@ -44,6 +44,12 @@ export class PageTables {
     return missing;
   }
 
+  /** Whether a sequence of so many positions fits beside all requests, to be freed before their next step. */
+  hasRoomFor(positions: number, active: readonly Request[]): boolean {
+    const pages = this.#pagesFor(positions);
+    return this.missing(active).every((missing, i) => missing + Math.min(pages, this.#tables[i]!.pages) <= 0);
+  }
+
   /** Pages of each table that come free when all of these are freed. */
   ownPages(holders: Iterable<{ sequence: number | undefined }>): number[] {
     const sequences: number[] = [];

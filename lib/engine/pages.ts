@@ -64,6 +64,12 @@ export class Pages {
     return this.place(request, active, now);
   }
 
+  /** Makes room for a sequence beside the running requests that is freed before their next step; what is kept gives way. */
+  makeRoom(positions: number, active: readonly Request[]): boolean {
+    while (!this.#tables.hasRoomFor(positions, active)) if (!this.#prefixes.evict(undefined)) return false;
+    return true;
+  }
+
   #prefixOf({ live, shared, cache, adapter }: Request, active: readonly Request[]): SharedPrefix | undefined {
     const [branch, ...others] = live;
     if (!this.#sharesPrefixes || !cache.reuse || cache.fresh) return undefined;

@@ -40,6 +40,7 @@ const compareNames = [
   'signal',
 ];
 const embedNames = ['pooling', 'normalize', 'dimensions', 'overflow', 'onProgress', 'signal'];
+const traceNames = ['layers', 'heads', 'tokens', 'tensors', 'lens', 'generate', 'interventions', 'signal'];
 const chatNames = ['tools', 'documents', 'addGenerationPrompt', 'variables'];
 const hello = [{ role: 'user', content: 'Hello' }];
 const embedded = 'stories-260k';
@@ -96,6 +97,8 @@ export function wrongCalls({ Model, Tokenizer, ChatSession, compare, comparisonP
     embedOptions: (r) => model.embed('a', wrongOptions(r, embedNames)),
     decide: (r) => model.decide(wrongPrompt(r), { boolean: true }),
     decideOptions: (r) => model.decide('a', wrongOptions(r, ['choices', 'score', 'signal'])),
+    trace: (r) => model.trace(wrongPrompt(r)),
+    traceOptions: (r) => model.trace('a', wrongOptions(r, traceNames)),
     compare: (r) => compare(wrongText(r)),
     compareOptions: (r) => compare(embedded, wrongOptions(r, compareNames)),
     comparisonPage: (r) => comparisonPage(wrongValue(r)),

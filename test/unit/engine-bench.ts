@@ -116,5 +116,5 @@ export async function inSimulatedTime(work: () => Promise<void>): Promise<void> 
 
 /** Lets a test destructure a bench. */
 export function bound(made: Bench) {
-  return { native: made.native, generate: made.generate.bind(made) };
+  return { engine: made.engine, native: made.native, generate: made.generate.bind(made) };
 }

@@ -1,0 +1,117 @@
+/** `kvasir inspect`: what a model makes of a text, token by token and layer by layer. */
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Trace } from '../trace/trace.js';
+import { type TraceOptions, traceTensorNames } from '../trace/trace-options.js';
+import { addLoadFlags, loadOptionsOf, parseCount } from './arguments.js';
+import type { Interrupts } from './interrupt.js';
+import { withModel } from './load.js';
+import { say, writeData, writeJson } from './output.js';
+import { createProgress } from './progress.js';
+import { readPrompt } from './prompt-input.js';
+
+interface InspectFlags extends Record<string, unknown> {
+  lens?: number;
+  generate?: number;
+  layers?: number[];
+  heads?: number[];
+  tensors?: string[];
+  out?: string;
+  json?: boolean;
+}
+
+const help = `
+Shows for each token what the model expected next, how surprised it was by what came, and, with --lens, what it would expect
+behind each layer. --json prints that with shape and statistics of every tensor; --out FOLDER writes the tensors too, as
+tensors.safetensors and trace.json. Tensors: ${traceTensorNames.join(', ')}.`;
+
+function parseNumbers(text: string): number[] {
+  const numbers = text.split(',').map(Number);
+  if (numbers.every((one) => Number.isInteger(one) && one >= 0)) return numbers;
+  throw new InvalidArgumentError('It must be numbers with commas between them.');
+}
+
+export function registerInspect(program: Command, interrupts: Interrupts): void {
+  const command = program
+    .command('inspect')
+    .description('what a model makes of a text, layer by layer')
+    .argument('<model>', 'alias, folder, .gguf file or hf:org/name[:file]')
+    .argument('[prompt]', 'the text; - or nothing: read it from stdin')
+    .option('--lens <count>', 'the most probable tokens behind each layer', parseCount(0))
+    .option('--generate <count>', 'tokens to generate first, greedily', parseCount(0))
+    .option('--layers <numbers>', 'such as 0,3,29 (default: all)', parseNumbers)
+    .option('--heads <numbers>', 'such as 0,1 (default: all)', parseNumbers)
+    .option('--tensors <names>', 'with commas between them', (text) => text.split(','))
+    .option('--out <folder>', 'write the tensors there')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', help)
+    .action((reference: string, prompt: string | undefined, flags: InspectFlags) =>
+      inspect(reference, prompt, flags, interrupts),
+    );
+  addLoadFlags(command);
+}
+
+async function inspect(
+  reference: string,
+  argument: string | undefined,
+  flags: InspectFlags,
+  interrupts: Interrupts,
+): Promise<void> {
+  const { signal } = interrupts;
+  const loadOptions = loadOptionsOf(flags);
+  const prompt = await readPrompt(argument, signal);
+  await withModel(reference, { ...loadOptions, signal }, async (model) => {
+    const progress = createProgress();
+    const { lens, generate, layers, heads } = flags;
+    // Values that nobody keeps need not be computed.
+    const tensors = (flags.tensors ?? (flags.out || flags.json ? undefined : [])) as TraceOptions['tensors'];
+    const options = { lens, generate, layers, heads, tensors, signal };
+    const trace = await model
+      .trace(prompt, {
+        ...options,
+        onProgress: ({ done, total }) => progress.count('tracing layers', done, total),
+      })
+      .finally(() => progress.stop());
+    if (flags.out !== undefined) await trace.save(flags.out);
+    if (flags.json) await writeJson({ model: model.info.name, ...trace.toJSON() });
+    else await writeData(table(trace));
+    if (flags.out !== undefined && !interrupts.outputGone)
+      say(`${trace.tensors.length} tensors are in ${flags.out}.`);
+  });
+}
+
+/** A line for each token: what it is, how surprising it was, what was expected after it, behind each layer and in the end. */
+function table({ tokens, from, predictions, lens }: Trace): string {
+  const layers = [...new Set(lens.map(({ layer }) => layer))];
+  const rows = predictions.map(({ position, top, entropy }) => {
+    const before = position > from ? predictions[position - from - 1]?.surprisal : undefined;
+    const seen = layers.map((layer) => lens.find((one) => one.layer === layer && one.position === position));
+    return [
+      String(position),
+      JSON.stringify(tokens[position]!.text),
+      before === undefined ? '' : before.toFixed(2),
+      entropy.toFixed(2),
+      ...seen.map((one) => JSON.stringify(one?.top[0]?.text ?? '')),
+      `${JSON.stringify(top[0]!.text)} ${(100 * top[0]!.probability).toFixed(0)} %`,
+    ];
+  });
+  const head = [
+    '#',
+    'token',
+    'surprisal',
+    'entropy',
+    ...layers.map((layer) => `layer ${layer}`),
+    'expected next',
+  ];
+  const lines =
+    rows.length > 0 ? [head, ...rows] : tokens.map(({ text }, i) => [String(i), JSON.stringify(text)]);
+  const widths = head.map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
+  return lines
+    .map(
+      (line) =>
+        `${line
+          .map((cell, i) => cell.padEnd(widths[i]!))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}

@@ -1,0 +1,220 @@
+/**
+ * Computes a text layer by layer, between the engine's steps, through the body that generates: each layer reads the residual
+ * stream that the one before it left, so that memory is that of one layer and of what is kept.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Engine } from '../engine/engine.js';
+import { overflowError } from '../engine/engine.js';
+import { invalidOption } from '../given.js';
+import type { NativeInspection } from '../native.js';
+import { layerCount, type ModelSpec, modelKind } from '../spec.js';
+import {
+  type Kept,
+  type LayerTensorName,
+  layerTensor,
+  layerTensorNames,
+  nativeNamesOf,
+} from './layer-tensors.js';
+import { candidatesOf, entropyOf } from './predictions.js';
+import { TracedTensor } from './tensor.js';
+import type { LensRow, Prediction, TracedToken } from './trace.js';
+import { Trace } from './trace.js';
+import type { Intervention, TraceSettings } from './trace-options.js';
+
+export interface Traced {
+  engine: Engine;
+  inspection: NativeInspection;
+  spec: ModelSpec;
+  /** Tokens of one native step. */
+  stepTokens: number;
+  textOf: (id: number) => string;
+}
+
+/** Logits are taken so many rows at a time. */
+const rowsAtOnce = 16;
+/** Of each prediction. */
+const leastTop = 10;
+
+/** Throws CONTEXT_OVERFLOW for a text that no step holds, INVALID_OPTION, DISPOSED or the signal's reason. */
+export async function runTrace(
+  traced: Traced,
+  ids: Int32Array,
+  generated: number,
+  settings: TraceSettings,
+): Promise<Trace> {
+  const { spec, stepTokens, textOf } = traced;
+  if (ids.length > stepTokens) throw overflowError(ids.length, stepTokens, 'a step', 'contextLength');
+  const [from, to] = settings.tokens ?? [0, ids.length];
+  if (to > ids.length) throw invalidOption('tokens', [from, to], `[from, to) within ${ids.length} tokens`);
+  checkInterventions(settings.interventions, ids.length, spec);
+  const run = new Run(traced, ids, settings, { from, to, heads: settings.heads });
+  await run.allLayers();
+  const tokens = Array.from(ids, (id, i): TracedToken => {
+    return { id, text: textOf(id), generated: i >= ids.length - generated };
+  });
+  return new Trace({ spec, tokens, from, ...run });
+}
+
+function checkInterventions(interventions: readonly Intervention[], tokens: number, spec: ModelSpec): void {
+  for (const { residual, token } of interventions) {
+    if (token !== undefined && token >= tokens) {
+      throw invalidOption('interventions', token, `at tokens from 0 to ${tokens - 1}`);
+    }
+    if (residual !== undefined && token === undefined && residual.length !== tokens * spec.hiddenSize) {
+      const needed = `${tokens * spec.hiddenSize} values: ${tokens} tokens of ${spec.hiddenSize}`;
+      throw invalidOption('interventions', residual.length, needed);
+    }
+  }
+}
+
+class Run {
+  readonly tensors: TracedTensor[] = [];
+  readonly predictions: Prediction[] = [];
+  readonly lens: LensRow[] = [];
+  readonly #hasHead: boolean;
+  readonly #layers: number;
+  #done = 0;
+
+  constructor(
+    private readonly traced: Traced,
+    private readonly ids: Int32Array,
+    private readonly settings: TraceSettings,
+    private readonly kept: Kept,
+  ) {
+    this.#hasHead = modelKind(traced.spec) === 'decoder';
+    this.#layers = layerCount(traced.spec);
+  }
+
+  async allLayers(): Promise<void> {
+    const { tensors: wanted, layers, interventions, lens } = this.settings;
+    const embed = await this.#look(
+      0,
+      0,
+      undefined,
+      ['token_embed', 'embed'].filter((name) => wanted.has(name)),
+    );
+    for (const name of ['token_embed', 'embed'])
+      this.#keep(name, embed.taps[name], this.traced.spec.hiddenSize);
+    let { hidden } = embed;
+    const perLayer = layerTensorNames.filter((name) => wanted.has(name));
+    for (let layer = 0; layer < this.#layers; ++layer) {
+      const changes = interventions.filter((one) => one.layer === layer);
+      const isKept = layers.includes(layer);
+      if (!changes.some(({ skip }) => skip))
+        hidden = await this.#layer(layer, hidden, isKept ? perLayer : []);
+      hidden = changed(hidden, changes, this.traced.spec.hiddenSize);
+      if (lens > 0 && this.#hasHead && isKept) await this.#lensRows(layer, hidden);
+    }
+    await this.#ending(hidden);
+  }
+
+  async #layer(layer: number, input: Float32Array, names: readonly LayerTensorName[]): Promise<Float32Array> {
+    const { hidden, taps } = await this.#look(layer, layer + 1, input, nativeNamesOf(names));
+    const byOp = new Map(
+      Object.entries(taps).map(([name, values]) => [name.slice(name.lastIndexOf('.') + 1), values]),
+    );
+    for (const name of names) {
+      const tensor = layerTensor(
+        this.traced.spec,
+        { layer, tokens: this.ids.length, taps: byOp },
+        name,
+        this.kept,
+      );
+      if (tensor !== undefined) this.tensors.push(tensor);
+      await nextTurn();
+    }
+    return hidden;
+  }
+
+  /** Rows of hidden states through final norm and head, some at a time. */
+  async #rows(
+    hidden: Float32Array,
+    names: readonly string[],
+    take: (row: {
+      position: number;
+      logits: Float32Array;
+      taps: Record<string, Float32Array>;
+      at: number;
+    }) => void,
+  ): Promise<void> {
+    const { from, to } = this.kept;
+    const { vocabSize } = this.traced.spec;
+    for (let first = from; first < to; first += rowsAtOnce) {
+      const positions = Int32Array.from({ length: Math.min(rowsAtOnce, to - first) }, (_, i) => first + i);
+      const { logits, taps } = await this.#look(this.#layers, this.#layers, hidden, names, positions);
+      for (const [at, position] of positions.entries()) {
+        take({ position, logits: logits.subarray(at * vocabSize, (at + 1) * vocabSize), taps, at });
+        if (at % 4 === 3) await nextTurn();
+      }
+    }
+  }
+
+  async #lensRows(layer: number, hidden: Float32Array): Promise<void> {
+    const { lens } = this.settings;
+    await this.#rows(hidden, [], ({ position, logits }) => {
+      this.lens.push({ layer, position, top: candidatesOf(logits, lens, this.traced.textOf) });
+    });
+  }
+
+  async #ending(hidden: Float32Array): Promise<void> {
+    const { tensors: wanted, lens } = this.settings;
+    const { hiddenSize, vocabSize } = this.traced.spec;
+    if (!this.#hasHead) return;
+    const { from, to } = this.kept;
+    const normed = wanted.has('final_norm') ? new Float32Array((to - from) * hiddenSize) : undefined;
+    const all = wanted.has('logits') ? new Float32Array((to - from) * vocabSize) : undefined;
+    await this.#rows(hidden, normed ? ['final_norm'] : [], ({ position, logits, taps, at }) => {
+      const row = position - from;
+      normed?.set(taps.final_norm!.subarray(at * hiddenSize, (at + 1) * hiddenSize), row * hiddenSize);
+      all?.set(logits, row * vocabSize);
+      this.predictions.push(this.#prediction(position, logits, Math.max(lens, leastTop)));
+    });
+    if (normed) this.tensors.push(new TracedTensor('final_norm', undefined, [to - from, hiddenSize], normed));
+    if (all) this.tensors.push(new TracedTensor('logits', undefined, [to - from, vocabSize], all));
+  }
+
+  #prediction(position: number, logits: Float32Array, top: number): Prediction {
+    const { entropy, logSumExp } = entropyOf(logits);
+    const next = this.ids[position + 1];
+    return {
+      position,
+      top: candidatesOf(logits, top, this.traced.textOf),
+      entropy,
+      ...(next === undefined ? {} : { surprisal: logSumExp - logits[next]! }),
+    };
+  }
+
+  #keep(name: string, values: Float32Array | undefined, columns: number): void {
+    if (values === undefined) return;
+    const { from, to } = this.kept;
+    const rows = values.slice(from * columns, to * columns);
+    this.tensors.push(new TracedTensor(name, undefined, [to - from, columns], rows));
+  }
+
+  async #look(
+    first: number,
+    end: number,
+    input: Float32Array | undefined,
+    taps: readonly string[],
+    rows: Int32Array = new Int32Array(0),
+  ) {
+    const { engine, inspection } = this.traced;
+    this.settings.signal?.throwIfAborted();
+    const run = { tokens: this.ids, input, first, end, rows, taps };
+    const seen = await engine.visit(this.ids.length, () => inspection.runLayers(run));
+    this.settings.signal?.throwIfAborted();
+    if (end > first) this.settings.onProgress?.({ done: ++this.#done, total: this.#layers });
+    return seen;
+  }
+}
+
+/** With the residual streams that take its place; a copy where there are any. */
+function changed(hidden: Float32Array, changes: readonly Intervention[], hiddenSize: number): Float32Array {
+  let result = hidden;
+  for (const { residual, token = 0 } of changes) {
+    if (residual === undefined) continue;
+    result = new Float32Array(result);
+    result.set(residual, token * hiddenSize);
+  }
+  return result;
+}

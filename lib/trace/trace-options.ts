@@ -1,0 +1,127 @@
+/** What `model.trace` may be asked for. */
+import { callback, integer, invalidOption, list, parseOptions, type Rule, signal } from '../given.js';
+import { attentionOf, layerCount, type ModelSpec } from '../spec.js';
+import { type LayerTensorName, layerTensorNames } from './layer-tensors.js';
+
+const outerNames = ['token_embed', 'embed', 'final_norm', 'logits'] as const;
+export type OuterTensorName = (typeof outerNames)[number];
+
+/**
+ * Outside of layers: 'token_embed' and, after scale, positions and norm, 'embed' [tokens, hidden]; 'final_norm'; 'logits' [tokens,
+ * vocabulary]. Of each layer: 'attn_norm', the input of 'q' [heads, tokens, head dim], 'k' and 'v' (as the linear gives them,
+ * before norms of heads and rotary embedding); 'scores' and 'weights' [heads, tokens, tokens]; 'attended' [heads, tokens, head
+ * dim]; 'attn_residual', the residual stream behind attention; 'ffn_norm', 'gate', 'up', 'activation' [tokens, size];
+ * 'ffn_residual', the residual stream behind the layer. With experts 'router', 'experts_used', 'experts' and those of the
+ * shared one; of layers with a state their input and gates. A layer that lacks one is passed over.
+ */
+export type TraceTensorName = OuterTensorName | LayerTensorName;
+export const traceTensorNames: readonly string[] = [...outerNames, ...layerTensorNames];
+
+/** A change of the residual stream while the text is computed. */
+export interface Intervention {
+  /** From 0 on. */
+  layer: number;
+  /** Leave the layer out: the residual stream goes through as it came. */
+  skip?: boolean;
+  /** What takes the place of the residual stream behind the layer, [tokens, hidden] or, with `token`, [hidden]. */
+  residual?: Float32Array;
+  /** Position of the one token whose residual stream is replaced. */
+  token?: number;
+}
+
+export interface TraceOptions {
+  /** Which layers' tensors are kept, from 0 on. Default: all. */
+  layers?: readonly number[];
+  /** Which heads, of queries; of 'k' and 'v' those that they read. Default: all. */
+  heads?: readonly number[];
+  /** Positions [from, to) that are kept. Default: all. */
+  tokens?: readonly [number, number];
+  /** Default: 'embed', 'weights', 'attn_residual', 'ffn_residual', 'final_norm'. */
+  tensors?: readonly TraceTensorName[];
+  /**
+   * Logit lens: so many most probable tokens behind each layer, as if it were the last one. From 0, the default: none, to 100.
+   */
+  lens?: number;
+  /** Tokens to generate first, greedily; they are traced too. Default 0. */
+  generate?: number;
+  /** Default: none. */
+  interventions?: readonly Intervention[];
+  onProgress?: (progress: { done: number; total: number }) => void;
+  /** Aborting rejects with the signal's reason within one layer. */
+  signal?: AbortSignal;
+}
+
+export type TraceSettings = Required<Pick<TraceOptions, 'lens' | 'generate'>> & {
+  layers: readonly number[];
+  heads: readonly number[] | undefined;
+  tokens: readonly [number, number] | undefined;
+  tensors: ReadonlySet<string>;
+  interventions: readonly Intervention[];
+} & Pick<TraceOptions, 'onProgress' | 'signal'>;
+
+const defaults = ['embed', 'weights', 'attn_residual', 'ffn_residual', 'final_norm'];
+
+function isIndex(value: unknown, limit: number): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < limit;
+}
+
+function rulesFor(spec: ModelSpec): Record<keyof TraceOptions, Rule> {
+  const layers = layerCount(spec);
+  const heads = Math.max(0, ...spec.attentions.map((attention) => attention.heads));
+  return {
+    layers: list((v) => isIndex(v, layers), 0, layers, `layers from 0 to ${layers - 1}`),
+    heads: list((v) => isIndex(v, heads), 1, heads, `heads from 0 to ${heads - 1}`),
+    tokens: list((v) => isIndex(v, 2 ** 31), 2, 2, '[from, to)'),
+    tensors: list(
+      (v) => traceTensorNames.includes(v as string),
+      0,
+      64,
+      `some of ${traceTensorNames.join(', ')}`,
+    ),
+    lens: integer(0, 100),
+    generate: integer(0, 2 ** 20),
+    interventions: {
+      copy: (v) => (Array.isArray(v) && v.length <= 4096 ? Array.from(v, copyIntervention) : v),
+      fits: (v) => Array.isArray(v) && v.every((one) => isIntervention(one, spec)),
+      allowed: `a list of { layer, skip: true } or { layer, residual, token? }, with layers from 0 to ${layers - 1} and residuals of ${spec.hiddenSize} values a token`,
+    },
+    onProgress: callback,
+    signal,
+  };
+}
+
+function copyIntervention(given: unknown): unknown {
+  if (typeof given !== 'object' || given === null) return given;
+  const { layer, skip, residual, token, ...others } = given as Record<string, unknown>;
+  if (Object.keys(others).length > 0) return undefined;
+  const copy = residual instanceof Float32Array ? new Float32Array(residual) : residual;
+  return { layer, skip, residual: copy, token };
+}
+
+function isIntervention(value: unknown, spec: ModelSpec): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { layer, skip, residual, token } = value as Record<string, unknown>;
+  if (!isIndex(layer, layerCount(spec))) return false;
+  if (residual === undefined) return skip === true && token === undefined;
+  if (skip !== undefined || !(residual instanceof Float32Array)) return false;
+  if (token === undefined) return residual.length > 0 && residual.length % spec.hiddenSize === 0;
+  return isIndex(token, 2 ** 31) && residual.length === spec.hiddenSize;
+}
+
+/** Throws INVALID_OPTION. */
+export function parseTraceOptions(given: unknown, spec: ModelSpec): TraceSettings {
+  const options = parseOptions(rulesFor(spec), given, 'trace') as TraceOptions;
+  const { tokens, lens = 0, generate = 0, interventions = [], tensors = defaults, heads } = options;
+  if (tokens && tokens[0] >= tokens[1])
+    throw invalidOption('tokens', tokens, '[from, to) with at least one token');
+  const all = Array.from({ length: layerCount(spec) }, (_, layer) => layer);
+  const layers = options.layers ?? all;
+  const fewest = Math.min(
+    ...layers.map((layer) => attentionOf(spec, layer)?.heads ?? Number.POSITIVE_INFINITY),
+  );
+  const beyond = heads?.find((head) => head >= fewest);
+  if (beyond !== undefined) throw invalidOption('heads', beyond, `from 0 to ${fewest - 1} in these layers`);
+  const { onProgress, signal: given_ } = options;
+  const set = new Set<string>(tensors);
+  return { layers, heads, tokens, tensors: set, lens, generate, interventions, onProgress, signal: given_ };
+}
