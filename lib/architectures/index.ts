@@ -7,6 +7,7 @@ import { cohere2 } from './cohere2.js';
 import { distilbert } from './distilbert.js';
 import { ernie45 } from './ernie45.js';
 import { ernie45Moe } from './ernie45-moe.js';
+import { eurobert } from './eurobert.js';
 import { exaone4 } from './exaone4.js';
 import { falcon } from './falcon.js';
 import { gemma } from './gemma.js';
@@ -18,11 +19,14 @@ import { gptNeox } from './gpt-neox.js';
 import { gptOss } from './gpt-oss.js';
 import { granite } from './granite.js';
 import { graniteMoe, graniteMoeShared } from './granite-moe.js';
+import { gte } from './gte.js';
 import { hunyuan } from './hunyuan.js';
 import { hunyuanMoe } from './hunyuan-moe.js';
 import { lfm2 } from './lfm2.js';
 import { ministral3 } from './ministral3.js';
+import { modernbert } from './modernbert.js';
 import { mpnet } from './mpnet.js';
+import { nomicBert } from './nomic-bert.js';
 import { olmo2 } from './olmo2.js';
 import { olmo3 } from './olmo3.js';
 import { phi2 } from './phi2.js';
@@ -94,6 +98,10 @@ const families: readonly Family[] = [
   xlmRoberta,
   distilbert,
   mpnet,
+  modernbert,
+  nomicBert,
+  gte,
+  eurobert,
 ];
 
 const byModelType: ReadonlyMap<unknown, Family> = new Map(families.map((one) => [one.modelType, one]));

@@ -66,7 +66,32 @@ ENCODERS = {
         "mean",
         None,
     ),
+    "modernbert": (
+        {key: value for key, value in SMALL.items() if key != "layer_norm_eps"}
+        | {
+            "num_hidden_layers": 4,
+            "local_attention": 9,
+            "global_attn_every_n_layers": 3,
+            "pad_token_id": 1,
+            "cls_token_id": 0,
+            "sep_token_id": 2,
+        },
+        BYTE_LEVEL,
+        "cls",
+        "modern-bert",
+    ),
+    "nomic_bert": (SMALL | {"type_vocab_size": 2, "pad_token_id": 0}, WORD_PIECES, "mean", "nomic-bert"),
+    "gte": (SMALL | {"type_vocab_size": 1, "pad_token_id": 1}, BYTE_LEVEL, "cls", None),
+    "eurobert": (
+        {key: value for key, value in SMALL.items() if key != "layer_norm_eps"}
+        | {"num_key_value_heads": 2, "rms_norm_eps": 1e-5, "pad_token_id": 1, "mask_token_id": 4, "rope_theta": 250000.0},
+        BYTE_LEVEL,
+        "mean",
+        "eurobert",
+    ),
 }
+# What their configurations say, or leave to a default.
+ROPE_BASES = {"modernbert": 160000.0, "nomic_bert": 1000.0, "eurobert": 250000.0}
 # Beyond the farthest bucket of distances.
 LONG = {"mpnet": (1, 7, 150)}
 
@@ -235,7 +260,19 @@ def write_gguf(path, name, saved, tokenizer):
         writer.add_feed_forward_length(own("intermediate_size", "hidden_dim"))
         writer.add_block_count(own("num_hidden_layers", "n_layers"))
         writer.add_head_count(own("num_attention_heads", "n_heads"))
-        writer.add_layer_norm_eps(config.get("layer_norm_eps", 1e-12))
+        if name in ("modernbert", "eurobert"):  # the converter takes any "norm_eps" for one of an RMS norm
+            writer.add_layer_norm_rms_eps(1e-5)
+        else:
+            writer.add_layer_norm_eps(config.get("layer_norm_eps", 1e-12))
+        if name in ROPE_BASES:
+            writer.add_rope_freq_base(ROPE_BASES[name])
+        if name == "modernbert":
+            writer.add_rope_freq_base_swa(10000.0)
+            writer.add_string("modern-bert.hidden_activation", "gelu")
+            writer.add_sliding_window(config["local_attention"])
+            writer.add_sliding_window_pattern(config["global_attn_every_n_layers"])
+        if "num_key_value_heads" in config:
+            writer.add_head_count_kv(config["num_key_value_heads"])
         writer.add_causal_attention(False)
         writer.add_pooling_type({"mean": gguf.PoolingType.MEAN, "cls": gguf.PoolingType.CLS}[pooling])
         writer.add_token_type_count(config.get("type_vocab_size", 1))

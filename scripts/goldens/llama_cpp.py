@@ -1,4 +1,4 @@
-"""Converts the checkpoints of test/fixtures/families/ with llama.cpp's own convert_hf_to_gguf.py, and compares the files with
+"""Converts the checkpoints of test/fixtures/families/ and encoders/ with llama.cpp's own convert_hf_to_gguf.py, and compares the files with
 those that the other scripts wrote: names, types, shapes and values of all tensors, and keys but those of name and tokenizer.
 
 python scripts/goldens/llama_cpp.py <folder of llama.cpp> [NAME ...]    # status 1 if tensors differ
@@ -18,14 +18,31 @@ from pathlib import Path
 
 import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CLASSES
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as DECODERS
+from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES as BASES
 
-FAMILIES = Path(__file__).resolve().parents[2] / "test" / "fixtures" / "families"
+FIXTURES = Path(__file__).resolve().parents[2] / "test" / "fixtures"
+FOLDERS = {path.name: path for folder in ("families", "encoders") for path in sorted((FIXTURES / folder).iterdir())}
 # What published configurations say, and ours leave to their defaults.
 SAID = {
     "cohere2": {"rotary_pct": 1.0},
     "hunyuan_v1_dense": {"max_position_embeddings": 32768},
     "hunyuan_v1_moe": {"max_position_embeddings": 32768},
+    "eurobert": {"classifier_pooling": None},
+    "nomic_bert": {
+        "n_positions": 2048,
+        "max_trained_positions": 2048,
+        "activation_function": "swiglu",
+        "causal": False,
+        "qkv_proj_bias": False,
+        "mlp_fc1_bias": False,
+        "mlp_fc2_bias": False,
+        "prenorm": False,
+        "rotary_emb_base": 1000,
+        "rotary_emb_fraction": 1.0,
+        "rotary_emb_interleaved": False,
+        "rotary_emb_scale_base": None,
+    },
 }
 
 
@@ -58,9 +75,10 @@ def prepare(llama_cpp):
 def convert(converter, name, out):
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / name
-        shutil.copytree(FAMILIES / name, folder)
+        shutil.copytree(FOLDERS[name], folder)
         config = json.loads((folder / "config.json").read_text())
-        config |= {"architectures": [CLASSES[config["model_type"]]]} | SAID.get(name, {})
+        classes = BASES if FOLDERS[name].parent.name == "encoders" else DECODERS
+        config |= {"architectures": [classes[config["model_type"]]]} | SAID.get(name, {})
         (folder / "config.json").write_text(json.dumps(config))
         sys.argv = ["convert_hf_to_gguf.py", str(folder), "--outfile", str(out / f"{name}.gguf"), "--outtype", "f32"]
         converter.main()
@@ -86,7 +104,7 @@ def compare(converter, name):
     """How many tensors differ; prints them, and keys."""
     import gguf  # the converter's own, which `prepare` has put before an installed one
 
-    own = FAMILIES / name / f"{name}.gguf"
+    own = FOLDERS[name] / f"{name}.gguf"
     if not own.exists():
         print(f"{name}: has no GGUF file", flush=True)
         return 0
@@ -106,7 +124,7 @@ def main():
     llama_cpp, *names = sys.argv[1:]
     converter = prepare(Path(llama_cpp))
     logging.disable(logging.WARNING)
-    names = names or sorted(path.name for path in FAMILIES.iterdir())
+    names = names or list(FOLDERS)
     return 1 if sum(compare(converter, name) for name in names) else 0
 
 
