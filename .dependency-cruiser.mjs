@@ -66,6 +66,24 @@ const rules = [
     to: { path: '^lib/index[.]ts$' },
   },
   {
+    name: 'server-on-top',
+    comment: 'The server uses loaded models; only the command line may import it.',
+    from: { path: '^lib/', pathNot: '^lib/(cli|server)/' },
+    to: { path: '^lib/server/' },
+  },
+  {
+    name: 'server-serves-models',
+    comment: 'The server knows models and their tokenizer, neither families nor the inside of tokenizers or engines.',
+    from: { path: '^lib/server/' },
+    to: { path: '^lib/(architectures/|formats/|hub/|tokenizer/(?!tokenizer[.]ts$)|engine/(?!run[.]ts$))' },
+  },
+  {
+    name: 'protocols-stand-beside-each-other',
+    comment: "A protocol's folder knows nothing of another's; what they share is in lib/server itself.",
+    from: { path: '^lib/server/(\\w+)/' },
+    to: { path: '^lib/server/\\w+/', pathNot: '^lib/server/$1/' },
+  },
+  {
     name: 'commands-use-the-library',
     comment: 'The command line knows models, not the reading of checkpoints or tokenizers.',
     from: { path: '^lib/cli/' },

@@ -170,6 +170,29 @@ function threadsFromEnvironment(): number {
   throw invalidOption('KVASIR_THREADS (environment)', given, 'an integer from 1 to 1024');
 }
 
+/**
+ * Bytes that the load will take, of the headers of its files alone; files that are not on this machine are fetched first.
+ * Rejects as `loadModel` does. `options` are validated already.
+ */
+export async function predictLoad(reference: string, options: LoadOptions): Promise<number> {
+  const chosen = await chooseDevice(options);
+  const files = await resolveModel(reference, options);
+  const container = await native().openContainer(files.weights).catch(rethrow);
+  try {
+    const description = await describeModel(files, container).catch(rethrow);
+    const device = deviceFor(chosen, options, description.spec);
+    const effective = {
+      ...effectiveOptions(options, description),
+      ...layersOn(device, options, description.spec),
+      keepFp32: keptLinears(options, description),
+    };
+    const { weights, kv, scratch } = predictMemory(description.spec, description.tensors, effective);
+    return weights + kv + scratch;
+  } finally {
+    container.close();
+  }
+}
+
 /** Bytes that the load will take, wherever they lie. Rejects with INSUFFICIENT_MEMORY when they are not there. */
 async function checkMemory({ spec, tensors }: ModelDescription, options: Effective): Promise<number> {
   const { weights, kv, scratch } = predictMemory(spec, tensors, options);

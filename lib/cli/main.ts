@@ -16,6 +16,7 @@ import { beQuiet } from './output.js';
 import { registerPull } from './pull.js';
 import { registerQuantize } from './quantize.js';
 import { registerRun } from './run.js';
+import { registerServe } from './serve.js';
 import { packageVersion } from '../version.js';
 
 const help = `
@@ -40,6 +41,7 @@ function createProgram(interrupts: Interrupts): Command {
   registerRun(program, interrupts);
   registerChat(program, interrupts);
   registerEmbed(program, interrupts);
+  registerServe(program, interrupts);
   registerCompare(program, interrupts);
   registerBench(program, interrupts);
   registerPull(program, interrupts);

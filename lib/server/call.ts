@@ -1,0 +1,23 @@
+/** What answers a request: the model that is its for so long, and what it may take. */
+import type { Model } from '../model.js';
+import type { RequestFacts } from './exchange.js';
+import type { Failure } from './failure.js';
+import type { ServerLimits } from './options.js';
+
+export interface Call {
+  readonly model: Model;
+  /** The name by which it is served. */
+  readonly modelId: string;
+  /** Of the request: `req_...`. */
+  readonly id: string;
+  /** Seconds since 1970. */
+  readonly created: number;
+  readonly signal: AbortSignal;
+  /** Ends what the request still has running. */
+  abort(reason: Failure): void;
+  readonly limits: Readonly<Required<ServerLimits>>;
+  readonly facts: RequestFacts;
+}
+
+/** One JSON text, or events one by one: whole ones, as they go over the wire. */
+export type Answer = { json: unknown } | { events: AsyncGenerator<string, undefined> };

@@ -1,0 +1,127 @@
+/** POST /v1/chat/completions */
+import * as v from 'valibot';
+import type { GenerationResult } from '../../engine/run.js';
+import type { GenerateOptions } from '../../options.js';
+import type { Answer, Call } from '../call.js';
+import { invalid } from '../failure.js';
+import { bool, callerFields, count, integer, samplingFields, streamOptions, text } from '../fields.js';
+import { Generations } from '../generations.js';
+import { dataEvent, openAi } from '../protocol.js';
+import { modelRoute } from '../route.js';
+import { chatLogprobs } from './logprobs.js';
+import { chatMessages, messageSchema } from './messages.js';
+import { samplingOptions } from './sampling.js';
+import { fingerprintOf, finishReasonOf, usageBody } from './usage.js';
+
+const schema = v.strictObject({
+  model: v.optional(text),
+  messages: v.pipe(v.array(messageSchema), v.minLength(1)),
+  ...samplingFields,
+  ...callerFields,
+  max_tokens: v.optional(count),
+  max_completion_tokens: v.optional(count),
+  n: v.optional(integer(1, 128)),
+  logprobs: v.optional(bool),
+  top_logprobs: v.optional(integer(0, 20)),
+  stream: v.optional(bool),
+  stream_options: v.optional(streamOptions),
+  chat_template_kwargs: v.optional(v.record(v.string(), v.unknown())),
+  // What asks for nothing else than there is.
+  store: v.optional(v.literal(false)),
+  modalities: v.optional(v.tuple([v.literal('text')])),
+  service_tier: v.optional(v.picklist(['auto', 'default'])),
+});
+
+type Body = v.InferOutput<typeof schema>;
+
+export const chatRoute = modelRoute<Body>({
+  method: 'POST',
+  path: '/v1/chat/completions',
+  protocol: openAi,
+  summary: 'An answer to a conversation, in OpenAI’s protocol; with "stream" as server-sent events.',
+  schema,
+  answer,
+});
+
+async function answer(body: Body, call: Call): Promise<Answer> {
+  const options = optionsOf(body, call);
+  const prompt = await call.model.tokenizer.encodeChat(chatMessages(body.messages), {
+    variables: body.chat_template_kwargs,
+    signal: call.signal,
+  });
+  const generations = new Generations(call, { prompts: [prompt], n: body.n ?? 1, options });
+  if (body.stream) return { events: events(body, call, generations) };
+  return { json: await completion(body, call, generations) };
+}
+
+/** Throws a Failure. */
+function optionsOf(body: Body, { limits }: Call): GenerateOptions {
+  if (body.max_tokens !== undefined && body.max_completion_tokens !== undefined) {
+    throw invalid('max_tokens is the older name of max_completion_tokens: give one.', 'max_tokens');
+  }
+  if (body.stream_options !== undefined && body.stream !== true) {
+    throw invalid("stream_options needs 'stream'.", 'stream_options', 'invalid_value');
+  }
+  if (body.top_logprobs !== undefined && body.logprobs !== true) {
+    throw invalid("top_logprobs needs 'logprobs'.", 'top_logprobs', 'invalid_value');
+  }
+  const options = samplingOptions(body);
+  options.maxTokens = body.max_completion_tokens ?? body.max_tokens ?? limits.maxTokens;
+  if (body.logprobs) options.logprobs = body.top_logprobs ?? 0;
+  return options;
+}
+
+function headOf({ id, created, modelId, model }: Call, object: string) {
+  return {
+    id: `chatcmpl-${id.slice(4)}`,
+    object,
+    created,
+    model: modelId,
+    system_fingerprint: fingerprintOf(model),
+  };
+}
+
+async function completion(body: Body, call: Call, generations: Generations): Promise<unknown> {
+  const results = await generations.results();
+  const { tokenizer } = call.model;
+  const choice = ({ text, logprobs, finishReason }: GenerationResult, index: number) => ({
+    index,
+    message: { role: 'assistant', content: text, refusal: null },
+    logprobs: body.logprobs ? chatLogprobs(tokenizer, logprobs ?? []) : null,
+    finish_reason: finishReasonOf(finishReason),
+  });
+  return {
+    ...headOf(call, 'chat.completion'),
+    choices: results.map(choice),
+    usage: usageBody(generations.usageOf(results)),
+  };
+}
+
+async function* events(body: Body, call: Call, generations: Generations): AsyncGenerator<string, undefined> {
+  const head = headOf(call, 'chat.completion.chunk');
+  const withUsage = body.stream_options?.include_usage === true;
+  const usage = withUsage ? { usage: null } : {};
+  const event = (index: number, delta: object, logprobs: unknown, finish: string | null) =>
+    dataEvent({ ...head, choices: [{ index, delta, logprobs, finish_reason: finish }], ...usage });
+  const begun = new Set<number>();
+  const begin = (index: number) => {
+    if (begun.has(index)) return '';
+    begun.add(index);
+    return event(index, { role: 'assistant', content: '' }, null, null);
+  };
+  const results: GenerationResult[] = [];
+  for await (const { index, chunk, result } of generations.parts()) {
+    if (chunk !== undefined) {
+      const logprobs = chunk.logprobs ? chatLogprobs(call.model.tokenizer, chunk.logprobs) : null;
+      yield begin(index) + event(index, { content: chunk.text }, logprobs, null);
+    } else {
+      results[index] = result;
+      yield begin(index) + event(index, {}, null, finishReasonOf(result.finishReason));
+    }
+  }
+  if (withUsage) {
+    yield dataEvent({ ...head, choices: [], usage: usageBody(generations.usageOf(results)) });
+  }
+  yield 'data: [DONE]\n\n';
+  return undefined;
+}

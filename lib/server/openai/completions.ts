@@ -1,0 +1,154 @@
+/** POST /v1/completions: texts that go on, or that fill a gap. */
+import * as v from 'valibot';
+import type { GenerationResult } from '../../engine/run.js';
+import type { GenerateOptions } from '../../options.js';
+import type { Prompt } from '../../prompt.js';
+import type { Answer, Call } from '../call.js';
+import { invalid } from '../failure.js';
+import { bool, callerFields, integer, samplingFields, streamOptions, text } from '../fields.js';
+import { fillPrompt } from '../fill-in-the-middle.js';
+import { Generations } from '../generations.js';
+import { dataEvent, openAi } from '../protocol.js';
+import { modelRoute } from '../route.js';
+import { type CompletionLogprobs, completionLogprobs } from './logprobs.js';
+import { samplingOptions } from './sampling.js';
+import { fingerprintOf, finishReasonOf, usageBody } from './usage.js';
+
+const ids = v.pipe(v.array(integer(0, 2 ** 31 - 1)), v.minLength(1));
+
+const schema = v.strictObject({
+  model: v.optional(text),
+  prompt: v.union([text, v.pipe(v.array(text), v.minLength(1)), ids, v.pipe(v.array(ids), v.minLength(1))]),
+  suffix: v.optional(text),
+  ...samplingFields,
+  ...callerFields,
+  max_tokens: v.optional(integer(1, Number.MAX_SAFE_INTEGER)),
+  n: v.optional(integer(1, 128)),
+  best_of: v.optional(integer(1, 128)),
+  logprobs: v.optional(integer(0, 20)),
+  echo: v.optional(bool),
+  stream: v.optional(bool),
+  stream_options: v.optional(streamOptions),
+});
+
+type Body = v.InferOutput<typeof schema>;
+
+/** OpenAI's own default. */
+const DEFAULT_MAX_TOKENS = 16;
+
+export const completionsRoute = modelRoute<Body>({
+  method: 'POST',
+  path: '/v1/completions',
+  protocol: openAi,
+  summary: 'Texts that go on, or fill the gap before "suffix"; with "stream" as server-sent events.',
+  schema,
+  answer,
+});
+
+async function answer(body: Body, call: Call): Promise<Answer> {
+  const options = optionsOf(body);
+  const prompts = await promptsOf(body, call);
+  const n = body.n ?? 1;
+  const generations = new Generations(call, { prompts, n, options });
+  const echoes = body.echo ? prompts.map((prompt) => textOf(prompt, call)) : prompts.map(() => '');
+  const task = { call, generations, n, echoes };
+  if (body.stream) return { events: events(task, body.stream_options?.include_usage === true) };
+  return { json: await completion(task) };
+}
+
+interface Task {
+  call: Call;
+  generations: Generations;
+  n: number;
+  /** What stands before the answers to each prompt. */
+  echoes: readonly string[];
+}
+
+/** Throws a Failure. */
+function optionsOf(body: Body): GenerateOptions {
+  if (body.stream_options !== undefined && body.stream !== true) {
+    throw invalid("stream_options needs 'stream'.", 'stream_options', 'invalid_value');
+  }
+  if (body.best_of !== undefined && body.best_of !== (body.n ?? 1)) {
+    throw invalid("best_of must be equal to 'n': answers are not ranked.", 'best_of', 'unsupported_value');
+  }
+  if (body.echo && body.logprobs !== undefined) {
+    throw invalid(
+      'The log-probabilities of a prompt are not given: echo or logprobs.',
+      'echo',
+      'unsupported_value',
+    );
+  }
+  if (body.echo && body.suffix !== undefined) {
+    throw invalid("An answer between two texts has no echo: leave out 'echo'.", 'echo', 'unsupported_value');
+  }
+  const options = samplingOptions(body);
+  options.maxTokens = body.max_tokens ?? DEFAULT_MAX_TOKENS;
+  if (body.logprobs !== undefined) options.logprobs = body.logprobs;
+  return options;
+}
+
+function isIds(prompt: Body['prompt']): prompt is number[] {
+  return Array.isArray(prompt) && typeof prompt[0] === 'number';
+}
+
+async function promptsOf({ prompt, suffix }: Body, call: Call): Promise<Prompt[]> {
+  const list = typeof prompt === 'string' ? [prompt] : isIds(prompt) ? [prompt] : prompt;
+  const prompts = list.map((one) => (typeof one === 'string' ? one : Int32Array.from(one)));
+  if (suffix === undefined) return prompts;
+  return Promise.all(prompts.map((one) => fillPrompt(call, one, suffix)));
+}
+
+function textOf(prompt: Prompt, { model }: Call): string {
+  if (typeof prompt === 'string') return prompt;
+  const { tokenizer } = model;
+  return tokenizer.decode((prompt as Int32Array).filter((id) => id < tokenizer.vocabSize));
+}
+
+function headOf({ id, created, modelId, model }: Call) {
+  return {
+    id: `cmpl-${id.slice(4)}`,
+    object: 'text_completion',
+    created,
+    model: modelId,
+    system_fingerprint: fingerprintOf(model),
+  };
+}
+
+async function completion({ call, generations, n, echoes }: Task): Promise<unknown> {
+  const results = await generations.results();
+  const choice = ({ text, logprobs, finishReason }: GenerationResult, index: number) => ({
+    index,
+    text: echoes[Math.floor(index / n)] + text,
+    logprobs: logprobs ? completionLogprobs(logprobs, 0) : null,
+    finish_reason: finishReasonOf(finishReason),
+  });
+  return { ...headOf(call), choices: results.map(choice), usage: usageBody(generations.usageOf(results)) };
+}
+
+async function* events(
+  { call, generations, n, echoes }: Task,
+  withUsage: boolean,
+): AsyncGenerator<string, undefined> {
+  const head = headOf(call);
+  const usage = withUsage ? { usage: null } : {};
+  const event = (index: number, text: string, logprobs: CompletionLogprobs | null, finish: string | null) =>
+    dataEvent({ ...head, choices: [{ index, text, logprobs, finish_reason: finish }], ...usage });
+  const offsets = new Map<number, number>();
+  const results: GenerationResult[] = [];
+  for await (const { index, chunk, result } of generations.parts()) {
+    const echo = offsets.has(index) ? '' : echoes[Math.floor(index / n)];
+    const offset = offsets.get(index) ?? 0;
+    if (chunk !== undefined) {
+      const logprobs = chunk.logprobs ? completionLogprobs(chunk.logprobs, offset) : null;
+      offsets.set(index, offset + (chunk.logprobs ?? []).reduce((sum, { text }) => sum + text.length, 0));
+      yield event(index, echo + chunk.text, logprobs, null);
+    } else {
+      results[index] = result;
+      yield event(index, echo, null, finishReasonOf(result.finishReason));
+    }
+  }
+  if (withUsage) yield dataEvent({ ...head, choices: [], usage: usageBody(generations.usageOf(results)) });
+  yield 'data: [DONE]\n\n';
+  return undefined;
+}

@@ -1,0 +1,17 @@
+/** Every route of the server. */
+import { chatRoute } from './openai/chat.js';
+import { completionsRoute } from './openai/completions.js';
+import { embeddingsRoute } from './openai/embeddings.js';
+import { healthRoute, modelRouteById, modelsRoute } from './openai/models.js';
+import { metricsRoute } from './metrics-route.js';
+import type { Route } from './route.js';
+
+export const routes: readonly Route[] = [
+  modelsRoute,
+  modelRouteById,
+  healthRoute,
+  chatRoute,
+  completionsRoute,
+  embeddingsRoute,
+  metricsRoute,
+];

@@ -1,0 +1,298 @@
+/** What stands before the models: keys, origins, bodies; and what stands behind them: streams. */
+import { describe, expect, it } from 'vitest';
+import { readJson } from '../../lib/server/body.js';
+import { EventStream } from '../../lib/server/event-stream.js';
+import { Failure } from '../../lib/server/failure.js';
+import { KeyRing } from '../../lib/server/keys.js';
+import { Origins } from '../../lib/server/origins.js';
+
+const never = new AbortController().signal;
+const failureOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+
+describe('keys', () => {
+  const ring = new KeyRing([{ key: 'one', name: 'first' }, { key: 'zwei' }]);
+  const holder = (headers: Record<string, string>) => ring.holderOf(new Headers(headers)).name;
+
+  it('are found as bearer and as x-api-key', () => {
+    expect(holder({ authorization: 'Bearer one' })).toBe('first');
+    expect(holder({ authorization: 'bearer zwei' })).toBe('key-2');
+    expect(holder({ 'x-api-key': 'one' })).toBe('first');
+  });
+
+  it.each([
+    [{}, 'missing_api_key'],
+    [{ authorization: 'Basic one' }, 'missing_api_key'],
+    [{ authorization: 'Bearer on' }, 'invalid_api_key'],
+    [{ authorization: 'Bearer one2' }, 'invalid_api_key'],
+    [{ 'x-api-key': 'ONE' }, 'invalid_api_key'],
+  ])('%j is refused', (headers, code) => {
+    expect(() => holder(headers as Record<string, string>)).toThrowError(expect.objectContaining({ code }));
+  });
+
+  it('without any everybody may ask', () => {
+    expect(new KeyRing([]).open).toBe(true);
+    expect(new KeyRing([]).holderOf(new Headers()).name).toBe('anybody');
+  });
+
+  it('several share the queue, a single one has all of it', () => {
+    expect(ring.holderOf(new Headers({ 'x-api-key': 'one' })).queueShare).toBe(0.5);
+    expect(new KeyRing([{ key: 'k' }]).holderOf(new Headers({ 'x-api-key': 'k' })).queueShare).toBe(1);
+  });
+});
+
+describe('origins', () => {
+  const request = (origin: string | undefined, url = 'http://127.0.0.1:8080/v1/models') =>
+    new Request(url, origin === undefined ? {} : { headers: { origin } });
+  const open = new Origins(['https://chat.example'], true);
+  const allows = (origins: Origins, one: Request) => {
+    try {
+      origins.check(one);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+  it.each([
+    [undefined, true],
+    ['http://localhost:3000', true],
+    ['http://[::1]:3000', true],
+    ['https://chat.example', true],
+    ['http://127.0.0.1:8080', true],
+    ['https://evil.example', false],
+    ['http://localhost.evil.example', false],
+    ['null', false],
+  ])('%s, without keys: %s', (origin, allowed) => {
+    expect(allows(open, request(origin))).toBe(allowed);
+  });
+
+  it('a name that leads here is no reason to trust its page; an address is', () => {
+    expect(allows(open, request('http://evil.example:8080', 'http://evil.example:8080/'))).toBe(false);
+    expect(allows(open, request('http://192.168.1.5:8080', 'http://192.168.1.5:8080/'))).toBe(true);
+  });
+
+  it('a key is reason enough, but the page reads nothing', () => {
+    const locked = new Origins([], false);
+    expect(allows(locked, request('https://evil.example'))).toBe(true);
+    expect(locked.headers(request('https://evil.example'))).toEqual({});
+    expect(locked.headers(request('http://localhost'))['access-control-allow-origin']).toBe(
+      'http://localhost',
+    );
+  });
+
+  it('browsers that ask first are told', () => {
+    expect(open.preflight(request('http://localhost:3000')).status).toBe(204);
+    expect(open.preflight(request('https://evil.example')).status).toBe(403);
+  });
+});
+
+describe('bodies', () => {
+  const json = { 'content-type': 'application/json' };
+  const read = (
+    body: string | Uint8Array | ReadableStream,
+    most = 1000,
+    headers: Record<string, string> = json,
+  ) =>
+    readJson(
+      new Request('http://x/', { method: 'POST', body, headers, duplex: 'half' } as RequestInit),
+      most,
+      never,
+    );
+
+  it('are JSON objects', async () => {
+    expect(await read('{"a":1}')).toEqual({ a: 1 });
+    expect(await read('{"a":1}', 1000, { 'content-type': 'application/json; charset=utf-8' })).toEqual({
+      a: 1,
+    });
+  });
+
+  it.each([
+    ['[]', 'invalid_json'],
+    ['null', 'invalid_json'],
+    ['{"a":', 'invalid_json'],
+    ['', 'invalid_json'],
+    [new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), 'invalid_utf8'],
+    [new Uint8Array([0x22, 0xed, 0xa0, 0x80, 0x22]), 'invalid_utf8'],
+  ])('%s is refused', async (body, code) => {
+    expect(await failureOf(read(body as string))).toMatchObject({ code, status: 400 });
+  });
+
+  it('of another type are refused: a page can send plain text unasked', async () => {
+    expect(await failureOf(read('{}', 1000, { 'content-type': 'text/plain' }))).toMatchObject({
+      code: 'invalid_content_type',
+    });
+  });
+
+  it('beyond the bound are refused before they are read, by what they say of their length', async () => {
+    let read = 0;
+    const headers = new Headers({ ...json, 'content-length': '1001' });
+    const request = { headers, arrayBuffer: async () => (read++, new ArrayBuffer(0)) } as unknown as Request;
+    expect(await failureOf(readJson(request, 1000, never))).toMatchObject({ status: 413 });
+    expect(read).toBe(0);
+  });
+
+  it('that say nothing are read up to the bound and no further', async () => {
+    let made = 0;
+    const endless = new ReadableStream({
+      pull: (controller) => {
+        made++;
+        controller.enqueue(new Uint8Array(100).fill(0x20));
+      },
+    });
+    expect(await failureOf(read(endless))).toMatchObject({ status: 413 });
+    expect(made).toBeLessThan(20);
+  });
+
+  it('that never end are left at the deadline', async () => {
+    const stop = new AbortController();
+    const silent = new ReadableStream({ pull: () => new Promise(() => {}) });
+    const request = new Request('http://x/', {
+      method: 'POST',
+      body: silent,
+      headers: json,
+      duplex: 'half',
+    } as RequestInit);
+    const outcome = failureOf(readJson(request, 1000, stop.signal));
+    stop.abort(new Failure('timeout', 'late'));
+    expect(await outcome).toMatchObject({ kind: 'timeout' });
+  });
+});
+
+describe('event streams', () => {
+  async function* three(): AsyncGenerator<string, undefined> {
+    yield 'a';
+    yield 'b';
+    yield 'c';
+    return undefined;
+  }
+  const ends = (change: object = {}) => {
+    const told: string[] = [];
+    return {
+      told,
+      signal: never,
+      ping: 'ping',
+      pingMs: 10_000,
+      stallMs: 10_000,
+      failed: ({ message }: Failure) => `failed: ${message}`,
+      onLeave: ({ message }: Failure) => told.push(`left: ${message}`),
+      onEnd: (failure?: Failure) => told.push(failure ? `ended: ${failure.kind}` : 'ended'),
+      ...change,
+    };
+  };
+
+  it('make an event when it is asked for, not before', async () => {
+    let made = 0;
+    async function* counted(): AsyncGenerator<string, undefined> {
+      for (;;) yield `${made++}`;
+    }
+    const stream = new EventStream(counted(), ends());
+    await stream.begin();
+    const reader = stream.body.getReader();
+    await reader.read();
+    await reader.read();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(made).toBe(2);
+    await reader.cancel();
+  });
+
+  it('come whole, and their end is told once', async () => {
+    const told = ends();
+    const stream = new EventStream(three(), told);
+    await stream.begin();
+    expect(await new Response(stream.body).text()).toBe('abc');
+    expect(told.told).toEqual(['ended']);
+  });
+
+  it('ping while there is nothing to say', async () => {
+    async function* slow(): AsyncGenerator<string, undefined> {
+      yield 'a';
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      yield 'b';
+      return undefined;
+    }
+    const stream = new EventStream(slow(), ends({ pingMs: 100 }));
+    await stream.begin();
+    expect(await new Response(stream.body).text()).toMatch(/^a(ping)+b$/);
+  });
+
+  it('that fail before their first event are no streams', async () => {
+    // biome-ignore lint/correctness/useYield: it fails first
+    async function* broken(): AsyncGenerator<string, undefined> {
+      throw new Failure('invalid', 'too long');
+    }
+    await expect(new EventStream(broken(), ends()).begin()).rejects.toThrow('too long');
+  });
+
+  it('that fail later say so', async () => {
+    async function* broken(): AsyncGenerator<string, undefined> {
+      yield 'a';
+      throw new Failure('internal', 'broke');
+    }
+    const told = ends();
+    const stream = new EventStream(broken(), told);
+    await stream.begin();
+    expect(await new Response(stream.body).text()).toBe('afailed: broke');
+    expect(told.told).toEqual(['ended: internal']);
+  });
+
+  it('are left when their reader goes, and what makes them cleans up', async () => {
+    let cleaned = false;
+    async function* endless(): AsyncGenerator<string, undefined> {
+      try {
+        for (;;) yield 'a';
+      } finally {
+        cleaned = true;
+      }
+    }
+    const told = ends();
+    const stream = new EventStream(endless(), told);
+    await stream.begin();
+    const reader = stream.body.getReader();
+    await reader.read();
+    await reader.cancel();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(cleaned).toBe(true);
+    expect(told.told).toEqual(['ended: gone', 'left: The client left.']);
+  });
+
+  it('are left when their reader takes nothing for too long', async () => {
+    const told = ends({ stallMs: 30 });
+    const stream = new EventStream(three(), told);
+    await stream.begin();
+    const reader = stream.body.getReader();
+    await reader.read();
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    expect(new TextDecoder().decode((await reader.read()).value)).toContain('read nothing');
+    expect((await reader.read()).done).toBe(true);
+    expect(told.told).toEqual(['ended: gone', 'left: The client has read nothing for too long.']);
+  });
+
+  it('end with their request, whether or not anybody reads', async () => {
+    async function* endless(): AsyncGenerator<string, undefined> {
+      for (;;) yield 'a';
+    }
+    const begin = async () => {
+      const stop = new AbortController();
+      const told = ends({ signal: stop.signal });
+      const stream = new EventStream(endless(), told);
+      await stream.begin();
+      const reader = stream.body.getReader();
+      await reader.read();
+      return { stop, told: told.told, reader };
+    };
+    const gone = await begin();
+    gone.stop.abort(new Failure('gone', 'The client left.'));
+    expect(gone.told).toEqual(['ended: gone']);
+    expect((await gone.reader.read()).done).toBe(true);
+    // Who comes back after the deadline reads why there is no more.
+    const late = await begin();
+    late.stop.abort(new Failure('timeout', 'too late'));
+    expect(late.told).toEqual(['ended: timeout']);
+    expect(new TextDecoder().decode((await late.reader.read()).value)).toBe('failed: too late');
+    expect((await late.reader.read()).done).toBe(true);
+  });
+});
