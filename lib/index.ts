@@ -10,6 +10,7 @@ export type {
   ScoreDecisionOptions,
 } from './decide.js';
 export type { Embeddings, ShortenedText } from './embed/embed.js';
+export type { EmbedTokensOptions, TokenEmbeddings } from './embed/embed-tokens.js';
 export type { EmbedOptions, EmbedProgress } from './embed/embed-options.js';
 export type { Pooling } from './embed/pooling.js';
 export { KvasirError, type KvasirErrorCode } from './errors.js';

@@ -12,6 +12,12 @@ import {
 } from './decide.js';
 import { type Embeddings, embedTexts } from './embed/embed.js';
 import { type EmbedDefaults, type EmbedOptions, parseEmbedOptions } from './embed/embed-options.js';
+import {
+  type EmbedTokensOptions,
+  embedTokensOf,
+  parseEmbedTokensOptions,
+  type TokenEmbeddings,
+} from './embed/embed-tokens.js';
 import { KvasirError } from './errors.js';
 import { Engine, overflowError } from './engine/engine.js';
 import { type Generator, launch } from './engine/launch.js';
@@ -176,6 +182,20 @@ export class Model {
       isSpecial: (id: number) => this.tokenizer.isSpecial(id),
     };
     return embedTexts(embedder, copy, settings);
+  }
+
+  /**
+   * One vector [hiddenSize] a token of a text, with its offsets in the text.
+   * @param text well-formed, at least one token and at most a context long.
+   * @throws INVALID_OPTION, CONTEXT_OVERFLOW, DISPOSED, or the signal's reason.
+   */
+  async embedTokens(text: string, options: EmbedTokensOptions = {}): Promise<TokenEmbeddings> {
+    this.#engine.throwIfDisposed();
+    const settings = parseEmbedTokensOptions(options);
+    const given = readText(text, 'text');
+    if (typeof given !== 'string') throw invalidOption('text', given, 'a string');
+    const tokens = await this.tokenizer.encodeWithOffsets(given, { signal: settings.signal });
+    return embedTokensOf(this.#engine, tokens, this.info.contextLength, settings);
   }
 
   /**

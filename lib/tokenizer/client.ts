@@ -26,6 +26,7 @@ export interface EncodeJob {
   kind: 'encode';
   text: string;
   addSpecialTokens: boolean;
+  offsets: boolean;
   /** Milliseconds of work. */
   allowed: number;
 }
@@ -89,8 +90,8 @@ function* requestsOf(
     last = { kind: 'part', id, part };
   }
   if (job.kind === 'encode') {
-    const { addSpecialTokens } = job;
-    yield { kind: 'encode', id, text: last?.part as string, addSpecialTokens, stop };
+    const { addSpecialTokens, offsets } = job;
+    yield { kind: 'encode', id, text: last?.part as string, addSpecialTokens, offsets, stop };
   } else {
     const { options, wanted } = job;
     yield { kind: 'chat', id, messages: last?.part as ChatMessage[], options, wanted, stop };

@@ -36,6 +36,8 @@ export interface EncodeRequest {
   /** What follows its parts. */
   text: string;
   addSpecialTokens: boolean;
+  /** The answer says where each token stands in the text. */
+  offsets: boolean;
   /** [1] 1: give up. */
   stop?: SharedArrayBuffer;
   /** The caller sleeps until `answers` changes. */
@@ -93,7 +95,8 @@ export interface ReadyMessage {
 }
 
 export type Reply =
-  | { kind: 'encoded'; id: number; ids: Int32Array }
+  /** offsets: [tokens, 2] UTF-16 units, where they were asked for. */
+  | { kind: 'encoded'; id: number; ids: Int32Array; offsets?: Int32Array }
   | { kind: 'rendered'; id: number; text: string }
   | { kind: 'stopped'; id: number }
   | { kind: 'failed'; id: number; error: SentError };

@@ -82,8 +82,11 @@ class Served {
   #chats: ChatTemplate | undefined;
   constructor(readonly pipeline: EncodingPipeline) {}
 
-  encode({ text, addSpecialTokens }: EncodeRequest, stopped: () => boolean): Int32Array {
-    return this.pipeline.encode(text, { addSpecialTokens, stopped });
+  encode({ text, addSpecialTokens, offsets }: EncodeRequest, stopped: () => boolean) {
+    const options = { addSpecialTokens, stopped };
+    if (!offsets) return { ids: this.pipeline.encode(text, options) };
+    const encoding = this.pipeline.encodeFully([text], options);
+    return { ids: encoding.ids, offsets: Int32Array.from(encoding.offsets!) };
   }
 
   /** The template language is read when the first conversation comes: a load does not wait for it. */
@@ -104,7 +107,7 @@ async function answer(served: Served, request: Request): Promise<Reply> {
   const stopped = (): boolean => stop !== undefined && Atomics.load(stop, 0) === 1;
   try {
     if (stopped()) return { kind: 'stopped', id };
-    if (request.kind === 'encode') return { kind: 'encoded', id, ids: served.encode(request, stopped) };
+    if (request.kind === 'encode') return { kind: 'encoded', id, ...served.encode(request, stopped) };
     const segments = await served.render(request, stopped);
     if (request.wanted === 'ids')
       return { kind: 'encoded', id, ids: served.pipeline.encodeSegments(segments, { stopped }) };

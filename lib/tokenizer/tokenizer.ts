@@ -21,6 +21,12 @@ import { allowedForChat, allowedForText } from './work-time.js';
 export type { ChatMessage, ChatTemplateOptions } from './chat-messages.js';
 export type { StreamingDecoder, StreamingDecoderOptions } from './streaming-decoder.js';
 
+export interface TokensWithOffsets {
+  ids: Int32Array;
+  /** [tokens, 2] UTF-16 units of the text, from and to. */
+  offsets: Int32Array;
+}
+
 export interface EncodeOptions {
   /** Add what the model's own tokenizer adds around a text (such as a leading BOS). Default true. */
   addSpecialTokens?: boolean;
@@ -112,7 +118,7 @@ export class Tokenizer {
     return idsOf(this.#client.askSync(this.#encodeJob(text, parsed)));
   }
 
-  #encodeJob(text: string, { addSpecialTokens = true }: EncodeOptions): EncodeJob {
+  #encodeJob(text: string, { addSpecialTokens = true }: EncodeOptions, offsets = false): EncodeJob {
     checkText(text);
     if (text.length > this.#longestText) {
       throw new KvasirError(
@@ -120,7 +126,7 @@ export class Tokenizer {
         `The text has ${text.length} characters; at most ${this.#longestText} are encoded at once. Encode it in parts.`,
       );
     }
-    return { kind: 'encode', text, addSpecialTokens, allowed: allowedForText(text.length) };
+    return { kind: 'encode', text, addSpecialTokens, offsets, allowed: allowedForText(text.length) };
   }
 
   /** On the worker thread. Rejects as `encode` throws, and with the signal's reason when aborted. */
@@ -131,6 +137,21 @@ export class Tokenizer {
     const rules = { ...encodeRules, signal };
     const { signal: given, ...parsed } = parseOptions(rules, options, 'encodeAsync') as typeof options;
     return idsOf(await this.#client.ask(this.#encodeJob(text, parsed), given));
+  }
+
+  /**
+   * As `encodeAsync`, with where each token stands in the text: offsets [tokens, 2], UTF-16 units from and to. Tokens that
+   * are not of the text are at 0, 0. Tokens that share a character have the same offsets.
+   */
+  async encodeWithOffsets(
+    text: string,
+    options: EncodeOptions & { signal?: AbortSignal } = {},
+  ): Promise<TokensWithOffsets> {
+    const rules = { ...encodeRules, signal };
+    const { signal: given, ...parsed } = parseOptions(rules, options, 'encodeWithOffsets') as typeof options;
+    const answer = await this.#client.ask(this.#encodeJob(text, parsed, true), given);
+    if (answer.kind === 'encoded' && answer.offsets) return { ids: answer.ids, offsets: answer.offsets };
+    throw new KvasirError('INTERNAL', 'The tokenizer thread gave no offsets.');
   }
 
   /** At least so many tokens has the text, as its length alone tells; 0 where that tells nothing. */

@@ -94,6 +94,8 @@ export function wrongCalls({ Model, Tokenizer, ChatSession, compare, comparisonP
     encodeChat: (r) => tokenizer.encodeChat(wrongMessages(r)),
     encodeChatOptions: (r) => tokenizer.encodeChat(hello, wrongOptions(r, [...chatNames, 'signal'])),
     embed: (r) => model.embed(['a', wrongText(r)]),
+    embedTokens: (r) => model.embedTokens(wrongText(r)),
+    embedTokensOptions: (r) => model.embedTokens('a', wrongOptions(r, ['normalize', 'signal'])),
     embedOptions: (r) => model.embed('a', wrongOptions(r, embedNames)),
     decide: (r) => model.decide(wrongPrompt(r), { boolean: true }),
     decideOptions: (r) => model.decide('a', wrongOptions(r, ['choices', 'score', 'signal'])),

@@ -65,6 +65,15 @@ describe('embed', () => {
     });
   });
 
+  it('tokens of a decoder have vectors too, and places in UTF-16 units', async () => {
+    const text = 'Once 🙂 upon';
+    const { vectors, offsets } = await models.fp32.embedTokens(text);
+    expect(vectors.at(-1)).toEqual((await models.fp32.embed(text, { pooling: 'last', normalize: false }))[0]);
+    const bytes = offsets.filter(([from, to]) => text.slice(from, to).includes('🙂'));
+    expect(bytes.length).toBeGreaterThan(0);
+    expect(Math.max(...offsets.map(([, to]) => to))).toBe(text.length);
+  });
+
   it('a prompt goes before each text', async () => {
     const [first, ...others] = await models.fp32.embed(golden.texts, { prompt: golden.prompt });
     const expected = rows(golden.prompted);
@@ -241,6 +250,37 @@ describe('an encoder', () => {
     const running = model.embed(texts, { signal: stop.signal, onProgress: () => stop.abort() });
     await expect(running).rejects.toMatchObject({ name: 'AbortError' });
     expect(await model.embed(texts[3])).toEqual(Object.assign([together[3]], { tokens: 6, shortened: [] }));
+  });
+
+  it('gives one vector a token, with its place in the text', async () => {
+    const text = 'The creature opened its eyes.';
+    const { vectors, ids, offsets } = await model.embedTokens(text);
+    expect(ids).toEqual(model.tokenizer.encode(text));
+    expect(vectors).toHaveLength(ids.length);
+    expect([offsets[0], offsets.at(-1)]).toEqual([
+      [0, 0],
+      [0, 0],
+    ]);
+    // What the tokens of the text stand for is all of it but the spaces.
+    expect(offsets.map(([from, to]) => text.slice(from, to)).join('')).toBe(text.replaceAll(' ', ''));
+    const mean = vectors[0].map((_, k) => vectors.reduce((sum, row) => sum + row[k], 0) / vectors.length);
+    expect(cosine(mean, (await model.embed(text))[0])).toBeGreaterThan(0.9999999);
+    const unit = await model.embedTokens(text, { normalize: true });
+    for (const [i, vector] of unit.vectors.entries()) {
+      expect(dot(vector, vector)).toBeCloseTo(1, 5);
+      expect(cosine(vector, vectors[i])).toBeGreaterThan(0.9999999);
+    }
+  });
+
+  it('refuses tokens of what is no text, and of one that is too long', async () => {
+    for (const text of [['The'], Int32Array.of(5), undefined, '\ud800']) {
+      await expect(model.embedTokens(text as string)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    }
+    const long = 'a '.repeat(model.info.contextLength);
+    await expect(model.embedTokens(long)).rejects.toMatchObject({ code: 'CONTEXT_OVERFLOW' });
+    await expect(model.embedTokens('a', { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      name: 'AbortError',
+    });
   });
 
   it('in GGUF is pooled as its file says', async () => {
