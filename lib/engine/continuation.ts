@@ -61,6 +61,7 @@ export class Continuation {
   finishReason: FinishReason | undefined;
   readonly #task: ContinuationTask;
   readonly #maxTokens: number;
+  readonly #endTokens: ReadonlySet<number>;
   readonly #sampler: Sampler;
   readonly #output: Output;
   readonly #steering: Steering | undefined;
@@ -73,7 +74,8 @@ export class Continuation {
     const { prompt, settings, vocabulary, buffers, plan } = task;
     this.#task = task;
     this.#maxTokens = mostTokens(task);
-    const endTokens = settings.ignoreEos ? new Set<number>() : vocabulary.endTokens;
+    this.#endTokens = endTokensOf(task);
+    const endTokens = this.#endTokens;
     const bytesOf = (id: number) => vocabulary.bytesOf(id);
     this.#sampler = new Sampler(settings.sampling, buffers, { endTokens, bytesOf });
     this.#minTokens = settings.sampling.chain?.minTokens ?? 0;
@@ -101,8 +103,8 @@ export class Continuation {
   take(branch: Branch, result: StepResult, row: number): GeneratedToken | undefined {
     const logits = rowOf(result, row);
     const token = this.#choose(logits);
-    const { prompt, vocabulary, settings, plan } = this.#task;
-    if (!settings.ignoreEos && vocabulary.endTokens.has(token) && !plan?.goesOnAfter.has(token)) {
+    const { prompt } = this.#task;
+    if (this.#endTokens.has(token)) {
       this.finishReason = 'stop';
       return undefined;
     }
@@ -158,6 +160,13 @@ export class Continuation {
     this.logprobs.push(entry);
     return entry;
   }
+}
+
+/** Any of these ends the answer. */
+function endTokensOf({ settings, vocabulary, plan }: ContinuationTask): ReadonlySet<number> {
+  if (settings.ignoreEos) return new Set();
+  if (plan === undefined || plan.goesOnAfter.size === 0) return vocabulary.endTokens;
+  return new Set([...vocabulary.endTokens].filter((id) => !plan.goesOnAfter.has(id)));
 }
 
 function rowOf(result: StepResult, row: number): LogitRow {

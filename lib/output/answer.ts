@@ -100,6 +100,11 @@ export class Answer {
       this.#say(this.#text.push(this.#stop.push(text, special, this.stopsWait)));
   }
 
+  /** More text, after what has been said: a line stands between them. */
+  beginParagraph(): void {
+    if (this.text !== '') this.addText('\n\n');
+  }
+
   beginReasoning(): void {
     this.#leaveText();
     this.hasReasoning = true;

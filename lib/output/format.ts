@@ -2,6 +2,15 @@
 import type { Answer } from './answer.js';
 import type { Reader, Reading } from './reader.js';
 
+/** Calls of an earlier turn as a model writes them. */
+export type CallWriter = (calls: readonly WrittenCall[]) => string;
+
+/** A call of an earlier turn. */
+export interface WrittenCall {
+  name: string;
+  arguments: Readonly<Record<string, unknown>>;
+}
+
 /** Where a format reads from and reports to. */
 export interface Source {
   reader: Reader;
@@ -20,6 +29,8 @@ export interface FormatContext {
   /** A marker as it comes in coded text. */
   coded(marker: string): string;
   tools: readonly ToolShape[];
+  /** Thoughts are told apart; else they are text. */
+  tellsReasoning: boolean;
   /** The prompt's last tokens, special ones spelled. */
   promptEnd: string;
 }

@@ -9,7 +9,7 @@ import { codedToken } from './special-text.js';
 /** What a parser looks for. Markers are coded (special-text.ts). */
 export interface ParserTask {
   format?: CallFormat;
-  reasoning?: Pick<ReasoningMarkers, 'open' | 'close'>;
+  reasoning?: Pick<ReasoningMarkers, 'open' | 'close' | 'ignored'>;
   /** The prompt has opened the thoughts already. */
   startsReasoning?: boolean;
   answer: Answer;
@@ -54,7 +54,8 @@ export class OutputParser {
 function* read(source: Source, { format, reasoning, startsReasoning }: ParserTask): Reading<void> {
   const { reader, answer } = source;
   if (startsReasoning && reasoning !== undefined) yield* thoughts(source, reasoning.close);
-  const ignored = [...(format?.ignored ?? []), ...(reasoning ? [reasoning.close] : [])];
+  const around = reasoning ? [reasoning.close, ...(reasoning.ignored ?? [])] : [];
+  const ignored = [...(format?.ignored ?? []), ...around];
   const openers = format?.openers ?? [];
   const markers = [...openers, ...ignored, ...(reasoning ? [reasoning.open] : [])];
   let mayStart = format?.start !== undefined;

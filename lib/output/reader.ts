@@ -88,9 +88,16 @@ export class Reader {
 
   /** A text of at most `most` characters up to one of the markers, which is taken. undefined: there is none. */
   *shortText(markers: readonly string[], most: number): Reading<string | undefined> {
+    const text = yield* this.shortBefore(markers, most);
+    if (text !== undefined) yield* this.take(markers);
+    return text;
+  }
+
+  /** The same, the marker not taken. */
+  *shortBefore(markers: readonly string[], most: number): Reading<string | undefined> {
     let text = '';
     for (;;) {
-      if ((yield* this.take(markers)) !== undefined) return text;
+      if (yield* this.#isNext(markers)) return text;
       const character = yield* this.peek();
       if (character === '' || text.length >= most) return undefined;
       text += this.#take(1);
@@ -130,6 +137,17 @@ export class Reader {
       text += piece;
     });
     return outcome === 'whole' ? (JSON.parse(text) as string) : undefined;
+  }
+
+  /** One of the markers comes next. */
+  *#isNext(markers: readonly string[]): Reading<boolean> {
+    for (;;) {
+      const rest = this.#text.slice(this.#at);
+      if (markers.some((marker) => rest.startsWith(marker))) return true;
+      const mayBe = markers.some((marker) => marker.length > rest.length && marker.startsWith(rest));
+      if (!mayBe || this.#over) return false;
+      yield;
+    }
   }
 
   /** Waits for text; false: there is none. */

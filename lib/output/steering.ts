@@ -6,6 +6,8 @@
 export interface SteeringTask {
   /** The answer, or its text after reasoning, begins with one of these [tokens]; empty: with anything. */
   openings: readonly Int32Array[];
+  /** What stands before an opening where the answer has thought. Default: nothing. */
+  afterThought?: Int32Array;
   /** The marker with which thoughts begin: they may come before. Absent: the model does not think. */
   thoughtStart?: Int32Array;
   /** Most tokens of all thoughts. Absent: no bound. */
@@ -73,8 +75,12 @@ export class Steering {
   }
 
   #beginnings(): readonly Int32Array[] {
-    const { openings, thoughtStart } = this.#task;
-    const mayThink = thoughtStart !== undefined && !this.#answer.hasReasoning;
-    return mayThink ? [...openings, thoughtStart] : openings;
+    const { openings, thoughtStart, afterThought } = this.#task;
+    if (this.#answer.hasReasoning) {
+      return afterThought
+        ? openings.map((tokens) => Int32Array.from([...afterThought, ...tokens]))
+        : openings;
+    }
+    return thoughtStart === undefined ? openings : [...openings, thoughtStart];
   }
 }

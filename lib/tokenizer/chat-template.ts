@@ -260,6 +260,9 @@ function checkRead(messages: readonly ChatMessage[], read: readonly Dict[]): voi
   messages.forEach((message, i) => {
     const isEmpty = textsOf(message).length === 0 && message.tool_calls === undefined;
     const { reads } = read[i]!;
+    if (hasCalls(message) && reads !== undefined && !['tool_calls', '*'].some((field) => reads.has(field))) {
+      throw invalid(`The model's chat template leaves out the calls of tools (entry ${i})`);
+    }
     if (isEmpty || reads === undefined || payload.some((field) => reads.has(field))) return;
     throw invalid(
       `The model's chat template leaves out the message of the role '${message.role}' (entry ${i})`,

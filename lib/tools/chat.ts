@@ -5,7 +5,7 @@
 import { isKvasirError, KvasirError } from '../errors.js';
 import { show } from '../given.js';
 import { Answer } from '../output/answer.js';
-import type { CallFormat, FormatContext, FormatMaker } from '../output/format.js';
+import type { CallFormat, CallWriter, FormatContext, FormatMaker } from '../output/format.js';
 import { OutputParser } from '../output/parser.js';
 import type { AnswerPlan } from '../output/plan.js';
 import { type ReasoningMarkers, reasoningMarkers } from '../output/reasoning.js';
@@ -16,6 +16,7 @@ import type { ChatMessage } from '../tokenizer/chat-messages.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type ChatSettings, chosenTools, type FunctionTool } from './definitions.js';
 import { genericFormat, genericMessages } from './generic.js';
+import { withWrittenCalls } from './messages.js';
 
 /** Tokens of a prompt's end that tell how its answer begins. */
 const tailTokens = 96;
@@ -49,6 +50,8 @@ interface Style {
   tools: readonly FunctionTool[];
   isGeneric: boolean;
   make: FormatMaker | undefined;
+  /** The template leaves out calls of earlier turns: they are written into the messages' text. */
+  written: CallWriter | undefined;
   reasoning: ReasoningMarkers | undefined;
 }
 
@@ -61,12 +64,20 @@ export async function prepareChat(tokenizer: Tokenizer, request: ChatRequest): P
   return { ids, plan: await planOf(tokenizer, request, style, promptEnd) };
 }
 
-function styleOf(tokenizer: Tokenizer, { settings, template }: ChatRequest): Style {
+function styleOf(tokenizer: Tokenizer, { messages, settings, template }: ChatRequest): Style {
   const tools = chosenTools(settings.tools ?? [], settings.toolChoice);
   const text = tokenizer.chatTemplateOf({ template, tools: tools.length > 0 ? tools : undefined }) ?? '';
   const reasoning = settings.reasoning && reasoningMarkers(text);
-  if (tools.length === 0) return { tools, isGeneric: false, make: undefined, reasoning };
-  const found = settings.toolFormat === 'generic' ? undefined : templateFormat(text);
+  const known = templateFormat(text, [...specialTokens(tokenizer).keys()]);
+  const written = text.includes('tool_calls') ? undefined : known?.written;
+  if (tools.length === 0) {
+    const reads = known?.always === true && reasoning !== undefined;
+    // Earlier turns may have calls all the same.
+    const isGeneric =
+      (known === undefined || settings.toolFormat === 'generic') && messages.some(hasToolTurn);
+    return { tools, isGeneric, make: reads ? known.make : undefined, written, reasoning };
+  }
+  const found = settings.toolFormat === 'generic' ? undefined : known;
   if (found === undefined && settings.toolFormat === 'template') {
     throw new KvasirError(
       'INVALID_OPTION',
@@ -74,16 +85,21 @@ function styleOf(tokenizer: Tokenizer, { settings, template }: ChatRequest): Sty
       { details: { option: 'toolFormat' } },
     );
   }
-  return { tools, isGeneric: found === undefined, make: found?.make ?? genericFormat, reasoning };
+  return { tools, isGeneric: found === undefined, make: found?.make ?? genericFormat, written, reasoning };
+}
+
+function hasToolTurn({ role, tool_calls: calls }: ChatMessage): boolean {
+  return role === 'tool' || (Array.isArray(calls) && calls.length > 0);
 }
 
 async function encode(
   tokenizer: Tokenizer,
   { messages, template, signal }: ChatRequest,
-  { tools, isGeneric }: Style,
+  { tools, isGeneric, written }: Style,
 ): Promise<Int32Array> {
   if (!isGeneric) {
-    return tokenizer.encodeChat(messages, { tools: tools.length > 0 ? tools : undefined, template, signal });
+    const readable = written ? withWrittenCalls(messages, written) : messages;
+    return tokenizer.encodeChat(readable, { tools: tools.length > 0 ? tools : undefined, template, signal });
   }
   try {
     return await tokenizer.encodeChat(genericMessages(messages, tools, 'system'), { template, signal });
@@ -107,12 +123,17 @@ async function planOf(
   const context: FormatContext = {
     coded: (marker) => codedMarker(marker, spelled),
     tools: tools.map((tool) => tool.function),
+    tellsReasoning: reasoning !== undefined,
     promptEnd,
   };
   const format = make?.(context);
-  const startsReasoning = reasoning !== undefined && promptEnd.trimEnd().endsWith(reasoning.open);
+  const startsReasoning = reasoning !== undefined && promptEnd.trimEnd().endsWith(reasoning.open.trimEnd());
   const hasThought = reasoning !== undefined && promptEnd.trimEnd().endsWith(reasoning.close);
-  const coded = reasoning && { open: context.coded(reasoning.open), close: context.coded(reasoning.close) };
+  const coded = reasoning && {
+    open: context.coded(reasoning.open),
+    close: context.coded(reasoning.close),
+    ignored: reasoning.ignored?.map(context.coded),
+  };
   const names = context.tools.map(({ name }) => name);
   const mayThink = reasoning !== undefined && !startsReasoning && !hasThought;
   return {
@@ -140,8 +161,14 @@ async function steeringOf(
     openings: await Promise.all(openings.map(encoded)),
     thoughtStart: mayThink ? await encoded(reasoning!.open) : undefined,
     budget,
-    thoughtEnd: reasoning && (await encoded(reasoning.forcedEnd)),
+    thoughtEnd: reasoning && (await encoded(thoughtEnd(reasoning, isForced))),
+    afterThought: reasoning?.beforeCall ? await encoded(reasoning.beforeCall) : undefined,
   };
+}
+
+/** A call that has to follow begins behind the marker itself. */
+function thoughtEnd({ close, forcedEnd, beforeCall }: ReasoningMarkers, isForced: boolean): string {
+  return isForced && beforeCall !== undefined ? close : forcedEnd;
 }
 
 /** Throws INVALID_OPTION where the format does not let a call be enforced. */
@@ -162,14 +189,14 @@ function requiredOpenings(
   return names.filter((name) => choice === 'required' || name === choice.name).map((name) => opening(name));
 }
 
-const known = new WeakMap<Tokenizer, ReadonlyMap<string, number>>();
+const specialsOf = new WeakMap<Tokenizer, ReadonlyMap<string, number>>();
 
 /** Ids of the special tokens by what they spell. */
 function specialTokens(tokenizer: Tokenizer): ReadonlyMap<string, number> {
-  let specials = known.get(tokenizer);
+  let specials = specialsOf.get(tokenizer);
   if (specials === undefined) {
     specials = new Map(tokenizer.specialTokenIds.map((id) => [tokenizer.tokenText(id), id]));
-    known.set(tokenizer, specials);
+    specialsOf.set(tokenizer, specials);
   }
   return specials;
 }

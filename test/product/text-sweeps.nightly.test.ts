@@ -29,6 +29,12 @@ it('100,000 random strings have the ids of Rust tokenizers in nine vocabularies,
   }
 }, 3_600_000);
 
+it('calls that chat templates render are read back as the same calls', async () => {
+  const { result, output } = await sweep<Record<string, number>>('tools.mjs');
+  expect(result, output).toMatchObject({ templates: 70, differ: 0 });
+  expect(result.same, output).toBeGreaterThanOrEqual(52);
+}, 1_200_000);
+
 it('70 chat templates render 13 conversations as transformers does, but for contents in parts', async () => {
   const { result, output } = await sweep<Record<string, number>>('templates.mjs');
   expect(result, output).toMatchObject({ templates: 70, renderings: 910, differ: 0 });

@@ -6,7 +6,11 @@ import type { OutputPiece } from '../../lib/output/pieces.js';
 import { reasoningMarkers } from '../../lib/output/reasoning.js';
 import { codedMarker } from '../../lib/output/special-text.js';
 import { templateFormat } from '../../lib/output/style.js';
-import { families, type Family, type Script, tools } from './tool-streams.js';
+import { moreFamilies } from './tool-streams-more.js';
+import { taggedFamilies } from './tool-streams-tags.js';
+import { families as firstFamilies, type Family, type Script, tools } from './tool-streams.js';
+
+const families = [...firstFamilies, ...moreFamilies, ...taggedFamilies];
 
 /** A token: text, or what a special one spells. */
 type Token = { text: string; special: string };
@@ -41,10 +45,19 @@ function parserFor(
     () => `id${ids++}`,
   );
   const coded = (marker: string): string => codedMarker(marker, family.specials);
-  const format = templateFormat(family.fragment)?.make({ coded, tools, promptEnd });
+  const format = templateFormat(family.fragment, family.specials)?.make({
+    coded,
+    tools,
+    tellsReasoning: true,
+    promptEnd,
+  });
   const markers = reasoningMarkers(family.fragment);
-  const startsReasoning = markers !== undefined && promptEnd.trimEnd().endsWith(markers.open);
-  const reasoning = markers && { open: coded(markers.open), close: coded(markers.close) };
+  const startsReasoning = markers !== undefined && promptEnd.trimEnd().endsWith(markers.open.trimEnd());
+  const reasoning = markers && {
+    open: coded(markers.open),
+    close: coded(markers.close),
+    ignored: markers.ignored?.map(coded),
+  };
   return new OutputParser({ format, reasoning, startsReasoning, answer });
 }
 
@@ -111,7 +124,7 @@ function check(family: Family, script: Script): void {
 
 describe.each(families)('$name', (family) => {
   it('is known by its markers', () => {
-    expect(templateFormat(family.fragment)?.name).toBe(family.name);
+    expect(templateFormat(family.fragment, family.specials)?.name).toBe(family.name);
   });
   for (const script of family.scripts) it(script.what, () => check(family, script));
   it('reads the same where its markers are no special tokens', () => {

@@ -70,5 +70,47 @@ export const llama3 = jsonBlocks({
   bare: true,
 });
 
+/** Granite 3, Phi-4-mini. */
+export const granite3 = jsonBlocks({
+  open: ['<|tool_call|>'],
+  close: ['<|/tool_call|>'],
+  opening: `[${named}`,
+});
+
+/** MiniMax-M1, Apriel, Hunyuan. */
+export const toolCallsTag = jsonBlocks({
+  open: ['<tool_calls>'],
+  close: ['</tool_calls>'],
+  opening: `[${named}`,
+});
+
+/** Nemotron Nano 2. */
+export const nemotron = jsonBlocks({ open: ['<TOOLCALL>'], close: ['</TOOLCALL>'], opening: `[${named}` });
+
+export const firefunction = jsonBlocks({ open: [' functools', 'functools'], opening: `[${named}` });
+
+export const gigaChat = jsonBlocks({ open: ['<|function_call|>'], opening: named });
+
+const cohereNamed = '"tool_name": "NAME", "parameters":';
+
+export const commandR = jsonBlocks({
+  open: ['Action:\n```json', 'Action: ```json'],
+  close: ['```'],
+  opening: `\n[\n    {\n        ${cohereNamed}`,
+});
+
+export const commandR7b = jsonBlocks({
+  open: ['<|START_ACTION|>'],
+  close: ['<|END_ACTION|>'],
+  opening: `[\n    {"tool_call_id": "0", ${cohereNamed}`,
+});
+
+export const apertus = jsonBlocks({
+  open: ['<|tools_prefix|>'],
+  close: ['<|tools_suffix|>'],
+  opening: '[{"NAME":',
+  nameIsKey: true,
+});
+
 /** Mistral up to Nemo and Small 3.0: a list behind the token. */
 export const mistralList = jsonBlocks({ open: ['[TOOL_CALLS]'], opening: `[${named}` });

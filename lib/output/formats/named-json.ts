@@ -6,6 +6,9 @@ import type { Reading } from '../reader.js';
 /** No tool has a longer name; what is longer was no call. */
 const longestName = 256;
 
+/** What stands between a marker and the name's end, as id and name. */
+type NameReader = (text: string) => { name: string; id?: string };
+
 interface NamedJson {
   /** Begins a call, or a section of calls. */
   open: readonly string[];
@@ -13,12 +16,12 @@ interface NamedJson {
   afterName: readonly string[];
   /** May end a call. */
   close?: readonly string[];
+  /** Around sections of calls. */
+  ignored?: readonly string[];
+  read?: NameReader;
   /** How a forced call begins. */
   opening: string;
 }
-
-/** What stands between a marker and the name's end, as id and name. */
-type NameReader = (text: string) => { name: string; id?: string };
 
 /** `name<marker>{...}` */
 export function* namedCall(
@@ -66,17 +69,91 @@ export function* callArguments(
   }
 }
 
-export function namedJson({ open, afterName, close = [], opening }: NamedJson): FormatMaker {
+export function namedJson({
+  open,
+  afterName,
+  close = [],
+  ignored = [],
+  read,
+  opening,
+}: NamedJson): FormatMaker {
   return ({ coded }): CallFormat => {
     const openers = open.map(coded);
     const markers = { openers, afterName: afterName.map(coded), closers: close.map(coded) };
     return {
       openers,
-      calls: (source, opener) => namedCall(source, opener, markers),
+      ignored: ignored.map(coded),
+      calls: (source, opener) => namedCall(source, opener, markers, read),
       opening: (name) => opening.replace('NAME', name),
     };
   };
 }
+
+/** DeepSeek V3.1. */
+export const deepseek31 = namedJson({
+  ignored: ['<｜tool▁calls▁begin｜>', '<｜tool▁calls▁end｜>'],
+  open: ['<｜tool▁call▁begin｜>'],
+  afterName: ['<｜tool▁sep｜>'],
+  close: ['<｜tool▁call▁end｜>'],
+  opening: '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>NAME<｜tool▁sep｜>',
+});
+
+/** DeepSeek V3 and R1: the kind of call, then its name and a block of JSON. */
+export const deepseek = namedJson({
+  ignored: ['<｜tool▁calls▁begin｜>', '<｜tool▁calls▁end｜>'],
+  open: ['<｜tool▁call▁begin｜>function<｜tool▁sep｜>'],
+  afterName: ['\n```json'],
+  close: ['```<｜tool▁call▁end｜>', '<｜tool▁call▁end｜>'],
+  opening: '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME\n```json\n',
+});
+
+export const functionary31 = namedJson({
+  open: ['<function='],
+  afterName: ['>'],
+  close: ['</function>'],
+  opening: '<function=NAME>',
+});
+
+/** The id is the name with its namespace, and the number of the call. */
+export const kimi = namedJson({
+  ignored: ['<|tool_calls_section_begin|>', '<|tool_calls_section_end|>'],
+  open: ['<|tool_call_begin|>'],
+  afterName: ['<|tool_call_argument_begin|>'],
+  close: ['<|tool_call_end|>'],
+  opening: '<|tool_calls_section_begin|><|tool_call_begin|>functions.NAME:0<|tool_call_argument_begin|>',
+  read: (text) => ({
+    name: text
+      .trim()
+      .replace(/^functions\./, '')
+      .replace(/:\d+$/, ''),
+    id: text.trim(),
+  }),
+});
+
+/** Functionary 3.2: the prompt has opened the first recipient. */
+export const functionary32: FormatMaker = () => ({
+  openers: [],
+  *calls() {},
+  *whole(source) {
+    const { reader, answer } = source;
+    const next = ['>>>'];
+    yield* reader.take(next);
+    for (;;) {
+      reader.record(true);
+      const name = (yield* reader.shortText(['\n'], longestName))?.trim();
+      const taken = reader.record(false);
+      if (name === 'all' || name === undefined) {
+        if (name === undefined) answer.addText(taken);
+        if ((yield* reader.upTo(next, (text) => answer.addText(text))) === undefined) return;
+        continue;
+      }
+      answer.beginCall(name);
+      yield* callArguments(source, { closers: next, openers: [] });
+      if ((yield* reader.peek()) === '') return;
+    }
+  },
+  opening: (name) => `${name}\n`,
+});
 
 /** Mistral from Small 3.1 on: `[TOOL_CALLS]name[CALL_ID]id[ARGS]{...}`, the id where the template has one. */
 export const mistralNamed: FormatMaker = ({ coded }) => {
