@@ -5,9 +5,11 @@
 const rooms = {
   'errors.ts': [],
   'given.ts': ['errors.ts'],
-  'native.ts': ['errors.ts', 'native-reports.ts', 'native-tensors.ts'],
+  'native.ts': ['errors.ts', 'native-reports.ts', 'native-tensors.ts', 'native-vectors.ts'],
   'native-reports.ts': [],
   'native-tensors.ts': [],
+  'native-vectors.ts': [],
+  vectors: ['errors.ts', 'given.ts', 'native.ts', 'regular-file.ts'],
   'python-json.ts': [],
   'regular-file.ts': ['errors.ts'],
   'json-scanner.ts': [],

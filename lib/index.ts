@@ -46,3 +46,12 @@ export { TracedTensor, type TensorStatistics } from './trace/tensor.js';
 export { Trace, type Candidate, type LensRow, type Prediction, type TracedToken } from './trace/trace.js';
 export type { Intervention, TraceOptions, TraceTensorName } from './trace/trace-options.js';
 export { assistantMessage, toolMessage } from './tools/messages.js';
+export { similarity, type Vector } from './vectors/given-vectors.js';
+export {
+  type SearchHit,
+  type SearchOptions,
+  VectorIndex,
+  type VectorIndexOptions,
+} from './vectors/vector-index.js';
+export { staticVectors, type StaticVectorsOptions } from './vectors/static-vectors.js';
+export { type NearWord, WordVectors } from './vectors/word-vectors.js';

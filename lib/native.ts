@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { KvasirError, type KvasirErrorCode } from './errors.js';
 import type { CpuReport, CudaReport } from './native-reports.js';
 import type { ModelTensor, TensorEntry, TensorMap } from './native-tensors.js';
+import type { NativeVectors } from './native-vectors.js';
 
 export type { CpuReport, CudaDeviceInfo, CudaReport } from './native-reports.js';
 export type {
@@ -19,6 +20,7 @@ export type {
   TensorScales,
   TensorSource,
 } from './native-tensors.js';
+export type { NativeHits, NativeVectors } from './native-vectors.js';
 
 /** How keys and values lie in the cache: INT8 with a scale a head and token, or floats of 16 or 32 bits. */
 export type KvDtype = 'int8' | 'fp16' | 'fp32';
@@ -49,6 +51,10 @@ export interface Container {
   metadataArray(key: string): PackedStrings | Float64Array | boolean[];
   /** The values of a small tensor as float32, row-major: at most 1 MiB of them, because this blocks. */
   readTensor(name: string): Float32Array;
+  /** Rows of a tensor seen as [rows, columns of its last dimension], as float32. Off the JS thread. */
+  readRows(name: string, first: number, count: number): Promise<Float32Array>;
+  /** Bytes of a tensor as they are stored. Off the JS thread. */
+  readBytes(name: string, begin: number, size: number): Promise<Uint8Array>;
   /** Whether two tensors are the same in dtype, shape and every stored byte. Off the JS thread, up to the first difference. */
   areCopies(a: string, b: string): Promise<boolean>;
   /** Idempotent. A model that is still loading keeps its own reference. */
@@ -319,6 +325,8 @@ export interface NativeAddon {
   liveBytes?(): number;
   /** With KVASIR_TRIM_HEAP=1 gives back to the system what malloc keeps of ended threads; for after a dispose. */
   releaseMemory(): Promise<void>;
+  /** An empty index. @param threads 0: one per core. Throws INVALID_OPTION for dimensions beyond 1 to 65,536. */
+  createVectors(dimensions: number, threads: number): NativeVectors;
   cpu(): CpuReport;
   /**
    * Opens the CUDA library (KVASIR_CUDA_LIBRARY, or kvasir_cuda.so beside the addon) and asks CUDA for its devices, off the

@@ -3,7 +3,7 @@
  * anything waits for it, so that an abort and the end of the process never do. The size is that of the file when it was opened.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { KvasirError } from './errors.js';
 
 /** A pipe that takes the file's place after it was looked at is opened without waiting for a writer. */
@@ -36,26 +36,59 @@ function cannotRead(path: string, cause: unknown): KvasirError {
   return new KvasirError('MODEL_NOT_FOUND', `Cannot read ${path}: ${(cause as Error).message}`, { cause });
 }
 
-/** Throws MODEL_NOT_FOUND when it cannot be read, MODEL_FORMAT when it is no regular file or has more than `most` bytes. */
-export async function readRegularFile(path: string, most: number): Promise<Buffer> {
+/** Fills `bytes` from a place in the file on. Gives how many bytes there were. */
+async function fill(file: FileHandle, bytes: Uint8Array, from: number): Promise<number> {
+  let length = 0;
+  while (length < bytes.length) {
+    const { bytesRead } = await file.read(bytes, length, bytes.length - length, from + length);
+    if (bytesRead === 0) break;
+    length += bytesRead;
+  }
+  return length;
+}
+
+/** A regular file that is open: reads pieces of it. */
+export interface OpenFile {
+  readonly size: number;
+  /** `bytes` bytes from `from` on, fewer at its end; a copy. */
+  read(from: number, bytes: number): Promise<Buffer>;
+}
+
+/**
+ * What `use` makes of a file that it reads in pieces. Throws MODEL_NOT_FOUND when it cannot be read, MODEL_FORMAT when it
+ * is no regular file or has more than `most` bytes.
+ */
+export async function withRegularFile<Result>(
+  path: string,
+  most: number,
+  use: (file: OpenFile) => Promise<Result>,
+): Promise<Result> {
+  let file: FileHandle | undefined;
   try {
     checked(path, await stat(path), most);
-    const file = await open(path, flags);
-    try {
-      const bytes = Buffer.allocUnsafe(checked(path, await file.stat(), most));
-      let length = 0;
-      while (length < bytes.length) {
-        const { bytesRead } = await file.read(bytes, length, bytes.length - length, length);
-        if (bytesRead === 0) break;
-        length += bytesRead;
+    file = await open(path, flags);
+    const size = checked(path, await file.stat(), most);
+    const handle = file;
+    const read = async (from: number, length: number) => {
+      const bytes = Buffer.allocUnsafe(Math.min(length, size - from));
+      try {
+        return bytes.subarray(0, await fill(handle, bytes, from));
+      } catch (cause) {
+        throw cannotRead(path, cause);
       }
-      return bytes.subarray(0, length);
-    } finally {
-      await file.close();
-    }
+    };
+    return await use({ size, read });
   } catch (cause) {
-    throw cannotRead(path, cause);
+    // What `use` throws goes through as it is: only the system's errors have a number.
+    throw (cause as NodeJS.ErrnoException).errno === undefined ? cause : cannotRead(path, cause);
+  } finally {
+    await file?.close();
   }
+}
+
+/** Throws MODEL_NOT_FOUND when it cannot be read, MODEL_FORMAT when it is no regular file or has more than `most` bytes. */
+export function readRegularFile(path: string, most: number): Promise<Buffer> {
+  return withRegularFile(path, most, ({ size, read }) => read(0, size));
 }
 
 /** Opens at once, for threads that nobody waits for. */

@@ -22,7 +22,8 @@ const nativeRooms = {
   io: ['io', 'core'],
   model: ['model', 'io', 'backend', 'quant', 'core'],
   runtime: ['runtime', 'model', 'io', 'backend', 'quant', 'core'],
-  addon: ['addon', 'runtime', 'model', 'io', 'backend', 'quant', 'core'],
+  vectors: ['vectors', 'backend/cpu', 'quant', 'core'],
+  addon: ['addon', 'vectors', 'runtime', 'model', 'io', 'backend', 'quant', 'core'],
 };
 
 /** Headers that only some files may include. */

@@ -1,5 +1,4 @@
 /** `kvasir embed`: a vector for each text, as JSON lines. */
-import { addAbortSignal } from 'node:stream';
 import { type Command, Option } from 'commander';
 import type { EmbedOptions } from '../embed/embed-options.js';
 import { poolings } from '../embed/pooling.js';
@@ -7,6 +6,7 @@ import type { Model } from '../model.js';
 import { addLoadFlags, loadOptionsOf, parseCount } from './arguments.js';
 import { UsageError } from './failure.js';
 import type { Interrupts } from './interrupt.js';
+import { groupsOf, type Item, stdinLines } from './json-lines.js';
 import { withModel } from './load.js';
 import { say, writeData } from './output.js';
 import { milliseconds, rate } from './report.js';
@@ -25,15 +25,6 @@ an object with "text" (which keeps its other fields, such as an "id"), or else t
 
 /** Lines of stdin that are embedded at a time. */
 const AT_ONCE = 512;
-/** UTF-16 units. */
-const LONGEST_LINE = 16_000_000;
-
-/** A text, and the fields of the line that it came in. */
-interface Item {
-  text: string;
-  fields: object;
-}
-
 export function registerEmbed(program: Command, interrupts: Interrupts): void {
   const command = program
     .command('embed')
@@ -73,7 +64,7 @@ async function embed(
     const started = performance.now();
     const given = texts.map((text) => ({ text, fields: {} }));
     let [count, tokens] = [0, 0];
-    for await (const items of given.length > 0 ? [given] : groups(signal)) {
+    for await (const items of given.length > 0 ? [given] : groupsOf(stdinLines(signal), AT_ONCE)) {
       tokens += await write(model, items, count, { ...optionsOf(flags), signal });
       count += items.length;
       if (interrupts.outputGone) return;
@@ -95,10 +86,7 @@ async function write(
   first: number,
   options: EmbedOptions,
 ): Promise<number> {
-  const vectors = await model.embed(
-    items.map(({ text }) => text),
-    options,
-  );
+  const vectors = await model.embed(items.map(textOf), options);
   const lines = items.map(({ text, fields }, i) =>
     JSON.stringify({ index: first + i, ...fields, text, embedding: Array.from(vectors[i]) }),
   );
@@ -106,51 +94,7 @@ async function write(
   return vectors.tokens;
 }
 
-/** The lines of stdin, empty ones left out, a few hundred at a time. */
-async function* groups(signal: AbortSignal): AsyncGenerator<Item[]> {
-  let group: Item[] = [];
-  for await (const line of stdinLines(signal)) {
-    if (line === '') continue;
-    group.push(itemOf(line));
-    if (group.length < AT_ONCE) continue;
-    yield group;
-    group = [];
-  }
-  if (group.length > 0) yield group;
-}
-
-async function* stdinLines(signal: AbortSignal): AsyncGenerator<string> {
-  signal.throwIfAborted();
-  let rest = '';
-  try {
-    for await (const chunk of addAbortSignal(signal, process.stdin.setEncoding('utf8'))) {
-      const lines = `${rest}${chunk}`.split(/\r?\n/);
-      rest = lines.pop() as string;
-      if (rest.length > LONGEST_LINE)
-        throw new UsageError('A line of stdin is longer than 16 million characters.');
-      yield* lines;
-    }
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
-  }
-  yield rest.replace(/\r$/, '');
-}
-
-function itemOf(line: string): Item {
-  const value = jsonOf(line);
-  if (typeof value === 'string') return { text: value, fields: {} };
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { text: line, fields: {} };
-  const { text, ...fields } = value as Record<string, unknown>;
-  if (typeof text === 'string') return { text, fields };
-  throw new UsageError(`A line of stdin is an object without a "text": ${line.slice(0, 60)}`);
-}
-
-function jsonOf(line: string): unknown {
-  if (line[0] !== '"' && line[0] !== '{') return undefined;
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
+function textOf({ text, fields }: Item): string {
+  if (text !== undefined) return text;
+  throw new UsageError(`A line of stdin is without a "text": ${JSON.stringify(fields).slice(0, 60)}`);
 }

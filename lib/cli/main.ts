@@ -17,6 +17,7 @@ import { registerPull } from './pull.js';
 import { registerQuantize } from './quantize.js';
 import { registerRun } from './run.js';
 import { registerServe } from './serve.js';
+import { registerSearch } from './search.js';
 import { packageVersion } from '../version.js';
 
 const help = `
@@ -42,6 +43,7 @@ function createProgram(interrupts: Interrupts): Command {
   registerChat(program, interrupts);
   registerEmbed(program, interrupts);
   registerServe(program, interrupts);
+  registerSearch(program, interrupts);
   registerCompare(program, interrupts);
   registerBench(program, interrupts);
   registerPull(program, interrupts);

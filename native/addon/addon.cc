@@ -12,6 +12,7 @@
 #include "addon/declared_tensors.h"
 #include "addon/from_js.h"
 #include "addon/model_wrap.h"
+#include "addon/vectors_wrap.h"
 #include "backend/cpu.h"
 #include "backend/cuda_library.h"
 #include "core/aligned_buffer.h"
@@ -337,6 +338,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto data = std::make_unique<AddonData>();
   data->container_class = Napi::Persistent(ContainerWrap::Define(env));
   data->model_class = Napi::Persistent(ModelWrap::Define(env));
+  data->vectors_class = Napi::Persistent(VectorsWrap::Define(env));
   env.SetInstanceData(data.release());
   exports.Set("openContainer", Napi::Function::New(env, OpenContainer));
   exports.Set("loadModel", Napi::Function::New(env, LoadModel));
@@ -344,6 +346,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("tensorsOf", Napi::Function::New(env, TensorsOfForJs));
   exports.Set("checkTensors", Napi::Function::New(env, CheckTensorsForJs));
   exports.Set("predictMemory", Napi::Function::New(env, PredictMemoryForJs));
+  exports.Set("createVectors", Napi::Function::New(env, VectorsWrap::Create));
   exports.Set("releaseMemory", Napi::Function::New(env, ReleaseMemory));
 #if defined(KVASIR_TESTING)
   exports.Set("liveBytes", Napi::Function::New(env, LiveBytes));

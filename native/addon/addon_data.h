@@ -8,6 +8,7 @@ namespace kvasir::addon {
 struct AddonData {
   Napi::FunctionReference container_class;
   Napi::FunctionReference model_class;
+  Napi::FunctionReference vectors_class;
 
   static AddonData& Of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 };

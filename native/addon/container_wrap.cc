@@ -97,6 +97,8 @@ Napi::Function ContainerWrap::Define(Napi::Env env) {
   return DefineClass(env, "Container",
                      {InstanceMethod<&ContainerWrap::MetadataArray>("metadataArray"),
                       InstanceMethod<&ContainerWrap::ReadTensor>("readTensor"),
+                      InstanceMethod<&ContainerWrap::ReadRows>("readRows"),
+                      InstanceMethod<&ContainerWrap::ReadBytes>("readBytes"),
                       InstanceMethod<&ContainerWrap::AreCopies>("areCopies"),
                       InstanceMethod<&ContainerWrap::Close>("close")});
 }
@@ -148,6 +150,50 @@ Napi::Value ContainerWrap::ReadTensor(const Napi::CallbackInfo& info) {
     const int64_t rows = tensor.shape.size() > 1 ? tensor.elements() / tensor.shape.back() : 1;
     container_->ReadRows(tensor, 0, rows, values.Data());
     return values;
+  });
+}
+
+// readRows(name, first, count)
+Napi::Value ContainerWrap::ReadRows(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    const TensorInfo* tensor = &Named(info[0]);
+    const int64_t first = info[1].ToNumber().Int64Value(), count = info[2].ToNumber().Int64Value();
+    return RunAsync(env, "kvasir.rows", [container = container_, tensor, first, count] {
+      const int64_t columns = tensor->shape.empty() ? 1 : tensor->shape.back();
+      if (columns < 1 || first < 0 || count < 0 || count > tensor->elements() / columns - first) {
+        throw Error(ErrorCode::kInternal, "Tensor '" + tensor->name + "' has no such rows");
+      }
+      auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(count * columns));
+      container->ReadRows(*tensor, first, count, values->data());
+      return [values](Napi::Env js) -> Napi::Value {
+        Napi::Float32Array array = Napi::Float32Array::New(js, values->size());
+        std::copy(values->begin(), values->end(), array.Data());
+        return array;
+      };
+    });
+  });
+}
+
+// readBytes(name, begin, size)
+Napi::Value ContainerWrap::ReadBytes(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    const TensorInfo* tensor = &Named(info[0]);
+    const int64_t begin = info[1].ToNumber().Int64Value(), size = info[2].ToNumber().Int64Value();
+    return RunAsync(env, "kvasir.bytes", [container = container_, tensor, begin, size] {
+      const auto stored = static_cast<int64_t>(tensor->bytes);
+      if (begin < 0 || size < 0 || size > stored - begin) {
+        throw Error(ErrorCode::kInternal, "Tensor '" + tensor->name + "' has no such bytes");
+      }
+      auto bytes = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(size));
+      container->ReadBytes(*tensor, static_cast<uint64_t>(begin), static_cast<uint64_t>(size), bytes->data());
+      return [bytes](Napi::Env js) -> Napi::Value {
+        Napi::Uint8Array array = Napi::Uint8Array::New(js, bytes->size());
+        std::copy(bytes->begin(), bytes->end(), array.Data());
+        return array;
+      };
+    });
   });
 }
 

@@ -21,6 +21,8 @@ class ContainerWrap : public Napi::ObjectWrap<ContainerWrap> {
  private:
   Napi::Value MetadataArray(const Napi::CallbackInfo& info);
   Napi::Value ReadTensor(const Napi::CallbackInfo& info);
+  Napi::Value ReadRows(const Napi::CallbackInfo& info);
+  Napi::Value ReadBytes(const Napi::CallbackInfo& info);
   Napi::Value AreCopies(const Napi::CallbackInfo& info);
   // Throws Error(kModelFormat).
   const TensorInfo& Named(const Napi::Value& name) const;

@@ -49,7 +49,9 @@ const embedded = 'stories-260k';
  * @param library what the package exports
  * @returns calls by name: those that throw, and those that return promises
  */
-export function wrongCalls({ Model, Tokenizer, ChatSession, compare, comparisonPage }, model, session) {
+export function wrongCalls(library, model, session) {
+  const { Model, Tokenizer, ChatSession, compare, comparisonPage } = library;
+  const vectors = wrongVectorCalls(library);
   const { tokenizer } = model;
   const { vocabSize } = tokenizer;
   const decoder = tokenizer.createStreamingDecoder();
@@ -104,6 +106,34 @@ export function wrongCalls({ Model, Tokenizer, ChatSession, compare, comparisonP
     compare: (r) => compare(wrongText(r)),
     compareOptions: (r) => compare(embedded, wrongOptions(r, compareNames)),
     comparisonPage: (r) => comparisonPage(wrongValue(r)),
+  };
+  return {
+    throwing: { ...throwing, ...vectors.throwing },
+    rejecting: { ...rejecting, ...vectors.rejecting },
+  };
+}
+
+/** The same of vectors, which need no model. */
+function wrongVectorCalls({ VectorIndex, WordVectors, similarity, staticVectors }) {
+  const index = new VectorIndex(3);
+  const throwing = {
+    similarity: (r) => similarity([1, 2], wrongValue(r)),
+    newVectorIndex: (r) => new VectorIndex(r.chance(0.5) ? 3 : wrongValue(r), wrongOptions(r, ['threads'])),
+    newWordVectors: (r) => new WordVectors(wrongValue(r), wrongValue(r)),
+  };
+  const rejecting = {
+    addVectors: (r) => index.add([[1, 2, 3], wrongValue(r)]),
+    addIds: (r) => index.add([[1, 2, 3]], [wrongValue(r)]),
+    searchVectors: (r) => index.search(wrongValue(r)),
+    searchOptions: (r) => index.search([1, 2, 3], wrongValue(r), wrongOptions(r, ['signal'])),
+    saveVectors: (r) => {
+      const path = wrongText(r);
+      return index.save(typeof path === 'string' ? '' : path);
+    },
+    loadVectors: (r) => VectorIndex.load(wrongText(r)),
+    loadVectorsOptions: (r) => VectorIndex.load('/none', wrongOptions(r, ['threads'])),
+    staticVectors: (r) => staticVectors(wrongText(r)),
+    staticVectorsOptions: (r) => staticVectors('/none', wrongOptions(r, ['limit', 'threads', 'signal'])),
   };
   return { throwing, rejecting };
 }

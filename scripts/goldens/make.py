@@ -23,6 +23,7 @@ import published_configs
 import smollm2
 import stories
 import tiny
+import word_vectors
 from fixture import differences
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -43,6 +44,7 @@ MAKERS = {
     "gpt-oss-mxfp4": lambda options, out: mxfp4.make(options.data, out),
     "processors": lambda options, out: processors.make(out),
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
+    "word-vectors": lambda options, out: word_vectors.make(out),
 }
 
 

@@ -34,6 +34,8 @@ function changed(
     tensors: change.tensors ? change.tensors([...container.tensors]) : container.tensors,
     metadataArray: (key) => container.metadataArray(key),
     readTensor: (name) => container.readTensor(name),
+    readRows: (name, first, count) => container.readRows(name, first, count),
+    readBytes: (name, begin, size) => container.readBytes(name, begin, size),
     areCopies: (a, b) => container.areCopies(a, b),
     close: () => {},
   };
