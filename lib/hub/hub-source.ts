@@ -4,10 +4,11 @@ import { CachedRepository } from './cache.js';
 import { prepareFolder } from './disk.js';
 import { Endpoint } from './endpoint.js';
 import { ggufModels, ggufParts } from './gguf-parts.js';
-import { pickledFiles, pyTorchOnly, shardNames } from './local-files.js';
+import { shardNames } from './local-files.js';
 import { type Listed, type Listing, listRepository } from './listing.js';
 import { type LockTimes, withLock } from './lock.js';
 import type { PullProgress } from './model-files.js';
+import { otherWeightsOnly } from './other-weights.js';
 import { checkRelativeName } from './reference.js';
 import { Transfer, type TransferOptions } from './transfer.js';
 
@@ -86,9 +87,8 @@ export class HubSource {
   }
 
   #noModel(ggufs: readonly string[], names: readonly string[]): KvasirError {
-    const pickled = pickledFiles(names);
-    if (ggufs.length === 0 && pickled.length > 0)
-      return pyTorchOnly(`${this.repository} on the hub`, pickled);
+    const other = otherWeightsOnly(`${this.repository} on the hub`, names);
+    if (ggufs.length === 0 && other) return other;
     const hint =
       ggufs.length > 0
         ? `it has ${ggufs.length} GGUF files, name one: hf:${this.repository}:${ggufs[0]} (others: ${ggufs.slice(1, 12).join(', ')})`

@@ -6,6 +6,7 @@ import { readShardIndex } from '../shard-index.js';
 import { fileSize } from './cache.js';
 import { ggufModels, ggufParts, ggufStem } from './gguf-parts.js';
 import type { GgufFiles, HfFolderFiles, ModelFiles } from './model-files.js';
+import { otherWeightsOnly } from './other-weights.js';
 import { checkRelativeName, unknownReference } from './reference.js';
 
 const shardIndex = 'model.safetensors.index.json';
@@ -29,6 +30,13 @@ function lacks(root: string, missing: readonly string[], count: number): KvasirE
   return new KvasirError(
     'MODEL_FORMAT',
     `${root} lacks ${missing.length} of ${count} weight files: ${missing.slice(0, listedNames).join(', ')}${more}.`,
+  );
+}
+
+function nameOneOf(root: string, lacking: string, ggufs: readonly string[]): KvasirError {
+  return new KvasirError(
+    'MODEL_FORMAT',
+    `${root} has ${lacking}. Name one of its GGUF files: ${ggufs.join(', ')}.`,
   );
 }
 
@@ -63,25 +71,15 @@ async function weightFiles(
   }
   const others = [...names].filter((name) => name.endsWith('.safetensors'));
   if (others.length === 1) return { weights: [join(root, others[0]!)] };
-  const pickled = pickledFiles(names);
-  if (others.length === 0 && pickled.length > 0) throw pyTorchOnly(root, pickled);
+  if (others.length === 0) {
+    const ggufs = ggufModels([...names].filter((name) => name.endsWith('.gguf')));
+    if (ggufs.length > 0) throw nameOneOf(root, 'no .safetensors file', ggufs);
+    const other = otherWeightsOnly(root, names);
+    if (other) throw other;
+  }
   const found =
     others.length === 0 ? 'no .safetensors file' : `${others.length} .safetensors files and no ${shardIndex}`;
   throw new KvasirError('MODEL_FORMAT', `${root} has ${found}: the weights cannot be told.`);
-}
-
-/** Which of these files PyTorch has pickled. */
-export function pickledFiles(names: Iterable<string>): string[] {
-  return [...names].filter((name) => /\.(bin|pth|pt)$/.test(name)).sort();
-}
-
-/** Of a folder or repository whose weights are those `files`. */
-export function pyTorchOnly(place: string, files: readonly string[]): KvasirError {
-  const more = files.length > listedNames ? ` and ${files.length - listedNames} more` : '';
-  return new KvasirError(
-    'MODEL_FORMAT',
-    `${place} has PyTorch weights only: ${files.slice(0, listedNames).join(', ')}${more}. They are pickled programs, which Kvasir does not run. Take the model's .safetensors or .gguf files, or write safetensors with save_pretrained of transformers.`,
-  );
 }
 
 async function templatesIn(folder: string): Promise<string[]> {
@@ -105,10 +103,11 @@ export async function folderFiles(root: string, displayName = basename(root)): P
   if (!names.has('config.json')) {
     const ggufs = ggufModels([...names].filter((name) => name.endsWith('.gguf')));
     if (ggufs.length === 1) return ggufFiles(join(root, ggufs[0]!), displayName);
-    const pickled = pickledFiles(names);
-    if (ggufs.length === 0 && pickled.length > 0) throw pyTorchOnly(root, pickled);
-    const hint = ggufs.length > 1 ? ` Name one of its GGUF files: ${ggufs.join(', ')}.` : '';
-    throw new KvasirError('MODEL_FORMAT', `${root} has no config.json, so it is no model folder.${hint}`);
+    if (ggufs.length > 1) throw nameOneOf(root, 'no config.json, so it is no model folder', ggufs);
+    throw (
+      otherWeightsOnly(root, names) ??
+      new KvasirError('MODEL_FORMAT', `${root} has no config.json, so it is no model folder.`)
+    );
   }
   const optional = (name: string): string | undefined => (names.has(name) ? join(root, name) : undefined);
   const files: HfFolderFiles = {
@@ -143,8 +142,8 @@ export async function localFiles(path: string): Promise<ModelFiles> {
     const onHub = /^\w[\w.-]*\/[\w.-]+$/.test(path) ? ` (on the hub? then write hf:${path})` : '';
     throw unknownReference(path, `There is no such alias, folder or file${onHub}`);
   }
-  const pickled = pickledFiles([basename(absolute)]);
-  if (pickled.length > 0) throw pyTorchOnly(dirname(absolute), pickled);
+  const other = otherWeightsOnly(dirname(absolute), [basename(absolute)]);
+  if (other) throw other;
   throw new KvasirError(
     'MODEL_FORMAT',
     `${absolute} is no .gguf file and no folder. For a .safetensors file give the folder that holds it and its config.json.`,

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "io/dequantize.h"
+#include "io/file_head.h"
 #include "io/format_error.h"
 #include "io/parsed_file.h"
 
@@ -127,36 +128,6 @@ void FileContainer::ReadBytes(const TensorInfo& tensor, uint64_t begin, uint64_t
                 "Check that the file fits its configuration.");
   }
   file.ReadAt(tensor.offset + begin, out, size, tensor.name);
-}
-
-bool EndsWith(std::string_view text, std::string_view ending) {
-  return text.size() >= ending.size() && text.substr(text.size() - ending.size()) == ending;
-}
-
-// True for GGUF, false for what can only be safetensors. Throws for the files that people confuse with them.
-bool IsGguf(const File& file) {
-  std::array<char, 16> head{};
-  const size_t read = static_cast<size_t>(std::min<uint64_t>(head.size(), file.size()));
-  file.ReadAt(0, head.data(), read, "its first bytes");
-  const std::string_view begin(head.data(), read);
-  if (read == 0) ThrowFormat(file.path(), "the file is empty", "Download it again.");
-  if (begin.substr(0, 4) == "GGUF") return true;
-  // The first 8 bytes of safetensors are a length, which can look like anything below.
-  if (read > 8 && begin[8] == '{') return false;
-  if (begin == "version https://") {
-    ThrowFormat(file.path(), "this is a Git LFS pointer, not the model itself",
-                "Run 'git lfs pull' in its folder.");
-  }
-  if (begin.substr(0, 2) == "PK" || begin.substr(0, 2) == "\x80\x02") {
-    ThrowFormat(file.path(), "this looks like a PyTorch checkpoint, which is not supported",
-                "Use the model's .safetensors or .gguf file.");
-  }
-  if (begin[0] == '<')
-    ThrowFormat(file.path(), "this is a web page, not a model", "Download the file itself.");
-  if (EndsWith(file.path(), ".gguf")) {
-    ThrowFormat(file.path(), "this is not a GGUF file: it begins with " + Quote(begin.substr(0, 4)));
-  }
-  return false;
 }
 
 std::shared_ptr<Container> OpenFiles(const std::vector<std::string>& paths) {

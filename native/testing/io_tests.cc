@@ -114,14 +114,27 @@ KV_TEST(io_file_that_is_something_else) {
                         open("m.gguf", "version https://git-lfs.github.com/spec/v1\n"));
   KV_EXPECT_THROWS_WITH(kFormat, "PyTorch", open("m.bin", "PK\x03\x04 and more bytes of a zip file"));
   KV_EXPECT_THROWS_WITH(kFormat, "web page", open("m.gguf", "<!DOCTYPE html><html></html>"));
-  KV_EXPECT_THROWS_WITH(kFormat, "not a GGUF file", open("m.gguf", "FUGG and more bytes of a file"));
-  KV_EXPECT_THROWS_WITH(kFormat, "not a safetensors file", open("m.safetensors", "just some text, really"));
+  KV_EXPECT_THROWS_WITH(kFormat, "HDF5", open("m.safetensors", "\x89HDF\r\n\x1a\n and more"));
+  for (const char* magic : {"lmgg", "fmgg", "tjgg"}) {
+    KV_EXPECT_THROWS_WITH(kFormat, "before GGUF", open("m.gguf", std::string(magic) + "\1\2\3 and more"));
+  }
+  for (const char* magic : {"\x1f\x8b\x08", "\x28\xb5\x2f\xfd",
+                            "\xfd"
+                            "7zXZ",
+                            "7z\xbc\xaf"}) {
+    KV_EXPECT_THROWS_WITH(kFormat, "archive", open("m.gguf", std::string(magic) + "\1\2\3 and more"));
+  }
+  KV_EXPECT_THROWS_WITH(kFormat, "JSON", open("m.safetensors", R"({"error":"Repository not found"})"));
+  KV_EXPECT_THROWS_WITH(kFormat, "begins with 'Entry not found'", open("m.safetensors", "Entry not found"));
+  KV_EXPECT_THROWS_WITH(kFormat, "begins with 'FUGG and more by'", open("m.gguf", "FUGG and more bytes"));
+  KV_EXPECT_THROWS_WITH(kFormat, "not a GGUF file", open("m.gguf", "FUGG\1 and more bytes of a file"));
+  KV_EXPECT_THROWS_WITH(kFormat, "not a safetensors file", open("m.safetensors", "\1\2 just some bytes"));
 }
 
-// 640 = 0x280 is how a pickle begins, 0x4b50 is "PK", 60 is '<': lengths of honest headers too.
+// 640 = 0x280 is how a pickle begins, 0x4b50 is "PK", 60 is '<', 0x8b1f is gzip: lengths of honest headers too.
 KV_TEST(io_header_lengths_that_look_like_other_formats) {
   const TemporaryFolder folder;
-  for (const size_t length : {size_t{60}, size_t{0x280}, size_t{0x4b50}}) {
+  for (const size_t length : {size_t{60}, size_t{123}, size_t{0x280}, size_t{0x4b50}, size_t{0x8b1f}}) {
     std::string header = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
     header.resize(length, ' ');
     KV_EXPECT(Container::Open({folder.Write("m.safetensors", Safetensors(header, "x"))})->Find("a") !=

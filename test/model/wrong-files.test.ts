@@ -103,6 +103,21 @@ describe('PyTorch weights', () => {
     await refused(folder, 'MODEL_FORMAT', 'PyTorch checkpoint', '.safetensors or .gguf');
   });
 
+  it.each([
+    ['tf_model.h5', 'TensorFlow or Keras'],
+    ['flax_model.msgpack', 'Flax'],
+    ['model.onnx', 'ONNX'],
+    ['weights.00.npz', 'NumPy'],
+  ])('of another framework, %s, are named, in a folder and as a file', async (name, framework) => {
+    cpSync(`${fixtures}tiny-llama`, folder, { recursive: true });
+    renameSync(join(folder, 'model.safetensors'), join(folder, name));
+    const said = [`${folder} has weights of ${framework} only: ${name}`, '.safetensors or .gguf'];
+    await refused(folder, 'MODEL_FORMAT', ...said);
+    await refused(join(folder, name), 'MODEL_FORMAT', ...said);
+    rmSync(join(folder, 'config.json'));
+    await refused(folder, 'MODEL_FORMAT', ...said);
+  });
+
   it('beside safetensors are passed over', async () => {
     cpSync(`${fixtures}tiny-llama`, folder, { recursive: true });
     writeFileSync(join(folder, 'pytorch_model.bin'), 'PK');
@@ -197,6 +212,29 @@ describe('GGUF files', () => {
 function infinite(bytes: Buffer): Buffer {
   return bytes.fill(0xff, bytes.length - 20_000, bytes.length - 19_000);
 }
+
+it('a folder of GGUF files and config.json says which file to name', async () => {
+  cpSync(`${fixtures}tiny-llama`, folder, { recursive: true });
+  renameSync(join(folder, 'model.safetensors'), join(folder, 'tiny-Q8_0.gguf'));
+  await refused(folder, 'MODEL_FORMAT', 'no .safetensors file', 'tiny-Q8_0.gguf');
+});
+
+it.each([
+  ['version https://git-lfs.github.com/spec/v1\noid sha256:00', 'Git LFS pointer', 'git lfs pull'],
+  ['<!DOCTYPE html><html><head></head></html>', 'web page', 'Download the file itself'],
+  ['{"error":"Invalid credentials in Authorization header"}', 'JSON text', 'Download the file itself'],
+  ['Entry not found', "text, not a model: it begins with 'Entry not found'", 'Download the file itself'],
+  ['\x89HDF\r\n\x1a\n\0\0\0\0\0\0\0\0', 'HDF5 file of TensorFlow or Keras', '.safetensors or .gguf'],
+  ['\x1f\x8b\x08\0\0\0\0\0\0\x03\0\0\0\0\0\0', 'compressed archive', 'Unpack it'],
+  ['tjgg\x03\0\0\0\0\x7d\0\0\0\x10\0\0', 'before GGUF', 'convert the model again'],
+  ['', 'is empty', 'Download it again'],
+])('%j in the place of a model is told by its first bytes', async (bytes, what, remedy) => {
+  cpSync(`${fixtures}tiny-llama`, folder, { recursive: true });
+  for (const name of ['model.safetensors', 'model.gguf']) {
+    writeFileSync(join(folder, name), Buffer.from(bytes, 'latin1'));
+    await refused(name.endsWith('.gguf') ? join(folder, name) : folder, 'MODEL_FORMAT', what, remedy, name);
+  }
+});
 
 it('a quantization_config of another tool is refused by name', async () => {
   cpSync(`${fixtures}tiny-llama`, folder, { recursive: true });
