@@ -32,7 +32,7 @@ export interface ModelInfo {
   /** Of them, those that one token uses: without the experts that it is not routed to. */
   activeParameters: number;
   layers: number;
-  /** Components of a token's hidden state, and of the vectors of `embed`. */
+  /** Components of a token's hidden state, and of the vectors of `embed` where no dense step makes others of them. */
   hiddenSize: number;
   /** What differs between layers: windows, sizes, experts. Together they are all layers. */
   layerKinds: readonly Readonly<LayerKindInfo>[];

@@ -56,8 +56,8 @@ export interface GgufFacts {
 export interface Family {
   /** `model_type` of config.json. */
   modelType: string;
-  /** `general.architecture` of GGUF; undefined: it has none of its own. */
-  ggufArchitecture?: string;
+  /** `general.architecture` of GGUF, one or several; undefined: it has none of its own. */
+  ggufArchitecture?: string | readonly string[];
   /** What layers are called: 'model.layers.N.' and 'blk.N.'. */
   layers: readonly [hf: string, gguf: string];
   /** What a Hugging Face checkpoint may put before every name, the usual prefix first. Default none. */

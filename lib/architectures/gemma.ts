@@ -29,14 +29,19 @@ export function asGemma<Shape extends DecoderShape>(shape: Shape): Shape {
   };
 }
 
-export function gemmaShape(family: string, raw: unknown, defaults: HfDefaults = {}): HfShape {
+/** `bothSides`: the family may see a text whole (use_bidirectional_attention). */
+export function gemmaShape(
+  family: string,
+  raw: unknown,
+  { bothSides = false, ...defaults }: HfDefaults & { bothSides?: boolean } = {},
+): HfShape {
   const shape = hfShape(family, raw, {
     headDim: 256,
     tied: true,
     activation: 'gelu_pytorch_tanh',
     ...defaults,
   });
-  allowOnly(family, shape.config, { use_bidirectional_attention: [false] });
+  if (!bothSides) allowOnly(family, shape.config, { use_bidirectional_attention: [false] });
   // Older files say "gelu" and mean this one.
   if (!/^gelu/.test(shape.feedForward.activation)) {
     throw unsupported(family, `the activation "${shape.feedForward.activation}"`);

@@ -106,7 +106,9 @@ const families: readonly Family[] = [
 
 const byModelType: ReadonlyMap<unknown, Family> = new Map(families.map((one) => [one.modelType, one]));
 const byGgufArchitecture: ReadonlyMap<unknown, Family> = new Map(
-  families.filter(({ fromGguf }) => fromGguf !== undefined).map((one) => [one.ggufArchitecture, one]),
+  families
+    .filter(({ fromGguf }) => fromGguf !== undefined)
+    .flatMap((one) => [one.ggufArchitecture].flat().map((name) => [name, one] as const)),
 );
 
 export const supportedArchitectures: readonly string[] = families.map(({ modelType }) => modelType);

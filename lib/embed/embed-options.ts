@@ -9,6 +9,7 @@ import {
   signal as signalRule,
   wellFormed,
 } from '../options.js';
+import type { Dense } from './dense.js';
 import { type Pooling, poolings } from './pooling.js';
 
 export interface EmbedProgress {
@@ -47,6 +48,8 @@ export interface EmbedDefaults {
   includePrompt: boolean;
   /** Tokens of the longest text, special ones included, where that is less than the context. */
   longestText: number | undefined;
+  /** Between the pooling and the vector, in this order. */
+  dense: readonly Dense[];
   /** Something between the model and its vectors that is not known here: nothing can be embedded. */
   unsupported?: string;
 }
@@ -58,6 +61,7 @@ export const plainDefaults: EmbedDefaults = {
   defaultPrompt: undefined,
   includePrompt: true,
   longestText: undefined,
+  dense: [],
 };
 
 export interface EmbedSettings {
@@ -68,13 +72,19 @@ export interface EmbedSettings {
   prompt: string;
   includePrompt: boolean;
   longestText: number | undefined;
+  dense: readonly Dense[];
   overflow: 'error' | 'truncate' | 'chunk';
   signal: AbortSignal | undefined;
   onProgress: ((progress: EmbedProgress) => void) | undefined;
 }
 
 /** Throws INVALID_OPTION, UNSUPPORTED_ARCHITECTURE. */
-export function parseEmbedOptions(options: unknown, defaults: EmbedDefaults, size: number): EmbedSettings {
+export function parseEmbedOptions(
+  options: unknown,
+  defaults: EmbedDefaults,
+  hiddenSize: number,
+): EmbedSettings {
+  const size = defaults.dense.at(-1)?.outFeatures ?? hiddenSize;
   const rules = {
     pooling: oneOf(...poolings),
     normalize: boolean,
@@ -100,6 +110,7 @@ export function parseEmbedOptions(options: unknown, defaults: EmbedDefaults, siz
     prompt: name === undefined ? '' : Object.hasOwn(prompts, name) ? prompts[name] : name,
     includePrompt: defaults.includePrompt,
     longestText: defaults.longestText,
+    dense: defaults.dense,
     overflow: given.overflow ?? 'error',
     signal: given.signal,
     onProgress: given.onProgress,

@@ -6,6 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { type Engine, overflowError } from '../engine/engine.js';
 import { takeHidden } from '../engine/hidden-request.js';
 import { invalidOption } from '../options.js';
+import { applyDense } from './dense.js';
 import type { EmbedSettings } from './embed-options.js';
 import { normalize, Pool, rowsOf } from './pooling.js';
 
@@ -123,14 +124,15 @@ class Embedding {
   async #vectorOf(ids: Int32Array, index: number): Promise<Float64Array> {
     if (ids.length <= this.#limit) return this.#pooled(ids, this.#skipped);
     const pieces = await this.#pieces(ids, index);
-    const sum = new Float64Array(this.embedder.size);
+    let sum: Float64Array | undefined;
     for (const [i, piece] of pieces.entries()) {
       const vector = await this.#pooled(piece, i === 0 ? this.#skipped : 0);
       if (pieces.length === 1) return vector;
       normalize(vector);
+      sum ??= new Float64Array(vector.length);
       for (let k = 0; k < sum.length; k++) sum[k] += (piece.length / ids.length) * vector[k];
     }
-    return sum;
+    return sum!;
   }
 
   /** Each with what stands around a text. Throws CONTEXT_OVERFLOW where that was asked for. */
@@ -159,7 +161,7 @@ class Embedding {
       const take = (row: Float32Array, position: number) => pool.take(row, position);
       await takeHidden(engine, { tokens, ...rows, take, signal: this.#signal });
     }
-    return pool.result();
+    return this.settings.dense.reduce((vector, dense) => applyDense(dense, vector), pool.result());
   }
 }
 

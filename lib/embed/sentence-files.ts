@@ -2,12 +2,13 @@
  * What the files of sentence-transformers beside a model say about embedding: modules.json (which steps there are), the
  * pooling's config.json, config_sentence_transformers.json (prompts) and sentence_bert_config.json (longest text).
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { count, parseConfig } from '../config-schema.js';
 import { fileExists, readJsonObject, readJsonValue } from '../formats/json-file.js';
 import type { HfFolderFiles, ModelFiles } from '../hub/model-files.js';
+import { denseWeights, readDense } from './dense.js';
 import { type EmbedDefaults, plainDefaults } from './embed-options.js';
 import type { Pooling } from './pooling.js';
 
@@ -57,12 +58,17 @@ export async function readEmbedDefaults({ root }: HfFolderFiles): Promise<EmbedD
   if (!(await fileExists(path))) return plainDefaults;
   const modules = parseConfig(modulesSchema, await readJsonValue(path), modulesFile);
   const kinds = modules.map(({ type }) => type.slice(type.lastIndexOf('.') + 1));
-  const unknown = kinds.find((kind) => !['Transformer', 'Pooling', 'Normalize'].includes(kind));
+  const unknown = kinds.find((kind) => !['Transformer', 'Pooling', 'Dense', 'Normalize'].includes(kind));
   if (unknown !== undefined)
     return { ...plainDefaults, unsupported: `the module ${unknown} of modules.json` };
   const pooling = modules[kinds.indexOf('Pooling')];
   if (pooling === undefined) return { ...plainDefaults, unsupported: 'a modules.json without Pooling' };
+  if (!/^Transformer Pooling( Dense)*( Normalize)?$/.test(kinds.join(' ')))
+    return { ...plainDefaults, unsupported: `the steps ${kinds.join(', ')} of modules.json` };
+  const folders = modules.filter((_, i) => kinds[i] === 'Dense').map(({ path: name }) => join(root, name));
   return {
+    ...plainDefaults,
+    dense: await Promise.all(folders.map(readDense)),
     ...(await readPooling(join(root, pooling.path, 'config.json'))),
     normalize: kinds.includes('Normalize'),
     ...(await readPrompts(join(root, promptsFile))),
@@ -79,6 +85,9 @@ export async function copySentenceFiles(files: ModelFiles, folder: string): Prom
     if (!(await fileExists(join(files.root, name)))) continue;
     await mkdir(dirname(join(folder, name)), { recursive: true });
     await writeFile(join(folder, name), JSON.stringify(await readJsonValue(join(files.root, name)), null, 2));
+  }
+  for (const { path } of modules.filter(({ path, type }) => path !== '' && type.endsWith('.Dense'))) {
+    await copyFile(join(files.root, path, denseWeights), join(folder, path, denseWeights));
   }
 }
 

@@ -37,7 +37,7 @@ const wanted = [
   'sentence_bert_config.json',
 ];
 /** Of a step of modules.json. */
-const isModuleConfig = (name: string): boolean => /^\d+_\w+\/config\.json$/.test(name);
+const isOfModule = (name: string): boolean => /^\d+_\w+\/(config\.json|model\.safetensors)$/.test(name);
 const isNamedTemplate = (name: string): boolean => /^additional_chat_templates\/[^/]+\.jinja$/.test(name);
 const shardIndex = 'model.safetensors.index.json';
 
@@ -59,7 +59,7 @@ export class HubSource {
   async fetchModel(): Promise<Fetched> {
     const { revision, files } = await this.#list();
     const fetch = (name: string): Promise<string> => this.#fetchFile(revision, files, name);
-    const named = [...files.keys()].filter((name) => isNamedTemplate(name) || isModuleConfig(name));
+    const named = [...files.keys()].filter((name) => isNamedTemplate(name) || isOfModule(name));
     const found = [...wanted.filter((name) => files.has(name)), ...named];
     const weights = [...files.keys()].filter((name) => name.endsWith('.safetensors') && !name.includes('/'));
     const ggufs = ggufModels([...files.keys()].filter((name) => name.endsWith('.gguf')));

@@ -7,6 +7,7 @@ hidden states of all layers in float64, and the vectors of a few texts.
 
 import copy
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 from gguf import GGMLQuantizationType as Type
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import Normalize, Pooling, Transformer
+from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModel
 
@@ -89,9 +90,34 @@ ENCODERS = {
         "mean",
         "eurobert",
     ),
+    "embeddinggemma": (
+        {key: value for key, value in SMALL.items() if key != "layer_norm_eps"}
+        | {
+            "model_type": "gemma3_text",
+            "use_bidirectional_attention": True,
+            "num_hidden_layers": 3,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            "num_key_value_heads": 1,
+            "head_dim": 12,
+            "query_pre_attn_scalar": 12,
+            "sliding_window": 9,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 1000000.0,
+            "rope_local_base_freq": 10000.0,
+            "pad_token_id": 1,
+        },
+        BYTE_LEVEL,
+        "mean",
+        "gemma-embedding",
+    ),
+}
+# Linear steps behind the pooling: (outputs, bias, activation).
+DENSE = {
+    "mpnet": [(20, True, torch.nn.Tanh())],
+    "embeddinggemma": [(96, False, torch.nn.Identity()), (32, False, torch.nn.Identity())],
 }
 # What their configurations say, or leave to a default.
-ROPE_BASES = {"modernbert": 160000.0, "nomic_bert": 1000.0, "eurobert": 250000.0}
+ROPE_BASES = {"modernbert": 160000.0, "nomic_bert": 1000.0, "eurobert": 250000.0, "embeddinggemma": 1000000.0}
 # Beyond the farthest bucket of distances.
 LONG = {"mpnet": (1, 7, 150)}
 
@@ -121,7 +147,7 @@ def framed(tokenizer, special):
 def model_of(name, config, state=None):
     """In float32; `state` has the names of the model, not those of a file."""
     made = AutoModel.from_config(
-        AutoConfig.for_model(name, **copy.deepcopy(config)), attn_implementation="eager", dtype=torch.float32
+        AutoConfig.for_model(**({"model_type": name} | copy.deepcopy(config))), attn_implementation="eager", dtype=torch.float32
     ).eval()
     if state is not None:
         made.load_state_dict(state)
@@ -138,6 +164,8 @@ def randomize(model, seed):
             values *= 0.3
         elif "norm" in name.lower():
             values = random.uniform(0.5, 1.5, shape)
+            if model.config.model_type.startswith("gemma"):  # stored less one
+                values -= 1
         elif "embed" not in name and "relative" not in name:
             values *= 1.4 / np.sqrt(shape[-1])
         with torch.no_grad():
@@ -191,11 +219,23 @@ def as_saved(model):
         return load_file(Path(folder) / "model.safetensors")
 
 
-def add_sentence_files(folder, pooling):
+def dense_modules(name, size, seed):
+    random = np.random.default_rng(seed)
+    modules = []
+    for outputs, bias, activation in DENSE.get(name, []):
+        weight = torch.tensor(random.standard_normal((outputs, size)) / np.sqrt(size), dtype=torch.float32)
+        offsets = torch.tensor(0.3 * random.standard_normal(outputs), dtype=torch.float32)
+        modules.append(Dense(size, outputs, bias, activation, init_weight=weight, init_bias=offsets))
+        size = outputs
+    return modules
+
+
+def add_sentence_files(name, folder, pooling, seed):
     """The files of sentence-transformers; vectors of TEXTS."""
     transformer = Transformer(str(folder), model_kwargs={"dtype": torch.float32})
     pool = Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling)
-    model = SentenceTransformer(modules=[transformer, pool, Normalize()], device="cpu")
+    dense = dense_modules(name, transformer.get_embedding_dimension(), seed)
+    model = SentenceTransformer(modules=[transformer, pool, *dense, Normalize()], device="cpu")
     # One at a time: nothing is padded.
     vectors = np.stack([model.encode(text, convert_to_numpy=True) for text in TEXTS])
     with tempfile.TemporaryDirectory() as saved:
@@ -204,6 +244,9 @@ def add_sentence_files(folder, pooling):
             value = json.loads((Path(saved) / file).read_text())
             (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        for module in sorted(Path(saved).glob("*_Dense")):
+            shutil.copytree(module, folder / module.name, dirs_exist_ok=True)
+            (folder / module.name / "model.safetensors").chmod(0o644)
     return vectors
 
 
@@ -216,6 +259,8 @@ def gguf_tensors(name, arch, config, saved):
         if "pooler." in stored:
             continue
         array = value.float().numpy()
+        if name == "embeddinggemma" and stored.endswith("norm.weight"):
+            array = array + np.float32(1)
         if name == "roberta" and "position_embeddings" in stored:
             array = array[config["pad_token_id"] + 1 :]
         tensors[names.get_name(stored, try_suffixes=(".weight", ".bias"))] = array
@@ -260,8 +305,8 @@ def write_gguf(path, name, saved, tokenizer):
         writer.add_feed_forward_length(own("intermediate_size", "hidden_dim"))
         writer.add_block_count(own("num_hidden_layers", "n_layers"))
         writer.add_head_count(own("num_attention_heads", "n_heads"))
-        if name in ("modernbert", "eurobert"):  # the converter takes any "norm_eps" for one of an RMS norm
-            writer.add_layer_norm_rms_eps(1e-5)
+        if name in ("modernbert", "eurobert", "embeddinggemma"):  # any "norm_eps" is taken for one of an RMS norm
+            writer.add_layer_norm_rms_eps(config.get("rms_norm_eps", 1e-5))
         else:
             writer.add_layer_norm_eps(config.get("layer_norm_eps", 1e-12))
         if name in ROPE_BASES:
@@ -271,6 +316,12 @@ def write_gguf(path, name, saved, tokenizer):
             writer.add_string("modern-bert.hidden_activation", "gelu")
             writer.add_sliding_window(config["local_attention"])
             writer.add_sliding_window_pattern(config["global_attn_every_n_layers"])
+        if name == "embeddinggemma":
+            writer.add_key_length(config["head_dim"])
+            writer.add_value_length(config["head_dim"])
+            writer.add_rope_freq_base_swa(config["rope_local_base_freq"])
+            writer.add_sliding_window(config["sliding_window"])
+            writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
         if "num_key_value_heads" in config:
             writer.add_head_count_kv(config["num_key_value_heads"])
         writer.add_causal_attention(False)
@@ -296,7 +347,7 @@ def make_encoder(name, folder, tokenizers, seed):
         folder, whole, saved, tokenizer, {"tokenizer_class": "PreTrainedTokenizerFast"} | tokens
     )
     (folder / "generation_config.json").unlink()
-    vectors = add_sentence_files(folder, pooling)
+    vectors = add_sentence_files(name, folder, pooling, seed + 2)
     if arch is not None:
         write_gguf(folder / f"{name}.gguf", name, saved, tokenizer)
     golden = golden_of(name, config, state, seed) | {"texts": TEXTS, "vectors": tensor(vectors)}

@@ -185,7 +185,8 @@ describe('a folder of sentence-transformers', () => {
   });
 
   it.each([
-    ['Dense', { 'modules.json': steps('Transformer', 'Pooling', 'Dense') }],
+    ['LSTM', { 'modules.json': steps('Transformer', 'LSTM', 'Pooling') }],
+    ['Normalize, Pooling', { 'modules.json': steps('Transformer', 'Normalize', 'Pooling') }],
     ['without Pooling', { 'modules.json': steps('Transformer') }],
     ['several', { 'modules.json': steps('Transformer', 'Pooling') }],
   ])('with %s generates, and refuses to embed', async (message, files) => {

@@ -52,7 +52,11 @@ function hiddenStates(model: Described, ids: readonly number[]): Float32Array {
 }
 
 it('each family that loads has a checkpoint here or among those of loaders and encoders', () => {
-  const others = ['llama', 'gpt2', ...readdirSync(`${fixtures}encoders`)];
+  const others = [
+    'llama',
+    'gpt2',
+    ...readdirSync(`${fixtures}encoders`).filter((name) => name !== 'embeddinggemma'),
+  ];
   expect([...families, ...others].sort()).toEqual([...supportedArchitectures].sort());
 });
 
