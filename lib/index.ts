@@ -42,9 +42,10 @@ export type {
   ToolFormat,
   ToolFunction,
 } from './tools/definitions.js';
+export type { Contribution } from './trace/attribution.js';
 export { TracedTensor, type TensorStatistics } from './trace/tensor.js';
 export { Trace, type Candidate, type LensRow, type Prediction, type TracedToken } from './trace/trace.js';
-export type { Intervention, TraceOptions, TraceTensorName } from './trace/trace-options.js';
+export type { Attributed, Intervention, TraceOptions, TraceTensorName } from './trace/trace-options.js';
 export { assistantMessage, toolMessage } from './tools/messages.js';
 export { similarity, type Vector } from './vectors/given-vectors.js';
 export {

@@ -94,6 +94,7 @@ export class Model {
       inspection: model,
       spec: description.spec,
       stepTokens: model.info.stepTokens,
+      hasOwnHead: 'lm_head' in model.info.linears,
       textOf: (id) => tokenizer.tokenText(id),
     };
     this.#defaults = description.generationDefaults;

@@ -7,7 +7,8 @@ import type { Engine } from '../engine/engine.js';
 import { overflowError } from '../engine/engine.js';
 import { invalidOption } from '../given.js';
 import type { NativeInspection } from '../native.js';
-import { layerCount, type ModelSpec, modelKind } from '../spec.js';
+import { attentionOf, layerCount, type ModelSpec, modelKind } from '../spec.js';
+import { attribute, checkAttributable, type Contribution, headsAddUp } from './attribution.js';
 import {
   type Kept,
   type LayerTensorName,
@@ -19,7 +20,7 @@ import { candidatesOf, entropyOf } from './predictions.js';
 import { TracedTensor } from './tensor.js';
 import type { LensRow, Prediction, TracedToken } from './trace.js';
 import { Trace } from './trace.js';
-import type { Intervention, TraceSettings } from './trace-options.js';
+import type { Attributed, Intervention, TraceSettings } from './trace-options.js';
 
 export interface Traced {
   engine: Engine;
@@ -27,6 +28,8 @@ export interface Traced {
   spec: ModelSpec;
   /** Tokens of one native step. */
   stepTokens: number;
+  /** Else the head is the token table. */
+  hasOwnHead: boolean;
   textOf: (id: number) => string;
 }
 
@@ -47,6 +50,7 @@ export async function runTrace(
   const [from, to] = settings.tokens ?? [0, ids.length];
   if (to > ids.length) throw invalidOption('tokens', [from, to], `[from, to) within ${ids.length} tokens`);
   checkInterventions(settings.interventions, ids.length, spec);
+  checkAttribution(settings.attribute, ids.length, spec);
   const run = new Run(traced, ids, settings, { from, to, heads: settings.heads });
   await run.allLayers();
   const tokens = Array.from(ids, (id, i): TracedToken => {
@@ -67,10 +71,21 @@ function checkInterventions(interventions: readonly Intervention[], tokens: numb
   }
 }
 
+function checkAttribution(attributed: Attributed | undefined, tokens: number, spec: ModelSpec): void {
+  if (attributed === undefined) return;
+  checkAttributable(spec);
+  const { position = 0, token = 0 } = attributed;
+  if (position >= tokens) throw invalidOption('attribute', position, `at a position from 0 to ${tokens - 1}`);
+  if (token >= spec.vocabSize)
+    throw invalidOption('attribute', token, `of a token from 0 to ${spec.vocabSize - 1}`);
+}
+
 class Run {
   readonly tensors: TracedTensor[] = [];
   readonly predictions: Prediction[] = [];
   readonly lens: LensRow[] = [];
+  attribution: Contribution[] = [];
+  readonly #parts: { attention: Float32Array; feedForward: Float32Array; heads?: Float32Array }[] = [];
   readonly #hasHead: boolean;
   readonly #layers: number;
   #done = 0;
@@ -96,6 +111,7 @@ class Run {
     for (const name of ['token_embed', 'embed'])
       this.#keep(name, embed.taps[name], this.traced.spec.hiddenSize);
     let { hidden } = embed;
+    const embedded = hidden;
     const perLayer = layerTensorNames.filter((name) => wanted.has(name));
     for (let layer = 0; layer < this.#layers; ++layer) {
       const changes = interventions.filter((one) => one.layer === layer);
@@ -106,13 +122,55 @@ class Run {
       if (lens > 0 && this.#hasHead && isKept) await this.#lensRows(layer, hidden);
     }
     await this.#ending(hidden);
+    if (this.settings.attribute) await this.#attribute(this.settings.attribute, embedded, hidden);
+  }
+
+  /** Of one layer, what attribution needs of its token. */
+  #addPart(attention: Float32Array, feedForward: Float32Array, heads: Float32Array | undefined): void {
+    if (!this.settings.attribute) return;
+    const { position = this.ids.length - 1 } = this.settings.attribute;
+    const rowOf = (values: Float32Array): Float32Array => {
+      const width = values.length / this.ids.length;
+      return values.slice(position * width, (position + 1) * width);
+    };
+    this.#parts.push({
+      attention: rowOf(attention),
+      feedForward: rowOf(feedForward),
+      ...(heads === undefined ? {} : { heads: rowOf(heads) }),
+    });
+  }
+
+  async #attribute(wanted: Attributed, embedded: Float32Array, last: Float32Array): Promise<void> {
+    const { spec, inspection, engine } = this.traced;
+    const { position = this.ids.length - 1 } = wanted;
+    const rows = Int32Array.of(position);
+    const { logits, taps } = await this.#look(this.#layers, this.#layers, last, ['final_norm'], rows);
+    const token = wanted.token ?? candidatesOf(logits, 1, String)[0]!.id;
+    const weights = (name: string, first: number, count: number): Promise<Float32Array> =>
+      engine.visit(1, () => inspection.weightRows(name, first, count));
+    const hasHead = this.traced.hasOwnHead;
+    const row = await weights(hasHead ? 'lm_head' : 'embed.tokens', token, 1);
+    const { hiddenSize } = spec;
+    const embed = embedded.slice(position * hiddenSize, (position + 1) * hiddenSize);
+    const stream = { embed, layers: this.#parts, finalNorm: taps.final_norm!, logit: logits[token]! };
+    this.attribution = await attribute(spec, stream, row, (layer) =>
+      weights(`layers.${layer}.o`, 0, hiddenSize),
+    );
   }
 
   async #layer(layer: number, input: Float32Array, names: readonly LayerTensorName[]): Promise<Float32Array> {
-    const { hidden, taps } = await this.#look(layer, layer + 1, input, nativeNamesOf(names));
+    const { spec } = this.traced;
+    const { attribute: attributed } = this.settings;
+    const byHeads = attributed && headsAddUp(spec) && attentionOf(spec, layer) !== undefined;
+    const also: LayerTensorName[] = attributed
+      ? ['attn_residual', ...(byHeads ? (['attended'] as const) : [])]
+      : [];
+    const { hidden, taps } = await this.#look(layer, layer + 1, input, nativeNamesOf([...names, ...also]));
     const byOp = new Map(
       Object.entries(taps).map(([name, values]) => [name.slice(name.lastIndexOf('.') + 1), values]),
     );
+    if (attributed)
+      this.#addPart(byOp.get('attn_residual')!, hidden, byHeads ? byOp.get('attention') : undefined);
     for (const name of names) {
       const tensor = layerTensor(
         this.traced.spec,

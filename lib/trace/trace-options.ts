@@ -29,6 +29,14 @@ export interface Intervention {
   token?: number;
 }
 
+/** Whose logit is taken apart. */
+export interface Attributed {
+  /** Position whose expectation it is. Default: the last one. */
+  position?: number;
+  /** Id of the token. Default: the most probable one. */
+  token?: number;
+}
+
 export interface TraceOptions {
   /** Which layers' tensors are kept, from 0 on. Default: all. */
   layers?: readonly number[];
@@ -42,6 +50,8 @@ export interface TraceOptions {
    * Logit lens: so many most probable tokens behind each layer, as if it were the last one. From 0, the default: none, to 100.
    */
   lens?: number;
+  /** Direct logit attribution: what each layer and head adds to one logit. Default: none. */
+  attribute?: Attributed;
   /** Tokens to generate first, greedily; they are traced too. Default 0. */
   generate?: number;
   /** Default: none. */
@@ -57,7 +67,7 @@ export type TraceSettings = Required<Pick<TraceOptions, 'lens' | 'generate'>> & 
   tokens: readonly [number, number] | undefined;
   tensors: ReadonlySet<string>;
   interventions: readonly Intervention[];
-} & Pick<TraceOptions, 'onProgress' | 'signal'>;
+} & Pick<TraceOptions, 'attribute' | 'onProgress' | 'signal'>;
 
 const defaults = ['embed', 'weights', 'attn_residual', 'ffn_residual', 'final_norm'];
 
@@ -85,9 +95,20 @@ function rulesFor(spec: ModelSpec): Record<keyof TraceOptions, Rule> {
       fits: (v) => Array.isArray(v) && v.every((one) => isIntervention(one, spec)),
       allowed: `a list of { layer, skip: true } or { layer, residual, token? }, with layers from 0 to ${layers - 1} and residuals of ${spec.hiddenSize} values a token`,
     },
+    attribute: {
+      copy: (v) => (typeof v === 'object' && v !== null ? { ...v } : v),
+      fits: isAttributed,
+      allowed: '{ position?, token? }, both from 0 on',
+    },
     onProgress: callback,
     signal,
   };
+}
+
+function isAttributed(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const { position = 0, token = 0, ...others } = value as Record<string, unknown>;
+  return isIndex(position, 2 ** 31) && isIndex(token, 2 ** 31) && Object.keys(others).length === 0;
 }
 
 function copyIntervention(given: unknown): unknown {
@@ -111,7 +132,15 @@ function isIntervention(value: unknown, spec: ModelSpec): boolean {
 /** Throws INVALID_OPTION. */
 export function parseTraceOptions(given: unknown, spec: ModelSpec): TraceSettings {
   const options = parseOptions(rulesFor(spec), given, 'trace') as TraceOptions;
-  const { tokens, lens = 0, generate = 0, interventions = [], tensors = defaults, heads } = options;
+  const {
+    tokens,
+    lens = 0,
+    generate = 0,
+    interventions = [],
+    tensors = defaults,
+    heads,
+    attribute,
+  } = options;
   if (tokens && tokens[0] >= tokens[1])
     throw invalidOption('tokens', tokens, '[from, to) with at least one token');
   const all = Array.from({ length: layerCount(spec) }, (_, layer) => layer);
@@ -123,5 +152,16 @@ export function parseTraceOptions(given: unknown, spec: ModelSpec): TraceSetting
   if (beyond !== undefined) throw invalidOption('heads', beyond, `from 0 to ${fewest - 1} in these layers`);
   const { onProgress, signal: given_ } = options;
   const set = new Set<string>(tensors);
-  return { layers, heads, tokens, tensors: set, lens, generate, interventions, onProgress, signal: given_ };
+  return {
+    layers,
+    heads,
+    tokens,
+    tensors: set,
+    lens,
+    generate,
+    interventions,
+    attribute,
+    onProgress,
+    signal: given_,
+  };
 }

@@ -3,6 +3,7 @@ import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KvasirError } from '../errors.js';
 import type { ModelSpec } from '../spec.js';
+import type { Contribution } from './attribution.js';
 import type { TracedTensor } from './tensor.js';
 
 export interface TracedToken {
@@ -46,6 +47,7 @@ export interface TraceParts {
   tensors: TracedTensor[];
   predictions: Prediction[];
   lens: LensRow[];
+  attribution: Contribution[];
 }
 
 export class Trace {
@@ -59,10 +61,13 @@ export class Trace {
   readonly predictions: readonly Prediction[];
   /** Layer after layer, each with the tokens that are kept; [] where no `lens` was asked for. */
   readonly lens: readonly LensRow[];
+  /** Of one logit: embedding, then of each layer attention, its heads where they add up, and feed-forward. [] where none was asked for. */
+  readonly attribution: readonly Contribution[];
   readonly #byName: ReadonlyMap<string, TracedTensor>;
 
   /** Made by model.trace. */
-  constructor({ tokens, from, tensors, predictions, lens }: TraceParts) {
+  constructor({ tokens, from, tensors, predictions, lens, attribution }: TraceParts) {
+    this.attribution = attribution;
     this.tokens = tokens;
     this.from = from;
     this.tensors = tensors;
@@ -118,14 +123,14 @@ export class Trace {
 
   /** Without the values. */
   toJSON(): object {
-    const { tokens, from, predictions, lens } = this;
+    const { tokens, from, predictions, lens, attribution } = this;
     const tensors = this.tensors.map(({ name, layer, shape, statistics }) => ({
       name,
       layer,
       shape,
       statistics,
     }));
-    return { tokens, from, predictions, lens, tensors };
+    return { tokens, from, predictions, lens, attribution, tensors };
   }
 
   /** Of the safetensors format: its length, and JSON in whole words of 8 bytes. */

@@ -40,7 +40,17 @@ const compareNames = [
   'signal',
 ];
 const embedNames = ['pooling', 'normalize', 'dimensions', 'overflow', 'onProgress', 'signal'];
-const traceNames = ['layers', 'heads', 'tokens', 'tensors', 'lens', 'generate', 'interventions', 'signal'];
+const traceNames = [
+  'layers',
+  'heads',
+  'tokens',
+  'tensors',
+  'lens',
+  'generate',
+  'attribute',
+  'interventions',
+  'signal',
+];
 const chatNames = ['tools', 'documents', 'addGenerationPrompt', 'variables'];
 const hello = [{ role: 'user', content: 'Hello' }];
 const embedded = 'stories-260k';

@@ -1,0 +1,125 @@
+/** `model.trace` of every family: the reference's residual stream, the bits of the logits that generate, and attribution. */
+import { readdirSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { Model, type Trace } from '../../lib/index.js';
+import { logitsOf } from '../../lib/model.js';
+import {
+  expectErrorWithin,
+  expectSameBits,
+  fixtures,
+  type GoldenError,
+  type GoldenTensor,
+  readGolden,
+  valuesOf,
+} from './golden.js';
+import { describeAt, joined } from './native-model.js';
+
+async function withModel<T>(
+  reference: string,
+  dtype: 'fp32' | 'int8',
+  use: (model: Model) => Promise<T>,
+): Promise<T> {
+  const model = await Model.load(reference, { device: 'cpu', dtype });
+  try {
+    return await use(model);
+  } finally {
+    await model.dispose();
+  }
+}
+
+/** Of each token, as the steps of the engine give them. */
+async function engineLogits(model: Model, ids: Int32Array): Promise<Float32Array> {
+  const rows: Float32Array[] = [];
+  for await (const row of logitsOf(model, ids, 0)) rows.push(new Float32Array(row));
+  return joined(rows);
+}
+
+/** Families whose final norm takes the mean away. */
+const layerNormed = ['cohere2', 'falcon', 'gpt_neox', 'phi', 'stablelm', 'starcoder2'];
+/** o has a bias, which no head brings. */
+const biased = ['gpt_oss', 'ernie4_5', 'ernie4_5_moe', 'granite', 'granitemoe', 'granitemoeshared'];
+/** So has the head. */
+const headBiased = ['ernie4_5_moe'];
+interface FamilyGolden {
+  prompts: { ids: number[]; hidden: GoldenTensor; logits: GoldenTensor }[];
+  float32Error: { hidden: GoldenError; logits: GoldenError };
+}
+
+describe.each(readdirSync(`${fixtures}families`))('%s', (family) => {
+  const folder = `${fixtures}families/${family}`;
+
+  it('the residual stream behind every layer is that of the reference', async () => {
+    const { prompts, float32Error } = readGolden<FamilyGolden>(`families/${family}/golden.json`);
+    await withModel(folder, 'fp32', async (model) => {
+      const hidden: Float32Array[] = [];
+      for (const { ids } of prompts) {
+        const trace = await model.trace(Int32Array.from(ids), {
+          tensors: ['embed', 'ffn_residual', 'final_norm'],
+        });
+        hidden.push(...trace.tensors.map(({ values }) => values));
+      }
+      const expected = joined(prompts.map((prompt) => valuesOf(prompt.hidden) as Float32Array));
+      expectErrorWithin(joined(hidden), expected, float32Error.hidden, 2, 'hidden states');
+    });
+  });
+
+  it.each(['fp32', 'int8'] as const)('logits have the bits of those that generate, %s', async (dtype) => {
+    const { prompts } = readGolden<FamilyGolden>(`families/${family}/golden.json`);
+    const ids = Int32Array.from(prompts[0]!.ids);
+    await withModel(folder, dtype, async (model) => {
+      const trace = await model.trace(ids, { tensors: ['logits'] });
+      expectSameBits(trace.get('logits').values, await engineLogits(model, ids), 'logits');
+    });
+  });
+});
+
+describe.each([
+  ...readdirSync(`${fixtures}families`).map((name) => `${fixtures}families/${name}`),
+  'stories-260k',
+])('attribution in %s', (reference) => {
+  it('the contributions to a logit add up to it, and those of heads to their attention', async () => {
+    await withModel(reference, 'fp32', async (model) => {
+      const ids = Int32Array.of(3, 17, 5, 60, 41, 8, 29);
+      const attribute = { position: 4, token: 23 };
+      const trace = await model.trace(ids, { attribute, tensors: ['logits'] }).catch((error) => error);
+      if (trace instanceof Error) {
+        expect(trace).toMatchObject({ code: 'INVALID_OPTION', details: { option: 'attribute' } });
+        expect(layerNormed).toContain(reference.split('/').at(-1));
+        return;
+      }
+      const { attribution } = trace as Trace;
+      const { logitsSoftCap: cap } = (await describeAt(reference)).spec;
+      const given = trace.get('logits').at(4)[23]!;
+      const logit = cap === undefined ? given : cap * Math.atanh(given / cap);
+      const whole = attribution.filter(({ part }) => part !== 'head');
+      const size = whole.reduce((sum, one) => sum + Math.abs(one.logit), Math.abs(logit));
+      const sum = whole.reduce((total, one) => total + one.logit, 0);
+      expect(Math.abs(sum - logit) / size).toBeLessThan(1e-12);
+      expect(attribution.at(-1)!.part).toBe('rest');
+      if (!headBiased.includes(reference.split('/').at(-1)!))
+        expect(Math.abs(attribution.at(-1)!.logit) / size).toBeLessThan(2e-5);
+      for (const { layer, logit: attention } of attribution.filter(({ part }) => part === 'attention')) {
+        const heads = attribution.filter((one) => one.layer === layer && one.part === 'head');
+        if (heads.length === 0) continue;
+        const total = heads.reduce((all, one) => all + one.logit, 0);
+        if (!biased.includes(reference.split('/').at(-1)!))
+          expect(Math.abs(total - attention) / size).toBeLessThan(2e-5);
+      }
+    });
+  });
+});
+
+describe.each(readdirSync(`${fixtures}encoders`))('%s', (family) => {
+  it('the residual stream of an encoder is that of the reference, whole texts at once', async () => {
+    const { prompts, float32Error } = readGolden<FamilyGolden>(`encoders/${family}/golden.json`);
+    await withModel(`${fixtures}encoders/${family}`, 'fp32', async (model) => {
+      for (const { ids, hidden } of prompts) {
+        const trace = await model.trace(Int32Array.from(ids), { tensors: ['embed', 'ffn_residual'] });
+        const states = joined(trace.tensors.map(({ values }) => values));
+        expect(trace.predictions).toEqual([]);
+        const expected = (valuesOf(hidden) as Float32Array).subarray(0, states.length);
+        expectErrorWithin(states, expected, float32Error.hidden, 2, 'hidden states');
+      }
+    });
+  });
+});
