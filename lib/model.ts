@@ -290,6 +290,7 @@ export class Model {
           messages,
           settings: chat,
           template: internals.template,
+          variables: internals.variables,
           signal,
         });
       },

@@ -27,6 +27,8 @@ export interface GenerationInternals {
   tools?: readonly FunctionTool[];
   /** Name of the chat template. */
   template?: string;
+  /** What else the chat template knows, by name. */
+  variables?: Record<string, unknown>;
   /** Called at once when the outcome is there; `undefined`: it failed. */
   onSettled?(result: GenerationResult | undefined): void;
 }

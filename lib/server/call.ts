@@ -1,11 +1,16 @@
 /** What answers a request: the model that is its for so long, and what it may take. */
+import type { Generation } from '../engine/run.js';
 import type { Model } from '../model.js';
+import type { GenerateOptions } from '../options.js';
+import type { Prompt } from '../prompt.js';
 import type { RequestFacts } from './exchange.js';
 import type { Failure } from './failure.js';
 import type { ServerLimits } from './options.js';
 
 export interface Call {
-  readonly model: Model;
+  readonly model: Pick<Model, 'info' | 'tokenizer' | 'embed'>;
+  /** Of the model. @param variables what its chat template knows besides. */
+  generate(prompt: Prompt, options: GenerateOptions, variables?: Record<string, unknown>): Generation;
   /** The name by which it is served. */
   readonly modelId: string;
   /** Of the request: `req_...`. */

@@ -1,5 +1,5 @@
 /** Prompts of models that were trained to fill a gap: the text before and after it, between tokens that say so. */
-import type { Model } from '../model.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { Call } from './call.js';
 import { invalid } from './failure.js';
 
@@ -18,33 +18,33 @@ interface FimTokens {
   after: number;
 }
 
-const known = new WeakMap<Model, Promise<FimTokens | undefined>>();
+const known = new WeakMap<Tokenizer, Promise<FimTokens | undefined>>();
 
 /**
  * The first token, what stands before the gap, the second, what stands after it, the third: the order of all of these
  * families. Rejects with a Failure where the vocabulary has no such tokens.
  */
 export async function fillPrompt(
-  { model, signal }: Call,
+  { model: { tokenizer }, signal }: Call,
   prefix: string | Int32Array,
   suffix: string,
 ): Promise<Int32Array> {
-  let tokens = known.get(model);
+  let tokens = known.get(tokenizer);
   if (tokens === undefined) {
-    tokens = fimTokens(model);
-    known.set(model, tokens);
+    tokens = fimTokens(tokenizer);
+    known.set(tokenizer, tokens);
   }
   const found = await tokens;
   if (found === undefined) {
     throw invalid('The model has no tokens to fill a gap with.', 'suffix', 'unsupported_by_model');
   }
-  const encode = (text: string) => model.tokenizer.encodeAsync(text, { addSpecialTokens: false, signal });
+  const encode = (text: string) => tokenizer.encodeAsync(text, { addSpecialTokens: false, signal });
   const [before, after] = [typeof prefix === 'string' ? await encode(prefix) : prefix, await encode(suffix)];
-  const begin = await startOf(model);
+  const begin = await startOf(tokenizer);
   return Int32Array.from([...begin, found.before, ...before, found.hole, ...after, found.after]);
 }
 
-async function fimTokens({ tokenizer }: Model): Promise<FimTokens | undefined> {
+async function fimTokens(tokenizer: Tokenizer): Promise<FimTokens | undefined> {
   for (const spelling of spellings) {
     const encoded = await Promise.all(
       spelling.map((text) => tokenizer.encodeAsync(text, { addSpecialTokens: false })),
@@ -58,7 +58,7 @@ async function fimTokens({ tokenizer }: Model): Promise<FimTokens | undefined> {
 }
 
 /** What the tokenizer puts before a text, such as a beginning-of-text token. */
-async function startOf({ tokenizer }: Model): Promise<number[]> {
+async function startOf(tokenizer: Tokenizer): Promise<number[]> {
   const around = await tokenizer.encodeAsync('');
   return tokenizer.bosTokenId !== undefined && around[0] === tokenizer.bosTokenId ? [around[0]] : [];
 }

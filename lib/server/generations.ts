@@ -10,6 +10,8 @@ export interface GenerationTask {
   /** Answers to each prompt. */
   n: number;
   options: GenerateOptions;
+  /** What the chat template knows besides. */
+  variables?: Record<string, unknown>;
 }
 
 /** What one run brings: a chunk, or its end. Runs are numbered prompt by prompt, `n` to each. */
@@ -31,7 +33,7 @@ export class Generations {
   readonly #n: number;
 
   /** Throws a Failure for more runs than a request may have. */
-  constructor(call: Call, { prompts, n, options }: GenerationTask) {
+  constructor(call: Call, { prompts, n, options, variables }: GenerationTask) {
     const count = prompts.length * n;
     if (count > call.limits.sequences) {
       throw invalid(`${count} texts are asked for at once; at most ${call.limits.sequences} may be.`, 'n');
@@ -41,7 +43,7 @@ export class Generations {
     const { signal } = call;
     this.#runs = prompts.flatMap((prompt) =>
       Array.from({ length: n }, (_, i) =>
-        call.model.generate(prompt, { ...options, seed: seedOf(options.seed, i), signal }),
+        call.generate(prompt, { ...options, seed: seedOf(options.seed, i), signal }, variables),
       ),
     );
   }

@@ -6,6 +6,7 @@ import { EventStream } from './event-stream.js';
 import { Exchange, type RequestFacts } from './exchange.js';
 import { Failure, failureOf } from './failure.js';
 import { KeyRing } from './keys.js';
+import { startGeneration } from '../model.js';
 import { Metrics } from './metrics.js';
 import { type HandlerOptions, type HandlerSettings, parseHandlerOptions } from './options.js';
 import { Origins } from './origins.js';
@@ -211,6 +212,7 @@ class ServerCore {
   #callOf(exchange: Exchange, { model, id }: Lease): Call {
     return {
       model,
+      generate: (prompt, options, variables) => startGeneration(model, prompt, options, { variables }),
       modelId: id,
       id: exchange.facts.id,
       created: Math.floor(Date.now() / 1000),

@@ -1,8 +1,11 @@
 /** Every route of the server. */
+import { countTokensRoute } from './anthropic/count-tokens.js';
+import { messageRoute } from './anthropic/message.js';
 import { chatRoute } from './openai/chat.js';
 import { completionsRoute } from './openai/completions.js';
 import { embeddingsRoute } from './openai/embeddings.js';
 import { healthRoute, modelRouteById, modelsRoute } from './openai/models.js';
+import { applyTemplateRoute, detokenizeRoute, tokenizeRoute } from './openai/text-routes.js';
 import { metricsRoute } from './metrics-route.js';
 import type { Route } from './route.js';
 
@@ -13,5 +16,10 @@ export const routes: readonly Route[] = [
   chatRoute,
   completionsRoute,
   embeddingsRoute,
+  messageRoute,
+  countTokensRoute,
+  tokenizeRoute,
+  detokenizeRoute,
+  applyTemplateRoute,
   metricsRoute,
 ];

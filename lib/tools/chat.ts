@@ -26,6 +26,8 @@ export interface ChatRequest {
   settings: ChatSettings;
   /** Name of the chat template. */
   template?: string;
+  /** What else it knows, by name. */
+  variables?: Record<string, unknown>;
   signal?: AbortSignal;
 }
 
@@ -94,20 +96,21 @@ function hasToolTurn({ role, tool_calls: calls }: ChatMessage): boolean {
 
 async function encode(
   tokenizer: Tokenizer,
-  { messages, template, signal }: ChatRequest,
+  { messages, signal, ...rendering }: ChatRequest,
   { tools, isGeneric, written }: Style,
 ): Promise<Int32Array> {
+  const options = { template: rendering.template, variables: rendering.variables, signal };
   if (!isGeneric) {
     const readable = written ? withWrittenCalls(messages, written) : messages;
-    return tokenizer.encodeChat(readable, { tools: tools.length > 0 ? tools : undefined, template, signal });
+    return tokenizer.encodeChat(readable, { ...options, tools: tools.length > 0 ? tools : undefined });
   }
   try {
-    return await tokenizer.encodeChat(genericMessages(messages, tools, 'system'), { template, signal });
+    return await tokenizer.encodeChat(genericMessages(messages, tools, 'system'), options);
   } catch (error) {
     const hasSystem = messages.some(({ role }) => role === 'system');
     if (hasSystem || !isKvasirError(error) || error.code !== 'INVALID_OPTION') throw error;
     // The template may take no system message: then the user's first one tells the tools.
-    return tokenizer.encodeChat(genericMessages(messages, tools, 'user'), { template, signal });
+    return tokenizer.encodeChat(genericMessages(messages, tools, 'user'), options);
   }
 }
 

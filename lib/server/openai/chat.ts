@@ -1,6 +1,6 @@
 /** POST /v1/chat/completions */
 import * as v from 'valibot';
-import type { GenerationResult } from '../../engine/run.js';
+import type { GenerationChunk, GenerationResult } from '../../engine/run.js';
 import type { GenerateOptions } from '../../options.js';
 import type { Answer, Call } from '../call.js';
 import { invalid } from '../failure.js';
@@ -8,9 +8,11 @@ import { bool, callerFields, count, integer, samplingFields, streamOptions, text
 import { Generations } from '../generations.js';
 import { dataEvent, openAi } from '../protocol.js';
 import { modelRoute } from '../route.js';
+import { effortVariables } from '../template-variables.js';
 import { chatLogprobs } from './logprobs.js';
 import { chatMessages, messageSchema } from './messages.js';
 import { samplingOptions } from './sampling.js';
+import { callBody, callDelta, toolChoiceSchema, toolOptions, toolsSchema } from './tools.js';
 import { fingerprintOf, finishReasonOf, usageBody } from './usage.js';
 
 const schema = v.strictObject({
@@ -25,6 +27,11 @@ const schema = v.strictObject({
   top_logprobs: v.optional(integer(0, 20)),
   stream: v.optional(bool),
   stream_options: v.optional(streamOptions),
+  tools: v.optional(toolsSchema),
+  tool_choice: v.optional(toolChoiceSchema),
+  parallel_tool_calls: v.optional(bool),
+  reasoning_effort: v.optional(v.picklist(['none', 'minimal', 'low', 'medium', 'high', 'xhigh'])),
+  response_format: v.optional(v.strictObject({ type: v.literal('text') })),
   chat_template_kwargs: v.optional(v.record(v.string(), v.unknown())),
   // What asks for nothing else than there is.
   store: v.optional(v.literal(false)),
@@ -44,12 +51,10 @@ export const chatRoute = modelRoute<Body>({
 });
 
 async function answer(body: Body, call: Call): Promise<Answer> {
-  const options = optionsOf(body, call);
-  const prompt = await call.model.tokenizer.encodeChat(chatMessages(body.messages), {
-    variables: body.chat_template_kwargs,
-    signal: call.signal,
-  });
-  const generations = new Generations(call, { prompts: [prompt], n: body.n ?? 1, options });
+  const options = { ...optionsOf(body, call), ...toolOptions(body) };
+  const variables = { ...effortVariables(body.reasoning_effort, call), ...body.chat_template_kwargs };
+  const prompts = [chatMessages(body.messages)];
+  const generations = new Generations(call, { prompts, n: body.n ?? 1, options, variables });
   if (body.stream) return { events: events(body, call, generations) };
   return { json: await completion(body, call, generations) };
 }
@@ -84,17 +89,32 @@ function headOf({ id, created, modelId, model }: Call, object: string) {
 async function completion(body: Body, call: Call, generations: Generations): Promise<unknown> {
   const results = await generations.results();
   const { tokenizer } = call.model;
-  const choice = ({ text, logprobs, finishReason }: GenerationResult, index: number) => ({
+  const choice = (result: GenerationResult, index: number) => ({
     index,
-    message: { role: 'assistant', content: text, refusal: null },
-    logprobs: body.logprobs ? chatLogprobs(tokenizer, logprobs ?? []) : null,
-    finish_reason: finishReasonOf(finishReason),
+    message: messageOf(result),
+    logprobs: body.logprobs ? chatLogprobs(tokenizer, result.logprobs ?? []) : null,
+    finish_reason: finishReasonOf(result.finishReason),
   });
   return {
     ...headOf(call, 'chat.completion'),
     choices: results.map(choice),
     usage: usageBody(generations.usageOf(results)),
   };
+}
+
+function messageOf({ text, reasoning, toolCalls = [] }: GenerationResult) {
+  return {
+    role: 'assistant',
+    content: text === '' && toolCalls.length > 0 ? null : text,
+    refusal: null,
+    ...(reasoning === undefined ? {} : { reasoning_content: reasoning }),
+    ...(toolCalls.length > 0 ? { tool_calls: toolCalls.map(callBody) } : {}),
+  };
+}
+
+function deltaOf(chunk: GenerationChunk): object {
+  if (chunk.type === 'tool-call') return callDelta(chunk);
+  return chunk.type === 'reasoning' ? { reasoning_content: chunk.text } : { content: chunk.text };
 }
 
 async function* events(body: Body, call: Call, generations: Generations): AsyncGenerator<string, undefined> {
@@ -113,7 +133,7 @@ async function* events(body: Body, call: Call, generations: Generations): AsyncG
   for await (const { index, chunk, result } of generations.parts()) {
     if (chunk !== undefined) {
       const logprobs = chunk.logprobs ? chatLogprobs(call.model.tokenizer, chunk.logprobs) : null;
-      yield begin(index) + event(index, { content: chunk.text }, logprobs, null);
+      yield begin(index) + event(index, deltaOf(chunk), logprobs, null);
     } else {
       results[index] = result;
       yield begin(index) + event(index, {}, null, finishReasonOf(result.finishReason));

@@ -46,8 +46,7 @@ function messageOf(body: MessageBody, where: string): Message {
   if (typeof name === 'string') message.name = name;
   if (typeof tool_call_id === 'string') message.tool_call_id = tool_call_id;
   if (typeof reasoning_content === 'string') message.reasoning_content = reasoning_content;
-  if (calls.length > 0)
-    message.tool_calls = calls.map((call, i) => callOf(call, `${where}.tool_calls[${i}]`));
+  if (calls.length > 0) message.tool_calls = calls.map(({ id, function: one }) => callOf(id, one));
   return message;
 }
 
@@ -72,13 +71,7 @@ export function notText(type: string, where: string) {
   return invalid(`A part of type '${shown}' is no text, and the model takes text only.`, where, 'text_only');
 }
 
-/** Templates take the arguments as an object. */
-function callOf({ id, function: { name, arguments: given } }: v.InferOutput<typeof toolCall>, where: string) {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(given);
-  } catch {
-    throw invalid('The arguments are no JSON.', `${where}.function.arguments`, 'invalid_value');
-  }
-  return { id, type: 'function', function: { name, arguments: parsed } };
+/** The arguments stay JSON: each template gets the form that it takes. */
+function callOf(id: string | undefined, { name, arguments: given }: { name: string; arguments: string }) {
+  return { id, type: 'function', function: { name, arguments: given } };
 }

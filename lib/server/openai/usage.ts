@@ -13,16 +13,16 @@ export function usageBody({ promptTokens, completionTokens, cachedTokens }: Tota
   };
 }
 
-const fingerprints = new WeakMap<Model, string>();
+const fingerprints = new WeakMap<Model['info'], string>();
 
 /** The same where the same seed gives the same answer: version, weights and kernels. */
-export function fingerprintOf(model: Model): string {
-  let fingerprint = fingerprints.get(model);
+export function fingerprintOf({ info }: Pick<Model, 'info'>): string {
+  let fingerprint = fingerprints.get(info);
   if (fingerprint === undefined) {
-    const { name, architecture, parameters, dtype, kvDtype, device, kernels } = model.info;
+    const { name, architecture, parameters, dtype, kvDtype, device, kernels } = info;
     const parts = [packageVersion(), name, architecture, parameters, dtype, kvDtype, device, kernels];
     fingerprint = `fp_${createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 12)}`;
-    fingerprints.set(model, fingerprint);
+    fingerprints.set(info, fingerprint);
   }
   return fingerprint;
 }
