@@ -14,7 +14,7 @@ export type { EmbedTokensOptions, TokenEmbeddings } from './embed/embed-tokens.j
 export type { EmbedOptions, EmbedProgress } from './embed/embed-options.js';
 export type { Pooling } from './embed/pooling.js';
 export { KvasirError, type KvasirErrorCode } from './errors.js';
-export type { FinishReason, Generation, GenerationChunk, GenerationResult } from './engine/run.js';
+export type { Choice, FinishReason, Generation, GenerationChunk, GenerationResult } from './engine/run.js';
 export type { TextChunk, ToolCallChunk } from './engine/chunks.js';
 export type { GeneratedLogprob, TokenLogprob } from './generation/logprobs.js';
 export type { MemoryInfo, ModelInfo } from './info.js';

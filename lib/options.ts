@@ -10,6 +10,13 @@ import {
   neutralOptions,
   type SamplerChain,
 } from './generation/chain-options.js';
+import {
+  asksForSeveral,
+  type SearchOptions,
+  type SearchSettings,
+  searchOf,
+  searchRules,
+} from './generation/search-options.js';
 import type { SamplingOptions } from './generation/sampling-options.js';
 import { randomSeed } from './generation/random.js';
 import {
@@ -82,12 +89,12 @@ export interface LoadOptions {
   signal?: AbortSignal;
 }
 
-export interface GenerateOptions extends ChatOptions, ChainOptions {
+export interface GenerateOptions extends ChatOptions, ChainOptions, SearchOptions {
   /** Most tokens to generate, at least 1. Default 256. The context limits it too. */
   maxTokens?: number;
   /**
    * From 0 (greedy) to 100. Default: the model's own, or else 0, or else 1 if topK, topP, minP, typicalP, topNSigma,
-   * xtcProbability, dynatempRange, mirostat or seed is given.
+   * xtcProbability, dynatempRange, mirostat, seed or more than one text is given.
    */
   temperature?: number;
   /** Sample from the k most probable tokens only; 0: off. Default: the model's own, or else 0. */
@@ -130,6 +137,8 @@ export interface SamplingDefaults {
 
 export interface GenerateSettings {
   sampling: SamplingOptions;
+  /** Absent: one text. */
+  search: SearchSettings | undefined;
   maxTokens: number;
   stop: string[];
   ignoreEos: boolean;
@@ -214,6 +223,7 @@ export const generateRules = {
   signal,
   ...chatRules,
   ...chainRules,
+  ...searchRules,
 } satisfies Record<keyof GenerateOptions, Rule>;
 
 /** Checks what the caller gave; defaults that depend on the model are `Model.load`'s. */
@@ -240,8 +250,10 @@ export function parseGenerateOptions(
   const chain = chainOf(given, vocabSize);
   if (chain && chain.minTokens > maxTokens)
     throw invalidOption('minTokens', chain.minTokens, `at most maxTokens, which is ${maxTokens}`);
+  const sampling = chain ? chained(given, defaults, chain) : samplingOf(given, defaults);
   return {
-    sampling: chain ? chained(given, defaults, chain) : samplingOf(given, defaults),
+    sampling,
+    search: searchOf(given, sampling.temperature, vocabSize),
     maxTokens,
     stop: typeof given.stop === 'string' ? [given.stop] : [...(given.stop ?? [])],
     ignoreEos: given.ignoreEos ?? false,
@@ -263,6 +275,7 @@ function samplingOf(given: GenerateOptions, defaults: SamplingDefaults): Samplin
   const wantsSampling = [
     ...[given.topK, given.topP, given.minP, given.typicalP, given.seed],
     ...[given.topNSigma, given.xtcProbability, given.dynatempRange, given.mirostat],
+    asksForSeveral(given) || undefined,
   ].some((value) => value !== undefined);
   return {
     temperature: given.temperature ?? defaults.temperature ?? (wantsSampling ? 1 : 0),

@@ -1,6 +1,6 @@
 /** What one branch generates: it takes a token from each row of logits, turns it into its answer and says when it is over. */
 import type { GeneratedLogprob } from '../generation/logprobs.js';
-import { describeLogprobs, logprobsNeedFullRow } from '../generation/logprobs.js';
+import { describeLogprobs, logprobOf, logprobsNeedFullRow } from '../generation/logprobs.js';
 import { Sampler, type SamplerBuffers } from '../generation/sampler.js';
 import type { LogitRow } from '../generation/sampling-options.js';
 import { amongAllowed } from '../generation/allowed.js';
@@ -16,7 +16,7 @@ import type { Branch, WantedRow } from './request.js';
 import type { FinishReason } from './run.js';
 
 /** Candidates that native returns per row (the vocabulary, where that is smaller). */
-const CANDIDATES = 256;
+export const CANDIDATES = 256;
 
 /** What generating needs of the model's vocabulary. */
 export interface Vocabulary {
@@ -38,6 +38,8 @@ export interface ContinuationTask {
   contextLength: number;
   vocabulary: Vocabulary;
   buffers: SamplerBuffers;
+  /** Sum up log-probabilities. */
+  scored?: boolean;
   /** How the answer is read and steered. Absent: it is text. */
   plan?: AnswerPlan;
 }
@@ -58,6 +60,8 @@ export function mostTokens({ prompt, settings, contextLength }: ContinuationTask
 export class Continuation {
   readonly logprobs: GeneratedLogprob[] | undefined;
   text = '';
+  /** Of the tokens so far, at temperature 1, where the task asks for it. */
+  logprobSum = 0;
   finishReason: FinishReason | undefined;
   readonly #task: ContinuationTask;
   readonly #maxTokens: number;
@@ -109,6 +113,7 @@ export class Continuation {
       return undefined;
     }
     branch.tokens[branch.length++] = token;
+    if (this.#task.scored) this.logprobSum += logprobOf(logits, token);
     const pieces = this.#output.push(token, ++this.#generated <= this.#minTokens);
     this.#collect(pieces);
     if (this.#output.stopped) this.finishReason = 'stop';
@@ -163,13 +168,13 @@ export class Continuation {
 }
 
 /** Any of these ends the answer. */
-function endTokensOf({ settings, vocabulary, plan }: ContinuationTask): ReadonlySet<number> {
+export function endTokensOf({ settings, vocabulary, plan }: ContinuationTask): ReadonlySet<number> {
   if (settings.ignoreEos) return new Set();
   if (plan === undefined || plan.goesOnAfter.size === 0) return vocabulary.endTokens;
   return new Set([...vocabulary.endTokens].filter((id) => !plan.goesOnAfter.has(id)));
 }
 
-function rowOf(result: StepResult, row: number): LogitRow {
+export function rowOf(result: StepResult, row: number): LogitRow {
   const from = row * result.candidates;
   const to = from + result.candidates;
   return {

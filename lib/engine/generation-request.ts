@@ -7,6 +7,7 @@ import {
   mostTokens,
   type Vocabulary,
 } from './continuation.js';
+import { perSecond } from './per-second.js';
 import { type CacheUse, Request, type WantedRow } from './request.js';
 import type { FinishReason, GenerationResult, GenerationRun } from './run.js';
 
@@ -97,7 +98,7 @@ export class GenerationRequest extends Request {
       timings: {
         ttftMs: first > 0 ? first - this.#task.createdAt : 0,
         prefillTokensPerSecond: first > 0 ? perSecond(computedPrompt, first - this.#startedAt) : 0,
-        decodeTokensPerSecond: generated > 1 ? perSecond(generated - 1, this.#lastTokenAt - first) : 0,
+        decodeTokensPerSecond: perSecond(generated - 1, this.#lastTokenAt - first),
       },
     };
     if (this.#continuation.logprobs) result.logprobs = this.#continuation.logprobs;
@@ -106,8 +107,4 @@ export class GenerationRequest extends Request {
     if (answer && this.#task.plan?.hasTools) result.toolCalls = answer.calls;
     return result;
   }
-}
-
-function perSecond(count: number, milliseconds: number): number {
-  return milliseconds > 0 ? (1000 * count) / milliseconds : 0;
 }

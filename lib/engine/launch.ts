@@ -8,7 +8,10 @@ import { type GenerateSettings, invalidOption } from '../options.js';
 import { type Engine, overflowError } from './engine.js';
 import { GenerationRequest, type Vocabulary } from './generation-request.js';
 import type { AnswerPlan } from '../output/plan.js';
-import type { CacheUse } from './request.js';
+import { BeamRequest } from './beam-request.js';
+import type { ChoicesTask } from './choices-request.js';
+import type { CacheUse, Request } from './request.js';
+import { SamplesRequest } from './samples-request.js';
 import { type Generation, type GenerationResult, GenerationRun } from './run.js';
 
 /** What all generations of a model share. */
@@ -32,7 +35,7 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
   const createdAt = performance.now();
   const run = new GenerationRun();
   const encoding = new AbortController();
-  let request: GenerationRequest | undefined;
+  let request: Request | undefined;
   const end = () => {
     encoding.abort();
     if (request) generator.engine.cancel(request);
@@ -52,7 +55,7 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
     const { ids: prompt, plan } = encoded instanceof Int32Array ? { ids: encoded, plan: undefined } : encoded;
     checkPrompt(prompt, generator);
     const { contextLength, vocabulary, buffers } = generator;
-    request = new GenerationRequest({
+    request = requestOf({
       run,
       prompt,
       settings,
@@ -74,6 +77,13 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
     .then(submit)
     .catch((error) => run.fail(fromNative(error)));
   return run;
+}
+
+/** Throws INVALID_OPTION. */
+export function requestOf(task: ChoicesTask): Request {
+  const { search } = task.settings;
+  if (!search) return new GenerationRequest(task);
+  return search.beams ? new BeamRequest(task, search.n, search.beams) : new SamplesRequest(task, search);
 }
 
 /** Throws INVALID_OPTION or CONTEXT_OVERFLOW. */

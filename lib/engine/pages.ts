@@ -102,14 +102,37 @@ export class Pages {
     return true;
   }
 
-  /** What its branches have in common is computed: those that hold nothing yet begin with it. Takes no page. */
+  /**
+   * Branches go on from others where the request says so. What its branches have in common is computed: those that hold
+   * nothing yet begin with it. Takes no page.
+   */
   fork(request: Request): void {
+    this.#regroup(request);
     const waiting = request.live.filter((branch) => branch.sequence === undefined);
     if (waiting.length === 0) return;
     const { shared } = request;
     const source = request.branches.find((one) => one.sequence !== undefined && one.computed >= shared);
     if (source?.sequence === undefined) return;
     for (const branch of waiting) branch.started(this.#native.forkSequence(source.sequence, shared), shared);
+  }
+
+  /** First what nobody goes on from is freed: so the pages that forks copy at their next write are there. */
+  #regroup(request: Request): void {
+    const { branches, parents } = request;
+    if (!parents) return;
+    request.parents = undefined;
+    const before = branches.map(({ sequence }) => sequence!);
+    const { computed } = branches[0];
+    for (const [i, sequence] of before.entries()) {
+      if (!parents.includes(i)) this.#native.freeSequence(sequence);
+    }
+    const taken = new Set<number>();
+    for (const [i, branch] of branches.entries()) {
+      const parent = before[parents[i]];
+      if (taken.has(parent)) branch.started(this.#native.forkSequence(parent, computed), computed);
+      else branch.sequence = parent;
+      taken.add(parent);
+    }
   }
 
   /**

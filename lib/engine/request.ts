@@ -71,6 +71,11 @@ export abstract class Request {
   readonly shared: number;
   /** The outcome is certain; the engine has to clean up, and the caller knows it after `emit`. */
   settled = false;
+  /**
+   * Branch i goes on from what branch parents[i] has computed: `take` says so, and it is done before the next step. All
+   * branches hold sequences of one length then.
+   */
+  parents: readonly number[] | undefined;
   /** Native was told to stop its sequences in the middle of a step. */
   interrupted = false;
 

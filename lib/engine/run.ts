@@ -15,6 +15,18 @@ export type { GenerationChunk };
  */
 export type FinishReason = 'stop' | 'length' | 'abort' | 'tool_calls';
 
+/** One of several texts. */
+export interface Choice {
+  text: string;
+  reasoning?: string;
+  toolCalls?: ToolCall[];
+  tokens: number[];
+  finishReason: FinishReason;
+  logprobs?: GeneratedLogprob[];
+  /** With `bestOf` the mean log-probability of its tokens; with `beams` their sum over length ^ lengthPenalty. */
+  score?: number;
+}
+
 export interface GenerationResult {
   /** Without the stop string, reasoning and calls. */
   text: string;
@@ -27,7 +39,7 @@ export interface GenerationResult {
   finishReason: FinishReason;
   usage: {
     promptTokens: number;
-    /** Length of `tokens`. */
+    /** Length of `tokens`; where there are several texts, of all that were generated. */
     completionTokens: number;
     /** Prompt tokens that were found in the cache. */
     cachedTokens: number;
@@ -42,6 +54,8 @@ export interface GenerationResult {
   };
   /** One per generated token, when `logprobs` asked for them. */
   logprobs?: GeneratedLogprob[];
+  /** Where `n`, `bestOf` or `beams` is above 1: all texts that come, of which the first is the one above. */
+  choices?: Choice[];
 }
 
 /** Output that nobody has read: beyond either bound the request pauses, unless somebody awaits its result. */
@@ -104,6 +118,20 @@ export class GenerationRun implements Generation {
   push(token: number, pieces: readonly OutputPiece[], logprob: GeneratedLogprob | undefined): void {
     if (this.#state !== 'open') return;
     this.#unread.add(pieces, token, logprob);
+    this.#serve();
+  }
+
+  /** Many tokens at once, in one chunk. */
+  pushAll(
+    tokens: readonly number[],
+    pieces: readonly OutputPiece[],
+    logprobs: readonly GeneratedLogprob[],
+  ): void {
+    if (this.#state !== 'open') return;
+    this.#unread.add(pieces);
+    tokens.forEach((token, i) => {
+      this.#unread.add([], token, logprobs[i]);
+    });
     this.#serve();
   }
 

@@ -1,93 +1,90 @@
 /**
- * A request that generates several texts after one prompt, which is computed once: a branch each, with a sampler of its
- * own. Each gets what a request of its own with the same settings gets.
+ * A request that draws several texts after one prompt, which is computed once: a branch each, with a sampler of its own.
+ * Each gets what a request of its own with its seed gets. Where all of them come, the first one streams; where the best
+ * are chosen, they come at the end.
  */
+import type { SearchSettings } from '../generation/search-options.js';
+import type { OutputPiece } from '../output/pieces.js';
 import type { StepResult } from '../native.js';
-import { Continuation, type ContinuationTask, mostTokens } from './continuation.js';
-import { Deferred } from './deferred.js';
-import { type Branch, type CacheUse, Request, type WantedRow } from './request.js';
-import type { FinishReason } from './run.js';
+import { ChoicesRequest, type ChoicesTask, type EndedText } from './choices-request.js';
+import { Continuation, type GeneratedToken } from './continuation.js';
+import type { Branch, WantedRow } from './request.js';
 
-export interface SamplesTask extends ContinuationTask {
-  /** One a text, in place of that of the settings. */
-  seeds: readonly number[];
-  cache: CacheUse;
-  adapter?: number;
-}
-
-export interface Sample {
-  text: string;
-  tokens: number[];
-  finishReason: FinishReason;
-}
-
-export class SamplesRequest extends Request {
-  readonly #promptTokens: number;
+export class SamplesRequest extends ChoicesRequest {
+  readonly #search: SearchSettings;
   readonly #continuations: readonly Continuation[];
-  readonly #result = new Deferred<Sample[]>();
+  /** What the first text got and its reader does not have yet; absent where texts are chosen. */
+  #news: GeneratedToken[] | undefined;
 
-  constructor(task: SamplesTask) {
-    const { prompt, settings, seeds, cache } = task;
-    super(prompt, prompt.length + mostTokens(task) - 1, cache, seeds.length, task.adapter);
-    this.#promptTokens = prompt.length;
-    this.#continuations = seeds.map((seed) => {
-      const sampling = { ...settings.sampling, seed };
-      return new Continuation({ ...task, settings: { ...settings, sampling } });
+  constructor(task: ChoicesTask, search: SearchSettings) {
+    super(task, search.bestOf);
+    this.#search = search;
+    const isChosen = search.bestOf > search.n;
+    this.#news = isChosen ? undefined : [];
+    const { settings } = task;
+    this.#continuations = this.branches.map((_, i) => {
+      const sampling = { ...settings.sampling, seed: (settings.sampling.seed + i) % Number.MAX_SAFE_INTEGER };
+      return new Continuation({ ...task, settings: { ...settings, sampling }, scored: isChosen });
     });
-  }
-
-  /** In the order of the seeds. An abort gives what there is. */
-  get result(): Promise<Sample[]> {
-    return this.#result.promise;
-  }
-
-  get paused(): boolean {
-    return false;
   }
 
   wantedRows(count: number, branch: Branch): WantedRow[] {
     return count < this.remaining(branch) ? [] : [this.#of(branch).wantedRow(branch)];
   }
 
-  take(result: StepResult, first: number, _count: number, _now: number, branch: Branch): void {
+  take(result: StepResult, first: number, _count: number, now: number, branch: Branch): void {
+    this.tick(now);
     // All sample from the prompt's row.
-    const atPrompt = branch.length === this.#promptTokens;
+    const atPrompt = branch.length === this.shared;
     for (const one of atPrompt ? this.branches : [branch]) {
       const continuation = this.#of(one);
-      continuation.take(one, result, first);
+      const token = continuation.take(one, result, first);
+      if (token) this.generated++;
+      if (token && one === this.branch) this.#news?.push(token);
       one.settled = continuation.finishReason !== undefined;
     }
-    if (this.live.length === 0) this.#settle();
+    if (this.live.length === 0) this.settled = true;
+  }
+
+  override emit(): void {
+    const { run } = this.task;
+    for (const { token, pieces, logprob } of this.#news ?? []) run.push(token, pieces, logprob);
+    if (this.#news) this.#news = [];
+    if (this.settled && !run.settled) this.#end();
   }
 
   abort(): void {
     if (this.settled) return;
     for (const continuation of this.#continuations) continuation.finishReason ??= 'abort';
-    this.#settle();
-  }
-
-  fail(error: unknown): void {
-    if (this.settled) return;
     this.settled = true;
-    this.#result.reject(error);
+    this.emit();
   }
 
   #of(branch: Branch): Continuation {
     return this.#continuations[this.branches.indexOf(branch)];
   }
 
-  #settle(): void {
-    this.settled = true;
-    this.#result.resolve(
-      this.#continuations.map((continuation, i) => {
-        continuation.flush();
-        const { tokens, length } = this.branches[i];
-        return {
-          text: continuation.text,
-          tokens: Array.from(tokens.subarray(this.#promptTokens, length)),
-          finishReason: continuation.finishReason as FinishReason,
-        };
-      }),
-    );
+  #end(): void {
+    const held: OutputPiece[][] = [];
+    const texts = this.#continuations.map((continuation, i): EndedText => {
+      held[i] = continuation.flush();
+      const { tokens, length } = this.branches[i];
+      const own = Array.from(tokens.subarray(this.shared, length));
+      return {
+        text: continuation.text,
+        tokens: own,
+        finishReason: continuation.finishReason!,
+        answer: continuation.answer,
+        logprobs: continuation.logprobs,
+        score: this.#news ? undefined : continuation.logprobSum / Math.max(1, own.length),
+      };
+    });
+    if (this.#news) {
+      this.finish(texts, held[0]);
+      return;
+    }
+    // Sorting keeps the order of equal ones.
+    const best = texts.toSorted((a, b) => b.score! - a.score!).slice(0, this.#search.n);
+    this.finishAtOnce(best);
   }
 }

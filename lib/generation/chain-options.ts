@@ -61,7 +61,7 @@ export interface SamplerChain {
   mirostat: { tau: number; eta: number } | undefined;
   dry: DryOptions | undefined;
   badWords: readonly (string | Int32Array)[];
-  /** The ids of `badWords`, once they are known. */
+  /** The ids of `badWords`: of texts once they are encoded. */
   badSequences: readonly Int32Array[];
   minTokens: number;
   noRepeatNgram: number;
@@ -140,7 +140,7 @@ export function chainOf(given: ChainOptions, vocabSize: number): SamplerChain | 
     mirostat: mirostat ? { tau: given.mirostatTau ?? 5, eta: given.mirostatEta ?? 0.1 } : undefined,
     dry: dryOf(given),
     badWords: (given.badWords ?? []) as readonly (string | Int32Array)[],
-    badSequences: [],
+    badSequences: ((given.badWords ?? []) as readonly unknown[]).filter((word) => word instanceof Int32Array),
     minTokens: given.minTokens ?? 0,
     noRepeatNgram: given.noRepeatNgram ?? 0,
   };

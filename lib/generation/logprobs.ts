@@ -30,9 +30,20 @@ export function describeLogprobs(
   textOf: (id: number) => string,
 ): GeneratedLogprob {
   const entry = (id: number, logit: number) => ({ id, text: textOf(id), logprob: logit - row.logSumExp1 });
+  return {
+    ...entry(token, logitOf(row, token)),
+    top: largest(row, top).map(([id, value]) => entry(id, value)),
+  };
+}
+
+/** Natural logarithm. */
+export function logprobOf(row: LogitRow, token: number): number {
+  return logitOf(row, token) - row.logSumExp1;
+}
+
+function logitOf(row: LogitRow, token: number): number {
   const place = row.ids.indexOf(token);
-  const logit = place >= 0 ? row.logits[place] : (row.full?.[token] ?? Number.NaN);
-  return { ...entry(token, logit), top: largest(row, top).map(([id, value]) => entry(id, value)) };
+  return place >= 0 ? row.logits[place] : (row.full?.[token] ?? Number.NaN);
 }
 
 function largest(row: LogitRow, top: number): [number, number][] {

@@ -111,7 +111,8 @@ export class Sampler {
   }
 }
 
-function rulesOf({ chain }: SamplingOptions, { endTokens, bytesOf }: SamplerVocabulary): TokenRule[] {
+/** What the options forbid, and DRY. */
+export function rulesOf({ chain }: SamplingOptions, { endTokens, bytesOf }: SamplerVocabulary): TokenRule[] {
   if (!chain) return [];
   const { dry, order, badSequences, noRepeatNgram, minTokens } = chain;
   const rules: TokenRule[] = [];

@@ -37,6 +37,7 @@ function randomGenerateOptions(random) {
     badWords: () => random.several(4, () => random.pick(['the', '\n', [random.below(512)], [1, 2]])),
     minTokens: () => random.below(2),
     noRepeatNgram: () => random.below(4),
+    n: () => random.between(1, 3),
   };
   return Object.fromEntries(
     Object.entries(all).flatMap(([name, make]) => (random.chance(0.3) ? [[name, make()]] : [])),
@@ -44,8 +45,13 @@ function randomGenerateOptions(random) {
 }
 
 /** Without what does not go together. */
-function consistent(options) {
-  if (options.temperature === 0) for (const name of ['xtcProbability', 'dynatempRange']) delete options[name];
+function consistent(random, options) {
+  if (options.temperature === 0)
+    for (const name of ['xtcProbability', 'dynatempRange', 'n']) delete options[name];
+  if (random.chance(0.2)) {
+    const { maxTokens, ignoreEos, noRepeatNgram, badWords } = options;
+    return { maxTokens, ignoreEos, noRepeatNgram, badWords, beams: random.between(2, 5) };
+  }
   return options;
 }
 
@@ -54,7 +60,7 @@ async function generateSeveral(model, random) {
   const controller = new AbortController();
   const runs = Array.from({ length: random.between(1, 4) }, () =>
     model.generate('Once upon a time', {
-      ...consistent(randomGenerateOptions(random)),
+      ...consistent(random, randomGenerateOptions(random)),
       signal: controller.signal,
     }),
   );

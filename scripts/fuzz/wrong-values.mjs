@@ -228,6 +228,7 @@ const never = {
     new Array(2 ** 32 - 1),
     {},
   ],
+  earlyStopping: [1, 'x', null, {}, 'Never'],
   ignoreEos: [1, 'x', null, {}],
 };
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+import beams
 import block_types
 import embeddings
 import encoders
@@ -42,6 +43,7 @@ MAKERS = {
     "block-types": lambda options, out: block_types.make(options.data, out),
     "published-configs": lambda options, out: published_configs.make(out),
     "gpt-oss-mxfp4": lambda options, out: mxfp4.make(options.data, out),
+    "beams": lambda options, out: beams.make(out, FIXTURES),
     "processors": lambda options, out: processors.make(out),
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
     "word-vectors": lambda options, out: word_vectors.make(out),

@@ -2,7 +2,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, expect, vi } from 'vitest';
 import { Engine } from '../../lib/engine/engine.js';
-import { GenerationRequest, type Vocabulary } from '../../lib/engine/generation-request.js';
+import type { Vocabulary } from '../../lib/engine/generation-request.js';
+import { requestOf } from '../../lib/engine/launch.js';
+import type { Request } from '../../lib/engine/request.js';
 import { GenerationRun } from '../../lib/engine/run.js';
 import { SamplerBuffers } from '../../lib/generation/sampler.js';
 import { type GenerateOptions, parseGenerateOptions } from '../../lib/options.js';
@@ -42,10 +44,10 @@ export class Bench {
     this.engine = new Engine(this.native, contextLength);
   }
 
-  start(prompt: number[], options: StartOptions = {}): { run: GenerationRun; request: GenerationRequest } {
+  start(prompt: number[], options: StartOptions = {}): { run: GenerationRun; request: Request } {
     const { reuse = true, owner, endTokens, adapter, ...generate } = options;
     const run = new GenerationRun();
-    const request = new GenerationRequest({
+    const request = requestOf({
       run,
       prompt: Int32Array.from(prompt),
       settings: parseGenerateOptions(generate, {}, VOCAB),

@@ -1,22 +1,26 @@
 /** The engine over a fake native model whose sequences have states: how many run, what forks, and that nothing is reused. */
 import { expect, it } from 'vitest';
 import { DecideRequest } from '../../lib/engine/decide-request.js';
-import { SamplesRequest } from '../../lib/engine/samples-request.js';
+import { requestOf } from '../../lib/engine/launch.js';
+import { GenerationRun } from '../../lib/engine/run.js';
 import { SamplerBuffers } from '../../lib/generation/sampler.js';
 import { parseGenerateOptions } from '../../lib/options.js';
 import { type Bench, bench, bound, EOS, range, VOCAB, vocabulary } from './engine-bench.js';
 import { fakeGreedy } from './engine-fake.js';
 
-function samplesOf(made: Bench, prompt: number[], n: number): SamplesRequest {
-  return new SamplesRequest({
+function samplesOf(made: Bench, prompt: number[], n: number) {
+  const run = new GenerationRun();
+  const request = requestOf({
+    run,
+    createdAt: 0,
     prompt: Int32Array.from(prompt),
-    settings: parseGenerateOptions({ maxTokens: 12, temperature: 1 }, {}, VOCAB),
+    settings: parseGenerateOptions({ maxTokens: 12, temperature: 1, seed: 1, n }, {}, VOCAB),
     contextLength: made.contextLength,
     vocabulary: vocabulary(),
     buffers: new SamplerBuffers(VOCAB),
-    seeds: Array.from({ length: n }, (_, i) => i + 1),
     cache: { reuse: false },
   });
+  return { request, run };
 }
 
 it('as many sequences run as there are pairs of states, and all requests end', async () => {
@@ -60,14 +64,14 @@ it('nor are checkpoints kept beside windows: a sequence with a state cannot be r
 it('branches fork where their prompt ends, and more of them than there are states are refused', async () => {
   const made = bench({ stateSlots: 8 });
   const prompt = range(5, 600);
-  const request = samplesOf(made, prompt, 4);
+  const { request, run } = samplesOf(made, prompt, 4);
   made.engine.submit(request);
-  const samples = await request.result;
+  const samples = (await run).choices;
   const plain = bench();
   const expected = samplesOf(plain, prompt, 4);
-  plain.engine.submit(expected);
-  expect(samples).toEqual(await expected.result);
-  expect(() => made.engine.submit(samplesOf(made, prompt, 5))).toThrow(
+  plain.engine.submit(expected.request);
+  expect(samples).toEqual((await expected.run).choices);
+  expect(() => made.engine.submit(samplesOf(made, prompt, 5).request)).toThrow(
     expect.objectContaining({ code: 'INVALID_OPTION' }),
   );
 });

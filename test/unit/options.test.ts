@@ -58,6 +58,11 @@ const impossible: Record<string, unknown[]> = {
   ],
   minTokens: [-1, 1.5, Number.NaN, 257],
   noRepeatNgram: [-1, 1.5, Number.NaN],
+  n: [0, 65, 1.5, '2', Number.NaN],
+  bestOf: [0, 65, 1.5, Number.NaN],
+  beams: [0, 65, 1.5, Number.NaN],
+  lengthPenalty: [-11, 11, Number.NaN, '1'],
+  earlyStopping: ['Never', 1, null],
 };
 
 /** Options that do not go together; the first is named. */
@@ -79,7 +84,20 @@ const together: Record<string, unknown>[] = [
   { repetitionPenalty: 1.1, samplers: ['dry', 'temperature'] },
   { dryMultiplier: 1, samplers: ['penalties'] },
   { minTokens: 11, maxTokens: 10 },
+  { temperature: 0, n: 2 },
+  { temperature: 0, bestOf: 2 },
+  { bestOf: 2, n: 3 },
+  { bestOf: 4, beams: 4 },
+  { n: 5, beams: 4 },
+  ...Object.entries({
+    ...{ temperature: 0.7, topK: 4, topP: 0.5, minP: 0.1, typicalP: 0.5, seed: 1, repetitionPenalty: 1.1 },
+    ...{ presencePenalty: 1, frequencyPenalty: 1, logitBias: { 1: 1 }, stop: 'x', logprobs: 1, mirostat: 2 },
+    ...{ samplers: ['topK'], dryMultiplier: 1, xtcProbability: 0.5, topNSigma: 1, dynatempRange: 1 },
+  }).map(([name, value]) => ({ [name]: value, beams: 4 })),
 ];
+
+/** What is nothing without another option. */
+const alone: Record<string, unknown>[] = [{ lengthPenalty: 2 }, { earlyStopping: true }];
 
 describe('generate options', () => {
   for (const [name, values] of Object.entries(impossible)) {
@@ -102,6 +120,27 @@ describe('generate options', () => {
       for (const other of others) generate({ [other]: options[other] });
     });
   }
+
+  for (const options of alone) {
+    it(`${Object.keys(options)} needs beams`, () => {
+      expect(failure(() => generate(options)).details.option).toBe(Object.keys(options)[0]);
+      generate({ ...options, beams: 2 });
+    });
+  }
+
+  it('several texts ask for sampling, beams do not', () => {
+    expect(generate({ n: 2 })).toMatchObject({ sampling: { temperature: 1 }, search: { n: 2, bestOf: 2 } });
+    expect(generate({ bestOf: 3 })).toMatchObject({
+      sampling: { temperature: 1 },
+      search: { n: 1, bestOf: 3 },
+    });
+    expect(generate({ n: 1, bestOf: 1, beams: 1 }).search).toBeUndefined();
+    expect(generate({ beams: 3, n: 2, temperature: 0 })).toMatchObject({
+      sampling: { temperature: 0 },
+      search: { n: 2, beams: { beams: 3, lengthPenalty: 1, earlyStopping: false } },
+    });
+    expect(failure(() => parseGenerateOptions({ beams: 3 }, {}, 5)).details.option).toBe('beams');
+  });
 
   it('stages that do not run take nothing from the checkpoint', () => {
     const own = { temperature: 0.6, topP: 0.9, topK: 50, repetitionPenalty: 1.1 };

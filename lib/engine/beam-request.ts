@@ -1,0 +1,224 @@
+/**
+ * Beam search: each branch is a beam, and after each step the best continuations of all of them are the new beams, which
+ * fork from the branches that they go on from. As `transformers` defines it: of the best candidates those that end within
+ * the first `beams` are kept as found, by their log-probability over a power of their length.
+ */
+import { KvasirError } from '../errors.js';
+import { LargestFinder } from '../generation/largest.js';
+import { rulesOf } from '../generation/sampler.js';
+import type { LogitRow } from '../generation/sampling-options.js';
+import type { BeamSettings } from '../generation/search-options.js';
+import type { TokenRule } from '../generation/token-rules.js';
+import type { StepResult } from '../native.js';
+import { invalidOption } from '../options.js';
+import { type Output, ParsedOutput, PlainOutput } from '../output/output.js';
+import { ChoicesRequest, type ChoicesTask, type EndedText } from './choices-request.js';
+import { CANDIDATES, endTokensOf, mostTokens, rowOf } from './continuation.js';
+import type { Branch, WantedRow } from './request.js';
+import type { FinishReason } from './run.js';
+
+/** A beam with one token more. */
+interface Candidate {
+  beam: number;
+  token: number;
+  /** Log-probability of all tokens after the prompt. */
+  score: number;
+}
+
+interface Found {
+  tokens: Int32Array;
+  /** Log-probability over length to the power of the penalty. */
+  score: number;
+  finishReason: FinishReason;
+}
+
+export class BeamRequest extends ChoicesRequest {
+  readonly #settings: BeamSettings;
+  /** Texts that come. */
+  readonly #n: number;
+  readonly #maxTokens: number;
+  readonly #ends: ReadonlySet<number>;
+  readonly #rules: readonly TokenRule[];
+  readonly #fullRows: boolean;
+  /** [beams] log-probabilities of the beams. */
+  readonly #scores: Float64Array;
+  #candidates: Candidate[] = [];
+  /** Beams whose row of this step is there. */
+  #taken = 0;
+  /** The best first, at most as many as beams. */
+  #found: Found[] = [];
+
+  constructor(task: ChoicesTask, n: number, settings: BeamSettings) {
+    super(task, settings.beams);
+    const { settings: given, vocabulary, plan } = task;
+    if (plan?.steering) {
+      throw invalidOption(
+        'beams',
+        settings.beams,
+        'left out where toolChoice or a budget of reasoning steers the answer',
+      );
+    }
+    this.#settings = settings;
+    this.#n = n;
+    this.#maxTokens = mostTokens(task);
+    this.#ends = endTokensOf(task);
+    this.#rules = rulesOf(given.sampling, { ...vocabulary, endTokens: this.#ends });
+    const bans = this.#rules.reduce((sum, { most }) => sum + most, 0);
+    const candidates = Math.min(CANDIDATES, vocabulary.size);
+    this.#fullRows = this.#wanted + bans > candidates && candidates < vocabulary.size;
+    this.#scores = new Float64Array(settings.beams);
+  }
+
+  /** Of one row no more can matter: as many that go on as there are beams, and every end. */
+  get #wanted(): number {
+    return this.#settings.beams + this.#ends.size;
+  }
+
+  override get paused(): boolean {
+    return false;
+  }
+
+  wantedRows(count: number, branch: Branch): WantedRow[] {
+    if (count < this.remaining(branch)) return [];
+    return [{ position: branch.length - 1, temperature: 1, fullLogits: this.#fullRows, target: -1 }];
+  }
+
+  take(result: StepResult, first: number, _count: number, now: number, branch: Branch): void {
+    this.tick(now);
+    this.#collect(branch, rowOf(result, first));
+    // All beams begin with the prompt's row.
+    const rows = branch.length === this.shared ? 1 : this.branches.length;
+    if (++this.#taken < rows) return;
+    this.#taken = 0;
+    this.#choose();
+  }
+
+  override emit(): void {
+    if (this.settled && !this.task.run.settled) this.#end();
+  }
+
+  abort(): void {
+    if (this.settled) return;
+    const generated = this.branch.length - this.shared;
+    for (const [i, { tokens, length }] of this.branches.entries()) {
+      if (generated === 0 && i > 0) break;
+      const own = tokens.slice(this.shared, length);
+      this.#keep({
+        tokens: own,
+        score: this.#scored(this.#scores[i], Math.max(1, generated)),
+        finishReason: 'abort',
+      });
+    }
+    this.settled = true;
+    this.emit();
+  }
+
+  #collect(branch: Branch, row: LogitRow): void {
+    const banned = new Set<number>();
+    const history = branch.tokens.subarray(0, branch.length);
+    for (const rule of this.#rules) rule.apply(history, branch.length - this.shared, (id) => banned.add(id));
+    const beam = this.branches.indexOf(branch);
+    const before = this.#scores[beam];
+    for (const [token, logit] of largest(row, banned, this.#wanted)) {
+      this.#candidates.push({ beam, token, score: before + (logit - row.logSumExp1) });
+    }
+  }
+
+  #choose(): void {
+    const { beams, earlyStopping } = this.#settings;
+    // Equal ones keep the order of beams and tokens.
+    const best = this.#candidates.sort((a, b) => b.score - a.score);
+    this.#candidates = [];
+    const generated = this.branch.length - this.shared + 1;
+    const isLast = generated >= this.#maxTokens;
+    for (const { beam, token, score } of best.slice(0, beams)) {
+      const isEnd = this.#ends.has(token);
+      if (!isEnd && !isLast) continue;
+      const own = this.branches[beam].tokens.slice(this.shared, this.branches[beam].length + 1);
+      own[own.length - 1] = token;
+      const tokens = isEnd ? own.subarray(0, -1) : own;
+      this.#keep({ tokens, score: this.#scored(score, generated), finishReason: isEnd ? 'stop' : 'length' });
+    }
+    const running = best.filter(({ token }) => !this.#ends.has(token)).slice(0, beams);
+    this.generated += beams;
+    const isFull = this.#found.length === beams;
+    const reach = earlyStopping === 'never' && this.#settings.lengthPenalty > 0 ? this.#maxTokens : generated;
+    if (running.length < beams && !isLast) this.#leave(running, generated);
+    const mayGain =
+      running.length === beams &&
+      (!isFull || this.#scored(running[0].score, reach) > this.#found[beams - 1].score);
+    if (isLast || !mayGain || (earlyStopping === true && isFull)) this.settled = true;
+    else this.#goOn(running);
+  }
+
+  /** Rules leave too few tokens to go on with: that is the end. Throws INVALID_OPTION where there is none at all. */
+  #leave(running: readonly Candidate[], generated: number): void {
+    for (const { beam, token, score } of running) {
+      const { tokens, length } = this.branches[beam];
+      const own = Int32Array.of(...tokens.subarray(this.shared, length), token);
+      this.#keep({ tokens: own, score: this.#scored(score, generated), finishReason: 'length' });
+    }
+    if (this.#found.length > 0) return;
+    throw new KvasirError('INVALID_OPTION', 'Every token is forbidden (badWords, noRepeatNgram, minTokens).');
+  }
+
+  #goOn(running: readonly Candidate[]): void {
+    const own = this.branches.map(({ tokens, length }) => tokens.slice(this.shared, length));
+    const begins = this.branch.length === this.shared;
+    running.forEach(({ beam, token, score }, i) => {
+      const branch = this.branches[i];
+      branch.tokens.set(own[beam], this.shared);
+      branch.length = this.shared + own[beam].length;
+      branch.tokens[branch.length++] = token;
+      this.#scores[i] = score;
+    });
+    // At the beginning the others hold nothing yet, and will fork from the prompt.
+    if (!begins && running.some(({ beam }, i) => beam !== i)) this.parents = running.map(({ beam }) => beam);
+  }
+
+  #scored(score: number, length: number): number {
+    return score / length ** this.#settings.lengthPenalty;
+  }
+
+  #keep(found: Found): void {
+    this.#found = [...this.#found, found].sort((a, b) => b.score - a.score).slice(0, this.#settings.beams);
+  }
+
+  #end(): void {
+    const texts = this.#found.slice(0, this.#n).map((found) => this.#read(found));
+    this.finishAtOnce(texts);
+  }
+
+  #read({ tokens, score, finishReason }: Found): EndedText {
+    const { prompt, vocabulary, plan } = this.task;
+    const decoder = vocabulary.createDecoder(prompt[prompt.length - 1]);
+    const output: Output = plan
+      ? new ParsedOutput(decoder, plan.createParser([]))
+      : new PlainOutput(decoder, []);
+    const pieces = [...tokens].flatMap((token) => output.push(token, false));
+    pieces.push(...output.flush(false));
+    const text = pieces.map((piece) => (piece.type === 'text' ? piece.text : '')).join('');
+    const calls = output.answer?.calls.length ?? 0;
+    return {
+      text,
+      tokens: [...tokens],
+      finishReason: finishReason === 'stop' && calls > 0 ? 'tool_calls' : finishReason,
+      answer: output.answer,
+      score,
+    };
+  }
+}
+
+/** The `count` tokens with the largest logits that are not banned, the largest first, equal ones by the lower id. */
+function largest(row: LogitRow, banned: ReadonlySet<number>, count: number): [number, number][] {
+  const found: [number, number][] = [];
+  for (let i = 0; i < row.ids.length && found.length < count; i++) {
+    if (!banned.has(row.ids[i])) found.push([row.ids[i], row.logits[i]]);
+  }
+  if (found.length === count || !row.full) return found;
+  const values = row.full.slice();
+  for (const id of banned) values[id] = Number.NEGATIVE_INFINITY;
+  const ids = new Int32Array(Math.min(count, values.length - banned.size));
+  new LargestFinder(values.length).find(values, values.length, ids.length, ids);
+  return Array.from(ids, (id) => [id, values[id]]);
+}
