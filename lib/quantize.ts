@@ -1,7 +1,8 @@
 /** From a checkpoint to a folder with its INT8 form, which loads without quantizing. */
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { copySentenceFiles } from './embed/sentence-files.js';
+import { ggufEmbedDefaults, saysPooling } from './embed/gguf-pooling.js';
+import { copySentenceFiles, writeSentenceFiles } from './embed/sentence-files.js';
 import { KvasirError } from './errors.js';
 import { int8Metadata } from './formats/int8-form.js';
 import { writeInt8Configs } from './formats/int8-folder.js';
@@ -63,7 +64,10 @@ export async function quantizeModel(
     await mkdir(dirname(folder), { recursive: true });
     await mkdir(partial);
     await writeInt8Configs(description, partial);
-    await copySentenceFiles(files, partial);
+    if (files.kind === 'hf-folder') await copySentenceFiles(files, partial);
+    else if (saysPooling(container.metadata)) {
+      await writeSentenceFiles(ggufEmbedDefaults(container.metadata), partial);
+    }
     await writeTokenizerFiles(description.tokenizerSource, partial);
     await writeWeights({ files, container, description }, join(partial, 'model.safetensors'), options);
     await rename(partial, folder);

@@ -19,7 +19,7 @@ import { gptNeox } from './gpt-neox.js';
 import { gptOss } from './gpt-oss.js';
 import { granite } from './granite.js';
 import { graniteMoe, graniteMoeShared } from './granite-moe.js';
-import { gte } from './gte.js';
+import { gte, newGte } from './gte.js';
 import { hunyuan } from './hunyuan.js';
 import { hunyuanMoe } from './hunyuan-moe.js';
 import { lfm2 } from './lfm2.js';
@@ -101,6 +101,7 @@ const families: readonly Family[] = [
   modernbert,
   nomicBert,
   gte,
+  newGte,
   eurobert,
 ];
 

@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { packageVersion } from '../version.js';
 import { native } from '../native.js';
+import { requireHead } from '../info.js';
 import { type LoadOptions, invalidOption } from '../options.js';
 import { maxPositionsOf, fitContext } from './context.js';
 import { measureLatency, type Series } from './latency.js';
@@ -69,6 +70,7 @@ class Comparison {
     let report: CompareReport;
     let cut: Windows;
     try {
+      requireHead((await pair.use('a')).info, 'compare');
       cut = await cutWindows(this.#settings.text, (await pair.use('a')).tokenizer, {
         count: this.#settings.windows,
         windowTokens: room.windowTokens,

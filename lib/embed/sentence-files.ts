@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { count, parseConfig } from '../config-schema.js';
 import { fileExists, readJsonObject, readJsonValue } from '../formats/json-file.js';
-import type { HfFolderFiles, ModelFiles } from '../hub/model-files.js';
+import type { HfFolderFiles } from '../hub/model-files.js';
 import { denseWeights, readDense } from './dense.js';
 import { type EmbedDefaults, plainDefaults } from './embed-options.js';
 import type { Pooling } from './pooling.js';
@@ -76,9 +76,24 @@ export async function readEmbedDefaults({ root }: HfFolderFiles): Promise<EmbedD
   };
 }
 
+/** The same into a folder, of a model whose own files do not lie in such ones: that of its pooling. */
+export async function writeSentenceFiles({ pooling }: EmbedDefaults, folder: string): Promise<void> {
+  const kinds = ['Transformer', 'Pooling', 'Normalize'];
+  const modules = kinds.map((kind, idx) => ({
+    idx,
+    name: String(idx),
+    path: idx === 0 ? '' : `${idx}_${kind}`,
+    type: `sentence_transformers.models.${kind}`,
+  }));
+  const pooling_mode = modes.find((mode) => poolingOf[mode] === pooling);
+  await mkdir(join(folder, '1_Pooling'));
+  await writeFile(join(folder, modulesFile), JSON.stringify(modules, null, 2));
+  await writeFile(join(folder, '1_Pooling', 'config.json'), JSON.stringify({ pooling_mode }, null, 2));
+}
+
 /** Writes the same files into another folder; none where there is no modules.json. */
-export async function copySentenceFiles(files: ModelFiles, folder: string): Promise<void> {
-  if (files.kind !== 'hf-folder' || !(await fileExists(join(files.root, modulesFile)))) return;
+export async function copySentenceFiles(files: HfFolderFiles, folder: string): Promise<void> {
+  if (!(await fileExists(join(files.root, modulesFile)))) return;
   const modules = parseConfig(modulesSchema, await readJsonValue(join(files.root, modulesFile)), modulesFile);
   const configs = modules.filter(({ path }) => path !== '').map(({ path }) => join(path, 'config.json'));
   for (const name of [modulesFile, promptsFile, lengthFile, ...configs]) {

@@ -83,6 +83,7 @@ ENCODERS = {
     ),
     "nomic_bert": (SMALL | {"type_vocab_size": 2, "pad_token_id": 0}, WORD_PIECES, "mean", "nomic-bert"),
     "gte": (SMALL | {"type_vocab_size": 1, "pad_token_id": 1}, BYTE_LEVEL, "cls", None),
+    "new": (SMALL | {"model_type": "gte", "type_vocab_size": 0, "pad_token_id": 0}, WORD_PIECES, "cls", None),
     "eurobert": (
         {key: value for key, value in SMALL.items() if key != "layer_norm_eps"}
         | {"num_key_value_heads": 2, "rms_norm_eps": 1e-5, "pad_token_id": 1, "mask_token_id": 4, "rope_theta": 250000.0},
@@ -110,6 +111,16 @@ ENCODERS = {
         "mean",
         "gemma-embedding",
     ),
+}
+# What published files say, which `transformers` does not read: its own words for the same are in the configuration above.
+NTK = {"factor": 2.0, "rope_theta": 500.0}
+ENCODERS["new"][0]["rope_parameters"] = {
+    "rope_type": "linear",
+    "factor": NTK["factor"] ** (2 / 8),  # of 8 dimensions a head
+    "rope_theta": NTK["factor"] * NTK["rope_theta"],
+}
+PUBLISHED = {
+    "new": {"model_type": "new", "rope_theta": NTK["rope_theta"], "rope_scaling": {"type": "ntk", "factor": NTK["factor"]}}
 }
 # Linear steps behind the pooling: (outputs, bias, activation).
 DENSE = {
@@ -343,11 +354,15 @@ def make_encoder(name, folder, tokenizers, seed):
     ends = {"bos_token_id": tokenizer.token_to_id(special["cls"]), "eos_token_id": tokenizer.token_to_id(special["sep"])}
     tokens = {f"{kind}_token": token for kind, token in special.items()}
     whole = {"model_type": name} | config | ends
-    checkpoints.write_folder(
-        folder, whole, saved, tokenizer, {"tokenizer_class": "PreTrainedTokenizerFast"} | tokens
-    )
+    tokenizer_config = {"tokenizer_class": "PreTrainedTokenizerFast"} | tokens
+    checkpoints.write_folder(folder, whole, saved, tokenizer, tokenizer_config)
     (folder / "generation_config.json").unlink()
     vectors = add_sentence_files(name, folder, pooling, seed + 2)
+    if name in PUBLISHED:
+        published = {key: value for key, value in whole.items() if key != "rope_parameters"} | PUBLISHED[name]
+        stored = {f"new.{tensor}": value for tensor, value in saved.items()}
+        checkpoints.write_folder(folder, published, stored, tokenizer, tokenizer_config)
+        (folder / "generation_config.json").unlink()
     if arch is not None:
         write_gguf(folder / f"{name}.gguf", name, saved, tokenizer)
     golden = golden_of(name, config, state, seed) | {"texts": TEXTS, "vectors": tensor(vectors)}

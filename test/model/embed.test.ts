@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ggufEmbedDefaults } from '../../lib/embed/gguf-pooling.js';
-import { Model, type Pooling } from '../../lib/index.js';
+import { compare, Model, type Pooling } from '../../lib/index.js';
 import { packageRoot } from '../../lib/native.js';
 import { quantizeModel } from '../../lib/quantize.js';
 import { expectWithin, fixtures, type GoldenTensor, readGolden, valuesOf } from './golden.js';
@@ -229,6 +229,9 @@ describe('an encoder', () => {
     await expect(model.generate('The')).rejects.toMatchObject(refused);
     await expect(model.score('The creature')).rejects.toMatchObject(refused);
     await expect(model.decide('The', { boolean: true })).rejects.toMatchObject(refused);
+    await expect(compare(bert, { latency: false, layers: false, memory: false })).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+    });
     expect(() => model.createSession()).toThrow(expect.objectContaining(refused));
     expect(await model.embed('The')).toHaveLength(1);
   });

@@ -114,11 +114,11 @@ describe.each(readdirSync(folder))('%s', (family) => {
     expectSameBits(await states(0), await states(-1), 'on the GPU');
   });
 
-  it('its INT8 form gives the same vectors', async () => {
+  it.each(containers)('%s: its INT8 form gives the same vectors', async (container) => {
     const out = mkdtempSync(join(tmpdir(), 'kvasir-encoder-'));
     try {
-      await quantizeModel(path, join(out, 'int8'));
-      const [source, form] = await Promise.all([Model.load(path), Model.load(join(out, 'int8'))]);
+      await quantizeModel(container, join(out, 'int8'));
+      const [source, form] = await Promise.all([Model.load(container), Model.load(join(out, 'int8'))]);
       expect(await form.embed(texts)).toEqual(await source.embed(texts));
       await Promise.all([source.dispose(), form.dispose()]);
     } finally {

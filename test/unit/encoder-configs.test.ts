@@ -86,7 +86,9 @@ it.each([
   [{ model_type: 'bert', position_embedding_type: 'relative_key' }, 'relative_key'],
   [{ model_type: 'roberta', hidden_act: 'mish' }, 'mish'],
   [{ model_type: 'modernbert', layer_types: Array(4).fill('chunked_attention') }, 'chunked_attention'],
-  [{ model_type: 'gte', rope_scaling: { type: 'ntk', factor: 2 } }, 'ntk'],
+  [{ model_type: 'new', rope_scaling: { type: 'ntk', factor: 2, mixed_b: 1 } }, 'mixed_b'],
+  [{ model_type: 'new', rope_scaling: { type: 'xpos', factor: 2 } }, 'xpos'],
+  [{ model_type: 'new', logn_attention_scale: true }, 'logn_attention_scale'],
 ])('%j is refused', (config, message) => {
   const fails = () => planFromConfig({ ...small, ...config });
   expect(fails).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_ARCHITECTURE' }));
