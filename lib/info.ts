@@ -15,7 +15,7 @@ export interface MemoryInfo {
   weights: number;
   scales: number;
   kv: number;
-  /** What of `kv` is there for checkpoints of prompts: where layers with a window hold no whole contexts. */
+  /** What of `kv` is there for prefixes that later prompts begin with, where layers hold windows or states. */
   checkpoints: number;
   scratch: number;
 }
@@ -62,8 +62,12 @@ export interface ModelInfo {
   kvCapacity: number;
   /** Bytes that one token takes in the KV cache. Layers with a window hold it no longer than it is seen. */
   kvBytesPerToken: number;
+  /** Windows whose layers hold them instead of whole contexts, in tokens. */
+  kvWindows: readonly number[];
   /** States of sequences in memory: a running request takes two. 0: no layer has a state. */
   stateSlots: number;
+  /** Beside those, of prefixes that later prompts may begin with. */
+  keptStates: number;
   /** Bytes of one. */
   stateBytes: number;
   memory: Readonly<MemoryInfo>;
@@ -92,7 +96,7 @@ export function describeLoaded(
   predicted: number,
   device: Pick<ModelInfo, 'deviceName' | 'deviceReason'>,
 ): ModelInfo {
-  const kv = native.kvBytes + native.stateSlots * native.stateBytes;
+  const kv = native.kvBytes + (native.stateSlots + native.keptStates) * native.stateBytes;
   return Object.freeze({
     name,
     architecture: description.architecture,
@@ -117,7 +121,9 @@ export function describeLoaded(
     contextLength: options.contextLength,
     kvCapacity: native.kvCapacity,
     kvBytesPerToken: native.kvBytesPerToken,
+    kvWindows: Object.freeze(native.kvTables.flatMap(({ window }) => (window > 0 ? [window] : []))),
     stateSlots: native.stateSlots,
+    keptStates: native.keptStates,
     stateBytes: native.stateBytes,
     memory: Object.freeze({
       predicted,

@@ -158,7 +158,8 @@ function effectiveOptions(options: LoadOptions, { spec, int8Origin }: ModelDescr
   const dtype = options.dtype === 'fp32' ? 'fp32' : 'int8';
   const kvDtype = options.kvDtype === undefined || options.kvDtype === 'auto' ? dtype : options.kvDtype;
   const threads = options.threads ?? threadsFromEnvironment();
-  return { dtype, kvDtype, contextLength, kvCapacity, stateSlots: options.stateSlots ?? 0, threads };
+  const states = { stateSlots: options.stateSlots ?? 0, keptStates: options.keptStates ?? -1 };
+  return { dtype, kvDtype, contextLength, kvCapacity, ...states, threads };
 }
 
 /** 0: native decides. */

@@ -1,4 +1,4 @@
-/** What the addon says of the machine: processor and CUDA devices. */
+/** What the addon says of the machine (processor and CUDA devices), and of the memory that a model takes. */
 export interface CpuReport {
   brand: string;
   /** Kernel tables compiled in, best last. */
@@ -54,4 +54,36 @@ export interface CudaReport {
   runtimeVersion?: string;
   /** Whatever the status. */
   devices: CudaDeviceInfo[];
+}
+
+/** Pages of layers that hold the same positions of a sequence. */
+export interface KvTable {
+  /** A row of them sees positions less than so many away; 0: all before it. */
+  window: number;
+  /** Of all sequences. */
+  pages: number;
+}
+
+/** For prefixes that a sequence itself cannot be cut to any more; see `shortestPrefix`. */
+export interface CheckpointInfo {
+  /** Lengths at which they are kept are multiples of this. */
+  every: number;
+  /** So many may be kept; 0: sequences need none, or there are no states for them. */
+  most: number;
+  /** So many of one prompt there is room for. */
+  ofPrompt: number;
+  /** What of the cache is there for them, and for whatever else is kept: pages of windows, and `keptStates`. */
+  bytes: number;
+}
+
+/** All in bytes but `windows`. */
+export interface NativeMemoryPrediction {
+  weights: number;
+  kv: number;
+  /** What of `kv` is there for prefixes that are kept, where sequences need checkpoints. */
+  checkpoints: number;
+  /** Windows whose layers hold them instead of whole contexts, in positions. */
+  windows: readonly number[];
+  scratch: number;
+  adapters: number;
 }

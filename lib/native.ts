@@ -7,11 +7,17 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { KvasirError, type KvasirErrorCode } from './errors.js';
-import type { CpuReport, CudaReport } from './native-reports.js';
+import type {
+  CheckpointInfo,
+  CpuReport,
+  CudaReport,
+  KvTable,
+  NativeMemoryPrediction,
+} from './native-reports.js';
 import type { ModelTensor, TensorEntry, TensorMap } from './native-tensors.js';
 import type { NativeVectors } from './native-vectors.js';
 
-export type { CpuReport, CudaDeviceInfo, CudaReport } from './native-reports.js';
+export type { CpuReport, CudaDeviceInfo, CudaReport, KvTable } from './native-reports.js';
 export type {
   ModelTensor,
   TensorDtype,
@@ -77,6 +83,8 @@ export interface NativeLoadOptions {
   kvCapacity: number;
   /** States of sequences that a model with state layers may hold; default 0: as many as 256 MiB hold, from 16 to 128. */
   stateSlots?: number;
+  /** More of them, for prefixes that are kept, from 0; default -1: as many as 128 MiB hold, from 8 to 64. */
+  keptStates?: number;
   /** 0: one per core that the process may use (affinity and cgroup). */
   threads: number;
   /** CUDA's index of the GPU that runs layers; default -1: none does. */
@@ -93,24 +101,6 @@ export interface LinearInfo {
   dtype: 'int8' | 'fp32';
   outputs: number;
   inputs: number;
-}
-
-/** Pages of layers that hold the same positions of a sequence. */
-export interface KvTable {
-  /** A row of them sees positions less than so many away; 0: all before it. */
-  window: number;
-  /** Of all sequences. */
-  pages: number;
-}
-
-/** For prefixes that a sequence itself cannot be cut to any more; see `shortestPrefix`. */
-export interface CheckpointInfo {
-  /** Lengths at which they are kept are multiples of this. */
-  every: number;
-  /** So many may be kept; 0: sequences need none, or have states. */
-  most: number;
-  /** What of `kvBytes` is there for them. */
-  bytes: number;
 }
 
 export interface NativeModelInfo {
@@ -135,6 +125,8 @@ export interface NativeModelInfo {
   kvPageSize: number;
   /** States of sequences in memory: a running one takes two of them. 0: no layer has a state. */
   stateSlots: number;
+  /** Beside those, of sequences that are kept when their requests are over, and of checkpoints. */
+  keptStates: number;
   /** Bytes of one. */
   stateBytes: number;
   kvTables: readonly KvTable[];
@@ -320,7 +312,7 @@ export interface NativeAddon {
     tensors: TensorMap,
     options: NativeLoadOptions,
     adapters?: readonly (readonly Pick<AdapterTensor, 'name' | 'rank'>[])[],
-  ): { weights: number; kv: number; checkpoints: number; scratch: number; adapters: number };
+  ): NativeMemoryPrediction;
   /** Bytes of models' memory that there is: weights, caches, scratch. Of all models of the process. Testing builds only. */
   liveBytes?(): number;
   /** With KVASIR_TRIM_HEAP=1 gives back to the system what malloc keeps of ended threads; for after a dispose. */

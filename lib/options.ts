@@ -82,6 +82,11 @@ export interface LoadOptions {
    * runs takes two, so this limits how many do. Default: as many as 256 MiB hold, from 16 to 128.
    */
   stateSlots?: number;
+  /**
+   * More of them, for prefixes that later prompts begin with: sequences whose requests are over, and checkpoints within
+   * prompts. 0: none are kept, each prompt is computed from its beginning. Default: as many as 128 MiB hold, from 8 to 64.
+   */
+  keptStates?: number;
   /** Default: KVASIR_THREADS, or one per core that the process may use. */
   threads?: number;
   onProgress?: (progress: LoadProgress) => void;
@@ -200,6 +205,7 @@ const loadRules = {
   contextLength: integer(1, 2 ** 24),
   kvCapacity: integer(1, 2 ** 28),
   stateSlots: integer(2, 65536),
+  keptStates: integer(0, 65536),
   threads: integer(1, 1024),
   onProgress: callback,
   signal,

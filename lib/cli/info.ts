@@ -9,7 +9,13 @@ import { contextLengthOf, type LoadOptions } from '../options.js';
 import { feedForwardOf, firstAttention, layerCount, modelKind } from '../spec.js';
 import { activeParametersOf, layerKindsOf, layerKindText } from '../layer-kinds.js';
 import { addLoadFlags, loadOptionsOf } from './arguments.js';
-import { type Inspection, inspectModel, type MemoryPrediction, predictMemory } from './inspect.js';
+import {
+  cacheLines,
+  type Inspection,
+  inspectModel,
+  type MemoryPrediction,
+  predictMemory,
+} from './inspect.js';
 import type { Interrupts } from './interrupt.js';
 import { writeData, writeJson } from './output.js';
 import { allPaths } from './pull.js';
@@ -162,15 +168,6 @@ function parametersText({ parameters, activeParameters: active }: Report): strin
   return active === parameters ? all : `${all}, ${(active / 1e6).toFixed(2)} M of them for a token`;
 }
 
-/** Where layers hold windows instead of contexts. */
-function windowLines({ kv, checkpoints }: MemoryPrediction): string[] {
-  if (checkpoints === 0) return [];
-  const share = Math.round((100 * checkpoints) / kv);
-  return [
-    `Layers with a window hold no more than it; ${share} % of the KV cache are for checkpoints of prompts.`,
-  ];
-}
-
 function layout(report: Report): string {
   const { memory } = report;
   const cells = ({ weights, kv, scratch, total }: MemoryPrediction) =>
@@ -209,6 +206,6 @@ function layout(report: Report): string {
       ],
       [`memory at ${memory.contextLength} tokens`, 'weights', 'KV cache', 'scratch', 'together'],
     ),
-    [...windowLines(memory.int8), `${size(memory.available)} are available.`].join('\n'),
+    [...cacheLines(memory.int8), `${size(memory.available)} are available.`].join('\n'),
   ].join('\n\n');
 }

@@ -35,8 +35,10 @@ export async function inspectModel(reference: string, signal: AbortSignal): Prom
 export interface MemoryPrediction {
   weights: number;
   kv: number;
-  /** What of `kv` is there for checkpoints of prompts. */
+  /** What of `kv` is there for checkpoints of prompts, and with states for all prefixes that are kept. */
   checkpoints: number;
+  /** Windows whose layers hold them instead of whole contexts, in tokens. */
+  windows: readonly number[];
   scratch: number;
   total: number;
 }
@@ -55,4 +57,15 @@ export function predictMemory(
   } catch (error) {
     throw fromNative(error);
   }
+}
+
+/** What the cache holds instead of whole contexts, and beside them; no line where it is nothing. */
+export function cacheLines({ kv, checkpoints, windows }: MemoryPrediction): string[] {
+  const lines: string[] = [];
+  if (windows.length > 0) lines.push(`Layers with a window (${windows.join(', ')}) hold no more than it.`);
+  if (checkpoints > 0) {
+    const share = Math.round((100 * checkpoints) / kv);
+    lines.push(`${share} % of the KV cache are for checkpoints of prompts.`);
+  }
+  return lines;
 }

@@ -7,6 +7,7 @@ import { KvasirError } from '../errors.js';
 import { Deferred } from './deferred.js';
 import { fromNative, type NativeModel, type StepResult } from '../native.js';
 import { invalidOption } from '../options.js';
+import { CheckpointLengths } from './checkpoints.js';
 import { Pace } from './pace.js';
 import { Pages } from './pages.js';
 import { planStep, type Slice, type StepPlan } from './plan.js';
@@ -29,6 +30,7 @@ interface Visit {
 export class Engine {
   readonly #native: NativeModel;
   readonly #pages: Pages;
+  readonly #checkpoints: CheckpointLengths;
   /** A running sequence takes a state and another that its step writes, where a model has any. */
   readonly #mostActive: number;
   readonly #pace: Pace;
@@ -52,6 +54,7 @@ export class Engine {
     const { stateSlots } = native.info;
     this.#mostActive = stateSlots === 0 ? MAX_ACTIVE : Math.min(MAX_ACTIVE, Math.floor(stateSlots / 2));
     this.#pace = new Pace(native.info.stepTokens);
+    this.#checkpoints = new CheckpointLengths(native.info);
     this.#pages = new Pages(native, contextLength);
   }
 
@@ -155,7 +158,7 @@ export class Engine {
         this.#retire();
         await this.#receive();
         this.#admit();
-        const plan = planStep(this.#active, this.#pace, this.#whole);
+        const plan = planStep(this.#active, this.#pace, this.#whole, this.#checkpoints);
         if (plan) await this.#step(plan);
         // Whom it tells something may read on, and so go on.
         else if (!this.#emit() && this.#visits.length === 0) return;

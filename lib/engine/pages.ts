@@ -4,10 +4,12 @@
  *
  * Models whose sequences give pages of a window back, or keep a state that each step overwrites, cannot go on from every
  * earlier length of a sequence: native says from which on (`shortestPrefix`). Of those a checkpoint is kept at multiples
- * of `checkpoints.every` within a prompt: a fork, which is a kept sequence as any other. So a shared prefix is found up
- * to the last multiple before its end at least.
+ * of `checkpoints.every` within a prompt (checkpoints.ts): a fork, which is a kept sequence as any other. So a shared
+ * prefix is found up to the last multiple before its end at least. With states running sequences have `stateSlots`, two
+ * each, and those that are kept `keptStates`, one each: no step runs out of them.
  */
 import type { NativeModel } from '../native.js';
+import { CheckpointLengths } from './checkpoints.js';
 import { PageTables } from './page-tables.js';
 import type { Slice } from './plan.js';
 import { longestPrefix, type Prefix, PrefixCache, type SharedPrefix } from './prefixes.js';
@@ -18,7 +20,8 @@ export class Pages {
   readonly #tables: PageTables;
   readonly #pageSize: number;
   readonly #prefixes: PrefixCache;
-  /** A state is that of a sequence's end alone: models with states keep none. */
+  readonly #checkpoints: CheckpointLengths;
+  /** A model with states may have none for sequences that are over. */
   readonly #sharesPrefixes: boolean;
   readonly #disowned = new WeakSet<object>();
 
@@ -26,11 +29,15 @@ export class Pages {
     this.#native = native;
     this.#tables = new PageTables(native);
     this.#pageSize = native.info.kvPageSize;
-    this.#sharesPrefixes = native.info.stateSlots === 0;
-    this.#prefixes = new PrefixCache(
-      { tokens: contextLength, checkpoints: native.info.checkpoints.most },
-      native,
-    );
+    this.#checkpoints = new CheckpointLengths(native.info);
+    const {
+      stateSlots,
+      keptStates,
+      checkpoints: { most },
+    } = native.info;
+    this.#sharesPrefixes = stateSlots === 0 || keptStates > 0;
+    const sequences = stateSlots === 0 ? Number.POSITIVE_INFINITY : keptStates;
+    this.#prefixes = new PrefixCache({ tokens: contextLength, checkpoints: most, sequences }, native);
   }
 
   /** Positions that a request needs and that there are, where it can never run. */
@@ -140,14 +147,11 @@ export class Pages {
    * as far as nobody lacks the pages.
    */
   keepCheckpoints(slices: readonly Slice[], active: readonly Request[]): void {
-    const { every, most } = this.#native.info.checkpoints;
-    if (!this.#sharesPrefixes || most === 0) return;
     for (const { request, branch, count } of slices) {
-      if (!request.cache.reuse || request.settled || request.interrupted) continue;
-      const before = branch.computed - count;
-      const end = Math.min(branch.computed, request.shared);
-      for (let at = before - (before % every) + every; at <= end; at += every) {
-        this.#keepCheckpoint(request, branch, at, active);
+      if (request.settled || request.interrupted) continue;
+      const { computed } = branch;
+      for (const length of this.#checkpoints.within(request, computed - count, computed)) {
+        this.#keepCheckpoint(request, branch, length, active);
       }
     }
   }

@@ -1,5 +1,6 @@
 /** One step: which tokens of which branches it holds, and the arrays that native takes. */
 import { NO_ADAPTER, type StepBatch, WANTS_LOGITS } from '../native.js';
+import type { CheckpointLengths } from './checkpoints.js';
 import type { Pace } from './pace.js';
 import type { Branch, Request, WantedRow } from './request.js';
 
@@ -22,8 +23,14 @@ export interface StepPlan {
 /**
  * What can run now, all decode tokens and a fair part of the prompts; absent when nothing can.
  * @param whole sequences come in one step each.
+ * @param checkpoints at which steps of a prompt may have to end.
  */
-export function planStep(active: readonly Request[], pace: Pace, whole = false): StepPlan | undefined {
+export function planStep(
+  active: readonly Request[],
+  pace: Pace,
+  whole = false,
+  checkpoints?: CheckpointLengths,
+): StepPlan | undefined {
   const slices: Slice[] = [];
   for (const request of active) {
     if (request.paused) continue;
@@ -33,7 +40,11 @@ export function planStep(active: readonly Request[], pace: Pace, whole = false):
   }
   if (slices.length === 0) return undefined;
   if (whole) return planWhole(slices, pace);
-  const filling = slices.filter((slice) => remainingOf(slice) > 1);
+  const parts = slices.map((slice) => {
+    const toCheckpoint = checkpoints?.untilEnd(slice.request, slice.branch) ?? Number.POSITIVE_INFINITY;
+    return { slice, most: Math.min(remainingOf(slice), toCheckpoint) };
+  });
+  const filling = parts.filter(({ most }) => most > 1);
   const promptTokens = sharePrompts(
     filling,
     pace.promptTokens(slices.length > 1, slices.length - filling.length),
@@ -66,12 +77,12 @@ function remainingOf({ request, branch }: Slice): number {
  * Equal parts for all prompts, and what a short one does not need for the longer ones: a short prompt beside a long
  * one is done in its own time. Fills in the slices' counts; returns their sum.
  */
-function sharePrompts(filling: readonly Slice[], budget: number): number {
-  const shortestFirst = [...filling].sort((a, b) => remainingOf(a) - remainingOf(b));
+function sharePrompts(filling: readonly { slice: Slice; most: number }[], budget: number): number {
+  const shortestFirst = [...filling].sort((a, b) => a.most - b.most);
   let left = budget;
-  shortestFirst.forEach((slice, i) => {
+  shortestFirst.forEach(({ slice, most }, i) => {
     const part = Math.max(1, Math.floor(left / (shortestFirst.length - i)));
-    slice.count = Math.min(part, remainingOf(slice));
+    slice.count = Math.min(part, most);
     left -= slice.count;
   });
   return budget - left;

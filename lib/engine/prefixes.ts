@@ -2,7 +2,7 @@
  * Sequences that outlive their requests, so that a later prompt with the same beginning starts from them. At most one
  * context's worth of tokens is kept, the least recently used go first; those that belong to a living owner (a session)
  * stay until their pages are needed. Checkpoints (pages.ts) are counted, not their tokens: they share their pages with
- * what they were forked from.
+ * what they were forked from. With states each kept sequence has one, so that their number is bounded.
  */
 import type { NativeModel } from '../native.js';
 
@@ -25,19 +25,23 @@ export interface SharedPrefix {
   length: number;
 }
 
+interface MostKept {
+  tokens: number;
+  checkpoints: number;
+  /** Checkpoints and all others. */
+  sequences: number;
+}
+
 /** Sharing less than this is not worth a copied page. */
 const MIN_SHARED = 4;
 
 export class PrefixCache {
   /** Least recently used first. */
   #entries: Entry[] = [];
-  readonly #most: Readonly<{ tokens: number; checkpoints: number }>;
+  readonly #most: Readonly<MostKept>;
   readonly #native: Pick<NativeModel, 'freeSequence' | 'shortestPrefix'>;
 
-  constructor(
-    most: Readonly<{ tokens: number; checkpoints: number }>,
-    native: Pick<NativeModel, 'freeSequence' | 'shortestPrefix'>,
-  ) {
+  constructor(most: Readonly<MostKept>, native: Pick<NativeModel, 'freeSequence' | 'shortestPrefix'>) {
     this.#most = most;
     this.#native = native;
   }
@@ -79,6 +83,7 @@ export class PrefixCache {
     this.#entries.push({ ...prefix, isCheckpoint: true, owner: undefined });
     const checkpoints = this.#entries.filter((entry) => entry.isCheckpoint);
     for (const entry of checkpoints.slice(0, -this.#most.checkpoints)) this.#drop(entry);
+    this.#trim();
   }
 
   /** Whether a sequence is kept from which just these tokens can be had. */
@@ -123,10 +128,11 @@ export class PrefixCache {
     const loose = this.#entries.filter((entry) => !entry.isCheckpoint && entry.owner?.deref() === undefined);
     let tokens = loose.reduce((sum, entry) => sum + entry.tokens.length, 0);
     for (const entry of loose) {
-      if (tokens <= this.#most.tokens) return;
+      if (tokens <= this.#most.tokens) break;
       tokens -= entry.tokens.length;
       this.#drop(entry);
     }
+    while (this.#entries.length > this.#most.sequences) this.evict(undefined);
   }
 
   #drop(entry: Entry): void {

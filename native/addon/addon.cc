@@ -229,6 +229,11 @@ Napi::Value PredictMemoryForJs(const Napi::CallbackInfo& info) {
     object.Set("weights", static_cast<double>(prediction.weights));
     object.Set("kv", static_cast<double>(prediction.kv));
     object.Set("checkpoints", static_cast<double>(prediction.checkpoints));
+    const Napi::Array windows = Napi::Array::New(env, prediction.windows.size());
+    for (uint32_t i = 0; i < windows.Length(); ++i) {
+      windows.Set(i, static_cast<double>(prediction.windows[i]));
+    }
+    object.Set("windows", windows);
     object.Set("scratch", static_cast<double>(prediction.scratch));
     object.Set("adapters", static_cast<double>(prediction.adapters));
     return object;

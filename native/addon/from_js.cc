@@ -140,6 +140,7 @@ LoadOptions LoadOptionsFromJs(const Napi::Value& value) {
   options.context_length = Integer(object, "contextLength");
   options.kv_capacity = Integer(object, "kvCapacity");
   if (Has(object, "stateSlots")) options.state_slots = Integer(object, "stateSlots");
+  if (Has(object, "keptStates")) options.kept_states = Integer(object, "keptStates");
   options.threads = static_cast<int>(Integer(object, "threads"));
   options.isa = ForcedIsa();
   if (Has(object, "device")) options.device = static_cast<int>(Integer(object, "device"));

@@ -36,7 +36,8 @@ void SetCache(const Napi::Object& info, const Transformer& transformer) {
   info.Set("kvBytesPerToken", static_cast<double>(transformer.kv_page_bytes()) / kKvPagePositions);
   info.Set("kvCapacity", static_cast<double>(kv.capacity));
   info.Set("kvPageSize", static_cast<double>(kKvPagePositions));
-  info.Set("stateSlots", static_cast<double>(transformer.cache().state_slots()));
+  info.Set("stateSlots", static_cast<double>(transformer.state_counts().running));
+  info.Set("keptStates", static_cast<double>(transformer.state_counts().kept));
   info.Set("stateBytes", static_cast<double>(transformer.state_bytes()));
   const Napi::Array tables = Napi::Array::New(env, kv.tables.size());
   for (uint32_t i = 0; i < kv.tables.size(); ++i) {
@@ -49,6 +50,7 @@ void SetCache(const Napi::Object& info, const Transformer& transformer) {
   const Napi::Object checkpoints = Napi::Object::New(env);
   checkpoints.Set("every", static_cast<double>(kCheckpointPositions));
   checkpoints.Set("most", static_cast<double>(kv.checkpoints));
+  checkpoints.Set("ofPrompt", static_cast<double>(kCheckpoints));
   checkpoints.Set("bytes", static_cast<double>(transformer.checkpoint_bytes()));
   info.Set("checkpoints", checkpoints);
 }

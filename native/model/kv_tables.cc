@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/kv_cache.h"
+#include "model/state_layout.h"
 
 namespace kvasir {
 
@@ -24,11 +25,20 @@ int64_t PagesOfWindow(int64_t window, int64_t rows) {
   return CeilDiv(window + rows - 2, kKvPagePositions) + 1;
 }
 
+std::vector<int64_t> KvTables::Windows() const {
+  std::vector<int64_t> windows;
+  for (const KvTable& table : tables) {
+    if (table.window > 0) windows.push_back(table.window);
+  }
+  return windows;
+}
+
 KvTables KvTablesOf(const ModelSpec& spec, const LoadOptions& options, int64_t step_rows) {
   const int64_t all = KvCache::PagesFor(options.kv_capacity);
   const int64_t sequences = CeilDiv(options.kv_capacity, options.context_length);
-  // A sequence with a state is never reused from its middle.
-  const int64_t checkpoints = spec.has_states() ? 0 : sequences * kCheckpoints;
+  // A checkpoint of a sequence with a state has a state of its own.
+  const int64_t states = StateCountsOf(spec, options).kept;
+  const int64_t checkpoints = spec.has_states() && states == 0 ? 0 : sequences * kCheckpoints;
   KvTables plan;
   plan.capacity = all * kKvPagePositions;
   for (const AttentionSpec& a : spec.attentions) {
@@ -44,6 +54,8 @@ KvTables KvTablesOf(const ModelSpec& spec, const LoadOptions& options, int64_t s
     if (same == plan.tables.end()) plan.tables.push_back(wanted);
     if (wanted.window > 0) plan.checkpoints = checkpoints;
   }
+  if (spec.has_states())
+    plan.checkpoints = plan.checkpoints > 0 ? std::min(states, plan.checkpoints) : states;
   // All layers may have states: positions are counted all the same.
   if (plan.tables.empty()) plan.tables.push_back({.window = 0, .n_pages = all});
   return plan;

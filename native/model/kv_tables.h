@@ -40,8 +40,10 @@ struct KvTables {
   std::vector<KvTable> tables;        // at least one
   std::vector<int64_t> of_attention;  // [attentions] the table of each kind
   int64_t capacity = 0;               // positions of all sequences: kv_capacity in whole pages
-  int64_t checkpoints = 0;            // most that are kept; 0: no sequence needs any, or can be reused
+  int64_t checkpoints = 0;  // most that are kept; 0: no sequence needs any, or no state is there for one
 
+  // Those that have tables of their own, in positions.
+  std::vector<int64_t> Windows() const;
   // Of a layer without a state.
   int64_t OfLayer(const ModelSpec& spec, int64_t layer) const {
     return of_attention[static_cast<size_t>(spec.layer(layer).attention)];

@@ -232,7 +232,8 @@ struct LoadOptions {
   Dtype kv_dtype = Dtype::kInt8;
   int64_t context_length = 0;  // longest sequence
   int64_t kv_capacity = 0;     // positions of the paged cache over all sequences
-  int64_t state_slots = 0;     // states of sequences in memory, of a model that has any; 0: see StateSlotsOf
+  int64_t state_slots = 0;     // states of sequences in memory, of a model that has any; 0: see StateCountsOf
+  int64_t kept_states = -1;    // more of them, for prefixes that are kept; -1: see StateCountsOf
   int threads = 0;
   std::string isa;
   int device = -1;                     // CUDA's index of the GPU that runs layers, -1: none does

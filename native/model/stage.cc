@@ -55,7 +55,7 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       context_length_(options.context_length),
       dtype_(options.dtype),
       kv_layouts_(KvLayoutsOf(spec, options.kv_dtype, tables, layers, backend_->traits().kv_run)),
-      state_layout_(StateLayoutOf(spec, StateSlotsOf(spec, options), layers.first, layers.end)),
+      state_layout_(StateLayoutOf(spec, StateCountsOf(spec, options).all(), layers.first, layers.end)),
       scratch_(spec, options, ShapeOf(options, backend_->traits()), backend_.get()),
       tables_(spec, context_length_, backend_.get()),
       distance_biases_(spec, weights, layers.first, layers.end, context_length_, backend_.get()) {

@@ -79,7 +79,7 @@ class Stage {
   // Its part of the KV cache.
   const KvLayouts& kv_layouts() const { return kv_layouts_; }
   // Bytes of the states of one sequence, in all layers of the stage.
-  int64_t state_bytes() const { return state_layout_.slot_size * static_cast<int64_t>(sizeof(float)); }
+  int64_t state_bytes() const { return state_layout_.SlotBytes(); }
   // All that the stage and its backend hold beside weights and cache.
   int64_t scratch_bytes() const;
   // What of scratch_bytes() the stage holds, on a backend of such traits.

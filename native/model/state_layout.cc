@@ -14,12 +14,15 @@ StateLayout StateLayoutOf(const ModelSpec& spec, int64_t slots, int64_t first, i
   return layout;
 }
 
-int64_t StateSlotsOf(const ModelSpec& spec, const LoadOptions& options) {
-  constexpr int64_t kBytes = int64_t{256} << 20, kLeast = 16, kMost = 128;
-  if (!spec.has_states()) return 0;
-  if (options.state_slots > 0) return options.state_slots;
+StateCounts StateCountsOf(const ModelSpec& spec, const LoadOptions& options) {
+  constexpr int64_t kRunningBytes = int64_t{256} << 20, kLeastRunning = 16, kMostRunning = 128;
+  constexpr int64_t kKeptBytes = int64_t{128} << 20, kLeastKept = 8, kMostKept = 64;
+  if (!spec.has_states()) return {};
   const int64_t slot = std::max<int64_t>(1, StateLayoutOf(spec, 1, 0, spec.n_layers()).Bytes());
-  return std::clamp(kBytes / slot, kLeast, kMost);
+  return {
+      options.state_slots > 0 ? options.state_slots
+                              : std::clamp(kRunningBytes / slot, kLeastRunning, kMostRunning),
+      options.kept_states >= 0 ? options.kept_states : std::clamp(kKeptBytes / slot, kLeastKept, kMostKept)};
 }
 
 }  // namespace kvasir

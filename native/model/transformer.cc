@@ -38,7 +38,8 @@ Transformer::Transformer(const ModelSpec& spec, std::unique_ptr<Weights> weights
           [this](int64_t table, int32_t from, int32_t to) {
             for (const auto& stage : stages_) stage->CopyPage(table, from, to);
           },
-          StateSlotsOf(spec, options)),
+          StateCountsOf(spec, options).all()),
+      state_counts_(StateCountsOf(spec, options)),
       context_length_(options.context_length),
       dtype_(options.dtype) {
   positions_.resize(static_cast<size_t>(MostRows(backends, options)));
@@ -65,7 +66,7 @@ int64_t Transformer::kv_bytes() const {
 int64_t Transformer::checkpoint_bytes() const {
   int64_t bytes = 0;
   for (const auto& stage : stages_) bytes += stage->kv_layouts().CheckpointBytes(kv_tables_);
-  return bytes;
+  return bytes + state_counts_.kept * state_bytes();
 }
 
 int64_t Transformer::state_bytes() const {

@@ -62,6 +62,7 @@ class Transformer {
   int64_t kv_page_bytes() const;
   int64_t kv_bytes() const;
   int64_t checkpoint_bytes() const;
+  const StateCounts& state_counts() const { return state_counts_; }
   int64_t state_bytes() const;  // of one sequence
   int64_t scratch_bytes() const;
   int64_t adapter_bytes() const;
@@ -111,6 +112,7 @@ class Transformer {
   std::vector<std::unique_ptr<Stage>> stages_;
   KvTables kv_tables_;
   KvCache cache_;
+  StateCounts state_counts_;
   int64_t context_length_;
   Dtype dtype_;  // of linears that are not kept in float32
   std::vector<int32_t> positions_;

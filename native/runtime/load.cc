@@ -31,6 +31,10 @@ void CheckOptions(const ModelSpec& spec, const LoadOptions& options) {
                 "stateSlots is " + std::to_string(options.state_slots) +
                     ", but a running sequence takes two states, and there are at most 65536");
   }
+  if (options.kept_states < -1 || options.kept_states > 65536) {
+    throw Error(ErrorCode::kInvalidOption,
+                "keptStates is " + std::to_string(options.kept_states) + ", but there are 0 to 65536");
+  }
   if (options.gpu_layers > spec.n_layers()) {
     throw Error(ErrorCode::kInvalidOption, "gpuLayers is " + std::to_string(options.gpu_layers) +
                                                ", but this model has " + std::to_string(spec.n_layers()) +
@@ -86,9 +90,12 @@ MemoryPrediction PredictMemory(const ModelSpec& spec, const TensorMap& tensors, 
   const Traits traits = TraitsFor(spec, options);
   const KvTables kv = KvTablesOf(spec, options, std::min(traits.step_rows, options.kv_capacity));
   const KvLayouts layouts = KvLayoutsOf(spec, options.kv_dtype, kv, {0, spec.n_layers()});
-  const StateLayout states = StateLayoutOf(spec, StateSlotsOf(spec, options), 0, spec.n_layers());
-  return {PredictWeightBytes(spec, tensors, options).total, layouts.Bytes() + states.Bytes(),
-          layouts.CheckpointBytes(kv),
+  const StateCounts counts = StateCountsOf(spec, options);
+  const StateLayout states = StateLayoutOf(spec, counts.all(), 0, spec.n_layers());
+  return {PredictWeightBytes(spec, tensors, options).total,
+          layouts.Bytes() + states.Bytes(),
+          layouts.CheckpointBytes(kv) + counts.kept * states.SlotBytes(),
+          kv.Windows(),
           Stage::ScratchBytes(spec, options, traits, *backend) +
               PredictCpuWork(options.threads, options.isa,
                              {.max_positions = options.context_length,

@@ -12,8 +12,10 @@ namespace kvasir {
 
 struct MemoryPrediction {
   int64_t weights = 0;
-  int64_t kv = 0;           // all pages of the cache and all states; they take physical memory on first touch
-  int64_t checkpoints = 0;  // what of kv is there for checkpoints (model/kv_tables.h)
+  int64_t kv = 0;  // all pages of the cache and all states; they take physical memory on first touch
+  int64_t checkpoints =
+      0;  // what of kv is there for checkpoints (model/kv_tables.h), and for states that are kept
+  std::vector<int64_t> windows;  // whose layers hold them instead of whole contexts
   int64_t scratch = 0;
   int64_t adapters = 0;
 };

@@ -90,18 +90,26 @@ KV_TEST(kv_tables_of_few_positions_and_of_both_directions) {
   }
 }
 
-// A sequence with a state is never reused from its middle: no page waits for checkpoints. Layers with a state have no pool.
-KV_TEST(kv_tables_of_states_keep_no_checkpoints) {
+// A checkpoint of a sequence with a state has one of the states that are kept: without any no page waits for one.
+KV_TEST(kv_tables_of_states_have_checkpoints_as_states_are_kept) {
   ModelSpec spec;
   spec.attentions = {{.n_heads = 1, .n_kv_heads = 1, .head_dim = 8, .window = 512}};
   spec.states = {{.taps = 3, .channels = 8}};
   spec.stack.layers = {{-1, 0, 0}, {0, 0}};
   LoadOptions options;
   options.context_length = options.kv_capacity = 32768;
+  options.kept_states = 0;
   const KvTables kv = KvTablesOf(spec, options, 512);
   KV_EXPECT_EQ(kv.checkpoints, 0);
   KV_EXPECT_EQ(kv.tables.size(), size_t{1});
   KV_EXPECT_EQ(kv.tables[0].n_pages, 17);
+  for (const auto& [states, most] : {std::pair<int64_t, int64_t>{1, 1}, {4, 4}, {9, 4}, {-1, 4}}) {
+    options.kept_states = states;
+    const KvTables kept = KvTablesOf(spec, options, 512);
+    KV_EXPECT_EQ(kept.checkpoints, most);
+    KV_EXPECT_EQ(kept.tables[0].n_pages, 17 + 8 + 3 * 4);
+    KV_EXPECT(kept.Windows() == std::vector<int64_t>{512});
+  }
   const KvLayouts layouts = KvLayoutsOf(spec, Dtype::kInt8, kv, {0, 2});
   KV_EXPECT_EQ(layouts.layers[0].pool, -1);
   KV_EXPECT_EQ(layouts.layers[1].pool, 0);
@@ -113,6 +121,11 @@ KV_TEST(kv_tables_of_states_keep_no_checkpoints) {
   const KvTables none = KvTablesOf(spec, options, 512);
   KV_EXPECT_EQ(none.tables.size(), size_t{1});
   KV_EXPECT_EQ(none.tables.at(0).n_pages, 512);
+  KV_EXPECT(none.Windows().empty());
+  // One slot is small: as many are kept by default as ever are.
+  KV_EXPECT_EQ(none.checkpoints, 64);
+  options.kept_states = 3;
+  KV_EXPECT_EQ(KvTablesOf(spec, options, 512).checkpoints, 3);
   KV_EXPECT_EQ(KvLayoutsOf(spec, Dtype::kInt8, none, {0, 1}).Bytes(), 0);
 }
 

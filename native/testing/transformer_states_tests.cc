@@ -137,6 +137,38 @@ KV_TEST(transformer_forked_states_equal_recomputing) {
   }
 }
 
+// As the engine keeps them: a fork where a step ended at a multiple of 256, from which others go on though the source has.
+// A prompt that was cut there has the bits of one that was not.
+KV_TEST(transformer_states_go_on_from_checkpoints) {
+  constexpr int64_t kAt = kSanitized ? 64 : kCheckpointPositions;
+  for (const Reference& r : References()) {
+    const std::unique_ptr<Transformer> t = r.Loaded(BestIsa(), 2);
+    KvCache& cache = t->cache();
+    const int32_t source = cache.Create();
+    r.Expect("up to a checkpoint", Append(*t, source, r.tokens, 0, kAt), 0);
+    const int64_t free = cache.free_states();
+    const int32_t checkpoint = cache.Fork(source, kAt);
+    KV_EXPECT_EQ(cache.free_states(), free);
+    r.Expect("beyond it", Append(*t, source, r.tokens, kAt, kTokens - kAt), kAt);
+    KV_EXPECT_EQ(cache.free_states(), free - 1);
+    cache.Free(source);
+    for (const int64_t n : {kTokens - kAt, int64_t{1}, int64_t{30}}) {
+      const int32_t fork = cache.Fork(checkpoint, kAt);
+      r.Expect("from a checkpoint", Append(*t, fork, r.tokens, kAt, n), kAt);
+      cache.Free(fork);
+    }
+    // Other tokens after the same prefix, in one batch with it: they equal those that were never cut.
+    std::vector<int32_t> other = Part(r.tokens, 0, kAt);
+    const std::vector<int32_t> end = RandomTokens(9, 25, r.kind.spec.vocab_size);
+    other.insert(other.end(), end.begin(), end.end());
+    const Rows miss = Append(*t, cache.Create(), other, 0, kAt + 25);
+    const int32_t hit = cache.Fork(checkpoint, kAt), same = cache.Fork(checkpoint, kAt);
+    const Rows rows = Forward(*t, BatchOf({{hit, end}, {same, Part(r.tokens, kAt, 12)}}));
+    KV_EXPECT_EQ(RowDifference({rows.begin(), rows.begin() + 25}, miss, kAt), "");
+    r.Expect("beside it", {rows.begin() + 25, rows.end()}, kAt);
+  }
+}
+
 class CancelAt final : public TapSink {
  public:
   CancelAt(const char* name, int count, CancellationToken* token)
@@ -177,6 +209,7 @@ KV_TEST(transformer_full_states_leave_no_trace) {
   const Reference r(DeltaNetLike(), Dtype::kF32);
   LoadOptions options = OptionsOf({.isa = BestIsa()});
   options.state_slots = 5;
+  options.kept_states = 0;
   const std::unique_ptr<Transformer> t = LoadTransformer(r.kind.spec, r.container.canonical(), options,
                                                          r.container, CancellationToken(), nullptr);
   std::vector<int32_t> ids;
@@ -197,23 +230,35 @@ KV_TEST(transformer_full_states_leave_no_trace) {
     KV_EXPECT_THROWS_WITH(ErrorCode::kInvalidOption, "stateSlots",
                           PredictMemory(r.kind.spec, r.container.canonical(), options));
   }
+  options.state_slots = 2;
+  for (const int64_t kept : {int64_t{-2}, int64_t{65537}}) {
+    options.kept_states = kept;
+    KV_EXPECT_THROWS_WITH(ErrorCode::kInvalidOption, "keptStates",
+                          PredictMemory(r.kind.spec, r.container.canonical(), options));
+  }
 }
 
 KV_TEST(transformer_states_take_the_memory_that_was_predicted) {
   for (const ModelKind& kind : Kinds()) {
     const RandomContainer container(kind, 7);
-    for (const int64_t slots : {int64_t{0}, int64_t{2}, int64_t{40}}) {
+    // Running and kept states; 0 and -1: a slot is small, so that as many are there by default as ever are.
+    for (const auto& [slots, kept] : {std::pair<int64_t, int64_t>{0, -1}, {2, 0}, {40, 3}, {2, 90}}) {
       LoadOptions options = OptionsOf({.dtype = Dtype::kInt8, .isa = BestIsa(), .threads = 2});
       options.state_slots = slots;
+      options.kept_states = kept;
       const MemoryPrediction predicted = PredictMemory(kind.spec, container.canonical(), options);
       const int64_t before = AlignedBuffer::LiveBytes();
       const std::unique_ptr<Transformer> t =
           LoadTransformer(kind.spec, container.canonical(), options, container, CancellationToken(), nullptr);
       Append(*t, t->cache().Create(), RandomTokens(3, 90, kind.spec.vocab_size), 0, 90);
       KV_EXPECT_EQ(AlignedBuffer::LiveBytes() - before, predicted.weights + predicted.kv + predicted.scratch);
+      KV_EXPECT_EQ(t->state_counts().running, slots == 0 ? 128 : slots);
+      KV_EXPECT_EQ(t->state_counts().kept, kept < 0 ? 64 : kept);
       const int64_t count = t->cache().state_slots();
-      KV_EXPECT_EQ(count, slots == 0 ? 128 : slots);
+      KV_EXPECT_EQ(count, t->state_counts().running + t->state_counts().kept);
       KV_EXPECT_EQ(t->kv_bytes() + t->state_bytes() * count, predicted.kv);
+      KV_EXPECT_EQ(predicted.checkpoints, t->state_bytes() * t->state_counts().kept);
+      KV_EXPECT_EQ(t->checkpoint_bytes(), predicted.checkpoints);
     }
   }
 }

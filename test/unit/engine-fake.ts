@@ -22,6 +22,8 @@ export interface FakeOptions {
   kvPageSize?: number;
   /** States of sequences; 0, the default: it has none. */
   stateSlots?: number;
+  /** More of them, for what is kept; default 0. */
+  keptStates?: number;
   /** A second page table beside that of all positions. */
   window?: { window: number; pages: number; checkpoints: number; every: number };
   stepTokens?: number;
@@ -41,6 +43,12 @@ function pass(milliseconds: number, signal: AbortSignal): Promise<void> {
       reject(signal.reason);
     });
   });
+}
+
+/** As KvTablesOf of native/model/kv_tables.h says. */
+function mostCheckpoints({ window, stateSlots = 0, keptStates = 0 }: FakeOptions): number {
+  if (stateSlots === 0) return window?.checkpoints ?? 0;
+  return Math.min(keptStates, window?.checkpoints ?? keptStates);
 }
 
 interface Sequence extends FakeHeld {
@@ -71,9 +79,9 @@ export class FakeNative implements NativeModel {
 
   constructor(options: FakeOptions = {}) {
     const { window, ...rest } = options;
-    const sizes = { vocabSize: 300, kvCapacity: 4096, kvPageSize: 16, stateSlots: 0, stepTokens: 512 };
-    this.#options = { ...sizes, stepMs: 0, tokenMs: 0, banned: -1, ...rest };
-    const { kvCapacity, kvPageSize, stateSlots, stepTokens } = this.#options;
+    const sizes = { vocabSize: 300, kvCapacity: 4096, kvPageSize: 16, stepTokens: 512 };
+    this.#options = { ...sizes, stateSlots: 0, keptStates: 0, stepMs: 0, tokenMs: 0, banned: -1, ...rest };
+    const { kvCapacity, kvPageSize, stateSlots, keptStates, stepTokens } = this.#options;
     const kvTables = [{ window: 0, pages: Math.floor(kvCapacity / kvPageSize) }];
     if (window) kvTables.push({ window: window.window, pages: window.pages });
     this.#pages = new FakePages(kvTables, kvPageSize);
@@ -90,8 +98,9 @@ export class FakeNative implements NativeModel {
       kvCapacity,
       kvPageSize,
       kvTables,
-      checkpoints: { every: window?.every ?? 256, most: window?.checkpoints ?? 0, bytes: 0 },
+      checkpoints: { every: window?.every ?? 256, most: mostCheckpoints(options), ofPrompt: 4, bytes: 0 },
       stateSlots,
+      keptStates,
       stateBytes: stateSlots > 0 ? 8 : 0,
       stepTokens,
       scratchBytes: 0,
@@ -183,10 +192,10 @@ export class FakeNative implements NativeModel {
 
   /** Each sequence that holds tokens has a state, and each of a step takes another one. */
   #checkStates(batch: StepBatch): void {
-    const { stateSlots } = this.#options;
+    const { stateSlots, keptStates } = this.#options;
     if (stateSlots === 0) return;
     const held = [...this.#sequences.values()].filter(({ tokens }) => tokens.length > 0).length;
-    if (held + batch.sequences.length > stateSlots) throw new Error('out of states');
+    if (held + batch.sequences.length > stateSlots + keptStates) throw new Error('out of states');
   }
 
   async step(batch: StepBatch): Promise<StepResult> {
