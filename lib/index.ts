@@ -46,6 +46,16 @@ export type { Contribution } from './trace/attribution.js';
 export { TracedTensor, type TensorStatistics } from './trace/tensor.js';
 export { Trace, type Candidate, type LensRow, type Prediction, type TracedToken } from './trace/trace.js';
 export type { Attributed, Intervention, TraceOptions, TraceTensorName } from './trace/trace-options.js';
+export type { Guard, GuardContext, GuardVerdict, LogitsContext, ProcessLogits } from './generation/hooks.js';
+export {
+  citedPassages,
+  type PackedPassage,
+  type PackedPassages,
+  type PackOptions,
+  packPassages,
+  type Passage,
+} from './tools/passages.js';
+export type { RunnableTool, RunToolsOptions, RunToolsResult, ToolContext } from './tools/run-tools.js';
 export { assistantMessage, toolMessage } from './tools/messages.js';
 export { similarity, type Vector } from './vectors/given-vectors.js';
 export {

@@ -20,6 +20,7 @@ import {
 } from './embed/embed-tokens.js';
 import { KvasirError } from './errors.js';
 import { Engine, overflowError } from './engine/engine.js';
+import { guardedRun } from './engine/guarded-run.js';
 import { type Generator, launch } from './engine/launch.js';
 import { readLogits } from './engine/rows-request.js';
 import { type Generation, GenerationRun } from './engine/run.js';
@@ -36,12 +37,28 @@ import {
   parseLoadOptions,
   type SamplingDefaults,
 } from './options.js';
-import { LongConversation, type Prompt, readAnyPrompt, readPrompt, readText, readTexts } from './prompt.js';
+import {
+  LongConversation,
+  type Message,
+  type Prompt,
+  readAnyPrompt,
+  readConversation,
+  readPrompt,
+  readText,
+  readTexts,
+} from './prompt.js';
 import { type ScoreOptions, type ScoreResult, scoreTokens } from './score.js';
 import { seesAhead } from './spec.js';
 import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 import { checkChatPrompt, prepareChat } from './tools/chat.js';
+import {
+  type Generate,
+  type RunnableTool,
+  runTools,
+  type RunToolsOptions,
+  type RunToolsResult,
+} from './tools/run-tools.js';
 import { runTrace, type Traced } from './trace/run-trace.js';
 import type { Trace } from './trace/trace.js';
 import { parseTraceOptions, type TraceOptions } from './trace/trace-options.js';
@@ -130,6 +147,22 @@ export class Model {
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     return this.#start(prompt, options, {});
+  }
+
+  /**
+   * Generates, runs the tools that the model calls, and goes on with their results until it calls none.
+   * @param tools each with `execute`. What it throws is told to the model, and so is a call that cannot be made.
+   * @param options those of `generate`, and of the loop. `required` and `{ name }` hold for the first answer alone.
+   * @returns the last answer, and the whole conversation. Rejects as `generate` does.
+   */
+  async runTools(
+    messages: readonly Message[],
+    tools: readonly RunnableTool[],
+    options: Omit<GenerateOptions, 'tools' | 'signal'> & RunToolsOptions = {},
+  ): Promise<RunToolsResult> {
+    this.#engine.throwIfDisposed();
+    const generate: Generate = (all, chat) => this.#start(all, chat, {});
+    return runTools(generate, readConversation(messages), tools, options);
   }
 
   /**
@@ -276,10 +309,11 @@ export class Model {
     } catch (error) {
       return GenerationRun.failed(error, internals.onSettled);
     }
-    return launch(this.#generator, {
+    const { guard } = settings.hooks;
+    const run = launch(this.#generator, {
       settings,
       cache: internals.cache ?? { reuse: true },
-      onSettled: internals.onSettled,
+      onSettled: guard ? undefined : internals.onSettled,
       encode: async (signal) => {
         await encodeBadWords(settings.sampling, this.tokenizer, signal);
         if (typeof given === 'string') this.#checkFits(given);
@@ -295,6 +329,7 @@ export class Model {
         });
       },
     });
+    return guard ? guardedRun(run, guard, internals.onSettled) : run;
   }
 
   /** Token ids of the prompt and each answer. */

@@ -10,6 +10,7 @@ import {
   neutralOptions,
   type SamplerChain,
 } from './generation/chain-options.js';
+import type { HookOptions } from './generation/hooks.js';
 import {
   asksForSeveral,
   type SearchOptions,
@@ -94,7 +95,7 @@ export interface LoadOptions {
   signal?: AbortSignal;
 }
 
-export interface GenerateOptions extends ChatOptions, ChainOptions, SearchOptions {
+export interface GenerateOptions extends ChatOptions, HookOptions, ChainOptions, SearchOptions {
   /** Most tokens to generate, at least 1. Default 256. The context limits it too. */
   maxTokens?: number;
   /**
@@ -151,6 +152,7 @@ export interface GenerateSettings {
   logprobs: number | undefined;
   signal: AbortSignal | undefined;
   chat: ChatSettings;
+  hooks: HookOptions;
 }
 
 export const DEFAULT_MAX_TOKENS = 256;
@@ -228,6 +230,8 @@ export const generateRules = {
   logprobs: integer(0, 1000),
   signal,
   ...chatRules,
+  processLogits: callback,
+  guard: callback,
   ...chainRules,
   ...searchRules,
 } satisfies Record<keyof GenerateOptions, Rule>;
@@ -259,13 +263,14 @@ export function parseGenerateOptions(
   const sampling = chain ? chained(given, defaults, chain) : samplingOf(given, defaults);
   return {
     sampling,
-    search: searchOf(given, sampling.temperature, vocabSize),
+    search: guardedSearch(given, sampling.temperature, vocabSize),
     maxTokens,
     stop: typeof given.stop === 'string' ? [given.stop] : [...(given.stop ?? [])],
     ignoreEos: given.ignoreEos ?? false,
     logprobs: given.logprobs,
     signal: given.signal,
     chat: chatSettings(given),
+    hooks: { processLogits: given.processLogits, guard: given.guard },
   };
 }
 
@@ -274,6 +279,18 @@ function chained(given: GenerateOptions, defaults: SamplingDefaults, chain: Samp
   const sampling = { ...samplingOf(given, defaults), ...neutralOptions(chain), chain };
   checkTemperature(chain, sampling.temperature);
   return sampling;
+}
+
+/** Only the first text streams through a guard. Throws INVALID_OPTION. */
+function guardedSearch(
+  given: GenerateOptions,
+  temperature: number,
+  vocabSize: number,
+): SearchSettings | undefined {
+  const search = searchOf(given, temperature, vocabSize);
+  if (search && given.guard)
+    throw invalidOption('guard', given.guard, 'left out where there are several texts');
+  return search;
 }
 
 function samplingOf(given: GenerateOptions, defaults: SamplingDefaults): SamplingOptions {

@@ -55,6 +55,13 @@ export function readPrompt(prompt: unknown): string | Message[] | Int32Array {
   });
 }
 
+/** As `readPrompt`, for what takes conversations alone. */
+export function readConversation(messages: unknown): Message[] {
+  const read = readPrompt(messages);
+  if (Array.isArray(read)) return read;
+  throw invalidOption('messages', messages, 'an array of { role, content }');
+}
+
 function readTextPrompt(prompt: string): string {
   checkText(prompt, 'prompt');
   if (prompt !== '') return prompt;

@@ -4,6 +4,7 @@ import { describeLogprobs, logprobOf, logprobsNeedFullRow } from '../generation/
 import { Sampler, type SamplerBuffers } from '../generation/sampler.js';
 import type { LogitRow } from '../generation/sampling-options.js';
 import { amongAllowed } from '../generation/allowed.js';
+import { LogitsProcessor } from '../generation/processed.js';
 import type { TokenDecoder } from '../generation/text.js';
 import type { StepResult } from '../native.js';
 import type { Answer } from '../output/answer.js';
@@ -69,6 +70,7 @@ export class Continuation {
   readonly #sampler: Sampler;
   readonly #output: Output;
   readonly #steering: Steering | undefined;
+  readonly #processor: LogitsProcessor | undefined;
   readonly #fullRows: boolean;
   /** Stop strings wait for so many tokens. */
   readonly #minTokens: number;
@@ -90,7 +92,10 @@ export class Continuation {
       : new PlainOutput(decoder, settings.stop);
     this.#steering = plan?.steering && new Steering(plan.steering, this.#output.answer!);
     const candidates = Math.min(CANDIDATES, vocabulary.size);
+    const { processLogits } = settings.hooks;
+    this.#processor = processLogits && new LogitsProcessor(processLogits, settings.sampling.temperature);
     this.#fullRows =
+      this.#processor !== undefined ||
       this.#sampler.needsFullRow(candidates) ||
       logprobsNeedFullRow(settings.logprobs ?? 0, candidates, vocabulary.size);
     this.logprobs = settings.logprobs === undefined ? undefined : [];
@@ -106,7 +111,7 @@ export class Continuation {
   /** Samples from a row of a result and appends to the branch; undefined when the token ends the text. */
   take(branch: Branch, result: StepResult, row: number): GeneratedToken | undefined {
     const logits = rowOf(result, row);
-    const token = this.#choose(logits);
+    const token = this.#choose(logits, branch);
     const { prompt } = this.#task;
     if (this.#endTokens.has(token)) {
       this.finishReason = 'stop';
@@ -142,8 +147,9 @@ export class Continuation {
     for (const piece of pieces) if (piece.type === 'text') this.text += piece.text;
   }
 
-  #choose(row: LogitRow): number {
+  #choose(given: LogitRow, branch: Branch): number {
     const allowed = this.#steering?.allowed();
+    const row = allowed?.length === 1 ? given : this.#processed(given, branch);
     if (allowed === undefined) return this.#accepted(this.#sampler.sample(row));
     if (allowed.length > 1) {
       const { temperature } = this.#task.settings.sampling;
@@ -151,6 +157,11 @@ export class Continuation {
     }
     this.#sampler.accept(allowed[0]);
     return this.#accepted(allowed[0]);
+  }
+
+  #processed(row: LogitRow, { tokens, length }: Branch): LogitRow {
+    if (!this.#processor) return row;
+    return this.#processor.apply(row, Array.from(tokens.subarray(this.#task.prompt.length, length)));
   }
 
   #accepted(token: number): number {

@@ -11,9 +11,9 @@ export type { GenerationChunk };
 
 /**
  * `stop`: end of text or a stop string. `length`: maxTokens or the context is used up. `abort`: signal, or left loop.
- * `tool_calls`: the answer ended, and has calls.
+ * `tool_calls`: the answer ended, and has calls. `content_filter`: the guard ended it.
  */
-export type FinishReason = 'stop' | 'length' | 'abort' | 'tool_calls';
+export type FinishReason = 'stop' | 'length' | 'abort' | 'tool_calls' | 'content_filter';
 
 /** One of several texts. */
 export interface Choice {

@@ -17,6 +17,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type ChatSettings, chosenTools, type FunctionTool } from './definitions.js';
 import { genericFormat, genericMessages } from './generic.js';
 import { withWrittenCalls } from './messages.js';
+import { takesOneCall, withSingleCalls } from './single-calls.js';
 
 /** Tokens of a prompt's end that tell how its answer begins. */
 const tailTokens = 96;
@@ -54,6 +55,8 @@ interface Style {
   make: FormatMaker | undefined;
   /** The template leaves out calls of earlier turns: they are written into the messages' text. */
   written: CallWriter | undefined;
+  /** The template knows one call in a message. */
+  isSingle: boolean;
   reasoning: ReasoningMarkers | undefined;
 }
 
@@ -72,12 +75,13 @@ function styleOf(tokenizer: Tokenizer, { messages, settings, template }: ChatReq
   const reasoning = settings.reasoning && reasoningMarkers(text);
   const known = templateFormat(text, [...specialTokens(tokenizer).keys()]);
   const written = text.includes('tool_calls') ? undefined : known?.written;
+  const isSingle = takesOneCall(text);
   if (tools.length === 0) {
     const reads = known?.always === true && reasoning !== undefined;
     // Earlier turns may have calls all the same.
     const isGeneric =
       (known === undefined || settings.toolFormat === 'generic') && messages.some(hasToolTurn);
-    return { tools, isGeneric, make: reads ? known.make : undefined, written, reasoning };
+    return { tools, isGeneric, make: reads ? known.make : undefined, written, isSingle, reasoning };
   }
   const found = settings.toolFormat === 'generic' ? undefined : known;
   if (found === undefined && settings.toolFormat === 'template') {
@@ -87,7 +91,14 @@ function styleOf(tokenizer: Tokenizer, { messages, settings, template }: ChatReq
       { details: { option: 'toolFormat' } },
     );
   }
-  return { tools, isGeneric: found === undefined, make: found?.make ?? genericFormat, written, reasoning };
+  return {
+    tools,
+    isGeneric: found === undefined,
+    make: found?.make ?? genericFormat,
+    written,
+    isSingle,
+    reasoning,
+  };
 }
 
 function hasToolTurn({ role, tool_calls: calls }: ChatMessage): boolean {
@@ -97,11 +108,12 @@ function hasToolTurn({ role, tool_calls: calls }: ChatMessage): boolean {
 async function encode(
   tokenizer: Tokenizer,
   { messages, signal, ...rendering }: ChatRequest,
-  { tools, isGeneric, written }: Style,
+  { tools, isGeneric, written, isSingle }: Style,
 ): Promise<Int32Array> {
   const options = { template: rendering.template, variables: rendering.variables, signal };
   if (!isGeneric) {
-    const readable = written ? withWrittenCalls(messages, written) : messages;
+    const whole = written ? withWrittenCalls(messages, written) : messages;
+    const readable = isSingle ? withSingleCalls(whole) : whole;
     return tokenizer.encodeChat(readable, { ...options, tools: tools.length > 0 ? tools : undefined });
   }
   try {

@@ -13,7 +13,7 @@ import {
 const generateNames = [
   ...['maxTokens', 'temperature', 'topK', 'topP', 'minP', 'typicalP', 'repetitionPenalty', 'presencePenalty'],
   ...['frequencyPenalty', 'logitBias', 'seed', 'stop', 'ignoreEos', 'logprobs', 'signal'],
-  ...['tools', 'toolChoice', 'toolFormat', 'reasoning'],
+  ...['tools', 'toolChoice', 'toolFormat', 'reasoning', 'processLogits', 'guard'],
   ...['topNSigma', 'xtcProbability', 'xtcThreshold', 'dynatempRange', 'dynatempExponent'],
   ...['mirostat', 'mirostatTau', 'mirostatEta', 'samplers', 'dryMultiplier', 'dryBase', 'dryAllowedLength'],
   ...['dryPenaltyLastN', 'drySequenceBreakers', 'badWords', 'minTokens', 'noRepeatNgram'],
@@ -53,6 +53,9 @@ const traceNames = [
   'signal',
 ];
 const chatNames = ['tools', 'documents', 'addGenerationPrompt', 'variables'];
+const runToolsNames = ['maxRounds', 'toolTimeoutMs', 'onChunk', 'signal', 'toolChoice', 'temperature'];
+const packNames = ['maxTokens', 'cut', 'instruction', 'signal'];
+const runnable = { name: 'a', execute: () => 'b' };
 const hello = [{ role: 'user', content: 'Hello' }];
 const embedded = 'stories-260k';
 
@@ -111,6 +114,7 @@ export function wrongCalls(library, model, session) {
     embedTokensOptions: (r) => model.embedTokens('a', wrongOptions(r, ['normalize', 'signal'])),
     embedOptions: (r) => model.embed('a', wrongOptions(r, embedNames)),
     decide: (r) => model.decide(wrongPrompt(r), { boolean: true }),
+    ...wrongToolCalls(library, model),
     decideOptions: (r) => model.decide('a', wrongOptions(r, ['choices', 'score', 'signal'])),
     trace: (r) => model.trace(wrongPrompt(r)),
     traceOptions: (r) => model.trace('a', wrongOptions(r, traceNames)),
@@ -121,6 +125,18 @@ export function wrongCalls(library, model, session) {
   return {
     throwing: { ...throwing, ...vectors.throwing },
     rejecting: { ...rejecting, ...vectors.rejecting },
+  };
+}
+
+/** Of the loop over tools and of passages. */
+function wrongToolCalls({ packPassages }, model) {
+  const { tokenizer } = model;
+  return {
+    runTools: (r) => model.runTools(wrongMessages(r), [runnable]),
+    runToolsTools: (r) => model.runTools(hello, [wrongValue(r)]),
+    runToolsOptions: (r) => model.runTools(hello, [runnable], wrongOptions(r, runToolsNames)),
+    packPassages: (r) => packPassages(tokenizer, [wrongText(r) ?? 5], { maxTokens: 50 }),
+    packPassagesOptions: (r) => packPassages(tokenizer, ['a'], wrongOptions(r, packNames)),
   };
 }
 

@@ -191,6 +191,11 @@ export function wrongOptions(random, names) {
 
 /** Of these options a number, a text or a list may be right: what is left is not. */
 const never = {
+  processLogits: [1, 'x', {}, null, []],
+  guard: [1, 'x', {}, null, []],
+  onChunk: [1, 'x', {}, null, []],
+  toolChoice: [5, 'some', {}, { name: 5 }, { name: 'a', more: 1 }, [], null],
+  reasoning: [5, 'low', [], null, { budget: -1 }, { budget: '5' }, { effort: 1 }],
   onProgress: [1, 'x', {}, null, []],
   signal: [1, 'x', {}, null, Object.create(AbortSignal.prototype), new EventTarget()],
   logitBias: [[], 5, { x: 1 }, { 1: 'x' }, { 1: 1000 }, { 1e9: 1 }, 'x'],
@@ -232,11 +237,14 @@ const never = {
   ignoreEos: [1, 'x', null, {}],
 };
 
+/** Options that are functions. */
+const functions = ['onProgress', 'onChunk', 'processLogits', 'guard'];
+
 function wrongValueFor(random, name) {
   if (random.chance(0.3))
     return random.pick(
       [revoked({}), new Proxy({}, traps), Symbol(name), thrower, 7n].filter(
-        (one) => !(name === 'onProgress' && typeof one === 'function'),
+        (one) => !(functions.includes(name) && typeof one === 'function'),
       ),
     );
   const impossible = never[name];

@@ -19,6 +19,12 @@ export class ScriptedNative extends FakeNative {
     this.scripts.push([...script]);
   }
 
+  /** Forgets what was to be written. */
+  reset(): void {
+    this.scripts.length = 0;
+    this.#at = 0;
+  }
+
   override async step(batch: StepBatch): Promise<StepResult> {
     const result = await super.step(batch);
     if (result.cancelled) return result;

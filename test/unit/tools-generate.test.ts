@@ -134,7 +134,7 @@ describe('calls', () => {
 describe('a choice', () => {
   it('of a tool is enforced: the call begins whatever the model wants', async () => {
     const forced = '<tool_call>\n{"name": "add", "arguments":';
-    const run = await generate(`${'x'.repeat(forced.length)} {"a": 5}}</tool_call>`, {
+    const run = await generate(`<${'x'.repeat(forced.length - 1)} {"a": 5}}</tool_call>`, {
       tools,
       toolChoice: { name: 'add' },
     });
@@ -223,7 +223,7 @@ describe('a template without tools', () => {
     await engine.dispose();
     await begin(plain);
     await expect(generate('', { tools, toolFormat: 'template' })).rejects.toThrow(/no format for tools/);
-    native.scripts.length = 0;
+    native.reset();
     const result = await generate(call, { tools });
     expect(result.toolCalls).toMatchObject([{ name: 'add', arguments: { a: 1, b: 2 } }]);
     const settings = parseGenerateOptions({ tools }, {}, 300).chat;

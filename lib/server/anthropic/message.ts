@@ -43,7 +43,13 @@ export function headOf({ id, modelId }: Call) {
   return { id: `msg_${id.slice(4)}`, type: 'message', role: 'assistant', model: modelId };
 }
 
-const reasons = { stop: 'end_turn', length: 'max_tokens', abort: 'end_turn', tool_calls: 'tool_use' };
+const reasons = {
+  stop: 'end_turn',
+  length: 'max_tokens',
+  abort: 'end_turn',
+  tool_calls: 'tool_use',
+  content_filter: 'refusal',
+};
 
 /** Why it ended, and figures. Tokens of the prompt that were in the cache count apart. */
 function endOf(result: GenerationResult, { stop_sequences = [] }: MessageBody, { model }: Call) {
