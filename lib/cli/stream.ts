@@ -1,5 +1,5 @@
 /** A generation to stdout, as it comes. */
-import type { Generation, GenerationResult } from '../engine/run.js';
+import type { Generation, GenerationChunk, GenerationResult } from '../engine/run.js';
 import { writeData } from './output.js';
 import type { WordWrap } from './word-wrap.js';
 
@@ -12,9 +12,19 @@ export async function streamText(
   quiet: boolean,
   wrap?: WordWrap,
 ): Promise<GenerationResult> {
-  if (!quiet) for await (const { text } of run) await writeData(wrap ? wrap.push(text) : text);
+  if (!quiet) for await (const text of shownTexts(run)) await writeData(wrap ? wrap.push(text) : text);
   const result = await run;
   if (!quiet && wrap) await writeData(wrap.flush());
   if (!quiet && !result.text.endsWith('\n')) await writeData('\n');
   return result;
+}
+
+/** Texts of an answer; an empty line parts thoughts from what follows them. */
+export async function* shownTexts(chunks: AsyncIterable<GenerationChunk>): AsyncGenerator<string> {
+  let isThought = false;
+  for await (const { type, text } of chunks) {
+    if (text === '') continue;
+    yield isThought && type === 'text' ? `\n\n${text}` : text;
+    isThought = type === 'reasoning';
+  }
 }

@@ -1,6 +1,7 @@
 /** processLogits and guard: what the caller's functions may change, and that nothing goes past them. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { shownTexts } from '../../lib/cli/stream.js';
 import type { Guard } from '../../lib/generation/hooks.js';
 import { parseGenerateOptions } from '../../lib/options.js';
 import { chatTemplate } from './chat-tokenizer.js';
@@ -177,4 +178,16 @@ describe('guard', () => {
       text: '',
     });
   });
+});
+
+it('the command line parts thoughts from the answer', async () => {
+  model.native.reset();
+  model.next('<think>Hm.</think>Yes.', 'No thought.');
+  const shown = async (): Promise<string> => {
+    let all = '';
+    for await (const text of shownTexts(model.generate(messages))) all += text;
+    return all;
+  };
+  expect(await shown()).toBe('Hm.\n\nYes.');
+  expect(await shown()).toBe('No thought.');
 });
