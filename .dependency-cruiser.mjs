@@ -23,7 +23,7 @@ const rooms = {
   tokenizer: ['templates', 'errors.ts', 'given.ts', 'json-scanner.ts', 'native.ts', 'python-json.ts', 'regular-file.ts'],
   formats: [
     ...['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'options.ts'],
-    ...['python-json.ts', 'regular-file.ts', 'shard-index.ts', 'spec.ts'],
+    ...['python-json.ts', 'regular-file.ts', 'shard-index.ts', 'spec.ts', 'classify'],
   ],
   output: ['generation'],
   tools: ['engine', 'output', 'tokenizer', 'errors.ts', 'given.ts'],

@@ -1,4 +1,6 @@
 /** The public API, nothing else. */
+export type { Classification, ClassifyOptions } from './classify/classify.js';
+export type { Reranked, RerankOptions } from './classify/rerank.js';
 export { compare, comparisonPage } from './compare/index.js';
 export type { CompareOptions, ComparePhase, CompareProgress, Mode } from './compare/options.js';
 export type { Check, CompareReport, MachineReport, ModeReport, QualityReport } from './compare/report.js';

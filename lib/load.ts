@@ -1,5 +1,6 @@
 /** `Model.load`: from a reference to a native model and its tokenizer, or to one error with nothing left behind. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Classifier } from './classify/classifier.js';
 import { chooseDevice, type DeviceChoice, deviceFor } from './device.js';
 import type { EmbedDefaults } from './embed/embed-options.js';
 import { ggufEmbedDefaults } from './embed/gguf-pooling.js';
@@ -31,6 +32,7 @@ export interface LoadedModel {
   tokenizer: Tokenizer;
   description: ModelDescription;
   embedDefaults: EmbedDefaults;
+  classifier?: Classifier;
 }
 
 /** Throws what `Model.load` throws. `options` are validated already. */
@@ -57,6 +59,8 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     await nextTurn();
     const embedDefaults =
       files.kind === 'gguf' ? ggufEmbedDefaults(container.metadata) : await readEmbedDefaults(files);
+    const { classifier: plan, spec } = description;
+    const classifier = plan && (await Classifier.read(plan, container, spec.hiddenSize));
     signal?.throwIfAborted();
     const device = deviceFor(chosen, options, description.spec);
     const effective = {
@@ -76,7 +80,7 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     const ran = describeDevice(device, info.device);
     const described = describeLoaded(files.displayName, description, effective, info, predicted, ran);
     await nextTurn();
-    return { ...loaded, info: described, description, embedDefaults };
+    return { ...loaded, info: described, description, embedDefaults, classifier };
   } catch (error) {
     await tokenizing.giveUp(error);
     throw error;

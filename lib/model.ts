@@ -10,6 +10,9 @@ import {
   type ScoreDecisionOptions,
   weigh,
 } from './decide.js';
+import type { Classification, ClassifyOptions } from './classify/classify.js';
+import { Judge } from './classify/judge.js';
+import type { Reranked, RerankOptions } from './classify/rerank.js';
 import { type Embeddings, embedTexts } from './embed/embed.js';
 import { type EmbedDefaults, type EmbedOptions, parseEmbedOptions } from './embed/embed-options.js';
 import {
@@ -93,6 +96,7 @@ export class Model {
   readonly #traced: Traced;
   readonly #defaults: SamplingDefaults;
   readonly #embedDefaults: EmbedDefaults;
+  readonly #judge: Judge;
   #disposed: Promise<void> | undefined;
 
   static {
@@ -116,6 +120,7 @@ export class Model {
     };
     this.#defaults = description.generationDefaults;
     this.#embedDefaults = embedDefaults;
+    this.#judge = new Judge(this.#engine, parts);
     const { eosTokenIds } = description.generationDefaults;
     const endTokens = [...eosTokenIds, ...tokenizer.endTokenIds];
     this.#generator = {
@@ -230,6 +235,24 @@ export class Model {
     if (typeof given !== 'string') throw invalidOption('text', given, 'a string');
     const tokens = await this.tokenizer.encodeWithOffsets(given, { signal: settings.signal });
     return embedTokensOf(this.#engine, tokens, this.info.contextLength, settings);
+  }
+
+  /**
+   * The labels of each text, the most probable first; of a model for token classification its entities, in the text's order.
+   * @param texts well-formed, each at most a context long with what the tokenizer adds.
+   * @throws INVALID_OPTION (the model has no classifier), CONTEXT_OVERFLOW, DISPOSED, or the signal's reason.
+   */
+  classify(texts: string | readonly string[], options: ClassifyOptions = {}): Promise<Classification[][]> {
+    return this.#judge.classify(texts, options);
+  }
+
+  /**
+   * How well documents answer a query, the best first: by a classifier of one label (a cross-encoder), or by Qwen3-Reranker.
+   * @param documents well-formed, each at most a context long with the query and what stands around both.
+   * @throws INVALID_OPTION (the model is no reranker), CONTEXT_OVERFLOW, DISPOSED, or the signal's reason.
+   */
+  rerank(query: string, documents: readonly string[], options: RerankOptions = {}): Promise<Reranked[]> {
+    return this.#judge.rerank(query, documents, options);
   }
 
   /**

@@ -61,6 +61,7 @@ export async function quantizeModel(
   try {
     const description = await describeModel(files, container).catch(rethrow);
     if (description.int8Origin) throw alreadyInt8(files);
+    if (description.classifier) throw isClassifier(files);
     await mkdir(dirname(folder), { recursive: true });
     await mkdir(partial);
     await writeInt8Configs(description, partial);
@@ -84,6 +85,13 @@ function alreadyInt8({ displayName }: ModelFiles): KvasirError {
   return new KvasirError(
     'INVALID_OPTION',
     `${displayName} is in its INT8 form already: load it as it is, or copy its folder.`,
+  );
+}
+
+function isClassifier({ displayName }: ModelFiles): KvasirError {
+  return new KvasirError(
+    'UNSUPPORTED_ARCHITECTURE',
+    `${displayName} has a classifier, which an INT8 form cannot hold: load the model itself with dtype 'int8'.`,
   );
 }
 

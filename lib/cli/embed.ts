@@ -6,7 +6,7 @@ import type { Model } from '../model.js';
 import { addLoadFlags, loadOptionsOf, parseCount } from './arguments.js';
 import { UsageError } from './failure.js';
 import type { Interrupts } from './interrupt.js';
-import { groupsOf, type Item, stdinLines } from './json-lines.js';
+import { groupsOf, type Item, stdinLines, textOf } from './json-lines.js';
 import { withModel } from './load.js';
 import { say, writeData } from './output.js';
 import { milliseconds, rate } from './report.js';
@@ -92,9 +92,4 @@ async function write(
   );
   await writeData(`${lines.join('\n')}\n`);
   return vectors.tokens;
-}
-
-function textOf({ text, fields }: Item): string {
-  if (text !== undefined) return text;
-  throw new UsageError(`A line of stdin is without a "text": ${JSON.stringify(fields).slice(0, 60)}`);
 }

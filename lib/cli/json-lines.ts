@@ -76,3 +76,9 @@ function jsonOf(line: string): unknown {
     return undefined;
   }
 }
+
+/** Of a line that must have one. Throws UsageError. */
+export function textOf({ text, fields }: Item): string {
+  if (text !== undefined) return text;
+  throw new UsageError(`A line of stdin is without a "text": ${JSON.stringify(fields).slice(0, 60)}`);
+}

@@ -7,6 +7,8 @@ import type { Branch, WantedRow } from './request.js';
 export interface HiddenTask {
   /** One sequence, at most the context. */
   tokens: Int32Array;
+  /** [tokens] of a model that has types. Default: all are of the first. */
+  types?: Int32Array;
   /** Positions [from, to) whose hidden states are wanted. */
   from: number;
   to: number;
@@ -18,11 +20,13 @@ export interface HiddenTask {
 
 class HiddenStatesRequest extends AnswerRequest<void> {
   readonly #task: HiddenTask;
+  override readonly types: Int32Array | undefined;
   #next: number;
 
   constructor(task: HiddenTask) {
     super(task.tokens, task.tokens.length, task);
     this.#task = task;
+    this.types = task.types;
     this.#next = task.from;
   }
 

@@ -92,12 +92,14 @@ function sharePrompts(filling: readonly { slice: Slice; most: number }[], budget
 function assemble(slices: Slice[]): StepBatch {
   const total = slices.reduce((sum, slice) => sum + slice.count, 0);
   const tokens = new Int32Array(total);
+  const types = slices.some(({ request }) => request.types) ? new Int32Array(total) : undefined;
   const places: number[] = [];
   const wanted: WantedRow[] = [];
   let offset = 0;
   for (const slice of slices) {
     const { request, branch, count } = slice;
     tokens.set(branch.tokens.subarray(branch.computed, branch.computed + count), offset);
+    types?.set(request.types?.subarray(branch.computed, branch.computed + count) ?? [], offset);
     const rows = request.wantedRows(count, branch);
     slice.firstRow = wanted.length;
     slice.rows = rows.length;
@@ -116,6 +118,7 @@ function assemble(slices: Slice[]): StepBatch {
     fullLogits: Uint8Array.from(wanted, (row) => (row.fullLogits ? 1 : 0)),
     targets: Int32Array.from(wanted, (row) => row.target),
   };
+  if (types !== undefined) batch.types = types;
   // Most steps want logits alone, and have no adapter.
   if (wanted.some((row) => row.wants !== undefined)) {
     batch.wants = Uint8Array.from(wanted, (row) => row.wants ?? WANTS_LOGITS);

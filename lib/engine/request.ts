@@ -76,6 +76,8 @@ export abstract class Request {
    * branches hold sequences of one length then.
    */
   parents: readonly number[] | undefined;
+  /** [tokens] the type of each token of the prompt, of a model that has them. Absent: all are of the first. */
+  readonly types?: Int32Array;
   /** Native was told to stop its sequences in the middle of a step. */
   interrupted = false;
 

@@ -1,4 +1,5 @@
 /** What the engine needs to know of a model. */
+import type { ClassifierPlan } from '../classify/classifier-plan.js';
 import type { TensorMap } from '../native.js';
 import type { ModelSpec } from '../spec.js';
 import type { Int8Origin } from './int8-form.js';
@@ -29,6 +30,8 @@ export interface ModelDescription {
   parameters: number;
   /** How the file stores most of its weights: 'F32', 'BF16', 'Q4_1', ..., or 'INT8' for the INT8 form. */
   storedDtype: string;
+  /** Of a model for classification: its layers beside the graph. */
+  classifier?: ClassifierPlan;
   /** Only of the INT8 form, which cannot be loaded as float32: what it was made from. */
   int8Origin?: Int8Origin;
 }

@@ -1,6 +1,7 @@
 /** Describes a Hugging Face folder: config.json, safetensors, generation_config.json, tokenizer files. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { planFromConfig } from '../architectures/index.js';
+import { type ArchitecturePlan, planFromConfig } from '../architectures/index.js';
+import { type ClassifierPlan, classifierPlanOf } from '../classify/classifier-plan.js';
 import { KvasirError } from '../errors.js';
 import type { HfFolderFiles } from '../hub/model-files.js';
 import type { Container } from '../native.js';
@@ -18,12 +19,27 @@ type Weights = Omit<ModelDescription, 'tokenizerSource' | 'generationDefaults'>;
 /** Weights that config.json describes. */
 async function describeCheckpoint(config: Record<string, unknown>, container: Container): Promise<Weights> {
   const form = weightFormOf(config);
-  const plan = planFromConfig(config);
+  const classifier = classifierPlanOf(config);
+  const plan = withClassifier(planFromConfig(config), classifier);
   await nextTurn();
   return {
     architecture: plan.architecture,
     spec: plan.spec,
     ...(await bindTensors(plan, container, form)),
+    ...(classifier && { classifier }),
+  };
+}
+
+/** A classifier reads hidden states: there is no output layer, and its own tensors are read beside the graph. */
+function withClassifier(plan: ArchitecturePlan, classifier: ClassifierPlan | undefined): ArchitecturePlan {
+  if (classifier === undefined) return plan;
+  const names = classifier.layers.map(({ name }) => name.replaceAll('.', '[.]'));
+  return {
+    ...plan,
+    spec: { ...plan.spec, head: 'none' },
+    tied: false,
+    source: (canonical) => (canonical.startsWith('lm_head.') ? undefined : plan.source(canonical)),
+    ignored: [...plan.ignored, new RegExp(`^(${names.join('|')})[.](weight|bias)$`), /^lm_head[.]weight$/],
   };
 }
 

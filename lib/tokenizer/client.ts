@@ -27,6 +27,7 @@ export interface EncodeJob {
   text: string;
   addSpecialTokens: boolean;
   offsets: boolean;
+  second?: string;
   /** Milliseconds of work. */
   allowed: number;
 }
@@ -90,8 +91,8 @@ function* requestsOf(
     last = { kind: 'part', id, part };
   }
   if (job.kind === 'encode') {
-    const { addSpecialTokens, offsets } = job;
-    yield { kind: 'encode', id, text: last?.part as string, addSpecialTokens, offsets, stop };
+    const { addSpecialTokens, offsets, second } = job;
+    yield { kind: 'encode', id, text: last?.part as string, addSpecialTokens, offsets, second, stop };
   } else {
     const { options, wanted } = job;
     yield { kind: 'chat', id, messages: last?.part as ChatMessage[], options, wanted, stop };

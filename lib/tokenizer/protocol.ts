@@ -38,6 +38,8 @@ export interface EncodeRequest {
   addSpecialTokens: boolean;
   /** The answer says where each token stands in the text. */
   offsets: boolean;
+  /** The other text of a pair; the answer says which of both each token belongs to. */
+  second?: string;
   /** [1] 1: give up. */
   stop?: SharedArrayBuffer;
   /** The caller sleeps until `answers` changes. */
@@ -95,8 +97,8 @@ export interface ReadyMessage {
 }
 
 export type Reply =
-  /** offsets: [tokens, 2] UTF-16 units, where they were asked for. */
-  | { kind: 'encoded'; id: number; ids: Int32Array; offsets?: Int32Array }
+  /** offsets: [tokens, 2] UTF-16 units, where they were asked for. typeIds: [tokens], of a pair. */
+  | { kind: 'encoded'; id: number; ids: Int32Array; offsets?: Int32Array; typeIds?: Int32Array }
   | { kind: 'rendered'; id: number; text: string }
   | { kind: 'stopped'; id: number }
   | { kind: 'failed'; id: number; error: SentError };

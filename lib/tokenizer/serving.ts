@@ -82,8 +82,12 @@ class Served {
   #chats: ChatTemplate | undefined;
   constructor(readonly pipeline: EncodingPipeline) {}
 
-  encode({ text, addSpecialTokens, offsets }: EncodeRequest, stopped: () => boolean) {
+  encode({ text, addSpecialTokens, offsets, second }: EncodeRequest, stopped: () => boolean) {
     const options = { addSpecialTokens, stopped };
+    if (second !== undefined) {
+      const { ids, typeIds } = this.pipeline.encodeFully([text, second], options);
+      return { ids, typeIds };
+    }
     if (!offsets) return { ids: this.pipeline.encode(text, options) };
     const encoding = this.pipeline.encodeFully([text], options);
     return { ids: encoding.ids, offsets: Int32Array.from(encoding.offsets!) };

@@ -154,6 +154,21 @@ export class Tokenizer {
     throw new KvasirError('INTERNAL', 'The tokenizer thread gave no offsets.');
   }
 
+  /** Two texts as the model's own tokenizer puts them together, and which of both each token belongs to: types [tokens]. */
+  async encodePair(
+    first: string,
+    second: string,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<{ ids: Int32Array; types: Int32Array }> {
+    const { signal: given } = parseOptions({ signal }, options, 'encodePair') as typeof options;
+    const job = this.#encodeJob(first, {});
+    const { text, allowed } = this.#encodeJob(second, {});
+    const both = { ...job, second: text, allowed: job.allowed + allowed };
+    const answer = await this.#client.ask(both, given);
+    if (answer.kind === 'encoded' && answer.typeIds) return { ids: answer.ids, types: answer.typeIds };
+    throw new KvasirError('INTERNAL', 'The tokenizer thread gave no pair.');
+  }
+
   /** At least so many tokens has the text, as its length alone tells; 0 where that tells nothing. */
   leastTokens(text: string): number {
     checkText(text);

@@ -124,7 +124,18 @@ export function wrongCalls(library, model, session) {
   };
   return {
     throwing: { ...throwing, ...vectors.throwing },
-    rejecting: { ...rejecting, ...vectors.rejecting },
+    rejecting: { ...rejecting, ...vectors.rejecting, ...wrongClassifyCalls(model) },
+  };
+}
+
+/** Those of classifiers and rerankers, by a model that is neither; they return promises. */
+function wrongClassifyCalls(model) {
+  return {
+    classify: (r) => model.classify(['a', wrongText(r)]),
+    classifyOptions: (r) => model.classify('a', wrongOptions(r, ['topK', 'aggregation', 'signal'])),
+    rerank: (r) => model.rerank(r.chance(0.5) ? 'a' : wrongText(r), ['a', wrongText(r)]),
+    rerankOptions: (r) => model.rerank('a', ['b'], wrongOptions(r, ['topK', 'signal'])),
+    encodePair: (r) => model.tokenizer.encodePair('a', wrongText(r)),
   };
 }
 

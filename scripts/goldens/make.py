@@ -13,6 +13,7 @@ import torch
 
 import beams
 import block_types
+import classifiers
 import embeddings
 import encoders
 import families
@@ -46,6 +47,7 @@ MAKERS = {
     "beams": lambda options, out: beams.make(out, FIXTURES),
     "processors": lambda options, out: processors.make(out),
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
+    "classifiers": lambda options, out: classifiers.make(out),
     "word-vectors": lambda options, out: word_vectors.make(out),
 }
 

@@ -19,7 +19,19 @@ describe('the command line', () => {
   it('helps on stdout, with the exit statuses and the environment', async () => {
     const main = await kvasir(['--help']);
     expect(main).toMatchObject({ status: 0, stderr: '' });
-    for (const name of ['run', 'chat', 'embed', 'search', 'compare', 'bench', 'pull', 'info', 'doctor']) {
+    for (const name of [
+      'run',
+      'chat',
+      'embed',
+      'search',
+      'rerank',
+      'classify',
+      'compare',
+      'bench',
+      'pull',
+      'info',
+      'doctor',
+    ]) {
       expect(main.stdout).toMatch(new RegExp(`^ +${name} `, 'm'));
     }
     expect(main.stdout).toMatch(/Exit status: 0 .* 1 .* 2 .* 130/);
