@@ -10,6 +10,7 @@ import {
   number,
   parseOptions,
   type Rule,
+  reading,
 } from '../given.js';
 import { parseLoadOptions } from '../options.js';
 import type { KeyOptions } from './keys.js';
@@ -134,6 +135,10 @@ const defaultLimits: Required<ServerLimits> = {
 
 /** Throws INVALID_OPTION. */
 export function parseHandlerOptions(options: unknown): HandlerSettings {
+  return reading('The options of createHandler', () => read(options));
+}
+
+function read(options: unknown): HandlerSettings {
   const given = parseOptions(rules, options, 'createHandler') as HandlerOptions;
   const models = modelsOf(given.models);
   checkNames(models);

@@ -7,6 +7,7 @@ import { embeddingsRoute } from './openai/embeddings.js';
 import { healthRoute, modelRouteById, modelsRoute } from './openai/models.js';
 import { applyTemplateRoute, detokenizeRoute, tokenizeRoute } from './openai/text-routes.js';
 import { metricsRoute } from './metrics-route.js';
+import { responsesRoute } from './responses/response.js';
 import type { Route } from './route.js';
 
 export const routes: readonly Route[] = [
@@ -16,6 +17,7 @@ export const routes: readonly Route[] = [
   chatRoute,
   completionsRoute,
   embeddingsRoute,
+  responsesRoute,
   messageRoute,
   countTokensRoute,
   tokenizeRoute,

@@ -64,7 +64,7 @@ const embedded = 'stories-260k';
  * @returns calls by name: those that throw, and those that return promises
  */
 export function wrongCalls(library, model, session) {
-  const { Model, Tokenizer, ChatSession, compare, comparisonPage } = library;
+  const { Model, Tokenizer, ChatSession, compare, comparisonPage, createHandler } = library;
   const vectors = wrongVectorCalls(library);
   const { tokenizer } = model;
   const { vocabSize } = tokenizer;
@@ -83,6 +83,7 @@ export function wrongCalls(library, model, session) {
     applyChatTemplate: (r) => tokenizer.applyChatTemplate(wrongMessages(r)),
     applyChatTemplateOptions: (r) => tokenizer.applyChatTemplate(hello, wrongOptions(r, chatNames)),
     createSession: (r) => model.createSession(wrongOptions(r, ['system', 'tools', 'messages'])),
+    createHandler: (r) => createHandler(wrongOptions(r, ['keys', 'limits', 'lenient', 'log', 'pingMs'])),
     newModel: (r) => new Model(wrongValue(r), wrongValue(r)),
     newTokenizer: (r) => new Tokenizer(wrongValue(r), wrongValue(r)),
     newSession: (r) => new ChatSession(r.chance(0.5) ? undefined : wrongValue(r), wrongValue(r)),

@@ -77,6 +77,21 @@ describe("OpenAI's own client", () => {
     expect(plain.data[0]!.embedding).toHaveLength(64);
   });
 
+  it('asks for responses, whole and streamed', async () => {
+    const request = { model: 'stories', input: 'Once upon a time', max_output_tokens: 8 };
+    const whole = await openai.responses.create(request);
+    expect(whole.id).toMatch(/^resp_/);
+    expect(whole.output[0]!.id).toMatch(/^msg_/);
+    expect(whole.output_text).not.toBe('');
+    let text = '';
+    for await (const event of await openai.responses.create({ ...request, stream: true })) {
+      if (event.type === 'response.output_text.delta') text += event.delta;
+    }
+    expect(text).toBe(whole.output_text);
+    const final = await openai.responses.stream(request).finalResponse();
+    expect(final.output_text).toBe(whole.output_text);
+  });
+
   it('hears of what is wrong in its own classes of errors', async () => {
     const ask = (body: object) =>
       openai.chat.completions.create({ model: 'stories', messages: hello, ...body } as never).catch((e) => e);
