@@ -5,7 +5,14 @@
 const rooms = {
   'errors.ts': [],
   'given.ts': ['errors.ts'],
-  'native.ts': ['errors.ts', 'native-reports.ts', 'native-tensors.ts', 'native-vectors.ts'],
+  'native.ts': [
+    'errors.ts',
+    'native-grammar.ts',
+    'native-reports.ts',
+    'native-tensors.ts',
+    'native-vectors.ts',
+  ],
+  'native-grammar.ts': [],
   'native-reports.ts': [],
   'native-tensors.ts': [],
   'native-vectors.ts': [],
@@ -27,9 +34,10 @@ const rooms = {
   ],
   output: ['generation'],
   tools: ['engine', 'output', 'tokenizer', 'errors.ts', 'given.ts'],
-  'options.ts': ['generation', 'tools', 'given.ts', 'native.ts'],
+  structure: ['generation', 'errors.ts', 'given.ts', 'native.ts'],
+  'options.ts': ['generation', 'structure', 'tools', 'given.ts', 'native.ts'],
   trace: ['engine', 'errors.ts', 'given.ts', 'native.ts', 'spec.ts'],
-  engine: ['generation', 'output', 'errors.ts', 'native.ts', 'options.ts'],
+  engine: ['generation', 'output', 'structure', 'errors.ts', 'native.ts', 'options.ts'],
 };
 
 const pathOf = (name) => (name.endsWith('.ts') ? `^lib/${name.replace('.', '[.]')}$` : `^lib/${name}/`);

@@ -24,6 +24,7 @@ export { Model } from './model.js';
 export type { LayerKindInfo } from './layer-kinds.js';
 export type { KvDtype } from './native.js';
 export type { GenerateOptions, LoadOptions, LoadProgress } from './options.js';
+export type { ResponseFormat } from './structure/response-format.js';
 export type { Message, Prompt } from './prompt.js';
 export type { ToolCall } from './output/pieces.js';
 export type { ScoreOptions, ScoreResult } from './score.js';

@@ -53,6 +53,7 @@ import {
 import { type ScoreOptions, type ScoreResult, scoreTokens } from './score.js';
 import { seesAhead } from './spec.js';
 import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
+import { Structures } from './structure/structure.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 import { checkChatPrompt, prepareChat } from './tools/chat.js';
 import {
@@ -65,7 +66,7 @@ import {
 import { runTrace, type Traced } from './trace/run-trace.js';
 import type { Trace } from './trace/trace.js';
 import { parseTraceOptions, type TraceOptions } from './trace/trace-options.js';
-import { vocabularyOf } from './vocabulary.js';
+import { structureVocabularyOf, vocabularyOf } from './vocabulary.js';
 
 /** `generate` with what only our own rooms may ask for, such as `bench` that must not find its prompt in the cache. */
 let startGeneration: (
@@ -128,6 +129,7 @@ export class Model {
       contextLength: info.contextLength,
       vocabulary: vocabularyOf(tokenizer, info.vocabSize, endTokens),
       buffers: new SamplerBuffers(info.vocabSize),
+      structures: new Structures(native, structureVocabularyOf(tokenizer, info.vocabSize, endTokens)),
     };
   }
 

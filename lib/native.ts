@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { KvasirError, type KvasirErrorCode } from './errors.js';
+import type { TokenTrie } from './native-grammar.js';
 import type {
   CheckpointInfo,
   CpuReport,
@@ -17,6 +18,7 @@ import type {
 import type { ModelTensor, TensorEntry, TensorMap } from './native-tensors.js';
 import type { NativeVectors } from './native-vectors.js';
 
+export type { GrammarTable, NativeGrammar, NativeMatcher, TokenTrie } from './native-grammar.js';
 export type { CpuReport, CudaDeviceInfo, CudaReport, KvTable } from './native-reports.js';
 export type {
   ModelTensor,
@@ -319,6 +321,10 @@ export interface NativeAddon {
   releaseMemory(): Promise<void>;
   /** An empty index. @param threads 0: one per core. Throws INVALID_OPTION for dimensions beyond 1 to 65,536. */
   createVectors(dimensions: number, threads: number): NativeVectors;
+  /**
+   * Off the JS thread. @param offsets [tokens + 1] into `bytes` @param usable [tokens] 0: never part of a structure
+   */
+  createTokenTrie(bytes: Uint8Array, offsets: Uint32Array, usable: Uint8Array): Promise<TokenTrie>;
   cpu(): CpuReport;
   /**
    * Opens the CUDA library (KVASIR_CUDA_LIBRARY, or kvasir_cuda.so beside the addon) and asks CUDA for its devices, off the

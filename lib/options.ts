@@ -34,6 +34,7 @@ import {
   text,
 } from './given.js';
 import type { KvDtype } from './native.js';
+import { checkBeside, type ResponseFormat, responseFormatRule } from './structure/response-format.js';
 import { type ChatOptions, type ChatSettings, chatRules, chatSettings } from './tools/definitions.js';
 
 export { boolean, integer, invalidOption, number, oneOf, parseOptions, type Rule, signal } from './given.js';
@@ -127,6 +128,11 @@ export interface GenerateOptions extends ChatOptions, HookOptions, ChainOptions,
   ignoreEos?: boolean;
   /** Report log-probabilities: of each token, and of this many alternatives (0 to 1000). Default: none. */
   logprobs?: number;
+  /**
+   * What the whole answer must be: JSON of a schema, a text of a regular expression or of a GBNF grammar, one of a few texts.
+   * Enforced token by token, and closed before `maxTokens` are used up. See docs/structured-output.md. Default: any text.
+   */
+  responseFormat?: ResponseFormat;
   /** Aborting ends the run within one step, with what there is and `finishReason: 'abort'`. */
   signal?: AbortSignal;
 }
@@ -150,6 +156,7 @@ export interface GenerateSettings {
   ignoreEos: boolean;
   /** Alternatives per token; absent: no log-probabilities. */
   logprobs: number | undefined;
+  responseFormat: ResponseFormat | undefined;
   signal: AbortSignal | undefined;
   chat: ChatSettings;
   hooks: HookOptions;
@@ -228,6 +235,7 @@ export const generateRules = {
   stop,
   ignoreEos: boolean,
   logprobs: integer(0, 1000),
+  responseFormat: responseFormatRule,
   signal,
   ...chatRules,
   processLogits: callback,
@@ -251,6 +259,7 @@ export function parseGenerateOptions(
   vocabSize: number,
 ): GenerateSettings {
   const given = parseOptions(generateRules, options, 'generate') as GenerateOptions;
+  checkBeside(given);
   const bias = given.logitBias ?? {};
   for (const id of Object.keys(bias)) {
     if (Number(id) < vocabSize) continue;
@@ -268,6 +277,7 @@ export function parseGenerateOptions(
     stop: typeof given.stop === 'string' ? [given.stop] : [...(given.stop ?? [])],
     ignoreEos: given.ignoreEos ?? false,
     logprobs: given.logprobs,
+    responseFormat: given.responseFormat,
     signal: given.signal,
     chat: chatSettings(given),
     hooks: { processLogits: given.processLogits, guard: given.guard },

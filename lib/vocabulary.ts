@@ -1,5 +1,6 @@
 /** A tokenizer as the engine sees it. */
 import type { Vocabulary } from './engine/generation-request.js';
+import type { StructureVocabulary } from './structure/structure.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 
 /** @param size rows of the embedding: models pad theirs, so ids may lie beyond the tokenizer's; those have no text. */
@@ -18,5 +19,20 @@ export function vocabularyOf(tokenizer: Tokenizer, size: number, endTokens: Iter
         flush: () => decoder.flush(),
       };
     },
+  };
+}
+
+/** A tokenizer as structured output sees it: the bytes of each token. */
+export function structureVocabularyOf(
+  tokenizer: Tokenizer,
+  size: number,
+  endTokens: Iterable<number>,
+): StructureVocabulary {
+  return {
+    size,
+    known: Math.min(size, tokenizer.vocabSize),
+    bytesOf: (id) => tokenizer.ownBytes(id),
+    isSpecial: (id) => tokenizer.isSpecial(id),
+    endTokens: new Set(endTokens),
   };
 }

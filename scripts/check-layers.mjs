@@ -20,10 +20,11 @@ const nativeRooms = {
   'backend/cpu': ['backend/cpu', 'backend', 'quant', 'core'],
   'backend/cuda': ['backend/cuda', 'backend', 'quant', 'core'],
   io: ['io', 'core'],
+  grammar: ['grammar', 'core'],
   model: ['model', 'io', 'backend', 'quant', 'core'],
   runtime: ['runtime', 'model', 'io', 'backend', 'quant', 'core'],
   vectors: ['vectors', 'backend/cpu', 'quant', 'core'],
-  addon: ['addon', 'vectors', 'runtime', 'model', 'io', 'backend', 'quant', 'core'],
+  addon: ['addon', 'grammar', 'vectors', 'runtime', 'model', 'io', 'backend', 'quant', 'core'],
 };
 
 /** Headers that only some files may include. */

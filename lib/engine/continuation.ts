@@ -13,6 +13,7 @@ import type { OutputPiece } from '../output/pieces.js';
 import type { AnswerPlan } from '../output/plan.js';
 import { Steering } from '../output/steering.js';
 import type { GenerateSettings } from '../options.js';
+import { type CompiledStructure, Structure } from '../structure/structure.js';
 import type { Branch, WantedRow } from './request.js';
 import type { FinishReason } from './run.js';
 
@@ -43,6 +44,8 @@ export interface ContinuationTask {
   scored?: boolean;
   /** How the answer is read and steered. Absent: it is text. */
   plan?: AnswerPlan;
+  /** What `settings.responseFormat` became. */
+  structure?: CompiledStructure;
 }
 
 /** A token that was sampled and does not end the text. */
@@ -75,6 +78,7 @@ export class Continuation {
   /** Stop strings wait for so many tokens. */
   readonly #minTokens: number;
   #generated = 0;
+  readonly #structure: Structure | undefined;
 
   constructor(task: ContinuationTask) {
     const { prompt, settings, vocabulary, buffers, plan } = task;
@@ -86,7 +90,9 @@ export class Continuation {
     this.#sampler = new Sampler(settings.sampling, buffers, { endTokens, bytesOf });
     this.#minTokens = settings.sampling.chain?.minTokens ?? 0;
     this.#sampler.acceptPrompt(prompt);
-    const decoder = vocabulary.createDecoder(prompt[prompt.length - 1]);
+    const { structure } = task;
+    this.#structure = structure && new Structure(structure, this.#maxTokens, !settings.ignoreEos);
+    const decoder = this.#structure?.decoder() ?? vocabulary.createDecoder(prompt[prompt.length - 1]);
     this.#output = plan
       ? new ParsedOutput(decoder, plan.createParser(settings.stop))
       : new PlainOutput(decoder, settings.stop);
@@ -96,6 +102,7 @@ export class Continuation {
     this.#processor = processLogits && new LogitsProcessor(processLogits, settings.sampling.temperature);
     this.#fullRows =
       this.#processor !== undefined ||
+      this.#structure !== undefined ||
       this.#sampler.needsFullRow(candidates) ||
       logprobsNeedFullRow(settings.logprobs ?? 0, candidates, vocabulary.size);
     this.logprobs = settings.logprobs === undefined ? undefined : [];
@@ -111,9 +118,9 @@ export class Continuation {
   /** Samples from a row of a result and appends to the branch; undefined when the token ends the text. */
   take(branch: Branch, result: StepResult, row: number): GeneratedToken | undefined {
     const logits = rowOf(result, row);
-    const token = this.#choose(logits, branch);
     const { prompt } = this.#task;
-    if (this.#endTokens.has(token)) {
+    const token = this.#structure?.over ? undefined : this.#choose(logits, branch);
+    if (token === undefined || this.#endTokens.has(token)) {
       this.finishReason = 'stop';
       return undefined;
     }
@@ -121,9 +128,36 @@ export class Continuation {
     if (this.#task.scored) this.logprobSum += logprobOf(logits, token);
     const pieces = this.#output.push(token, ++this.#generated <= this.#minTokens);
     this.#collect(pieces);
-    if (this.#output.stopped) this.finishReason = 'stop';
+    this.#structure?.accept(token);
+    if (this.#output.stopped || this.#structure?.over) this.finishReason = 'stop';
     else if (branch.length - prompt.length >= this.#maxTokens) this.finishReason = 'length';
     return { token, pieces, logprob: this.#describe(logits, token) };
+  }
+
+  /** Of a row those logits that the structure allows next. */
+  #structured(structure: Structure, row: LogitRow, { length }: Branch): LogitRow {
+    const { buffers, settings, prompt } = this.#task;
+    const mask = structure.mask(this.#maxTokens - length + prompt.length);
+    return buffers.masked.row(row, mask, settings.sampling.temperature);
+  }
+
+  /** While the next step runs: what its row will need. What this throws, `take` throws too. */
+  prepare(branch: Branch): void {
+    if (this.finishReason !== undefined) return;
+    try {
+      this.#structure?.mask(this.#maxTokens - branch.length + this.#task.prompt.length);
+    } catch {
+      // Where it can be told to this request alone.
+    }
+  }
+
+  /** What the structure makes of the whole text; absent without one. */
+  outcome(): { object?: unknown; closed: boolean } | undefined {
+    if (!this.#structure) return undefined;
+    const { closed, complete } = this.#structure;
+    const cut = this.finishReason === 'abort' || this.#output.stopped;
+    const object = complete && !cut ? this.#structure.object(this.text) : undefined;
+    return object === undefined ? { closed } : { object, closed };
   }
 
   /** After the last token: what was held back. */
@@ -148,6 +182,7 @@ export class Continuation {
   }
 
   #choose(given: LogitRow, branch: Branch): number {
+    if (this.#structure) return this.#sampler.sample(this.#structured(this.#structure, given, branch));
     const allowed = this.#steering?.allowed();
     const row = allowed?.length === 1 ? given : this.#processed(given, branch);
     if (allowed === undefined) return this.#accepted(this.#sampler.sample(row));

@@ -65,6 +65,7 @@ export class GenerationRequest extends Request {
     const news = this.#news;
     this.#news = undefined;
     if (news) run.push(news.token, news.pieces, news.logprob);
+    this.#continuation.prepare(this.branch);
     if (this.#continuation.finishReason === undefined || run.settled) return;
     const rest = this.#continuation.flush();
     run.finish(this.#result(this.#continuation.finishReason), rest);
@@ -105,6 +106,6 @@ export class GenerationRequest extends Request {
     const { answer } = this.#continuation;
     if (answer?.hasReasoning) result.reasoning = answer.reasoning;
     if (answer && this.#task.plan?.hasTools) result.toolCalls = answer.calls;
-    return result;
+    return Object.assign(result, this.#continuation.outcome());
   }
 }

@@ -12,6 +12,8 @@ import { BeamRequest } from './beam-request.js';
 import type { ChoicesTask } from './choices-request.js';
 import type { CacheUse, Request } from './request.js';
 import { SamplesRequest } from './samples-request.js';
+import { besideError } from '../structure/response-format.js';
+import type { CompiledStructure, Structures } from '../structure/structure.js';
 import { type Generation, type GenerationResult, GenerationRun } from './run.js';
 
 /** What all generations of a model share. */
@@ -20,6 +22,7 @@ export interface Generator {
   contextLength: number;
   vocabulary: Vocabulary;
   buffers: SamplerBuffers;
+  structures: Structures;
 }
 
 export interface Launch {
@@ -50,10 +53,14 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
       onSettled?.(result);
     },
   });
-  const submit = (encoded: Awaited<ReturnType<Launch['encode']>>) => {
+  const submit = ([encoded, structure]: [
+    Awaited<ReturnType<Launch['encode']>>,
+    CompiledStructure | undefined,
+  ]) => {
     if (run.settled) return;
     const { ids: prompt, plan } = encoded instanceof Int32Array ? { ids: encoded, plan: undefined } : encoded;
     checkPrompt(prompt, generator);
+    if (structure && plan?.hasTools) throw besideError('tools');
     const { contextLength, vocabulary, buffers } = generator;
     request = requestOf({
       run,
@@ -64,7 +71,8 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
       buffers,
       cache,
       createdAt,
-      plan,
+      plan: structure ? undefined : plan,
+      structure,
     });
     generator.engine.submit(request);
   };
@@ -73,7 +81,8 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
     return run;
   }
   signal?.addEventListener('abort', end, { once: true });
-  encode(encoding.signal)
+  const { responseFormat } = settings;
+  Promise.all([encode(encoding.signal), responseFormat && generator.structures.compile(responseFormat)])
     .then(submit)
     .catch((error) => run.fail(fromNative(error)));
   return run;

@@ -56,6 +56,13 @@ export interface GenerationResult {
   logprobs?: GeneratedLogprob[];
   /** Where `n`, `bestOf` or `beams` is above 1: all texts that come, of which the first is the one above. */
   choices?: Choice[];
+  /**
+   * With `responseFormat`: the JSON value, or the choice; absent for other formats, and where an abort or a stop string ended
+   * the text before it was whole.
+   */
+  object?: unknown;
+  /** With `responseFormat`: the text was brought to its end because `maxTokens` ran short. */
+  closed?: boolean;
 }
 
 /** Output that nobody has read: beyond either bound the request pauses, unless somebody awaits its result. */

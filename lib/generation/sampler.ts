@@ -10,6 +10,7 @@
  */
 import { Dry } from './dry.js';
 import type { Mirostat } from './entropy.js';
+import { MaskedRows } from './masked-row.js';
 import { Penalties } from './penalties.js';
 import { Random } from './random.js';
 import type { LogitRow, SamplingOptions } from './sampling-options.js';
@@ -23,10 +24,12 @@ import { TypicalFilter } from './typical.js';
 export class SamplerBuffers {
   readonly list: Shortlist;
   readonly typical: TypicalFilter;
+  readonly masked: MaskedRows;
 
   constructor(readonly vocabSize: number) {
     this.list = new Shortlist(vocabSize);
     this.typical = new TypicalFilter(vocabSize);
+    this.masked = new MaskedRows(vocabSize);
   }
 }
 

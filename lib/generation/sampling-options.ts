@@ -29,6 +29,8 @@ export interface SamplingOptions {
 export interface LogitRow {
   /** Largest logits first, equal ones by the lower id. */
   ids: Int32Array;
+  /** `ids` are all that can be drawn. */
+  complete?: boolean;
   logits: Float32Array;
   /** Log of the sum of exp(logit / temperature) over the vocabulary, at the sampler's temperature (1 when it is 0). */
   logSumExp: number;

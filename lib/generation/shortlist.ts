@@ -64,7 +64,7 @@ export class Shortlist {
       this.n = Math.min(limit, row.ids.length);
       this.ids.set(row.ids.subarray(0, this.n));
       this.logits.set(row.logits.subarray(0, this.n));
-      this.complete = this.n === this.#vocabSize;
+      this.complete = this.n === this.#vocabSize || (row.complete === true && this.n === row.ids.length);
       this.sorted = true;
       this.#weigh(this.logits[0]);
     }

@@ -87,6 +87,12 @@ export class TokenTable {
     return bytes;
   }
 
+  /** What one token adds to a text, not kept: for all of them at once. Undefined where that depends on its neighbours. */
+  ownBytes(id: number): Uint8Array | undefined {
+    const plan = this.#plan;
+    return plan && (this.#bytes.get(id) ?? tokenBytes(this.#spelling(id), plan.steps, plan.byteLevel));
+  }
+
   /** Throws INVALID_OPTION for what is no id of a token. */
   checkId(id: unknown): void {
     if (Number.isInteger(id) && (id as number) >= 0 && (id as number) < this.size) return;

@@ -203,6 +203,11 @@ export class Tokenizer {
     return this.#table.bytesOf(id);
   }
 
+  /** @internal The same, and not kept; undefined where a token reads otherwise beside others. */
+  ownBytes(id: number): Uint8Array | undefined {
+    return this.#table.ownBytes(id);
+  }
+
   isSpecial(id: number): boolean {
     this.#table.checkId(id);
     return this.#table.isSpecial(id);

@@ -11,6 +11,7 @@
 #include "addon/container_wrap.h"
 #include "addon/declared_tensors.h"
 #include "addon/from_js.h"
+#include "addon/grammar_wrap.h"
 #include "addon/model_wrap.h"
 #include "addon/vectors_wrap.h"
 #include "backend/cpu.h"
@@ -344,6 +345,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   data->container_class = Napi::Persistent(ContainerWrap::Define(env));
   data->model_class = Napi::Persistent(ModelWrap::Define(env));
   data->vectors_class = Napi::Persistent(VectorsWrap::Define(env));
+  DefineGrammarClasses(env, *data);
   env.SetInstanceData(data.release());
   exports.Set("openContainer", Napi::Function::New(env, OpenContainer));
   exports.Set("loadModel", Napi::Function::New(env, LoadModel));
@@ -356,6 +358,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
 #if defined(KVASIR_TESTING)
   exports.Set("liveBytes", Napi::Function::New(env, LiveBytes));
 #endif
+  exports.Set("createTokenTrie", Napi::Function::New(env, CreateTokenTrie));
   exports.Set("cpu", Napi::Function::New(env, Cpu));
   exports.Set("cuda", Napi::Function::New(env, Cuda));
   return exports;

@@ -9,6 +9,9 @@ struct AddonData {
   Napi::FunctionReference container_class;
   Napi::FunctionReference model_class;
   Napi::FunctionReference vectors_class;
+  Napi::FunctionReference token_trie_class;
+  Napi::FunctionReference grammar_class;
+  Napi::FunctionReference matcher_class;
 
   static AddonData& Of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 };

@@ -12,7 +12,7 @@ import {
 
 const generateNames = [
   ...['maxTokens', 'temperature', 'topK', 'topP', 'minP', 'typicalP', 'repetitionPenalty', 'presencePenalty'],
-  ...['frequencyPenalty', 'logitBias', 'seed', 'stop', 'ignoreEos', 'logprobs', 'signal'],
+  ...['frequencyPenalty', 'logitBias', 'seed', 'stop', 'ignoreEos', 'logprobs', 'responseFormat', 'signal'],
   ...['tools', 'toolChoice', 'toolFormat', 'reasoning', 'processLogits', 'guard'],
   ...['topNSigma', 'xtcProbability', 'xtcThreshold', 'dynatempRange', 'dynatempExponent'],
   ...['mirostat', 'mirostatTau', 'mirostatEta', 'samplers', 'dryMultiplier', 'dryBase', 'dryAllowedLength'],

@@ -5,6 +5,7 @@ import { launch } from '../../lib/engine/launch.js';
 import { SamplerBuffers } from '../../lib/generation/sampler.js';
 import { Model } from '../../lib/model.js';
 import { type GenerateOptions, parseGenerateOptions } from '../../lib/options.js';
+import { structures } from '../unit/structure-grammar.js';
 import { fixtures, readGolden } from './golden.js';
 import { describeAt, withModel } from './native-model.js';
 
@@ -40,6 +41,7 @@ describe.each(Object.entries(models))('%s', (name, { ends, cases }) => {
           createDecoder: () => ({ push: (id: number) => ` ${id}`, unseen: () => '', flush: () => '' }),
         },
         buffers: new SamplerBuffers(size),
+        structures,
       };
       const results = await Promise.all(
         cases.map(({ prompt, found, ...options }) =>

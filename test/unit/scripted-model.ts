@@ -10,6 +10,7 @@ import { prepareChat } from '../../lib/tools/chat.js';
 import { vocabularyOf } from '../../lib/vocabulary.js';
 import { chatTokenizer } from './chat-tokenizer.js';
 import { ScriptedNative } from './scripted-native.js';
+import { structures } from './structure-grammar.js';
 
 export const special = ['<end>', '<turn>', '<think>', '</think>'];
 const END = 200;
@@ -36,6 +37,7 @@ export async function scriptedModel(template: string): Promise<ScriptedModel> {
     contextLength: 4000,
     vocabulary: vocabularyOf(tokenizer, vocabSize, [END]),
     buffers: new SamplerBuffers(vocabSize),
+    structures,
   };
   const prompts: string[] = [];
   return {

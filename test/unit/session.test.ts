@@ -7,6 +7,7 @@ import { SamplerBuffers } from '../../lib/generation/sampler.js';
 import { type GenerateSettings, parseGenerateOptions } from '../../lib/options.js';
 import { ChatSession, type SessionHost, type SessionOptions } from '../../lib/session.js';
 import { FakeNative, type FakeOptions } from './engine-fake.js';
+import { structures } from './structure-grammar.js';
 
 const EOS = 299;
 
@@ -28,7 +29,7 @@ function converse(options: SessionOptions = {}, native: FakeOptions = {}) {
       flush: () => '',
     }),
   };
-  const generator = { engine, contextLength: 1000, vocabulary, buffers: new SamplerBuffers(300) };
+  const generator = { engine, contextLength: 1000, vocabulary, buffers: new SamplerBuffers(300), structures };
   const prompts: { messages: readonly { role: string; content: unknown }[]; tools: unknown }[] = [];
   const host: SessionHost = {
     generate: (messages, generate, internals) => {

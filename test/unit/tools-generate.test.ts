@@ -9,6 +9,7 @@ import { checkChatPrompt, prepareChat } from '../../lib/tools/chat.js';
 import { vocabularyOf } from '../../lib/vocabulary.js';
 import { chatTemplate, chatTokenizer } from './chat-tokenizer.js';
 import { ScriptedNative } from './scripted-native.js';
+import { structures } from './structure-grammar.js';
 
 const special = ['<end>', '<turn>', '<think>', '</think>'];
 const END = 200;
@@ -50,7 +51,7 @@ function generate(script: string, options: GenerateOptions = {}, given = message
   const settings = parseGenerateOptions({ maxTokens: 1000, ...options }, {}, 300);
   const vocabulary = vocabularyOf(open.tokenizer, 300, [END]);
   return launch(
-    { engine, contextLength: 4000, vocabulary, buffers: new SamplerBuffers(300) },
+    { engine, contextLength: 4000, vocabulary, buffers: new SamplerBuffers(300), structures },
     {
       settings,
       cache: { reuse: true },

@@ -1,0 +1,94 @@
+// A compiled grammar over one vocabulary and the matchers that follow texts through it. A grammar and its matchers belong to
+// one thread at a time: they share what they find out.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "grammar/completion.h"
+#include "grammar/ir.h"
+#include "grammar/masks.h"
+
+namespace kvasir::grammar {
+
+class Grammar {
+ public:
+  // Throws Error(kInvalidOption): it matches nothing, or a rule begins with itself. LimitError: it is too large.
+  Grammar(const Ir& ir, std::shared_ptr<const ByteTrie> trie);
+  Grammar(const Grammar&) = delete;
+  Grammar& operator=(const Grammar&) = delete;
+
+  Frames& frames() { return frames_; }
+  LocalStates& locals() { return locals_; }
+  Masks& masks() { return masks_; }
+  Completion& completion() { return completion_; }
+  const ByteTrie& trie() const { return *trie_; }
+  const Automaton& automaton() const { return automaton_; }
+
+ private:
+  const std::shared_ptr<const ByteTrie> trie_;
+  const Automaton automaton_;
+  Frames frames_;
+  LocalStates locals_;
+  Masks masks_;
+  Completion completion_;
+};
+
+struct MaskOutcome {
+  int32_t allowed = 0;
+  // Tokens that the grammar would allow were left out: too few tokens remain for what they begin.
+  bool narrowed = false;
+};
+
+class Matcher {
+ public:
+  explicit Matcher(std::shared_ptr<Grammar> grammar);
+
+  // Writes [words] bits: the tokens that may follow and after which, with `remaining` - 1 more tokens, the text can still
+  // be brought to an end.
+  MaskOutcome Mask(uint32_t* bits, int64_t remaining);
+  // The next token. False: the grammar does not allow it, and nothing changes.
+  bool Accept(int32_t token);
+  // Takes back the last `count` tokens. Throws Error(kInvalidOption) when there are not so many.
+  void Rollback(size_t count);
+  // The text may end here.
+  bool CanEnd() const { return now().bottom; }
+  // Nothing may follow.
+  bool Over() const { return now().heads.empty(); }
+  // Tokens of a short way to the end, the first one last. False: there is none that is short enough.
+  bool Shortest(std::vector<int32_t>& tokens);
+  // Bytes that must follow, whatever is chosen; at most `most`.
+  std::string Forced(size_t most);
+  size_t words() const { return grammar_->trie().words(); }
+
+ private:
+  // A place that a token leads to: a local state, and the node below it.
+  struct Place {
+    int32_t state;
+    int32_t below;
+  };
+  struct Exit {
+    int32_t node;   // of the trie
+    int32_t below;  // what follows the rule that ended
+  };
+  const Heads& now() const { return history_.back(); }
+  bool MaskFreely(uint32_t* bits, int64_t bytes);
+  bool MaskWithin(uint32_t* bits, int64_t tokens);
+  bool Fits(const Place& place, int64_t tokens);
+  bool ShortestFrom(const Place& place, std::vector<int32_t>& tokens);
+  void PlacesAfter(int32_t token, std::vector<Place>& places);
+  template <typename Token>
+  void FollowExits(std::vector<Exit> exits, const Token& token);
+
+  const std::shared_ptr<Grammar> grammar_;
+  Stacks stacks_;
+  std::vector<Heads> history_;
+  // A way to the end that is short enough, the next token last, while tokens run short.
+  std::vector<int32_t> plan_;
+  bool planned_ = false;
+};
+
+}  // namespace kvasir::grammar

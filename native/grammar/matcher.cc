@@ -1,0 +1,224 @@
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+#include "grammar/grammar.h"
+
+namespace kvasir::grammar {
+
+Matcher::Matcher(std::shared_ptr<Grammar> grammar) : grammar_(std::move(grammar)) {
+  Frames& frames = grammar_->frames();
+  history_.push_back(Close(frames, stacks_, {{frames.Start(0), Stacks::kBottom}}));
+}
+
+MaskOutcome Matcher::Mask(uint32_t* bits, int64_t remaining) {
+  MaskOutcome outcome;
+  std::memset(bits, 0, words() * sizeof(uint32_t));
+  const int64_t after = remaining - 1;
+  const bool ample = grammar_->automaton().spelled && MaskFreely(bits, after);
+  if (!ample) {
+    std::memset(bits, 0, words() * sizeof(uint32_t));
+    outcome.narrowed = MaskWithin(bits, after);
+  }
+  for (size_t i = 0; i < words(); ++i) outcome.allowed += __builtin_popcount(bits[i]);
+  return outcome;
+}
+
+// Goes on in what follows each rule that ended; each place once. `token(id, place)`.
+template <typename Token>
+void Matcher::FollowExits(std::vector<Exit> exits, const Token& token) {
+  LocalStates& locals = grammar_->locals();
+  std::unordered_set<uint64_t> seen;
+  while (!exits.empty()) {
+    const Exit exit = exits.back();
+    exits.pop_back();
+    const uint64_t key = uint64_t{static_cast<uint32_t>(exit.node)} << 32 | static_cast<uint32_t>(exit.below);
+    if (!seen.insert(key).second) continue;
+    if (seen.size() > kMostHeadSteps * 8) throw LimitError("The grammar is in too many states at once");
+    for (const Head& below : std::vector<Head>(stacks_.At(exit.below))) {
+      if (below.frame < 0) continue;
+      const int32_t start = locals.Closed(below.frame);
+      if (start == LocalStates::kDead) continue;
+      if (locals.Exits(start)) exits.push_back({exit.node, below.stack});
+      if (!locals.Goes(start)) continue;
+      grammar_->masks().Walk(
+          start, exit.node,
+          [&](int32_t id, int32_t state) {
+            token(id, Place{state, below.stack});
+          },
+          [&](int32_t node) {
+            exits.push_back({node, below.stack});
+          });
+    }
+  }
+}
+
+// All that the grammar allows. False: after some of it the end may be more than `bytes` away.
+bool Matcher::MaskFreely(uint32_t* bits, int64_t bytes) {
+  Frames& frames = grammar_->frames();
+  std::vector<Exit> exits;
+  for (const Head& head : now().heads) {
+    const int32_t within = frames.Within(head.frame, grammar_->trie().longest());
+    const FrameMask& mask = grammar_->masks().Of(within);
+    // What was cut from its counts is as far as it was.
+    const uint32_t cut =
+        frames.Distance(head.frame) - std::min(frames.Distance(head.frame), frames.Distance(within));
+    const uint32_t farthest = AddDistance(AddDistance(mask.farthest, cut), stacks_.Distance(head.stack));
+    if (farthest > bytes) return false;
+    for (size_t i = 0; i < mask.bits.size(); ++i) bits[i] |= mask.bits[i];
+    for (const int32_t id : mask.tokens) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
+    for (const int32_t node : mask.exits) exits.push_back({node, head.stack});
+  }
+  bool ample = true;
+  FollowExits(std::move(exits), [&](int32_t id, const Place& place) {
+    bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
+    ample = ample &&
+            AddDistance(grammar_->locals().Distance(place.state), stacks_.Distance(place.below)) <= bytes;
+  });
+  return ample;
+}
+
+// What leaves a way to the end of at most `tokens` tokens. True: something was left out.
+bool Matcher::MaskWithin(uint32_t* bits, int64_t tokens) {
+  bool narrowed = false;
+  std::vector<Exit> exits;
+  std::unordered_map<uint64_t, bool> known;
+  const auto fits = [&](const Place& place) {
+    const uint64_t key =
+        uint64_t{static_cast<uint32_t>(place.state)} << 32 | static_cast<uint32_t>(place.below);
+    const auto [found, is_new] = known.try_emplace(key, false);
+    if (is_new) found->second = Fits(place, tokens);
+    narrowed = narrowed || !found->second;
+    return found->second;
+  };
+  for (const Head& head : now().heads) {
+    const FrameMask& mask = grammar_->masks().Grouped(head.frame);
+    for (const TokenGroup& group : mask.groups) {
+      if (!fits({group.state, head.stack})) continue;
+      for (const int32_t id : group.tokens) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
+    }
+    for (const int32_t node : mask.exits) exits.push_back({node, head.stack});
+  }
+  FollowExits(std::move(exits), [&](int32_t id, const Place& place) {
+    if (fits(place)) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
+  });
+  // The way that was found before holds whatever the shortest texts of other places look like.
+  if (!planned_) planned_ = Shortest(plan_);
+  if (planned_ && !plan_.empty() && static_cast<int64_t>(plan_.size()) <= tokens + 1)
+    bits[static_cast<size_t>(plan_.back()) / 32] |= 1u << (plan_.back() % 32);
+  return narrowed;
+}
+
+bool Matcher::Fits(const Place& place, int64_t tokens) {
+  const uint32_t bytes = AddDistance(grammar_->locals().Distance(place.state), stacks_.Distance(place.below));
+  if (grammar_->automaton().spelled && bytes <= tokens) return true;
+  if (bytes > tokens * grammar_->trie().longest()) return false;
+  std::vector<int32_t> way;
+  return ShortestFrom(place, way) && static_cast<int64_t>(way.size()) <= tokens;
+}
+
+bool Matcher::ShortestFrom(const Place& place, std::vector<int32_t>& tokens) {
+  Completion& completion = grammar_->completion();
+  LocalStates& locals = grammar_->locals();
+  std::string text;
+  if (!completion.Append(Heads(locals.At(place.state)), locals.stacks(), text)) return false;
+  return completion.AppendBelow(place.below, stacks_, text) && completion.Spell(text, tokens);
+}
+
+bool Matcher::Shortest(std::vector<int32_t>& tokens) {
+  std::string text;
+  return grammar_->completion().Append(now(), stacks_, text) && grammar_->completion().Spell(text, tokens);
+}
+
+// Where a token leads, as the mask saw it.
+void Matcher::PlacesAfter(int32_t token, std::vector<Place>& places) {
+  const std::vector<uint8_t> bytes = grammar_->trie().BytesOf(token);
+  LocalStates& locals = grammar_->locals();
+  struct From {
+    size_t at;
+    int32_t state, below;
+  };
+  std::vector<From> open;
+  std::unordered_set<uint64_t> seen;
+  const auto leave = [&](size_t at, int32_t below) {
+    std::vector<std::pair<size_t, int32_t>> ended{{at, below}};
+    while (!ended.empty()) {
+      const auto [place, node] = ended.back();
+      ended.pop_back();
+      if (!seen.insert(uint64_t{place} << 32 | static_cast<uint32_t>(node)).second) continue;
+      for (const Head& head : std::vector<Head>(stacks_.At(node))) {
+        const int32_t start = head.frame < 0 ? LocalStates::kDead : locals.Closed(head.frame);
+        if (start == LocalStates::kDead) continue;
+        if (locals.Exits(start)) ended.emplace_back(place, head.stack);
+        open.push_back({place, start, head.stack});
+      }
+    }
+  };
+  for (const Head& head : now().heads) open.push_back({0, locals.Raw(head.frame), head.stack});
+  while (!open.empty()) {
+    From from = open.back();
+    open.pop_back();
+    while (from.state != LocalStates::kDead && from.at < bytes.size()) {
+      from.state = locals.Step(from.state, bytes[from.at++]);
+      if (from.state == LocalStates::kDead || from.at == bytes.size()) break;
+      if (locals.Exits(from.state)) leave(from.at, from.below);
+    }
+    if (from.state != LocalStates::kDead) places.push_back({from.state, from.below});
+  }
+}
+
+bool Matcher::Accept(int32_t token) {
+  Frames& frames = grammar_->frames();
+  const std::vector<uint8_t> bytes = grammar_->trie().BytesOf(token);
+  if (bytes.empty()) return false;
+  Heads heads = now();
+  for (const uint8_t byte : bytes) {
+    heads = Step(frames, stacks_, heads.heads, byte);
+    if (heads.dead()) return false;
+  }
+  if (planned_ && !plan_.empty() && plan_.back() == token) {
+    plan_.pop_back();
+  } else if (planned_) {
+    std::vector<Place> places;
+    PlacesAfter(token, places);
+    planned_ = false;
+    for (const Place& place : places) {
+      std::vector<int32_t> way;
+      if (!ShortestFrom(place, way) || (planned_ && way.size() >= plan_.size())) continue;
+      planned_ = true;
+      plan_ = std::move(way);
+    }
+  }
+  history_.push_back(std::move(heads));
+  return true;
+}
+
+void Matcher::Rollback(size_t count) {
+  if (count >= history_.size())
+    throw Error(ErrorCode::kInvalidOption, "More tokens are taken back than were accepted");
+  history_.resize(history_.size() - count);
+  planned_ = false;
+}
+
+std::string Matcher::Forced(size_t most) {
+  std::string forced;
+  Frames& frames = grammar_->frames();
+  Heads heads = now();
+  while (forced.size() < most && !heads.bottom) {
+    int only = -1;
+    bool several = false;
+    for (const Head& head : heads.heads) {
+      for (int byte = 0; byte < 256 && !several; ++byte) {
+        if (frames.Step(head.frame, static_cast<uint8_t>(byte)) < 0) continue;
+        several = only >= 0 && only != byte;
+        only = byte;
+      }
+    }
+    if (several || only < 0) break;
+    forced.push_back(static_cast<char>(only));
+    heads = Step(frames, stacks_, heads.heads, static_cast<uint8_t>(only));
+  }
+  return forced;
+}
+
+}  // namespace kvasir::grammar
