@@ -28,6 +28,7 @@ export type { ResponseFormat } from './structure/response-format.js';
 export type { Message, Prompt } from './prompt.js';
 export type { ToolCall } from './output/pieces.js';
 export type { ScoreOptions, ScoreResult } from './score.js';
+export type { SessionOverflow } from './overflow.js';
 export { ChatSession, type SessionOptions } from './session.js';
 export {
   type ChatTemplateOptions,

@@ -345,13 +345,12 @@ export class Model {
         if (typeof given === 'string' || given instanceof Int32Array) return this.#encodeText(given, signal);
         const messages = given instanceof LongConversation ? await given.read() : given;
         const chat = { ...settings.chat, tools: settings.chat.tools ?? internals.tools };
-        return prepareChat(this.tokenizer, {
-          messages,
-          settings: chat,
-          template: internals.template,
-          variables: internals.variables,
-          signal,
-        });
+        const { template, variables, fit } = internals;
+        const prepare = (told: readonly Message[]) =>
+          prepareChat(this.tokenizer, { messages: told, settings: chat, template, variables, signal });
+        const { contextLength } = this.info;
+        const room = Math.min(settings.maxTokens, Math.floor(contextLength / 2));
+        return fit ? fit.fit(messages, contextLength - room, prepare) : prepare(messages);
       },
     });
     return guard ? guardedRun(run, guard, internals.onSettled) : run;

@@ -2,8 +2,9 @@
 import { KvasirError } from './errors.js';
 import type { CacheUse } from './engine/request.js';
 import { type Generation, type GenerationResult, GenerationRun } from './engine/run.js';
-import { parseOptions, type Rule, reading } from './given.js';
+import { invalidOption, parseOptions, type Rule, reading } from './given.js';
 import { type GenerateOptions, wellFormed } from './options.js';
+import { ConversationFit, overflowRule, type SessionOverflow } from './overflow.js';
 import { checkText, type Message, readMessages } from './prompt.js';
 import { type FunctionTool, type ToolDefinition, toolsRule } from './tools/definitions.js';
 import { assistantMessage } from './tools/messages.js';
@@ -15,6 +16,8 @@ export interface SessionOptions {
   tools?: readonly ToolDefinition[];
   /** Name of one of the model's chat templates, as `applyChatTemplate` takes it. Default: the model's choice. */
   template?: string;
+  /** When the conversation no longer fits the context. Default 'error'. */
+  overflow?: SessionOverflow;
   /** Messages that came before, after `system`. Default: none. */
   messages?: readonly Message[];
 }
@@ -29,6 +32,8 @@ export interface GenerationInternals {
   template?: string;
   /** What else the chat template knows, by name. */
   variables?: Record<string, unknown>;
+  /** Makes a conversation fit. */
+  fit?: ConversationFit;
   /** Called at once when the outcome is there; `undefined`: it failed. */
   onSettled?(result: GenerationResult | undefined): void;
 }
@@ -48,6 +53,7 @@ const rules = {
   system: wellFormed,
   tools: toolsRule,
   template: wellFormed,
+  overflow: overflowRule,
   messages: {
     copy: (v) => (Array.isArray(v) && v.length > 0 ? readMessages(v) : v),
     fits: Array.isArray,
@@ -59,6 +65,7 @@ export class ChatSession {
   readonly #host: SessionHost;
   readonly #tools: readonly FunctionTool[] | undefined;
   readonly #template: string | undefined;
+  readonly #fit: ConversationFit;
   #messages: Message[] = [];
   #busy = false;
   #disposed = false;
@@ -68,7 +75,7 @@ export class ChatSession {
     if (reading('The host', () => typeof host?.generate !== 'function')) {
       throw new KvasirError('INVALID_OPTION', 'A ChatSession is made by model.createSession.');
     }
-    const { system, tools, template, messages } = parseOptions(
+    const { system, tools, template, messages, overflow } = parseOptions(
       rules,
       options,
       'createSession',
@@ -78,6 +85,7 @@ export class ChatSession {
     this.#host = host;
     this.#tools = tools as readonly FunctionTool[] | undefined;
     this.#template = template;
+    this.#fit = new ConversationFit(overflow ?? 'error');
   }
 
   /** The conversation so far, the turn that is being answered left out. A copy. */
@@ -99,18 +107,80 @@ export class ChatSession {
     } catch (error) {
       return GenerationRun.failed(error);
     }
+    return this.#answer(this.#messages, news, options);
+  }
+
+  /**
+   * Answers the last turn once more: when the new answer ends it takes the place of the old one, which stays where the run
+   * fails. Rejects as `send` does, and with INVALID_OPTION where the last message is no answer.
+   */
+  retry(options: GenerateOptions = {}): Generation {
+    try {
+      this.#checkFree();
+      if (this.#messages.at(-1)?.role !== 'assistant')
+        throw new KvasirError('INVALID_OPTION', 'There is no answer to retry: the last message is none.');
+    } catch (error) {
+      return GenerationRun.failed(error);
+    }
+    return this.#answer(this.#messages.slice(0, -1), [], options);
+  }
+
+  /**
+   * Puts another text in the place of a message of the user and answers it; what came after it goes when the answer ends,
+   * and all stays as it was where the run fails. Rejects as `send` does.
+   * @param index of the message in `history`
+   */
+  edit(index: number, text: string, options: GenerateOptions = {}): Generation {
+    let message: Message;
+    try {
+      this.#checkFree();
+      checkText(text, 'text');
+      const found = Number.isInteger(index) ? this.#messages[index] : undefined;
+      if (found?.role !== 'user')
+        throw invalidOption('index', index, "that of a message of role 'user' in history");
+      message = { ...found, content: text };
+      this.#fit.reset();
+    } catch (error) {
+      return GenerationRun.failed(error);
+    }
+    return this.#answer(this.#messages.slice(0, index), [message], options);
+  }
+
+  /**
+   * Another session with the same options and history, which go their own ways; a turn that is being answered is not in it.
+   * The cache holds what both have in common once.
+   * @throws DISPOSED.
+   */
+  fork(): ChatSession {
+    if (this.#disposed) throw disposed();
+    return new ChatSession(this.#host, {
+      tools: this.#tools,
+      template: this.#template,
+      overflow: this.#fit.overflow,
+      messages: this.history,
+    });
+  }
+
+  /** @param before what stays of the history when the answer to `news` has ended */
+  #answer(before: readonly Message[], news: readonly Message[], options: GenerateOptions): Generation {
     // Before the start: with a signal that is aborted already, the run settles within it.
     this.#busy = true;
-    return this.#host.generate([...this.#messages, ...news], options, {
+    return this.#host.generate([...before, ...news], options, {
       cache: { reuse: true, owner: this },
       tools: this.#tools,
       template: this.#template,
-      onSettled: (result) => this.#settle(news, result),
+      fit: this.#fit,
+      onSettled: (result) => {
+        this.#busy = false;
+        if (!result || (result.finishReason === 'abort' && result.tokens.length === 0)) return;
+        this.#messages = [...before, ...news, assistantMessage(result)];
+        this.#fit.keep();
+      },
     });
   }
 
   #checkFree(): void {
-    if (this.#disposed) throw new KvasirError('DISPOSED', 'The session was disposed: create another one.');
+    if (this.#disposed) throw disposed();
     if (!this.#busy) return;
     throw new KvasirError(
       'INVALID_OPTION',
@@ -128,12 +198,10 @@ export class ChatSession {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
 
-  #settle(news: readonly Message[], result: GenerationResult | undefined): void {
-    this.#busy = false;
-    if (!result || (result.finishReason === 'abort' && result.tokens.length === 0)) return;
-    this.#messages.push(...news, assistantMessage(result));
-  }
+function disposed(): KvasirError {
+  return new KvasirError('DISPOSED', 'The session was disposed: create another one.');
 }
 
 /** Throws INVALID_OPTION. */

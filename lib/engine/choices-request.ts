@@ -14,6 +14,8 @@ export interface ChoicesTask extends ContinuationTask {
   adapter?: number;
   /** When `generate` was called, in ms of `performance.now()`. */
   createdAt: number;
+  /** What a session left out of its conversation to make it fit. */
+  droppedTokens?: number;
 }
 
 /** One text that has ended. */
@@ -73,7 +75,7 @@ export abstract class ChoicesRequest extends Request {
   /** @param texts at least one, the best first. @param pieces of the best one, that have not gone out. */
   protected finish(texts: readonly EndedText[], pieces: readonly OutputPiece[]): void {
     this.settled = true;
-    const { run, prompt, createdAt, plan } = this.task;
+    const { run, prompt, createdAt, plan, droppedTokens = 0 } = this.task;
     const choices = texts.map((one) => choiceOf(one, plan?.hasTools === true));
     const { score, ...best } = choices[0];
     const first = this.#firstTokenAt;
@@ -86,6 +88,7 @@ export abstract class ChoicesRequest extends Request {
           promptTokens: prompt.length,
           completionTokens: this.generated,
           cachedTokens: this.#cachedTokens,
+          ...(droppedTokens > 0 ? { droppedTokens } : {}),
         },
         timings: {
           ttftMs: first > 0 ? first - createdAt : 0,

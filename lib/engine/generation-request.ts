@@ -20,6 +20,8 @@ export interface GenerationTask extends ContinuationTask {
   adapter?: number;
   /** When `generate` was called, in ms of `performance.now()`. */
   createdAt: number;
+  /** What a session left out of its conversation to make it fit. */
+  droppedTokens?: number;
 }
 
 export class GenerationRequest extends Request {
@@ -103,6 +105,8 @@ export class GenerationRequest extends Request {
       },
     };
     if (this.#continuation.logprobs) result.logprobs = this.#continuation.logprobs;
+    const { droppedTokens = 0 } = this.#task;
+    if (droppedTokens > 0) result.usage.droppedTokens = droppedTokens;
     const { answer } = this.#continuation;
     if (answer?.hasReasoning) result.reasoning = answer.reasoning;
     if (answer && this.#task.plan?.hasTools) result.toolCalls = answer.calls;

@@ -27,7 +27,9 @@ export interface Generator {
 
 export interface Launch {
   /** Gives the ids of the prompt, and how its answer is read; rejects when the signal is aborted. */
-  encode(signal: AbortSignal): Promise<Int32Array | { ids: Int32Array; plan?: AnswerPlan }>;
+  encode(
+    signal: AbortSignal,
+  ): Promise<Int32Array | { ids: Int32Array; plan?: AnswerPlan; droppedTokens?: number }>;
   settings: GenerateSettings;
   cache: CacheUse;
   /** Called at once when the outcome is there; `undefined`: it failed. */
@@ -58,7 +60,11 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
     CompiledStructure | undefined,
   ]) => {
     if (run.settled) return;
-    const { ids: prompt, plan } = encoded instanceof Int32Array ? { ids: encoded, plan: undefined } : encoded;
+    const {
+      ids: prompt,
+      plan,
+      droppedTokens,
+    }: Exclude<typeof encoded, Int32Array> = encoded instanceof Int32Array ? { ids: encoded } : encoded;
     checkPrompt(prompt, generator);
     if (structure && plan?.hasTools) throw besideError('tools');
     const { contextLength, vocabulary, buffers } = generator;
@@ -73,6 +79,7 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
       createdAt,
       plan: structure ? undefined : plan,
       structure,
+      droppedTokens,
     });
     generator.engine.submit(request);
   };

@@ -43,6 +43,8 @@ export interface GenerationResult {
     completionTokens: number;
     /** Prompt tokens that were found in the cache. */
     cachedTokens: number;
+    /** What the session's `overflow` has left out of the conversation for this answer; absent: nothing. */
+    droppedTokens?: number;
   };
   timings: {
     /** From `generate()` to the first token; 0 when there was none. */

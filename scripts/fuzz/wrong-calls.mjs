@@ -96,7 +96,7 @@ export function wrongCalls(library, model, session) {
     loadTokenizerPath: (r) => Tokenizer.load({ kind: 'tokenizer-json', path: wrongText(r) }),
     generate: (r) => model.generate(wrongPrompt(r)),
     generateOptions: (r) => model.generate('a', wrongOptions(r, generateNames)),
-    send: (r) => session.send(wrongText(r)),
+    send: (r) => (r.chance(0.5) ? session.edit(0, wrongText(r)) : session.send(wrongText(r))),
     sendOptions: (r) => session.send('a', wrongOptions(r, generateNames)),
     iterate: (r) => model.generate(wrongPrompt(r))[Symbol.asyncIterator]().next(),
     score: (r) => model.score(r.chance(0.3) ? Int32Array.of(1, 1e9) : wrongText(r)),

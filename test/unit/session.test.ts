@@ -11,6 +11,17 @@ import { structures } from './structure-grammar.js';
 
 const EOS = 299;
 
+function idsOf(messages: readonly { role: string; content?: unknown }[]): Int32Array {
+  const ids = messages.flatMap(({ role, content }) => [
+    role.length,
+    ...Array.from(content as string, (letter) => {
+      const code = letter.charCodeAt(0);
+      return code >= 200 ? code - 200 : code;
+    }),
+  ]);
+  return Int32Array.from([...ids, 9]);
+}
+
 /**
  * A session over a real engine and a fake model. A message is encoded as a number for its role and one for each
  * letter, so the prompt of a turn begins with that of the turn before.
@@ -30,7 +41,7 @@ function converse(options: SessionOptions = {}, native: FakeOptions = {}) {
     }),
   };
   const generator = { engine, contextLength: 1000, vocabulary, buffers: new SamplerBuffers(300), structures };
-  const prompts: { messages: readonly { role: string; content: unknown }[]; tools: unknown }[] = [];
+  const prompts: { messages: readonly { role: string; content?: unknown }[]; tools: unknown }[] = [];
   const host: SessionHost = {
     generate: (messages, generate, internals) => {
       let settings: GenerateSettings;
@@ -44,15 +55,10 @@ function converse(options: SessionOptions = {}, native: FakeOptions = {}) {
         cache: internals.cache ?? { reuse: true },
         onSettled: internals.onSettled,
         encode: async () => {
-          prompts.push({ messages, tools: internals.tools });
-          const ids = messages.flatMap(({ role, content }) => [
-            role.length,
-            ...Array.from(content as string, (letter) => {
-              const code = letter.charCodeAt(0);
-              return code >= 200 ? code - 200 : code;
-            }),
-          ]);
-          return Int32Array.from([...ids, 9]);
+          const encode = async (told: typeof messages) => ({ ids: idsOf(told), told });
+          const fitted = await internals.fit!.fit(messages, 600, encode);
+          prompts.push({ messages: fitted.told, tools: internals.tools });
+          return fitted;
         },
       });
     },
@@ -196,5 +202,121 @@ describe('a session', () => {
       );
     }
     await expect(converse().session.send(5 as unknown as string)).rejects.toThrow(/text/);
+  });
+});
+
+describe('turns', () => {
+  const short = { maxTokens: 8 };
+  const contents = (messages: readonly { content?: unknown }[]) => messages.map(({ content }) => content);
+
+  it('retry answers the last turn once more, and keeps the old answer where it fails', async () => {
+    const { session, prompts } = converse({ system: 'S' });
+    await session.send('one', short);
+    const { text } = await session.send('two', { ...short, temperature: 1, seed: 1 });
+    const before = session.history;
+    const again = await session.retry({ ...short, temperature: 1, seed: 2 });
+    expect(again.text).not.toBe(text);
+    expect(session.history).toEqual([...before.slice(0, -1), { role: 'assistant', content: again.text }]);
+    expect(prompts.at(-1)!.messages).toEqual(before.slice(0, -1));
+    expect(again.usage.cachedTokens).toBeGreaterThanOrEqual(again.usage.promptTokens - 1);
+    await expect(session.retry({ topK: -1 })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    const aborted = new AbortController();
+    aborted.abort();
+    await session.retry({ ...short, signal: aborted.signal });
+    expect(session.history.at(-1)!.content).toBe(again.text);
+    await expect(converse().session.retry()).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+  });
+
+  it('edit puts a text in the place of a message, and what came after goes when the answer ends', async () => {
+    const { session, prompts } = converse({ system: 'S' });
+    for (const text of ['one', 'two', 'three']) await session.send(text, short);
+    const before = session.history;
+    const { text } = await session.edit(3, 'other', short);
+    const expected = [...before.slice(0, 3), { role: 'user', content: 'other' }];
+    expect(prompts.at(-1)!.messages).toEqual(expected);
+    expect(session.history).toEqual([...expected, { role: 'assistant', content: text }]);
+    for (const index of [0, 2, 5, -1, 1.5, '3'])
+      await expect(session.edit(index as number, 'x')).rejects.toMatchObject({
+        code: 'INVALID_OPTION',
+        details: { option: 'index' },
+      });
+    await expect(session.edit(1, 'half \ud83d')).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    await expect(session.edit(1, 'x', { topK: -1 })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    expect(session.history).toHaveLength(5);
+  });
+
+  it('a fork goes its own way from what the cache holds', async () => {
+    const { session, fake } = converse({ system: 'S' });
+    await session.send('one two three four five six seven', short);
+    const running = session.send('left', short);
+    const fork = session.fork();
+    expect(fork.history).toHaveLength(3);
+    await running;
+    const { usage } = await fork.send('right', short);
+    expect(usage.cachedTokens).toBeGreaterThan(30);
+    expect(contents(fork.history).at(-2)).toBe('right');
+    expect(contents(session.history).at(-2)).toBe('left');
+    session.dispose();
+    expect(() => session.fork()).toThrow(expect.objectContaining({ code: 'DISPOSED' }));
+    await fork.send('on', short);
+    expect(fake.liveSequences).toBeGreaterThan(0);
+  });
+
+  it('overflow: as few of the oldest turns as possible are left out, and the result says how many tokens', async () => {
+    const { session, prompts } = converse({ system: 'S', overflow: 'drop-turns' });
+    const long = 'x'.repeat(120);
+    let dropped = 0;
+    for (let turn = 0; turn < 9; turn++) {
+      const { usage } = await session.send(`${turn}${long}`, short);
+      const told = prompts.at(-1)!.messages;
+      expect(usage.promptTokens).toBe(idsOf(told).length);
+      expect(usage.promptTokens).toBeLessThanOrEqual(600);
+      expect(told[0]).toEqual({ role: 'system', content: 'S' });
+      expect(told[1]!.role).toBe('user');
+      const first = Number((told[1]!.content as string)[0]);
+      expect(first).toBe(Math.max(0, turn - 3));
+      // A turn is a question of 122 tokens and an answer of 9.
+      expect(usage.droppedTokens ?? 0).toBe(131 * (first - dropped));
+      dropped = first;
+    }
+    expect(session.history).toHaveLength(19);
+    // A turn that fails leaves out nothing for those that come.
+    await expect(session.send('z'.repeat(1000))).rejects.toMatchObject({ code: 'CONTEXT_OVERFLOW' });
+    await session.retry(short);
+    expect(prompts.at(-1)!.messages[1]).toEqual({ role: 'user', content: `5${long}` });
+    await session.edit(1, 'new', short);
+    expect(contents(prompts.at(-1)!.messages)).toEqual(['S', 'new']);
+    const alone = await session.edit(1, 'y'.repeat(700), short);
+    expect([alone.usage.promptTokens, alone.usage.droppedTokens]).toEqual([704, undefined]);
+    await session.edit(1, 'back', short);
+    await session.send('again', short);
+    expect(contents(prompts.at(-1)!.messages).at(1)).toBe('back');
+  });
+
+  it('overflow: a function gives the messages, and one that gives none fails the turn', async () => {
+    const seen: number[] = [];
+    const { session, prompts } = converse({
+      overflow: async (messages) => {
+        seen.push(messages.length);
+        return [{ role: 'system', content: 'short' }, messages.at(-1)!];
+      },
+    });
+    await session.send('x'.repeat(400), short);
+    const { usage } = await session.send('y'.repeat(300), short);
+    expect(seen).toEqual([3]);
+    expect(contents(prompts.at(-1)!.messages)).toEqual(['short', 'y'.repeat(300)]);
+    expect(usage.droppedTokens).toBe(401 + 9 - 6);
+    const wrong = converse({ overflow: () => [{ role: 5 }] as never }).session;
+    await expect(wrong.send('x'.repeat(700))).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    const throwing = converse({
+      overflow: () => {
+        throw new Error('mine');
+      },
+    }).session;
+    await expect(throwing.send('x'.repeat(700))).rejects.toThrow('mine');
+    expect(throwing.history).toEqual([]);
+    expect(() => converse({ overflow: 'drop' as never })).toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTION' }),
+    );
   });
 });
