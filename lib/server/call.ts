@@ -8,7 +8,7 @@ import type { Failure } from './failure.js';
 import type { ServerLimits } from './options.js';
 
 export interface Call {
-  readonly model: Pick<Model, 'info' | 'tokenizer' | 'embed'>;
+  readonly model: Pick<Model, 'info' | 'tokenizer' | 'embed' | 'rerank' | 'classify'>;
   /** Of the model. @param variables what its chat template knows besides. */
   generate(prompt: Prompt, options: GenerateOptions, variables?: Record<string, unknown>): Generation;
   /** The name by which it is served. */

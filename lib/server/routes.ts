@@ -6,7 +6,9 @@ import { completionsRoute } from './openai/completions.js';
 import { embeddingsRoute } from './openai/embeddings.js';
 import { healthRoute, modelRouteById, modelsRoute } from './openai/models.js';
 import { applyTemplateRoute, detokenizeRoute, tokenizeRoute } from './openai/text-routes.js';
+import { classifyRoute } from './classify.js';
 import { metricsRoute } from './metrics-route.js';
+import { rerankRoute } from './rerank.js';
 import { responsesRoute } from './responses/response.js';
 import type { Route } from './route.js';
 
@@ -17,6 +19,8 @@ export const routes: readonly Route[] = [
   chatRoute,
   completionsRoute,
   embeddingsRoute,
+  rerankRoute,
+  classifyRoute,
   responsesRoute,
   messageRoute,
   countTokensRoute,

@@ -1,10 +1,11 @@
 /** Classifiers and rerankers against the pipelines of transformers and CrossEncoder of sentence-transformers. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KvasirError, Model } from '../../lib/index.js';
+import { classifierFolder } from './classifier-folders.js';
 
 interface Entity {
   entity?: string;
@@ -40,17 +41,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** A whole model folder, whose configuration may be changed. */
-function folderOf(name: string, change: object = {}): string {
-  const own = join(folder, `${name}-${Object.keys(change).join()}`);
-  cpSync(join(fixtures, 'classifiers', name), own, { recursive: true });
-  for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
-    cpSync(join(fixtures, cases[name].tokenizer, file), join(own, file));
-  }
-  const path = join(own, 'config.json');
-  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), ...change }));
-  return own;
-}
+const folderOf = (name: string, change: object = {}) => classifierFolder(folder, name, change);
 
 const load = (path: string) => Model.load(path, { dtype: 'fp32', threads: 1 });
 

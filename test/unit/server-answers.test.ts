@@ -94,7 +94,7 @@ describe('/v1/chat/completions', () => {
     [{ tools: [{ type: 'function', function: { name: 'add', strict: true } }] }, 'tools[0].function.strict'],
     [{ tools: [{ type: 'web_search' }] }, 'tools[0].type'],
     [{ tools: [], tool_choice: { type: 'function', function: { name: 'add' } } }, 'tool_choice'],
-    [{ response_format: { type: 'json_object' } }, 'response_format.type'],
+    [{ response_format: { type: 'xml' } }, 'response_format.type'],
   ])('refuses what cannot be promised: %j', async (change, param) => {
     const promise = json(chatRoute, { ...body, ...change }, callOf({}));
     await expect(promise).rejects.toMatchObject({ param, status: 400 });

@@ -116,7 +116,7 @@ describe('/v1/responses', () => {
     [{ previous_response_id: 'resp_0' }, 'previous_response_id'],
     [{ tools: [{ type: 'web_search' }] }, 'tools[0].type'],
     [{ tool_choice: 'required' }, 'tool_choice'],
-    [{ text: { format: { type: 'json_object' } } }, 'text.format.type'],
+    [{ text: { format: { type: 'xml' } } }, 'text.format.type'],
     [{ max_output_tokens: 0 }, 'max_output_tokens'],
   ])('refuses %j', async (change, param) => {
     const promise = json(responsesRoute, { input, ...change }, callOf({}));

@@ -9,6 +9,7 @@ import { Generations } from '../generations.js';
 import { dataEvent, openAi } from '../protocol.js';
 import { modelRoute } from '../route.js';
 import { effortVariables } from '../template-variables.js';
+import { formatOptions, responseFormatSchema } from '../format.js';
 import { chatLogprobs } from './logprobs.js';
 import { chatMessages, messageSchema } from './messages.js';
 import { samplingOptions } from './sampling.js';
@@ -31,7 +32,7 @@ const schema = v.strictObject({
   tool_choice: v.optional(toolChoiceSchema),
   parallel_tool_calls: v.optional(bool),
   reasoning_effort: v.optional(v.picklist(['none', 'minimal', 'low', 'medium', 'high', 'xhigh'])),
-  response_format: v.optional(v.strictObject({ type: v.literal('text') })),
+  response_format: v.optional(responseFormatSchema),
   chat_template_kwargs: v.optional(v.record(v.string(), v.unknown())),
   // What asks for nothing else than there is.
   store: v.optional(v.literal(false)),
@@ -51,7 +52,7 @@ export const chatRoute = modelRoute<Body>({
 });
 
 async function answer(body: Body, call: Call): Promise<Answer> {
-  const options = { ...optionsOf(body, call), ...toolOptions(body) };
+  const options = { ...optionsOf(body, call), ...toolOptions(body), ...formatOptions(body.response_format) };
   const variables = { ...effortVariables(body.reasoning_effort, call), ...body.chat_template_kwargs };
   const prompts = [chatMessages(body.messages)];
   const generations = new Generations(call, { prompts, n: body.n ?? 1, options, variables });

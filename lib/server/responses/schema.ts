@@ -4,6 +4,7 @@ import type { GenerateOptions } from '../../options.js';
 import type { Message } from '../../prompt.js';
 import { type Failure, invalid } from '../failure.js';
 import { bool, callerFields, count, fraction, range, text } from '../fields.js';
+import { formatOptions, textFormatSchema } from '../format.js';
 
 const part = v.looseObject({ type: v.string() });
 const message = v.looseObject({
@@ -56,7 +57,7 @@ export const responseSchema = v.strictObject({
       effort: v.optional(v.nullable(v.picklist(['none', 'minimal', 'low', 'medium', 'high', 'xhigh']))),
     }),
   ),
-  text: v.optional(v.strictObject({ format: v.optional(v.strictObject({ type: v.literal('text') })) })),
+  text: v.optional(v.strictObject({ format: v.optional(textFormatSchema) })),
   // Nothing is kept between requests.
   store: v.optional(v.literal(false)),
   truncation: v.optional(v.literal('disabled')),
@@ -130,7 +131,10 @@ function noText(type: string, where: string): Failure {
 /** Throws a Failure. */
 export function responseOptions(body: ResponseBody, maxTokens: number): GenerateOptions {
   const { tools = [], tool_choice } = body;
-  const options: GenerateOptions = { maxTokens: body.max_output_tokens ?? maxTokens };
+  const options: GenerateOptions = {
+    maxTokens: body.max_output_tokens ?? maxTokens,
+    ...formatOptions(body.text?.format),
+  };
   if (body.temperature !== undefined) options.temperature = body.temperature;
   if (body.top_p !== undefined) options.topP = body.top_p;
   if (tools.length > 0) {
