@@ -23,18 +23,36 @@ export interface MemberLayer {
   patterns: { pattern: string; located: Located }[];
   /** Absent: anything. */
   additional?: Located;
+  /** The schemas in whose place it stands. */
+  chain: readonly unknown[];
 }
 
 /** What one schema says of items. */
 export interface ItemLayer {
   prefix: Located[];
   items?: Located;
+  chain: readonly unknown[];
+}
+
+/** What holds for members or items that the rest of a schema says nothing about. */
+export interface Unevaluated {
+  of: 'members' | 'items';
+  located: Located;
+  owner: unknown;
+}
+
+/** Items of which so many must satisfy a schema. */
+export interface Contains {
+  located: Located;
+  least: number;
+  most: number;
 }
 
 export interface Group {
   keyword: 'anyOf' | 'oneOf';
   path: string;
   branches: Located[];
+  chain: readonly unknown[];
 }
 
 export class Facts {
@@ -50,7 +68,13 @@ export class Facts {
   count: [least: number, most: number] = [0, Number.POSITIVE_INFINITY];
   unique: string | undefined;
   length: [least: number, most: number] = [0, Number.POSITIVE_INFINITY];
-  patterns: { pattern: string; path: string; search: boolean }[] = [];
+  patterns: { pattern: string; path: string; search: boolean; negated?: boolean }[] = [];
+  /** Values that it is not. */
+  excluded: { value: unknown; path: string }[] = [];
+  contains: Contains[] = [];
+  unevaluated: Unevaluated[] = [];
+  /** A number that is no integer. */
+  fractional = false;
   least: Bound | undefined;
   most: Bound | undefined;
   multiples: { value: number; path: string }[] = [];
@@ -70,8 +94,35 @@ export class Facts {
     copy.patterns = [...this.patterns];
     copy.multiples = [...this.multiples];
     copy.groups = [...this.groups];
+    copy.excluded = [...this.excluded];
+    copy.contains = [...this.contains];
+    copy.unevaluated = [...this.unevaluated];
     Object.assign(copy, { seen: new Set(this.seen), grouped: new Set(this.grouped) });
     return copy;
+  }
+
+  raise(bound: Bound): void {
+    const now = this.least;
+    if (!now || bound.value > now.value || (bound.value === now.value && bound.exclusive)) this.least = bound;
+  }
+
+  lower(bound: Bound): void {
+    const now = this.most;
+    if (!now || bound.value < now.value || (bound.value === now.value && bound.exclusive)) this.most = bound;
+  }
+
+  lengthen(of: 'members' | 'count' | 'length', least: number): void {
+    this[of] = [Math.max(this[of][0], least), this[of][1]];
+  }
+
+  shorten(of: 'members' | 'count' | 'length', most: number): void {
+    this[of] = [this[of][0], Math.min(this[of][1], most)];
+  }
+
+  /** An object without this member. */
+  forbid(name: string, path: string): void {
+    const properties = new Map([[name, { schema: false, path }]]);
+    this.layers.push({ path, properties, patterns: [], chain: [] });
   }
 
   keepTypes(types: Iterable<JsonType>): void {

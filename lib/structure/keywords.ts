@@ -1,6 +1,6 @@
 /** What each keyword of JSON Schema 2020-12 adds to the facts about a value. */
 import {
-  type Facts,
+  Facts,
   type JsonType,
   jsonTypes,
   type Located,
@@ -10,7 +10,7 @@ import {
   wrongValue,
 } from './facts.js';
 import { formats, integerFormats, numberFormats } from './formats.js';
-import type { Bound } from './number-ranges.js';
+import { alternativesOf, Atom, Negated } from './negate.js';
 import { isObject, type SchemaDocument } from './schema-document.js';
 
 /** They describe; nothing is to be enforced. */
@@ -39,7 +39,8 @@ interface Context {
   schema: Record<string, unknown>;
   /** Of the schema. */
   path: string;
-  depth: number;
+  /** This schema, and those in whose place it stands. */
+  chain: readonly unknown[];
 }
 
 type Keyword = (context: Context, value: unknown, path: string) => void;
@@ -70,26 +71,14 @@ function namesOf(value: unknown, path: string): string[] {
   return value;
 }
 
-function raise(facts: Facts, bound: Bound): void {
-  const now = facts.least;
-  if (!now || bound.value > now.value || (bound.value === now.value && bound.exclusive)) facts.least = bound;
-}
-
-function lower(facts: Facts, bound: Bound): void {
-  const now = facts.most;
-  if (!now || bound.value < now.value || (bound.value === now.value && bound.exclusive)) facts.most = bound;
-}
-
 const least =
   (of: 'members' | 'count' | 'length'): Keyword =>
-  ({ facts }, value, path) => {
-    facts[of] = [Math.max(facts[of][0], countOf(value, path)), facts[of][1]];
-  };
+  ({ facts }, value, path) =>
+    facts.lengthen(of, countOf(value, path));
 const most =
   (of: 'members' | 'count' | 'length'): Keyword =>
-  ({ facts }, value, path) => {
-    facts[of] = [facts[of][0], Math.min(facts[of][1], countOf(value, path))];
-  };
+  ({ facts }, value, path) =>
+    facts.shorten(of, countOf(value, path));
 
 function readType({ facts, schema }: Context, value: unknown, path: string): void {
   const names = Array.isArray(value) ? value : [value];
@@ -106,8 +95,8 @@ function readFormat({ facts, schema }: Context, value: unknown, path: string): v
   const format = String(value);
   if (Object.hasOwn(integerFormats, format)) {
     const [low, high] = integerFormats[format];
-    raise(facts, { value: low, exclusive: false });
-    lower(facts, { value: high, exclusive: false });
+    facts.raise({ value: low, exclusive: false });
+    facts.lower({ value: high, exclusive: false });
   } else if (Object.hasOwn(formats, format)) {
     facts.patterns.push({ pattern: formats[format], path, search: false });
   } else if (!numberFormats.includes(format) || schema.type === 'string') {
@@ -118,75 +107,85 @@ function readFormat({ facts, schema }: Context, value: unknown, path: string): v
   }
 }
 
-function readNot({ facts }: Context, value: unknown, path: string): void {
-  if (value === false) return;
-  const keys = isObject(value) ? Object.keys(value).filter((key) => !annotations.has(key)) : [];
-  if (value === true || (isObject(value) && keys.length === 0)) {
-    facts.keepTypes([]);
-    return;
-  }
-  const inner = value as Record<string, unknown>;
-  if (keys.length === 1 && keys[0] === 'type') {
-    const types = [inner.type].flat();
-    if (!types.includes('integer')) {
-      facts.keepTypes(jsonTypes.filter((type) => !types.includes(type)));
-      return;
-    }
-  }
-  if (
-    keys.length === 1 &&
-    keys[0] === 'required' &&
-    Array.isArray(inner.required) &&
-    inner.required.length === 1
-  ) {
-    // Of objects this one member is forbidden; everything else lacks it. Other values than objects satisfy `required`.
-    facts.keepTypes(['object']);
-    const properties = new Map([[String(inner.required[0]), { schema: false, path }]]);
-    facts.layers.push({ path, properties, patterns: [] });
-    return;
-  }
-  throw refused(path, 'is supported only as not of types and of one required member');
+/** `if`, `then` and `else`: one of two things that hold together. */
+function readIf({ facts, schema, path: at, chain }: Context, value: unknown, path: string): void {
+  if (schema.then === undefined && schema.else === undefined) return;
+  const of = (key: string): Located => ({ schema: schema[key] ?? true, path: pointer(at, key) });
+  const holds = { schema: value, path };
+  const not = { schema: new Negated(holds), path };
+  const together = (all: Located[]): Located => ({
+    schema: new Atom((_, gather) => {
+      for (const one of all) gather(one);
+    }),
+    path,
+  });
+  const branches = [together([holds, of('then')]), together([not, of('else')])];
+  facts.groups.push({ keyword: 'anyOf', path, branches, chain });
 }
 
-function readItems({ facts, schema, path: at }: Context): void {
+/** Where an object has a member, something else holds too. */
+function readDependent({ facts, chain }: Context, name: string, then: unknown, path: string): void {
+  const others = new Atom((own) => own.keepTypes(jsonTypes.filter((type) => type !== 'object')));
+  const without = new Atom((own) => {
+    own.keepTypes(['object']);
+    own.forbid(name, path);
+  });
+  // What does not hold evaluates nothing, so the member must be there.
+  const there = new Atom((own, gather) => {
+    own.keepTypes(['object']);
+    own.required.add(name);
+    gather({ schema: then, path });
+  });
+  const branches = [others, without, there].map((schema) => ({ schema, path }));
+  facts.groups.push({ keyword: 'anyOf', path, branches, chain });
+}
+
+function readContains({ facts, schema }: Context, value: unknown, path: string): void {
+  const { minContains = 1, maxContains } = schema;
+  facts.contains.push({
+    located: { schema: value, path },
+    least: countOf(minContains, path),
+    most: maxContains === undefined ? Number.POSITIVE_INFINITY : countOf(maxContains, path),
+  });
+}
+
+function readItems({ facts, schema, path: at, chain }: Context): void {
   const draft7 = Array.isArray(schema.items);
   const prefix = draft7 ? schema.items : schema.prefixItems;
   const rest = draft7 ? 'additionalItems' : 'items';
   facts.items.push({
     prefix: prefix === undefined ? [] : listOf(prefix, pointer(at, draft7 ? 'items' : 'prefixItems')),
     items: schema[rest] === undefined ? undefined : { schema: schema[rest], path: pointer(at, rest) },
+    chain,
   });
 }
 
-function readMembers({ facts, schema, path }: Context): void {
-  const { properties, patternProperties, additionalProperties, unevaluatedProperties } = schema;
-  const additional = additionalProperties === undefined ? 'unevaluatedProperties' : 'additionalProperties';
-  const layer = {
+function readMembers({ facts, schema, path, chain }: Context): void {
+  const { properties, patternProperties, additionalProperties } = schema;
+  const patterns =
+    patternProperties === undefined ? [] : entriesOf(patternProperties, pointer(path, 'patternProperties'));
+  facts.layers.push({
     path,
     properties: new Map(properties === undefined ? [] : entriesOf(properties, pointer(path, 'properties'))),
-    patterns: (patternProperties === undefined
-      ? []
-      : entriesOf(patternProperties, pointer(path, 'patternProperties'))
-    ).map(([pattern, located]) => ({ pattern, located })),
+    patterns: patterns.map(([pattern, located]) => ({ pattern, located })),
     additional:
-      schema[additional] === undefined
+      additionalProperties === undefined
         ? undefined
-        : { schema: schema[additional], path: pointer(path, additional) },
-  };
-  if (unevaluatedProperties !== undefined) checkUnevaluated(schema, pointer(path, 'unevaluatedProperties'));
-  facts.layers.push(layer);
+        : { schema: additionalProperties, path: pointer(path, 'additionalProperties') },
+    chain,
+  });
 }
 
-/** Beside what evaluates members elsewhere it would mean more than `additionalProperties`. */
-function checkUnevaluated(schema: Record<string, unknown>, path: string): void {
-  const beside = ['allOf', 'anyOf', 'oneOf', '$ref', 'additionalProperties'].find((key) => key in schema);
-  if (beside) throw refused(path, `is not supported beside ${beside}`);
-}
+const unevaluated =
+  (of: 'members' | 'items'): Keyword =>
+  ({ facts, schema: owner }, schema, path) => {
+    if (schema !== true) facts.unevaluated.push({ of, located: { schema, path }, owner });
+  };
 
 const group =
   (keyword: 'anyOf' | 'oneOf'): Keyword =>
-  ({ facts }, value, path) => {
-    facts.groups.push({ keyword, path, branches: listOf(value, path) });
+  ({ facts, chain }, value, path) => {
+    facts.groups.push({ keyword, path, branches: listOf(value, path), chain });
   };
 
 const byNeighbour: Keyword = () => {};
@@ -200,14 +199,36 @@ const keywords: Readonly<Record<string, Keyword>> = {
   },
   const: ({ facts }, value) => facts.keepValues([value]),
   allOf: (context, value, path) => {
-    for (const one of listOf(value, path))
-      gatherInto(context.facts, one, context.document, context.depth + 1);
+    for (const one of listOf(value, path)) gatherInto(context.facts, one, context.document, context.chain);
   },
   $ref: (context, value, path) =>
-    gatherInto(context.facts, context.document.resolve(value, path), context.document, context.depth + 1),
+    gatherInto(context.facts, context.document.resolve(value, path), context.document, context.chain),
+  $dynamicRef: (context, value, path) =>
+    gatherInto(context.facts, context.document.resolve(value, path, true), context.document, context.chain),
+  $dynamicAnchor: byNeighbour,
   anyOf: group('anyOf'),
   oneOf: group('oneOf'),
-  not: readNot,
+  not: (context, value, path) => {
+    const not = new Negated({ schema: value, path });
+    gatherInto(context.facts, { schema: not, path }, context.document, context.chain);
+  },
+  if: readIf,
+  // biome-ignore lint/suspicious/noThenProperty: the keyword's name; nobody awaits the table
+  then: byNeighbour,
+  else: byNeighbour,
+  dependentRequired: (context, value, path) => {
+    for (const [name, { schema, path: at }] of entriesOf(value, path))
+      readDependent(context, name, { required: namesOf(schema, at) }, at);
+  },
+  dependentSchemas: (context, value, path) => {
+    for (const [name, { schema, path: at }] of entriesOf(value, path))
+      readDependent(context, name, schema, at);
+  },
+  contains: readContains,
+  minContains: byNeighbour,
+  maxContains: byNeighbour,
+  unevaluatedProperties: unevaluated('members'),
+  unevaluatedItems: unevaluated('items'),
   required: ({ facts }, value, path) => {
     for (const name of namesOf(value, path)) facts.required.add(name);
   },
@@ -228,14 +249,14 @@ const keywords: Readonly<Record<string, Keyword>> = {
   },
   format: readFormat,
   minimum: ({ facts, schema }, value, path) =>
-    raise(facts, { value: number(value, path), exclusive: schema.exclusiveMinimum === true }),
+    facts.raise({ value: number(value, path), exclusive: schema.exclusiveMinimum === true }),
   maximum: ({ facts, schema }, value, path) =>
-    lower(facts, { value: number(value, path), exclusive: schema.exclusiveMaximum === true }),
+    facts.lower({ value: number(value, path), exclusive: schema.exclusiveMaximum === true }),
   exclusiveMinimum: ({ facts }, value, path) => {
-    if (typeof value !== 'boolean') raise(facts, { value: number(value, path), exclusive: true });
+    if (typeof value !== 'boolean') facts.raise({ value: number(value, path), exclusive: true });
   },
   exclusiveMaximum: ({ facts }, value, path) => {
-    if (typeof value !== 'boolean') lower(facts, { value: number(value, path), exclusive: true });
+    if (typeof value !== 'boolean') facts.lower({ value: number(value, path), exclusive: true });
   },
   multipleOf: ({ facts }, value, path) => {
     if (number(value, path) <= 0) throw wrongValue(path, value, 'a number above 0');
@@ -244,10 +265,15 @@ const keywords: Readonly<Record<string, Keyword>> = {
 };
 
 const itemKeywords = ['prefixItems', 'items', 'additionalItems'];
-const memberKeywords = ['properties', 'patternProperties', 'additionalProperties', 'unevaluatedProperties'];
+const memberKeywords = ['properties', 'patternProperties', 'additionalProperties'];
 
-/** Throws INVALID_OPTION naming what is not supported and where. */
-export function gatherInto(facts: Facts, located: Located, document: SchemaDocument, depth = 0): void {
+/** Throws INVALID_OPTION naming what is not supported and where. @param around in whose place it stands */
+export function gatherInto(
+  facts: Facts,
+  located: Located,
+  document: SchemaDocument,
+  around: readonly unknown[] = [],
+): void {
   const { schema, path } = located;
   if (facts.grouped.has(schema)) throw refused(path, 'refers to itself through anyOf or oneOf');
   if (schema === true || facts.seen.has(schema)) return;
@@ -255,19 +281,23 @@ export function gatherInto(facts: Facts, located: Located, document: SchemaDocum
     facts.keepTypes([]);
     return;
   }
+  if (around.length > deepest) throw refused(path, `refers to others more than ${deepest} deep`);
+  if (schema instanceof Atom) {
+    schema.apply(facts, (one) => gatherInto(facts, one, document, around));
+    return;
+  }
+  if (schema instanceof Negated) {
+    gatherNegated(facts, schema, document, around);
+    return;
+  }
   if (!isObject(schema)) throw wrongValue(path, schema, 'a schema: an object, true or false');
-  if (depth > deepest) throw refused(path, `refers to others more than ${deepest} deep`);
   facts.seen.add(schema);
-  const context = { facts, document, schema, path, depth };
+  const context = { facts, document, schema, path, chain: [...around, schema] };
   const groups = facts.groups.length;
   for (const [key, value] of Object.entries(schema)) {
     const at = pointer(path, key);
     if (Object.hasOwn(keywords, key)) keywords[key](context, value, at);
-    else if (
-      !annotations.has(key) &&
-      !key.startsWith('x-') &&
-      ![...itemKeywords, ...memberKeywords].includes(key)
-    )
+    else if (!isAnnotation(key) && ![...itemKeywords, ...memberKeywords].includes(key))
       throw refused(at, 'is not supported');
   }
   if (memberKeywords.some((key) => key in schema)) readMembers(context);
@@ -275,10 +305,34 @@ export function gatherInto(facts: Facts, located: Located, document: SchemaDocum
   if (facts.groups.length > groups) facts.grouped.add(schema);
 }
 
-/** The reference when a schema is one and says nothing more. */
-export function onlyReference(schema: unknown): unknown {
-  if (!isObject(schema) || !('$ref' in schema)) return undefined;
-  return Object.keys(schema).every((key) => key === '$ref' || annotations.has(key)) ? schema.$ref : undefined;
+function isAnnotation(key: string): boolean {
+  return annotations.has(key) || key.startsWith('x-');
+}
+
+/** One of the alternatives holds. */
+function gatherNegated(
+  facts: Facts,
+  { located }: Negated,
+  document: SchemaDocument,
+  around: readonly unknown[],
+): void {
+  // What is wrong in itself is wrong when it is negated.
+  gatherInto(new Facts(), located, document, [...around, located.schema]);
+  const resolve = (reference: unknown, from: string) => document.resolve(reference, from);
+  const branches = alternativesOf(located, isAnnotation, resolve);
+  // What does not hold evaluates nothing.
+  const chain = [...around.map(() => undefined), branches];
+  if (branches.length === 1) gatherInto(facts, branches[0], document, chain);
+  else if (branches.length === 0) facts.keepTypes([]);
+  else facts.groups.push({ keyword: 'anyOf', path: located.path, branches, chain });
+}
+
+/** What a schema points to when it is a reference and says nothing more. */
+export function onlyReference({ schema, path }: Located, document: SchemaDocument): Located | undefined {
+  if (!isObject(schema)) return undefined;
+  const [key, ...others] = Object.keys(schema).filter((name) => !isAnnotation(name));
+  if (others.length > 0 || (key !== '$ref' && key !== '$dynamicRef')) return undefined;
+  return document.resolve(schema[key], pointer(path, key), key === '$dynamicRef');
 }
 
 /** Whether a listed value may be what the facts' types allow. */

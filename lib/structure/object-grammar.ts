@@ -18,7 +18,9 @@ interface Member {
 /** Members that are not declared, or none. */
 type Extra = Node | undefined;
 
-export function objectNode(compiler: SchemaContext, facts: Facts, path: string): Node {
+export function objectNode(compiler: SchemaContext, given: Facts, path: string): Node {
+  const facts = given.copy();
+  facts.layers.push(...unevaluatedMembers(given));
   const { builder, text } = compiler;
   const names = new Set(facts.layers.flatMap((layer) => [...layer.properties.keys()]));
   const lost = [...facts.required].filter((name) => !names.has(name));
@@ -42,6 +44,27 @@ export function objectNode(compiler: SchemaContext, facts: Facts, path: string):
   return builder.sequence([builder.literal('{'), body, builder.literal('}')]);
 }
 
+/** Members of which the schema, and those in its place, say nothing. */
+function unevaluatedMembers(facts: Facts): MemberLayer[] {
+  return facts.unevaluated.flatMap(({ of, located, owner }): MemberLayer[] => {
+    if (of === 'items') return [];
+    const seen = facts.layers.filter(({ chain }) => chain.includes(owner));
+    if (seen.some(({ additional }) => additional !== undefined)) return [];
+    const any = { schema: true, path: located.path };
+    return [
+      {
+        path: located.path,
+        properties: new Map(
+          seen.flatMap(({ properties }) => [...properties.keys()].map((name) => [name, any] as const)),
+        ),
+        patterns: seen.flatMap(({ patterns }) => patterns.map(({ pattern }) => ({ pattern, located: any }))),
+        additional: located,
+        chain: [],
+      },
+    ];
+  });
+}
+
 function schemasOf(layers: readonly MemberLayer[], name: string): Located[] {
   return layers.flatMap((layer) => {
     const own = layer.properties.get(name);
@@ -62,18 +85,24 @@ function nameFits(facts: Facts, name: string): boolean {
 /** A member of another name than the declared ones. */
 function extraNode(compiler: SchemaContext, facts: Facts, names: readonly string[], path: string): Extra {
   const { builder, text } = compiler;
-  const patterns = facts.layers.flatMap((layer) => layer.patterns);
-  if (patterns.length > 0 && facts.layers.length > 1 && facts.layers.some((layer) => layer.additional))
-    throw refused(patterns[0].located.path, 'is not supported in allOf beside additionalProperties');
+  /** What all layers say of names that match a pattern. */
+  const patterns = new Map<string, Located[]>();
+  for (const { pattern, located } of facts.layers.flatMap((layer) => layer.patterns))
+    patterns.set(pattern, [...(patterns.get(pattern) ?? []), located]);
+  const [first] = [...patterns.values()].flat();
+  const partly = facts.layers.find(
+    (layer) => layer.additional && new Set(layer.patterns.map(({ pattern }) => pattern)).size < patterns.size,
+  );
+  if (partly) throw refused(first.path, 'is not supported in allOf beside additionalProperties');
   const declared = names.map((name) => text.constant(name));
-  const patternKeys = patterns.map(({ pattern, located }) => keyNode(text, pattern, located.path));
+  const patternKeys = [...patterns].map(([pattern, [{ path: at }]]) => keyNode(text, pattern, at));
   const choices: Node[] = [];
-  patterns.forEach(({ located }, i) => {
-    if (located.schema === false) return;
+  [...patterns.values()].forEach((schemas, i) => {
+    if (schemas.some(({ schema }) => schema === false)) return;
     // A name that matches several patterns is left out.
     const others = [...declared, ...patternKeys.filter((_, j) => j !== i)];
     const key = others.length > 0 ? builder.subtract(patternKeys[i], builder.choice(others)) : patternKeys[i];
-    choices.push(text.member(named(compiler, facts, key), compiler.node([located])));
+    choices.push(text.member(named(compiler, facts, key), compiler.node(schemas)));
   });
   const additional = facts.layers.flatMap((layer) => (layer.additional ? [layer.additional] : []));
   if (!additional.some(({ schema }) => schema === false)) {

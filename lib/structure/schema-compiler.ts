@@ -2,13 +2,14 @@
  * JSON Schema 2020-12 to a grammar of its instances: members in the order in which the schema declares them, those it does
  * not declare after them. What a schema says is enforced, or it is refused by keyword and path.
  */
-import { KvasirError } from '../errors.js';
+import { isKvasirError, KvasirError } from '../errors.js';
 import { arrayNode } from './array-grammar.js';
 import { provablyDisjoint } from './disjoint.js';
-import { Facts, type Group, type JsonType, type Located, refused, typeOf } from './facts.js';
+import { Facts, type Group, type JsonType, type Located, refused, sameValue, typeOf } from './facts.js';
 import type { GrammarBuilder, Node } from './grammar.js';
 import { JsonText } from './json-text.js';
 import { gatherInto, onlyReference, typeFits } from './keywords.js';
+import { Negated } from './negate.js';
 import { NumberRanges } from './number-ranges.js';
 import { objectNode } from './object-grammar.js';
 import type { SchemaContext } from './schema-context.js';
@@ -32,6 +33,9 @@ class SchemaCompiler implements SchemaContext {
   readonly #ranges: NumberRanges;
   /** Of schemas that are referred to: the same schema is one rule. */
   readonly #rules = new Map<unknown, number>();
+  /** Combinations of schemas that are being compiled, by the numbers of their schemas. */
+  readonly #open = new Map<string, { rule?: number }>();
+  readonly #numbers = new Map<unknown, number>();
   #compiled = 0;
   #depth = 0;
 
@@ -55,11 +59,29 @@ class SchemaCompiler implements SchemaContext {
     return this.builder.rule(rule);
   }
 
-  /** What satisfies all of these. */
+  /** What satisfies all of these. Met again within themselves they are a rule that refers to itself. */
   node(all: readonly Located[]): Node {
-    const only = all.length === 1 ? onlyReference(all[0].schema) : undefined;
-    if (only === undefined) return this.#node(all);
-    return this.reference(this.document.resolve(only, `${all[0].path}/$ref`));
+    const only = all.length === 1 ? onlyReference(all[0], this.document) : undefined;
+    if (only !== undefined) return this.reference(only);
+    const key = all.map(({ schema }) => this.#numberOf(schema)).join(' ');
+    const open = this.#open.get(key);
+    if (open) {
+      open.rule ??= this.builder.declare(true);
+      return this.builder.rule(open.rule);
+    }
+    const entry: { rule?: number } = {};
+    this.#open.set(key, entry);
+    const node = this.#node(all);
+    this.#open.delete(key);
+    if (entry.rule === undefined) return node;
+    this.builder.define(entry.rule, node);
+    return this.builder.rule(entry.rule);
+  }
+
+  #numberOf(schema: unknown): number {
+    const known = this.#numbers.get(schema) ?? this.#numbers.size;
+    this.#numbers.set(schema, known);
+    return known;
   }
 
   facts(all: readonly Located[]): Facts {
@@ -85,16 +107,17 @@ class SchemaCompiler implements SchemaContext {
   #grouped(facts: Facts, path: string): Node {
     const group = facts.groups[0];
     if (group === undefined) return this.#plain(facts, path);
-    const branches = this.branches(facts, group);
-    if (group.keyword === 'oneOf') this.#checkDisjoint(branches, group.path);
+    const all = this.branches(facts, group);
+    const branches = group.keyword === 'oneOf' ? this.#exclusive(group, all) : all;
     if (++this.#compiled > mostSchemas) {
       throw new KvasirError('LIMIT_EXCEEDED', `The schema becomes more than ${mostSchemas} schemas.`);
     }
     // A branch that is a reference and nothing else stays one.
     const alone = isUnconstrained(facts) && facts.groups.length === 1;
     const nodes = branches.map((branch, i) => {
-      const reference = alone ? onlyReference(group.branches[i].schema) : undefined;
-      return reference === undefined ? this.#grouped(branch, path) : this.node([group.branches[i]]);
+      const reference =
+        alone && branches === all ? onlyReference(group.branches[i], this.document) : undefined;
+      return reference === undefined ? this.#grouped(branch, path) : this.reference(reference);
     });
     return this.builder.choice(nodes);
   }
@@ -104,18 +127,34 @@ class SchemaCompiler implements SchemaContext {
     return group.branches.map((branch) => {
       const copy = facts.copy();
       copy.groups = copy.groups.filter((other) => other !== group);
-      gatherInto(copy, branch, this.document);
+      gatherInto(copy, branch, this.document, group.chain);
       return copy;
     });
   }
 
-  #checkDisjoint(branches: readonly Facts[], path: string): void {
-    for (let i = 0; i < branches.length; i++) {
-      for (let j = 0; j < i; j++) {
-        if (!provablyDisjoint(this, branches[i], branches[j]))
-          throw refused(path, `has branches ${j} and ${i} that may both hold: use anyOf, or tell them apart`);
-      }
-    }
+  /** Branches of which one holds and no other: as they are where no two can hold, else each without the others. */
+  #exclusive(group: Group, branches: readonly Facts[]): readonly Facts[] {
+    const disjoint = branches.every((branch, i) =>
+      branches.slice(0, i).every((other) => provablyDisjoint(this, branch, other)),
+    );
+    if (disjoint) return branches;
+    return branches.map((branch, i) => {
+      const alone = branch.copy();
+      group.branches.forEach((other, j) => {
+        if (i === j) return;
+        const schema = new Negated(other);
+        try {
+          gatherInto(alone, { schema, path: other.path }, this.document, group.chain);
+        } catch (error) {
+          if (!isKvasirError(error)) throw error;
+          throw refused(
+            group.path,
+            `has branches that may both hold and cannot be told apart: use anyOf, or give them a tag (${error.message})`,
+          );
+        }
+      });
+      return alone;
+    });
   }
 
   #plain(facts: Facts, path: string): Node {
@@ -130,21 +169,56 @@ class SchemaCompiler implements SchemaContext {
   #ofType(type: JsonType, facts: Facts, path: string): Node {
     switch (type) {
       case 'object':
+        this.#checkExcluded(facts, type);
         return objectNode(this, facts, path);
       case 'array':
+        this.#checkExcluded(facts, type);
         return arrayNode(this, facts, path);
       case 'string':
         return stringNode(this.text, facts);
       case 'number':
         return this.#number(facts);
       case 'boolean':
-        return this.builder.choice([this.builder.literal('true'), this.builder.literal('false')]);
+        return this.#literals([true, false], facts);
       case 'null':
-        return this.builder.literal('null');
+        return this.#literals([null], facts);
     }
   }
 
+  #literals(values: readonly unknown[], { excluded }: Facts): Node {
+    const left = values.filter((value) => !excluded.some((other) => other.value === value));
+    return this.builder.choice(left.map((value) => this.builder.literal(String(value))));
+  }
+
+  #checkExcluded({ excluded }: Facts, type: JsonType): void {
+    const wrong = excluded.find(({ value }) => typeOf(value) === type);
+    if (wrong) throw refused(wrong.path, `excludes an ${type}, which is not supported`);
+  }
+
   #number(facts: Facts): Node {
+    const { builder } = this;
+    const excluded = facts.excluded.flatMap(({ value }) => (typeof value === 'number' ? [value] : []));
+    if (excluded.length === 0 && !facts.fractional) return this.#anyNumber(facts);
+    if (facts.integer && facts.fractional) return builder.choice([]);
+    if (facts.multiples.length > 0) throw refused(facts.multiples[0].path, 'is not supported beside not');
+    // Written without exponents, so that a value has few forms.
+    const plain = this.#ranges.node({ least: facts.least, most: facts.most, integer: facts.integer });
+    if (facts.fractional) {
+      const zeros = builder.repeat(builder.literal('0'), 0);
+      const nonZero = [builder.chars([[0x31, 0x39]]), this.text.digits(0, 25)];
+      const fraction = builder.sequence([this.text.integer(), builder.literal('.'), zeros, ...nonZero]);
+      return builder.intersect([plain, fraction]);
+    }
+    const forms = excluded.map((value) => {
+      const zeros = builder.sequence([builder.literal('.'), builder.repeat(builder.literal('0'), 1)]);
+      const written = Number.isInteger(value) ? zeros : builder.repeat(builder.literal('0'), 0);
+      const sign = value === 0 ? [builder.optional(builder.literal('-'))] : [];
+      return builder.sequence([...sign, builder.literal(plainDigits(value)), builder.optional(written)]);
+    });
+    return builder.subtract(plain, builder.choice(forms));
+  }
+
+  #anyNumber(facts: Facts): Node {
     const { least, most, multiples } = facts;
     let { integer } = facts;
     if (multiples.length > 0) {
@@ -208,10 +282,14 @@ class SchemaCompiler implements SchemaContext {
   /** Whether a listed value satisfies what stands beside the list. */
   #valueFits(facts: Facts, value: unknown, path: string): boolean {
     if (!typeFits(facts, value)) return false;
+    if (facts.excluded.some((other) => sameValue(other.value, value))) return false;
+    if (facts.fractional && Number.isInteger(value)) return false;
     if (typeof value === 'string') return textFits(facts, value);
     if (typeof value === 'number') return numberFits(facts, value);
     const constrained =
-      typeOf(value) === 'object' ? facts.layers.length + facts.required.size : facts.items.length;
+      typeOf(value) === 'object'
+        ? facts.layers.length + facts.required.size + facts.unevaluated.length
+        : facts.items.length + facts.contains.length + facts.unevaluated.length;
     if (typeof value === 'object' && value !== null && constrained > 0)
       throw refused(
         path,
@@ -236,11 +314,13 @@ function leastCommonMultiple(a: number, b: number): number {
 /** Nothing is said but what groups will say. */
 function isUnconstrained(facts: Facts): boolean {
   const { types, layers, required, propertyNames, items, patterns, multiples } = facts;
-  const lists = [layers, propertyNames, items, patterns, multiples];
+  const { excluded, contains, unevaluated } = facts;
+  const lists = [layers, propertyNames, items, patterns, multiples, excluded, contains, unevaluated];
   const spans = [facts.members, facts.count, facts.length];
   return (
     types.size === 6 &&
     !facts.integer &&
+    !facts.fractional &&
     facts.values === undefined &&
     required.size === 0 &&
     lists.every((list) => list.length === 0) &&
@@ -249,4 +329,10 @@ function isUnconstrained(facts: Facts): boolean {
     !facts.least &&
     !facts.most
   );
+}
+
+/** A number without an exponent. */
+function plainDigits(value: number): string {
+  const text = String(value);
+  return text.includes('e') ? value.toFixed(20).replace(/0+$/, '') : text;
 }

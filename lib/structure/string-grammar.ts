@@ -10,7 +10,8 @@ export function stringNode(text: JsonText, facts: Facts): Node {
   const [least, most] = facts.length;
   const bounded = least > 0 || most < Number.POSITIVE_INFINITY;
   const upTo = most === Number.POSITIVE_INFINITY ? undefined : most;
-  if (facts.patterns.length === 0) {
+  const excluded = facts.excluded.filter(({ value }) => typeof value === 'string');
+  if (facts.patterns.length === 0 && excluded.length === 0) {
     if (!bounded) return text.string();
     if (upTo !== undefined && upTo < least) return builder.choice([]);
     return text.quoted(builder.repeat(text.freeChar(), least, upTo));
@@ -18,18 +19,21 @@ export function stringNode(text: JsonText, facts: Facts): Node {
   const all = bodies(text, facts);
   if (bounded && upTo !== undefined && upTo < least) return builder.choice([]);
   if (bounded) all.push(builder.repeat(text.anyChar(), least, upTo));
-  return text.quoted(builder.intersect(all));
+  if (all.length === 0) all.push(builder.repeat(text.anyChar(), 0));
+  const body = builder.intersect(all);
+  if (excluded.length === 0) return text.quoted(body);
+  const others = excluded.map(({ value }) => builder.literal(JSON.stringify(value).slice(1, -1)));
+  return text.quoted(builder.subtract(body, builder.choice(others)));
 }
 
 /** What each pattern allows between the quotes. */
 function bodies(text: JsonText, { patterns }: Facts): Node[] {
-  return patterns.map(({ pattern, path, search }) =>
-    regexNode(text.builder, pattern, {
-      chars: (ranges) => text.chars(ranges),
-      search,
-      name: `The schema's ${path}`,
-    }),
-  );
+  const { builder } = text;
+  return patterns.map(({ pattern, path, search, negated }) => {
+    const chars = (ranges: Parameters<JsonText['chars']>[0]) => text.chars(ranges);
+    const node = regexNode(builder, pattern, { chars, search, name: `The schema's ${path}` });
+    return negated ? builder.subtract(builder.repeat(text.anyChar(), 0), node) : node;
+  });
 }
 
 /** A member's name, with its quotes: any, or one that matches a pattern. */
@@ -44,7 +48,9 @@ export function keyNode(text: JsonText, pattern?: string, path = ''): Node {
 export function textFits(facts: Facts, value: string): boolean {
   const length = Array.from(value).length;
   if (length < facts.length[0] || length > facts.length[1]) return false;
-  return facts.patterns.every(({ pattern, path, search }) => matches(pattern, value, search, path));
+  return facts.patterns.every(
+    ({ pattern, path, search, negated = false }) => matches(pattern, value, search, path) !== negated,
+  );
 }
 
 /** As a grammar would have it: what is refused there is refused here. */

@@ -184,7 +184,7 @@ describe('structured output', () => {
     [{ type: 'json', schema: {}, strict: true }, 'strict'],
     ['json', 'responseFormat'],
     [{ type: 'json', schema: { '~standard': { vendor: 'own', version: 1 } } }, 'brings no conversion'],
-    [{ type: 'json', schema: { properties: { a: { contains: {} } } } }, '#/properties/a/contains'],
+    [{ type: 'json', schema: { properties: { a: { multipleOf: 0.1 } } } }, '#/properties/a/multipleOf'],
   ])('refuses %j', async (responseFormat, part) => {
     await expect(model.generate(prompt, { responseFormat: responseFormat as never })).rejects.toMatchObject({
       code: 'INVALID_OPTION',

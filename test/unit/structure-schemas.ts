@@ -1,5 +1,5 @@
 /** Schemas with instances and with values that are none. */
-interface SchemaCase {
+export interface SchemaCase {
   name: string;
   schema: unknown;
   valid: unknown[];
