@@ -51,7 +51,7 @@ struct Automaton {
   std::array<uint8_t, 256> class_of{};
   int classes = 1;
   std::array<uint8_t, 256> byte_of_class{};
-  // Every byte that a state takes is a token by itself, so that every text can be spelled.
+  // Of the bytes that a state takes one is a token by itself, so that every shortest text can be spelled.
   bool spelled = true;
 
   // Least bytes to the end of the rule.

@@ -6,10 +6,13 @@ namespace kvasir::grammar {
 
 namespace {
 
-// What reads well, of the bytes from low to high.
-uint8_t Preferred(const State& state) {
+// What reads well, of the bytes from low to high that are tokens, if any is.
+uint8_t Preferred(const State& state, const ByteTrie& trie) {
   for (const uint8_t byte : {uint8_t{'a'}, uint8_t{'0'}, uint8_t{' '}}) {
-    if (state.low <= byte && byte <= state.high) return byte;
+    if (state.low <= byte && byte <= state.high && trie.HasByte(byte)) return byte;
+  }
+  for (int byte = state.low; byte <= state.high; ++byte) {
+    if (trie.HasByte(static_cast<uint8_t>(byte))) return static_cast<uint8_t>(byte);
   }
   return state.low;
 }
@@ -30,7 +33,7 @@ const Completion::Way& Completion::WayOf(int32_t frame) {
                frames_.FrameOf({{state.next, config.least, config.most}})};
         break;
       }
-      const uint8_t byte = Preferred(state);
+      const uint8_t byte = Preferred(state, trie_);
       way = {Way::Kind::kByte, byte, frames_.Step(frame, byte)};
       break;
     }

@@ -38,8 +38,12 @@ Automaton Compile(const Ir& ir, const ByteTrie& trie) {
   AutomatonBuilder builder(ir, lengths, products, called);
   Automaton automaton = builder.BuildRules();
   for (const State& state : automaton.states) {
-    for (int byte = state.low; state.op == Op::kBytes && byte <= state.high; ++byte)
-      automaton.spelled = automaton.spelled && trie.HasByte(static_cast<uint8_t>(byte));
+    if (state.op != Op::kBytes) continue;
+    // All of them lead to one state: one will do.
+    bool has_any = false;
+    for (int byte = state.low; byte <= state.high; ++byte)
+      has_any = has_any || trie.HasByte(static_cast<uint8_t>(byte));
+    automaton.spelled = automaton.spelled && has_any;
   }
   return automaton;
 }

@@ -74,7 +74,12 @@ class Matcher {
     int32_t node;   // of the trie
     int32_t below;  // what follows the rule that ended
   };
+  struct TokensBehind {
+    std::vector<int32_t> tokens;
+    uint32_t farthest = 0;  // the largest distance, in bytes, to the end of the text after one of them
+  };
   const Heads& now() const { return history_.back(); }
+  const TokensBehind& Behind(int32_t frame, int32_t stack, const std::vector<int32_t>& nodes);
   bool MaskFreely(uint32_t* bits, int64_t bytes);
   bool MaskWithin(uint32_t* bits, int64_t tokens);
   bool Fits(const Place& place, int64_t tokens);
@@ -86,6 +91,7 @@ class Matcher {
   const std::shared_ptr<Grammar> grammar_;
   Stacks stacks_;
   std::vector<Heads> history_;
+  std::unordered_map<uint64_t, TokensBehind> behind_;
   // A way to the end that is short enough, the next token last, while tokens run short.
   std::vector<int32_t> plan_;
   bool planned_ = false;

@@ -53,10 +53,35 @@ void Matcher::FollowExits(std::vector<Exit> exits, const Token& token) {
   }
 }
 
+// Of tokens that go on behind the rule that a frame is in. In the body of a string they are thousands, and the same at each
+// token: they are kept.
+const Matcher::TokensBehind& Matcher::Behind(int32_t frame, int32_t stack,
+                                             const std::vector<int32_t>& nodes) {
+  if (behind_.size() >= kMostBehind) behind_.clear();
+  const uint64_t key = uint64_t{static_cast<uint32_t>(frame)} << 32 | static_cast<uint32_t>(stack);
+  const auto [place, is_new] = behind_.try_emplace(key);
+  TokensBehind& found = place->second;
+  if (!is_new) return found;
+  std::vector<Exit> exits;
+  exits.reserve(nodes.size());
+  for (const int32_t node : nodes) exits.push_back({node, stack});
+  try {
+    FollowExits(std::move(exits), [&](int32_t id, const Place& to) {
+      found.tokens.push_back(id);
+      const uint32_t distance =
+          AddDistance(grammar_->locals().Distance(to.state), stacks_.Distance(to.below));
+      found.farthest = std::max(found.farthest, distance);
+    });
+  } catch (...) {
+    behind_.erase(key);
+    throw;
+  }
+  return found;
+}
+
 // All that the grammar allows. False: after some of it the end may be more than `bytes` away.
 bool Matcher::MaskFreely(uint32_t* bits, int64_t bytes) {
   Frames& frames = grammar_->frames();
-  std::vector<Exit> exits;
   for (const Head& head : now().heads) {
     const int32_t within = frames.Within(head.frame, grammar_->trie().longest());
     const FrameMask& mask = grammar_->masks().Of(within);
@@ -67,15 +92,12 @@ bool Matcher::MaskFreely(uint32_t* bits, int64_t bytes) {
     if (farthest > bytes) return false;
     for (size_t i = 0; i < mask.bits.size(); ++i) bits[i] |= mask.bits[i];
     for (const int32_t id : mask.tokens) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
-    for (const int32_t node : mask.exits) exits.push_back({node, head.stack});
+    if (mask.exits.empty()) continue;
+    const TokensBehind& behind = Behind(within, head.stack, mask.exits);
+    if (behind.farthest > bytes) return false;
+    for (const int32_t id : behind.tokens) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
   }
-  bool ample = true;
-  FollowExits(std::move(exits), [&](int32_t id, const Place& place) {
-    bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
-    ample = ample &&
-            AddDistance(grammar_->locals().Distance(place.state), stacks_.Distance(place.below)) <= bytes;
-  });
-  return ample;
+  return true;
 }
 
 // What leaves a way to the end of at most `tokens` tokens. True: something was left out.
