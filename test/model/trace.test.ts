@@ -4,30 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Model, type Trace } from '../../lib/index.js';
-import { logitsOf } from '../../lib/model.js';
 import { expectSameBits, expectWithin, type GoldenTensor, readGolden, valuesOf } from './golden.js';
-import { joined } from './native-model.js';
 import { readTensor } from './testing-addon.js';
-
-async function withModel<T>(
-  reference: string,
-  dtype: 'fp32' | 'int8',
-  use: (model: Model) => Promise<T>,
-): Promise<T> {
-  const model = await Model.load(reference, { device: 'cpu', dtype });
-  try {
-    return await use(model);
-  } finally {
-    await model.dispose();
-  }
-}
-
-/** Of each token, as the steps of the engine give them. */
-async function _engineLogits(model: Model, ids: Int32Array): Promise<Float32Array> {
-  const rows: Float32Array[] = [];
-  for await (const row of logitsOf(model, ids, 0)) rows.push(new Float32Array(row));
-  return joined(rows);
-}
 
 describe('nano-gpt-sort', () => {
   const partials = readGolden<Record<string, GoldenTensor>>('nano-gpt-sort-partials.json');
@@ -54,31 +32,30 @@ describe('nano-gpt-sort', () => {
   };
 
   it('every tensor is the published one', async () => {
-    await withModel('nano-gpt-sort', 'fp32', async (model) => {
-      const tensors = [...new Set(Object.values(names).map((name) => name.replace(/^layers\.\d\./, '')))];
-      for (let index = 0; index < 3; index++) {
-        const trace = await model.trace(ids.slice(index * nTokens, (index + 1) * nTokens), {
-          tensors: tensors as never,
-        });
-        for (const [published, name] of Object.entries(names)) {
-          const golden = partials[published]!;
-          const [, ...shape] = golden.shape;
-          expect(trace.get(name).shape, name).toEqual(shape);
-          const size = shape.reduce((product, n) => product * n, 1);
-          const values = valuesOf(golden).subarray(index * size, (index + 1) * size) as Float32Array;
-          expectWithin(trace.get(name).values, values, 1e-5, name);
-        }
-        // Scores are published scaled, and -inf where a row does not see.
-        const seen = (valuesOf(partials.att!) as Float32Array)
-          .subarray(index * 3 * nTokens * nTokens, (index + 1) * 3 * nTokens * nTokens)
-          .map((score) => (Number.isFinite(score) ? score : 0));
-        const { tensors: scores } = await model.trace(ids.slice(index * nTokens, (index + 1) * nTokens), {
-          tensors: ['scores'],
-          layers: [0],
-        });
-        expectWithin(scores[0]!.values, seen, 1e-5, 'scores');
+    await using model = await Model.load('nano-gpt-sort', { device: 'cpu', dtype: 'fp32' });
+    const tensors = [...new Set(Object.values(names).map((name) => name.replace(/^layers\.\d\./, '')))];
+    for (let index = 0; index < 3; index++) {
+      const trace = await model.trace(ids.slice(index * nTokens, (index + 1) * nTokens), {
+        tensors: tensors as never,
+      });
+      for (const [published, name] of Object.entries(names)) {
+        const golden = partials[published]!;
+        const [, ...shape] = golden.shape;
+        expect(trace.get(name).shape, name).toEqual(shape);
+        const size = shape.reduce((product, n) => product * n, 1);
+        const values = valuesOf(golden).subarray(index * size, (index + 1) * size) as Float32Array;
+        expectWithin(trace.get(name).values, values, 1e-5, name);
       }
-    });
+      // Scores are published scaled, and -inf where a row does not see.
+      const seen = (valuesOf(partials.att!) as Float32Array)
+        .subarray(index * 3 * nTokens * nTokens, (index + 1) * 3 * nTokens * nTokens)
+        .map((score) => (Number.isFinite(score) ? score : 0));
+      const { tensors: scores } = await model.trace(ids.slice(index * nTokens, (index + 1) * nTokens), {
+        tensors: ['scores'],
+        layers: [0],
+      });
+      expectWithin(scores[0]!.values, seen, 1e-5, 'scores');
+    }
   });
 });
 
@@ -245,16 +222,27 @@ describe('stories-260k', () => {
     const alone = await model.generate('The dog', { maxTokens: 300, temperature: 0, ignoreEos: true });
     const order: string[] = [];
     const run = model.generate('The dog', { maxTokens: 300, temperature: 0, ignoreEos: true });
-    const [trace, result] = await Promise.all([
-      model.trace(prompt, {
+    let begun = () => {};
+    const running = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const reading = (async () => {
+      for await (const _ of run) {
+        order.push('token');
+        begun();
+      }
+      return run;
+    })();
+    await running;
+    // Ids: nothing is to be encoded before the first layer.
+    const trace = await model.trace(
+      Int32Array.from(whole.tokens, ({ id }) => id),
+      {
         tensors: ['logits'],
         onProgress: ({ done, total }) => order.push(`layer ${done} of ${total}`),
-      }),
-      (async () => {
-        for await (const _ of run) order.push('token');
-        return run;
-      })(),
-    ]);
+      },
+    );
+    const result = await reading;
     expectSameBits(trace.get('logits').values, whole.get('logits').values, 'logits');
     expect(result.tokens).toEqual(alone.tokens);
     expect(order.indexOf('token')).toBeLessThan(order.indexOf('layer 5 of 5'));
