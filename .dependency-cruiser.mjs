@@ -36,7 +36,7 @@ const rooms = {
   tools: ['engine', 'output', 'tokenizer', 'errors.ts', 'given.ts'],
   structure: ['generation', 'errors.ts', 'given.ts', 'native.ts'],
   'options.ts': ['generation', 'structure', 'tools', 'given.ts', 'native.ts'],
-  trace: ['engine', 'errors.ts', 'given.ts', 'native.ts', 'spec.ts'],
+  trace: ['engine', 'generation', 'errors.ts', 'given.ts', 'native.ts', 'spec.ts'],
   engine: ['generation', 'output', 'structure', 'errors.ts', 'native.ts', 'options.ts'],
 };
 

@@ -18,7 +18,7 @@ export const commandHelp = `/reset                 forget the conversation
 export interface ChatState {
   conversation: Conversation;
   /** Of `generate`, by name; kept as the flags give them. */
-  options: Record<string, unknown>;
+  options: GenerateOptions;
 }
 
 /** What to say, or the message to send again. */
@@ -65,7 +65,7 @@ function setOption(state: ChatState, argument: string): Outcome {
   }
   const flag = generateFlagOf(name);
   if (flag === undefined) throw new UsageError(`There is no option "${name}". See "kvasir chat --help".`);
-  const key = flag.attributeName();
+  const key = flag.attributeName() as keyof GenerateOptions;
   if (words.length === 0)
     return { say: `${key} ${JSON.stringify(state.options[key]) ?? "is the model's own"}` };
   const text = words.join(' ');
@@ -89,8 +89,4 @@ export async function obey(line: string, state: ChatState): Promise<Outcome> {
     if (error instanceof Error && 'code' in error) return { say: error.message };
     throw error;
   }
-}
-
-export function optionsOf({ options }: ChatState): GenerateOptions {
-  return options as GenerateOptions;
 }

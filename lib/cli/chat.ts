@@ -5,7 +5,7 @@ import { KvasirError } from '../errors.js';
 import type { Model } from '../model.js';
 import type { GenerateOptions } from '../options.js';
 import { addGenerateFlags, addLoadFlags, generateOptionsOf, loadOptionsOf } from './arguments.js';
-import { type ChatState, commandHelp, obey, optionsOf } from './chat-commands.js';
+import { type ChatState, commandHelp, obey } from './chat-commands.js';
 import { Conversation } from './conversation.js';
 import { reportFailure } from './failure.js';
 import type { Interrupts } from './interrupt.js';
@@ -107,7 +107,7 @@ class Chat {
     const before = conversation.dropped;
     const stream = (run: Generation) => streamText(run, flags.json === true, this.#wrap());
     try {
-      const result = await conversation.send(user, { ...optionsOf(this.#state), signal }, stream);
+      const result = await conversation.send(user, { ...this.#state.options, signal }, stream);
       this.#turns.push({ user, ...result });
       if (!interrupts.outputGone) say(turnReport(result, conversation.dropped - before));
     } catch (error) {

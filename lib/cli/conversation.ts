@@ -30,10 +30,6 @@ export class Conversation {
     return this.#session.history.slice(this.#system === undefined ? 0 : 1);
   }
 
-  get system(): string | undefined {
-    return this.#system;
-  }
-
   /** Begins anew, after other messages. */
   restart(messages: readonly Message[] = [], { system } = { system: this.#system }): void {
     const next = this.model.createSession({ system, messages });
@@ -101,9 +97,5 @@ export class Conversation {
     this.restart(next < 0 ? [] : messages.slice(next));
     this.dropped += 1;
     return true;
-  }
-
-  dispose(): void {
-    this.#session.dispose();
   }
 }

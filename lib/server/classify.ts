@@ -1,14 +1,14 @@
 /** POST /v1/classify: the labels of texts, or the entities in them. */
 import * as v from 'valibot';
 import type { Answer, Call } from './call.js';
-import { invalid } from './failure.js';
-import { callerFields, integer, text } from './fields.js';
+import { callerFields, integer, text, textsField } from './fields.js';
+import { inputTexts } from './inputs.js';
 import { openAi } from './protocol.js';
 import { modelRoute } from './route.js';
 
 const schema = v.strictObject({
   model: v.optional(text),
-  input: v.union([text, v.pipe(v.array(text), v.minLength(1))]),
+  input: textsField,
   top_k: v.optional(integer(1, 65_536)),
   ...callerFields,
 });
@@ -25,11 +25,7 @@ export const classifyRoute = modelRoute<Body>({
 });
 
 async function answer({ input, top_k: topK }: Body, call: Call): Promise<Answer> {
-  const texts = typeof input === 'string' ? [input] : input;
-  if (texts.length > call.limits.inputs) {
-    throw invalid(`There are ${texts.length} inputs; at most ${call.limits.inputs} may be.`, 'input');
-  }
-  const found = await call.model.classify(texts, {
+  const found = await call.model.classify(inputTexts(input, call), {
     ...(topK === undefined ? {} : { topK }),
     signal: call.signal,
   });

@@ -31,6 +31,9 @@ export const samplingFields = {
   ignore_eos: v.optional(bool),
 };
 
+/** One text, or several. */
+export const textsField = v.union([text, v.pipe(v.array(text), v.minLength(1))]);
+
 /** Of OpenAI's bodies: who asks, which is nothing to the model. */
 export const callerFields = {
   user: v.optional(text),

@@ -1,8 +1,8 @@
 /** POST /v1/rerank, as Cohere and Jina have it: documents by how well they answer a query. */
 import * as v from 'valibot';
 import type { Answer, Call } from './call.js';
-import { invalid } from './failure.js';
 import { bool, callerFields, count, text } from './fields.js';
+import { checkInputs } from './inputs.js';
 import { openAi } from './protocol.js';
 import { modelRoute } from './route.js';
 
@@ -27,10 +27,7 @@ export const rerankRoute = modelRoute<Body>({
 });
 
 async function answer({ query, documents, top_n, return_documents }: Body, call: Call): Promise<Answer> {
-  if (documents.length > call.limits.inputs) {
-    const found = `There are ${documents.length} documents; at most ${call.limits.inputs} may be.`;
-    throw invalid(found, 'documents');
-  }
+  checkInputs(documents.length, call, 'documents');
   const texts = documents.map((one) => (typeof one === 'string' ? one : one.text));
   const topK = top_n === undefined ? {} : { topK: Math.min(top_n, texts.length) };
   const ranked = await call.model.rerank(query, texts, { ...topK, signal: call.signal });

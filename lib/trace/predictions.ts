@@ -1,38 +1,50 @@
 /** What a row of logits says. */
+import { LargestFinder } from '../generation/largest.js';
 import type { Candidate } from './trace.js';
 
-/** ln(sum(exp(logit))) and -sum(p ln p), in float64. */
-export function entropyOf(logits: Float32Array): { logSumExp: number; entropy: number } {
-  let max = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) if (logit > max) max = logit;
-  let [sum, weighted] = [0, 0];
-  for (const logit of logits) {
-    const weight = Math.exp(logit - max);
-    if (weight === 0) continue;
-    sum += weight;
-    weighted += weight * (logit - max);
-  }
-  return { logSumExp: max + Math.log(sum), entropy: Math.log(sum) - weighted / sum };
+export interface RowFacts {
+  /** ln(sum(exp(logit))). */
+  logSumExp: number;
+  /** -sum(p ln p), in nats. */
+  entropy: number;
+  /** The largest logits, equal ones by the lower id. */
+  top: Candidate[];
 }
 
-/** The largest logits, equal ones by the lower id. */
-export function candidatesOf(
-  logits: Float32Array,
-  count: number,
-  textOf: (id: number) => string,
-): Candidate[] {
-  const { logSumExp } = entropyOf(logits);
-  const best: number[] = [];
-  for (let id = 0; id < logits.length; ++id) {
-    const logit = logits[id]!;
-    if (best.length === count && !(logit > logits[best[count - 1]!]!)) continue;
-    let at = best.length;
-    while (at > 0 && logit > logits[best[at - 1]!]!) --at;
-    best.splice(at, 0, id);
-    if (best.length > count) best.pop();
+/** Reads rows [vocabSize] of one model, in float64. */
+export class RowReader {
+  readonly #finder: LargestFinder;
+  readonly #ids: Int32Array;
+
+  constructor(
+    vocabSize: number,
+    readonly textOf: (id: number) => string,
+  ) {
+    this.#finder = new LargestFinder(vocabSize);
+    this.#ids = new Int32Array(vocabSize);
   }
-  return best.map((id) => {
-    const logit = logits[id]!;
-    return { id, text: textOf(id), logit, probability: Math.exp(logit - logSumExp) };
-  });
+
+  /** The id of the largest logit. */
+  best(logits: Float32Array): number {
+    this.#finder.find(logits, logits.length, 1, this.#ids);
+    return this.#ids[0]!;
+  }
+
+  read(logits: Float32Array, count: number): RowFacts {
+    const found = this.#finder.find(logits, logits.length, Math.max(1, count), this.#ids);
+    const max = logits[this.#ids[0]!]!;
+    let [sum, weighted] = [0, 0];
+    for (const logit of logits) {
+      const weight = Math.exp(logit - max);
+      if (weight === 0) continue;
+      sum += weight;
+      weighted += weight * (logit - max);
+    }
+    const logSumExp = max + Math.log(sum);
+    const top = Array.from(this.#ids.subarray(0, Math.min(count, found)), (id) => {
+      const logit = logits[id]!;
+      return { id, text: this.textOf(id), logit, probability: Math.exp(logit - logSumExp) };
+    });
+    return { logSumExp, entropy: Math.log(sum) - weighted / sum, top };
+  }
 }

@@ -16,7 +16,7 @@ import {
   layerTensorNames,
   nativeNamesOf,
 } from './layer-tensors.js';
-import { candidatesOf, entropyOf } from './predictions.js';
+import { RowReader } from './predictions.js';
 import { TracedTensor } from './tensor.js';
 import type { LensRow, Prediction, TracedToken } from './trace.js';
 import { Trace } from './trace.js';
@@ -56,7 +56,8 @@ export async function runTrace(
   const tokens = Array.from(ids, (id, i): TracedToken => {
     return { id, text: textOf(id), generated: i >= ids.length - generated };
   });
-  return new Trace({ spec, tokens, from, ...run });
+  const { tensors, predictions, lens, attribution } = run;
+  return new Trace({ tokens, from, tensors, predictions, lens, attribution });
 }
 
 function checkInterventions(interventions: readonly Intervention[], tokens: number, spec: ModelSpec): void {
@@ -88,6 +89,7 @@ class Run {
   readonly #parts: { attention: Float32Array; feedForward: Float32Array; heads?: Float32Array }[] = [];
   readonly #hasHead: boolean;
   readonly #layers: number;
+  readonly #reader: RowReader;
   #done = 0;
 
   constructor(
@@ -98,6 +100,7 @@ class Run {
   ) {
     this.#hasHead = modelKind(traced.spec) === 'decoder';
     this.#layers = layerCount(traced.spec);
+    this.#reader = new RowReader(traced.spec.vocabSize, traced.textOf);
   }
 
   async allLayers(): Promise<void> {
@@ -145,7 +148,7 @@ class Run {
     const { position = this.ids.length - 1 } = wanted;
     const rows = Int32Array.of(position);
     const { logits, taps } = await this.#look(this.#layers, this.#layers, last, ['final_norm'], rows);
-    const token = wanted.token ?? candidatesOf(logits, 1, String)[0]!.id;
+    const token = wanted.token ?? this.#reader.best(logits);
     const weights = (name: string, first: number, count: number): Promise<Float32Array> =>
       engine.visit(1, () => inspection.weightRows(name, first, count));
     const hasHead = this.traced.hasOwnHead;
@@ -210,7 +213,7 @@ class Run {
   async #lensRows(layer: number, hidden: Float32Array): Promise<void> {
     const { lens } = this.settings;
     await this.#rows(hidden, [], ({ position, logits }) => {
-      this.lens.push({ layer, position, top: candidatesOf(logits, lens, this.traced.textOf) });
+      this.lens.push({ layer, position, top: this.#reader.read(logits, lens).top });
     });
   }
 
@@ -232,11 +235,11 @@ class Run {
   }
 
   #prediction(position: number, logits: Float32Array, top: number): Prediction {
-    const { entropy, logSumExp } = entropyOf(logits);
+    const { entropy, logSumExp, top: best } = this.#reader.read(logits, top);
     const next = this.ids[position + 1];
     return {
       position,
-      top: candidatesOf(logits, top, this.traced.textOf),
+      top: best,
       entropy,
       ...(next === undefined ? {} : { surprisal: logSumExp - logits[next]! }),
     };

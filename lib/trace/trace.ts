@@ -2,7 +2,6 @@
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KvasirError } from '../errors.js';
-import type { ModelSpec } from '../spec.js';
 import type { Contribution } from './attribution.js';
 import type { TracedTensor } from './tensor.js';
 
@@ -41,7 +40,6 @@ export interface LensRow {
 }
 
 export interface TraceParts {
-  spec: ModelSpec;
   tokens: TracedToken[];
   from: number;
   tensors: TracedTensor[];

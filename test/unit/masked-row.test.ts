@@ -3,21 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { LargestFinder } from '../../lib/generation/largest.js';
 import { Sampler, SamplerBuffers } from '../../lib/generation/sampler.js';
 import type { LogitRow, SamplingOptions } from '../../lib/generation/sampling-options.js';
+import { neutral } from './sampling.js';
 import { seeded } from './structure-grammar.js';
 
 const size = 3000;
-const plain: SamplingOptions = {
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  typicalP: 1,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: {},
-  seed: 1,
-};
 
 /** A row as native gives it, of at most `most` candidates. */
 function rowOf(full: Float32Array, temperature: number, most: number): LogitRow {
@@ -40,7 +29,7 @@ describe.each([1, 7, 300, 1500, 2990])('of %i allowed tokens', (allowed) => {
     ['penalties', { repetitionPenalty: 1.2, presencePenalty: 0.5, logitBias: { 3: 20, 4: -20 } }],
   ])('%s draws what a row without the others draws', (_, given) => {
     const random = seeded(allowed);
-    const options = { ...plain, ...given };
+    const options = { ...neutral, ...given };
     const buffers = new SamplerBuffers(size);
     const one = new Sampler(options, buffers);
     const other = new Sampler(options, new SamplerBuffers(size));

@@ -1,14 +1,14 @@
 /** POST /v1/embeddings */
 import * as v from 'valibot';
 import type { Answer, Call } from '../call.js';
-import { invalid } from '../failure.js';
-import { callerFields, integer, text } from '../fields.js';
+import { callerFields, integer, text, textsField } from '../fields.js';
+import { inputTexts } from '../inputs.js';
 import { openAi } from '../protocol.js';
 import { modelRoute } from '../route.js';
 
 const schema = v.strictObject({
   model: v.optional(text),
-  input: v.union([text, v.pipe(v.array(text), v.minLength(1))]),
+  input: textsField,
   encoding_format: v.optional(v.picklist(['float', 'base64'])),
   dimensions: v.optional(integer(1, 2 ** 20)),
   ...callerFields,
@@ -26,11 +26,7 @@ export const embeddingsRoute = modelRoute<Body>({
 });
 
 async function answer({ input, dimensions, encoding_format }: Body, call: Call): Promise<Answer> {
-  const texts = typeof input === 'string' ? [input] : input;
-  if (texts.length > call.limits.inputs) {
-    throw invalid(`There are ${texts.length} inputs; at most ${call.limits.inputs} may be.`, 'input');
-  }
-  const vectors = await call.model.embed(texts, { dimensions, signal: call.signal });
+  const vectors = await call.model.embed(inputTexts(input, call), { dimensions, signal: call.signal });
   call.facts.promptTokens = vectors.tokens;
   const encode = encoding_format === 'base64' ? base64Of : (vector: Float32Array) => Array.from(vector);
   return {
