@@ -1,9 +1,23 @@
-/** The public API, nothing else. */
+/** The public API, nothing else. @module kvasir */
 export type { Classification, ClassifyOptions } from './classify/classify.js';
 export type { Reranked, RerankOptions } from './classify/rerank.js';
 export { compare, comparisonPage } from './compare/index.js';
-export type { CompareOptions, ComparePhase, CompareProgress, Mode } from './compare/options.js';
-export type { Check, CompareReport, MachineReport, ModeReport, QualityReport } from './compare/report.js';
+export type { LatencyRun, LengthSpeedup, MeasuredSpeedup } from './compare/latency-report.js';
+export type { LayerError, LinearError, Sensitivity } from './compare/layers.js';
+export type { ModeMemory } from './compare/memory.js';
+export type { CompareOptions, ComparePart, ComparePhase, CompareProgress, Mode } from './compare/options.js';
+export type { Divergence } from './compare/quality.js';
+export type { HistogramBin, ProbabilityChange } from './compare/quality-statistics.js';
+export type { Recipe } from './compare/recipe.js';
+export type {
+  Check,
+  CompareReport,
+  HeadlineSpeedup,
+  MachineReport,
+  ModeReport,
+  QualityReport,
+} from './compare/report.js';
+export type { TensorError } from './compare/tensor-error.js';
 export type {
   BooleanDecisionOptions,
   ChoiceOptions,
@@ -26,6 +40,7 @@ export type { KvDtype } from './native.js';
 export type { GenerateOptions, LoadOptions, LoadProgress } from './options.js';
 export type { ResponseFormat } from './structure/response-format.js';
 export type { Message, Prompt } from './prompt.js';
+export type { ChatMessage } from './tokenizer/chat-messages.js';
 export type { ToolCall } from './output/pieces.js';
 export type { ScoreOptions, ScoreResult } from './score.js';
 export type { SessionOverflow } from './overflow.js';
@@ -36,6 +51,7 @@ export {
   type EncodeOptions,
   type StreamingDecoder,
   type StreamingDecoderOptions,
+  type TokensWithOffsets,
   Tokenizer,
 } from './tokenizer/tokenizer.js';
 export type {
@@ -58,6 +74,7 @@ export {
   type PackOptions,
   packPassages,
   type Passage,
+  type TokenCounter,
 } from './tools/passages.js';
 export type { RunnableTool, RunToolsOptions, RunToolsResult, ToolContext } from './tools/run-tools.js';
 export { assistantMessage, toolMessage } from './tools/messages.js';
