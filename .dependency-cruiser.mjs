@@ -36,6 +36,11 @@ const rooms = {
   tools: ['engine', 'output', 'tokenizer', 'errors.ts', 'given.ts'],
   structure: ['generation', 'errors.ts', 'given.ts', 'native.ts'],
   'options.ts': ['generation', 'structure', 'tools', 'given.ts', 'native.ts'],
+  adapters: ['engine', 'given.ts', 'model.ts', 'options.ts', 'prompt.ts'],
+  'ai-sdk': [
+    ...['adapters', 'classify', 'embed', 'engine', 'output', 'structure', 'tools'],
+    ...['errors.ts', 'given.ts', 'model.ts', 'options.ts', 'prompt.ts'],
+  ],
   trace: ['engine', 'generation', 'errors.ts', 'given.ts', 'native.ts', 'spec.ts'],
   engine: ['generation', 'output', 'structure', 'errors.ts', 'native.ts', 'options.ts'],
 };

@@ -24,6 +24,7 @@ const using = [
   'compare',
   'tracing',
   'server',
+  'frameworks',
   'errors',
   'environment',
 ].filter((page) => existsSync(join(docs, `${page}.md`)));

@@ -1,4 +1,5 @@
 /** What a request says of the model's thinking, as its chat template takes it. */
+import { effortVariables } from '../tools/effort.js';
 import type { Call } from './call.js';
 import { invalid } from './failure.js';
 
@@ -6,11 +7,10 @@ import { invalid } from './failure.js';
  * Variables of the chat template. Throws a Failure where the template has nothing of the kind: the request would not mean
  * what it says.
  */
-export function effortVariables(effort: string | undefined, { model }: Call): Record<string, unknown> {
+export function effortVariablesOf(effort: string | undefined, { model }: Call): Record<string, unknown> {
   if (effort === undefined) return {};
-  const template = model.tokenizer.chatTemplate ?? '';
-  if (effort === 'none' && template.includes('enable_thinking')) return { enable_thinking: false };
-  if (template.includes('reasoning_effort')) return { reasoning_effort: effort };
+  const variables = effortVariables(effort, model.tokenizer.chatTemplate ?? '');
+  if (variables !== undefined) return variables;
   throw invalid(
     "The model's chat template knows no effort of reasoning.",
     'reasoning_effort',

@@ -65,7 +65,7 @@ const embedded = 'stories-260k';
  */
 export function wrongCalls(library, model, session) {
   const { Model, Tokenizer, ChatSession, compare, comparisonPage, createHandler } = library;
-  const vectors = wrongVectorCalls(library);
+  const others = [wrongVectorCalls(library), wrongFrameworkCalls(library, model)];
   const { tokenizer } = model;
   const { vocabSize } = tokenizer;
   const decoder = tokenizer.createStreamingDecoder();
@@ -124,8 +124,8 @@ export function wrongCalls(library, model, session) {
     comparisonPage: (r) => comparisonPage(wrongValue(r)),
   };
   return {
-    throwing: { ...throwing, ...vectors.throwing },
-    rejecting: { ...rejecting, ...vectors.rejecting, ...wrongClassifyCalls(model) },
+    throwing: Object.assign(throwing, ...others.map((one) => one.throwing)),
+    rejecting: Object.assign(rejecting, wrongClassifyCalls(model), ...others.map((one) => one.rejecting)),
   };
 }
 
@@ -150,6 +150,32 @@ function wrongToolCalls({ packPassages }, model) {
     packPassages: (r) => packPassages(tokenizer, [wrongText(r) ?? 5], { maxTokens: 50 }),
     packPassagesOptions: (r) => packPassages(tokenizer, ['a'], wrongOptions(r, packNames)),
   };
+}
+
+/** Of the models for frameworks. */
+function wrongFrameworkCalls({ createKvasir, kvasir }, model) {
+  const names = generateNames.filter(
+    (name) => !['signal', 'tools', 'toolChoice', 'stop', 'n'].includes(name),
+  );
+  const prompt = [{ role: 'user', content: [{ type: 'text', text: 'a' }] }];
+  const given = (r, options) => ({ prompt, providerOptions: { kvasir: wrongOptions(r, options) } });
+  const throwing = {
+    kvasir: (r) => kvasir(wrongValue(r)),
+    kvasirSettings: (r) => kvasir(model, wrongOptions(r, [...names, 'templateVariables'])),
+    kvasirEmbedding: (r) => kvasir.embeddingModel(wrongValue(r)),
+    kvasirReranking: (r) => kvasir.rerankingModel(wrongValue(r)),
+    kvasirDecision: (r) => kvasir.decisionModel(wrongValue(r)),
+    createKvasir: (r) => createKvasir({ a: wrongValue(r) }),
+  };
+  const rejecting = {
+    kvasirGenerate: (r) => kvasir(model).doGenerate(given(r, names)),
+    kvasirStream: (r) => kvasir(model).doStream(given(r, names)),
+    kvasirEmbed: (r) =>
+      kvasir
+        .embeddingModel(model)
+        .doEmbed({ values: ['a'], ...given(r, ['pooling', 'normalize', 'overflow']) }),
+  };
+  return { throwing, rejecting };
 }
 
 /** The same of vectors, which need no model. */

@@ -8,7 +8,7 @@ import { bool, callerFields, count, integer, samplingFields, streamOptions, text
 import { Generations } from '../generations.js';
 import { dataEvent, openAi } from '../protocol.js';
 import { modelRoute } from '../route.js';
-import { effortVariables } from '../template-variables.js';
+import { effortVariablesOf } from '../template-variables.js';
 import { formatOptions, responseFormatSchema } from '../format.js';
 import { chatLogprobs } from './logprobs.js';
 import { chatMessages, messageSchema } from './messages.js';
@@ -53,7 +53,7 @@ export const chatRoute = modelRoute<Body>({
 
 async function answer(body: Body, call: Call): Promise<Answer> {
   const options = { ...optionsOf(body, call), ...toolOptions(body), ...formatOptions(body.response_format) };
-  const variables = { ...effortVariables(body.reasoning_effort, call), ...body.chat_template_kwargs };
+  const variables = { ...effortVariablesOf(body.reasoning_effort, call), ...body.chat_template_kwargs };
   const prompts = [chatMessages(body.messages)];
   const generations = new Generations(call, { prompts, n: body.n ?? 1, options, variables });
   if (body.stream) return { events: events(body, call, generations) };

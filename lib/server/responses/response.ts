@@ -4,7 +4,7 @@ import type { Answer, Call } from '../call.js';
 import { Generations } from '../generations.js';
 import { openAiResponses } from '../protocol.js';
 import { modelRoute } from '../route.js';
-import { effortVariables } from '../template-variables.js';
+import { effortVariablesOf } from '../template-variables.js';
 import { responseEvents } from './events.js';
 import { itemsOf, type OutputItem } from './items.js';
 import { conversation, type ResponseBody, responseOptions, responseSchema } from './schema.js';
@@ -23,7 +23,7 @@ async function answer(body: ResponseBody, call: Call): Promise<Answer> {
     prompts: [conversation(body)],
     n: 1,
     options: responseOptions(body, call.limits.maxTokens),
-    variables: effortVariables(body.reasoning?.effort ?? undefined, call),
+    variables: effortVariablesOf(body.reasoning?.effort ?? undefined, call),
   });
   const id = call.id.slice(4);
   const bodyOf = (items: readonly OutputItem[], result?: GenerationResult) =>
