@@ -95,6 +95,20 @@ describe('what takes longer than its length allows', () => {
     await expectHello(tokenizer);
   });
 
+  it('is no decoder either, over one token or a text', async () => {
+    const Regex = '(?:a+)+b';
+    const Replace = { type: 'Replace', pattern: { Regex }, content: '' };
+    const word = 'a'.repeat(40);
+    const vocab = { ...letters, [word]: Object.keys(letters).length };
+    const model = { type: 'BPE', vocab, merges: [] };
+    for (const decoders of [[Replace], [{ type: 'Fuse' }, Replace]]) {
+      const tokenizer = await load({ model, decoder: { type: 'Sequence', decoders } as object });
+      expect(() => tokenizer.decode([vocab[word]!])).toThrow(expect.objectContaining(limit));
+      expect(tokenizer.decode([vocab.a!, vocab.b!, vocab.c!])).toBe(decoders.length === 1 ? 'abc' : 'c');
+      await expectHello(tokenizer);
+    }
+  });
+
   it('is no load either', async () => {
     const normalized = { type: 'Replace', pattern: { Regex: '(x+x+)+y' }, content: '' };
     const token = { id: 40, content: 'x'.repeat(40), special: false, normalized: true };

@@ -3,6 +3,7 @@ import { byteOfCharacter } from '../byte-spelling.js';
 import { checked, type CheckedComponent, refused } from '../component.js';
 import type { Component } from '../definition.js';
 import { createFinder, Matches } from '../patterns/finder.js';
+import { timedFinder } from '../patterns/timed.js';
 import { prependScheme } from '../pre-tokenizers/pre-tokenizer.js';
 import { checkTextLength } from '../work.js';
 import { joinWordPiece, cleanUp } from './word-piece.js';
@@ -142,7 +143,7 @@ function stripDecoder(node: CheckedComponent): Decoder {
 
 /** Puts a text in the place of every match. */
 export function replacer(node: CheckedComponent): (token: string) => string {
-  const finder = createFinder(node);
+  const finder = timedFinder(createFinder(node));
   const content = node.text('content');
   const matches = new Matches();
   return (token) => {

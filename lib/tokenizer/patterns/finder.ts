@@ -9,6 +9,8 @@ import { checkStopped } from '../work.js';
 export { Matches } from './matches.js';
 
 export interface Finder {
+  /** An expression that repeats something without bound: its time may grow much faster than the text. */
+  readonly repeats: boolean;
   /** All parts of text[from, to), which is not empty, in order: what matches, and what lies between. */
   find(text: string, from: number, to: number, matches: Matches): void;
 }
@@ -18,6 +20,7 @@ const charactersBetweenChecks = 2 ** 16;
 
 export function scanningFinder(scan: Scanner): Finder {
   return {
+    repeats: false,
     find(text, from, to, matches) {
       let gap = from;
       for (let at = from; at < to; ) {
@@ -39,6 +42,7 @@ export function scanningFinder(scan: Scanner): Finder {
 
 function literalFinder(literal: string): Finder {
   return {
+    repeats: false,
     find(text, from, to, matches) {
       // Of the stretch alone: what is looked for behind it is looked for again in the next.
       const part = from === 0 && to === text.length ? text : text.slice(from, to);
@@ -58,6 +62,7 @@ function literalFinder(literal: string): Finder {
 /** The stretch is the whole text for the pattern: it sees nothing before and after. */
 function regexFinder(regex: RegExp): Finder {
   return {
+    repeats: /[*+]|\{\d+,\}/.test(regex.source),
     find(text, from, to, matches) {
       const part = from === 0 && to === text.length ? text : text.slice(from, to);
       let gap = 0;
