@@ -32,10 +32,14 @@ const rooms = {
     ...['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'options.ts'],
     ...['python-json.ts', 'regular-file.ts', 'shard-index.ts', 'spec.ts', 'classify'],
   ],
+  lora: [
+    ...['architectures', 'engine', 'formats', 'errors.ts', 'given.ts', 'memory.ts', 'native.ts', 'spec.ts'],
+  ],
+  'prompt-options.ts': ['lora', 'errors.ts', 'given.ts', 'tokenizer'],
   output: ['generation'],
   tools: ['engine', 'output', 'tokenizer', 'errors.ts', 'given.ts'],
   structure: ['generation', 'errors.ts', 'given.ts', 'native.ts'],
-  'options.ts': ['generation', 'structure', 'tools', 'given.ts', 'native.ts'],
+  'options.ts': ['generation', 'prompt-options.ts', 'structure', 'tools', 'given.ts', 'native.ts'],
   adapters: ['engine', 'given.ts', 'model.ts', 'options.ts', 'prompt.ts'],
   'ai-sdk': [
     ...['adapters', 'classify', 'embed', 'engine', 'output', 'structure', 'tools'],

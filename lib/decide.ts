@@ -2,13 +2,16 @@
  * Decisions: how probable each of a few answers is after a prompt. The likelihoods of the whole texts `prompt + answer`,
  * normalised over the answers: softmax of what `score` gives for them.
  */
-import { answerOf } from './engine/answer-request.js';
+import { type Adapter, adapterRule } from './lora/adapter.js';
+import { answerOf, type Asking } from './engine/answer-request.js';
 import { DecideRequest } from './engine/decide-request.js';
 import { type Engine, overflowError } from './engine/engine.js';
 import { invalidOption, list, parseOptions, type Rule, signal as signalRule } from './given.js';
 import { hasLoneSurrogate } from './options.js';
 
 interface DecisionOptions {
+  /** A LoRA adapter that this model has loaded. Default: none. */
+  adapter?: Adapter;
   /** Aborting rejects with the signal's reason. */
   signal?: AbortSignal;
 }
@@ -66,11 +69,13 @@ const rules = {
     fits: (v) => range.fits(v) && isRange(v as number[]),
   },
   boolean: { fits: (v) => v === true, allowed: 'true, or absent' },
+  adapter: adapterRule,
   signal: signalRule,
 } satisfies Record<string, Rule>;
 
 export interface DecisionTask {
   answers: (string | number | boolean)[];
+  adapter: Adapter | undefined;
   signal: AbortSignal | undefined;
 }
 
@@ -79,15 +84,15 @@ export function parseDecideOptions(options: unknown): DecisionTask {
   const given = parseOptions(rules, options, 'decide') as Partial<
     ChoiceOptions & ScoreDecisionOptions & BooleanDecisionOptions
   >;
-  const { choices, score, boolean, signal } = given;
+  const { choices, score, boolean, adapter, signal } = given;
   const kinds = [choices, score, boolean].filter((kind) => kind !== undefined);
   if (kinds.length !== 1) {
     throw invalidOption('of decide', Object.keys(given), 'an object with one of choices, score and boolean');
   }
-  if (choices) return { answers: [...choices], signal };
-  if (boolean) return { answers: [true, false], signal };
+  if (choices) return { answers: [...choices], adapter, signal };
+  if (boolean) return { answers: [true, false], adapter, signal };
   const [lowest, highest] = score as readonly [number, number];
-  return { answers: Array.from({ length: highest - lowest + 1 }, (_, i) => lowest + i), signal };
+  return { answers: Array.from({ length: highest - lowest + 1 }, (_, i) => lowest + i), adapter, signal };
 }
 
 /**
@@ -99,7 +104,7 @@ export async function weigh(
   engine: Engine,
   texts: readonly Int32Array[],
   contextLength: number,
-  signal: AbortSignal | undefined,
+  asking: Pick<Asking, 'adapter' | 'signal'>,
 ): Promise<number[]> {
   const length = sharedLength(texts);
   if (length < 1) {
@@ -118,7 +123,7 @@ export async function weigh(
   const logprobs: number[] = [];
   for (let from = 0; from < answers.length; from += AT_ONCE) {
     const group = answers.slice(from, from + AT_ONCE);
-    logprobs.push(...(await answerOf(engine, new DecideRequest({ shared, answers: group, signal }))));
+    logprobs.push(...(await answerOf(engine, new DecideRequest({ shared, answers: group, ...asking }))));
   }
   return distribution(answers, logprobs);
 }

@@ -1,4 +1,5 @@
 /** The public API, nothing else. @module kvasir */
+export { Adapter, type AdapterInfo } from './lora/adapter.js';
 export type { Classification, ClassifyOptions } from './classify/classify.js';
 export type { Reranked, RerankOptions } from './classify/rerank.js';
 export { compare, comparisonPage } from './compare/index.js';

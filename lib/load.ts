@@ -14,6 +14,8 @@ import { mebibytes, requireMemory } from './memory.js';
 import {
   type Container,
   fromNative,
+  type AdapterTensor,
+  type NativeAdapters,
   type NativeInspection,
   type NativeLoadOptions,
   type NativeModel,
@@ -28,7 +30,9 @@ import { checkVocabularySize } from './tokenizer/vocabulary-size.js';
 
 export interface LoadedModel {
   info: ModelInfo;
-  native: NativeModel & NativeInspection;
+  native: NativeModel & NativeInspection & NativeAdapters;
+  /** Bytes that adapters take when all of these are loaded at once. */
+  predictAdapters(adapters: readonly (readonly AdapterTensor[])[]): number;
   tokenizer: Tokenizer;
   description: ModelDescription;
   embedDefaults: EmbedDefaults;
@@ -80,7 +84,9 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     const ran = describeDevice(device, info.device);
     const described = describeLoaded(files.displayName, description, effective, info, predicted, ran);
     await nextTurn();
-    return { ...loaded, info: described, description, embedDefaults, classifier };
+    const predictAdapters: LoadedModel['predictAdapters'] = (adapters) =>
+      predictMemory(description.spec, description.tensors, effective, adapters).adapters;
+    return { ...loaded, info: described, predictAdapters, description, embedDefaults, classifier };
   } catch (error) {
     await tokenizing.giveUp(error);
     throw error;
@@ -217,9 +223,14 @@ function hostShare(spec: ModelSpec, { device = -1, gpuLayers = -1 }: Effective):
   return gpuLayers < 0 ? 0 : (nLayers - gpuLayers) / nLayers;
 }
 
-function predictMemory(spec: ModelSpec, tensors: TensorMap, options: Effective) {
+function predictMemory(
+  spec: ModelSpec,
+  tensors: TensorMap,
+  options: Effective,
+  adapters: readonly (readonly AdapterTensor[])[] = [],
+) {
   try {
-    return native().predictMemory(specToJson(spec), tensors, options);
+    return native().predictMemory(specToJson(spec), tensors, options, adapters);
   } catch (error) {
     return rethrow(error);
   }

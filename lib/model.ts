@@ -1,6 +1,7 @@
 /** A loaded model: describe, generate, score, converse, embed, decide, dispose. */
 import { setMaxListeners } from 'node:events';
-import { encodeBadWords } from './bad-words.js';
+import { Adapter, adapterRule } from './lora/adapter.js';
+import { AdapterLoader } from './lora/loader.js';
 import {
   type BooleanDecisionOptions,
   type ChoiceOptions,
@@ -22,7 +23,7 @@ import {
   type TokenEmbeddings,
 } from './embed/embed-tokens.js';
 import { KvasirError } from './errors.js';
-import { Engine, overflowError } from './engine/engine.js';
+import { Engine } from './engine/engine.js';
 import { guardedRun } from './engine/guarded-run.js';
 import { type Generator, launch } from './engine/launch.js';
 import { readLogits } from './engine/rows-request.js';
@@ -41,7 +42,7 @@ import {
   type SamplingDefaults,
 } from './options.js';
 import {
-  LongConversation,
+  checkText,
   type Message,
   type Prompt,
   readAnyPrompt,
@@ -50,12 +51,13 @@ import {
   readText,
   readTexts,
 } from './prompt.js';
+import { PromptEncoding } from './prompt-encoding.js';
 import { type ScoreOptions, type ScoreResult, scoreTokens } from './score.js';
 import { seesAhead } from './spec.js';
 import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
 import { Structures } from './structure/structure.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
-import { checkChatPrompt, prepareChat } from './tools/chat.js';
+import { checkChatPrompt } from './tools/chat.js';
 import {
   type Generate,
   type RunnableTool,
@@ -86,7 +88,7 @@ let logitsOf: (
 /** Only `Model.load` has it. */
 const loaded = Symbol('loaded');
 
-const scoreRules = { signal } satisfies Record<keyof ScoreOptions, Rule>;
+const scoreRules = { adapter: adapterRule, signal } satisfies Record<keyof ScoreOptions, Rule>;
 
 export class Model {
   /** What was loaded and how it runs. */
@@ -98,6 +100,8 @@ export class Model {
   readonly #defaults: SamplingDefaults;
   readonly #embedDefaults: EmbedDefaults;
   readonly #judge: Judge;
+  readonly #adapters: AdapterLoader;
+  readonly #encoding: PromptEncoding;
   #disposed: Promise<void> | undefined;
 
   static {
@@ -121,7 +125,14 @@ export class Model {
     };
     this.#defaults = description.generationDefaults;
     this.#embedDefaults = embedDefaults;
+    this.#encoding = new PromptEncoding(tokenizer, info);
     this.#judge = new Judge(this.#engine, parts);
+    this.#adapters = new AdapterLoader({
+      engine: this.#engine,
+      native: model,
+      base: { name: info.name, architecture: info.architecture, spec: description.spec },
+      predict: parts.predictAdapters,
+    });
     const { eosTokenIds } = description.generationDefaults;
     const endTokens = [...eosTokenIds, ...tokenizer.endTokenIds];
     this.#generator = {
@@ -187,6 +198,19 @@ export class Model {
   }
 
   /**
+   * Loads a LoRA adapter beside the model, for the `adapter` of `generate`, sessions, `embed`, `score` and `decide`. Nothing is
+   * merged: requests with different adapters, and without one, run in the same steps, each with the bits that it has alone.
+   * @param path a folder that PEFT saved (adapter_config.json, adapter_model.safetensors), or a .gguf file.
+   * @throws MODEL_NOT_FOUND, MODEL_FORMAT, UNSUPPORTED_ARCHITECTURE (DoRA, whole modules, biases and the like, by name),
+   * INVALID_OPTION (it is for another model), INSUFFICIENT_MEMORY, DISPOSED.
+   */
+  async loadAdapter(path: string): Promise<Adapter> {
+    this.#engine.throwIfDisposed();
+    checkText(path, 'path');
+    return this.#adapters.load(path);
+  }
+
+  /**
    * The log-likelihood of a text, each token given those before it, and its perplexity. Text beyond the context is
    * scored in windows that overlap by half.
    * @param text at least two tokens long, with the beginning-of-text token where the tokenizer adds one; ids are copied.
@@ -195,12 +219,13 @@ export class Model {
   async score(text: string | Int32Array, options: ScoreOptions = {}): Promise<ScoreResult> {
     this.#engine.throwIfDisposed();
     requireHead(this.info, 'score');
-    const { signal } = parseOptions(scoreRules, options, 'score') as ScoreOptions;
+    const { adapter: through, signal } = parseOptions(scoreRules, options, 'score') as ScoreOptions;
+    const adapter = Adapter.idOf(through, this.#adapters);
     const given = readText(text, 'text');
-    const ids = await this.#encodeText(given, signal);
+    const ids = await this.#encoding.text(given, signal);
     if (ids.length < 2) throw invalidOption('text', `${ids.length} token(s) long`, 'at least 2 tokens long');
-    this.#checkIds(ids, 'text');
-    return scoreTokens(this.#engine, ids, this.info.contextLength, signal);
+    this.#encoding.checkIds(ids, 'text');
+    return scoreTokens(this.#engine, ids, this.info.contextLength, { adapter, signal });
   }
 
   /**
@@ -219,6 +244,7 @@ export class Model {
       engine: this.#engine,
       contextLength: this.info.contextLength,
       size: this.info.hiddenSize,
+      adapter: Adapter.idOf(settings.adapter, this.#adapters),
       encode: (text: string, signal?: AbortSignal) => this.tokenizer.encodeAsync(text, { signal }),
       isSpecial: (id: number) => this.tokenizer.isSpecial(id),
     };
@@ -271,12 +297,13 @@ export class Model {
   async decide(prompt: Prompt, options: DecideOptions): Promise<Decision<string | number | boolean>> {
     this.#engine.throwIfDisposed();
     requireHead(this.info, 'decide');
-    const { answers, signal: given } = parseDecideOptions(options);
+    const { answers, adapter: through, signal: given } = parseDecideOptions(options);
+    const adapter = Adapter.idOf(through, this.#adapters);
     // Each answer listens: to a signal of our own, which does not warn of that.
     const signal = given && AbortSignal.any([given]);
     if (signal) setMaxListeners(0, signal);
-    const texts = await this.#encodeAnswers(readPrompt(prompt), answers.map(String), signal);
-    const weights = await weigh(this.#engine, texts, this.info.contextLength, signal);
+    const texts = await this.#encoding.answers(readPrompt(prompt), answers.map(String), signal);
+    const weights = await weigh(this.#engine, texts, this.info.contextLength, { adapter, signal });
     const choice = answers[weights.indexOf(Math.max(...weights))];
     const entries = answers.map((answer, i): [string, number] => [String(answer), weights[i]]);
     return { choice, probabilities: Object.fromEntries(entries) };
@@ -295,11 +322,11 @@ export class Model {
     const given = readPrompt(prompt);
     const { generate: maxTokens, signal } = settings;
     const encode = async (): Promise<Int32Array> => {
-      if (typeof given === 'string' || given instanceof Int32Array) return this.#encodeText(given, signal);
+      if (typeof given === 'string' || given instanceof Int32Array) return this.#encoding.text(given, signal);
       return this.tokenizer.encodeChat(given, { signal });
     };
     const ids = await encode();
-    this.#checkIds(ids, 'prompt');
+    this.#encoding.checkIds(ids, 'prompt');
     if (maxTokens === 0) return runTrace(this.#traced, ids, 0, settings);
     const { tokens } = await this.generate(ids, { maxTokens, temperature: 0, signal });
     signal?.throwIfAborted();
@@ -325,10 +352,12 @@ export class Model {
   #start(prompt: Prompt, options: GenerateOptions, internals: GenerationInternals): Generation {
     let settings: GenerateSettings;
     let given: ReturnType<typeof readAnyPrompt>;
+    let adapter: number | undefined;
     try {
       this.#engine.throwIfDisposed();
       requireHead(this.info, 'generate');
       settings = parseGenerateOptions(options, this.#defaults, this.info.vocabSize);
+      adapter = Adapter.idOf(settings.prompt.adapter ?? internals.adapter, this.#adapters);
       given = readAnyPrompt(prompt);
       checkChatPrompt(given, settings.chat);
     } catch (error) {
@@ -338,60 +367,11 @@ export class Model {
     const run = launch(this.#generator, {
       settings,
       cache: internals.cache ?? { reuse: true },
+      adapter,
       onSettled: guard ? undefined : internals.onSettled,
-      encode: async (signal) => {
-        await encodeBadWords(settings.sampling, this.tokenizer, signal);
-        if (typeof given === 'string') this.#checkFits(given);
-        if (typeof given === 'string' || given instanceof Int32Array) return this.#encodeText(given, signal);
-        const messages = given instanceof LongConversation ? await given.read() : given;
-        const chat = { ...settings.chat, tools: settings.chat.tools ?? internals.tools };
-        const { template, variables, fit } = internals;
-        const prepare = (told: readonly Message[]) =>
-          prepareChat(this.tokenizer, { messages: told, settings: chat, template, variables, signal });
-        const { contextLength } = this.info;
-        const room = Math.min(settings.maxTokens, Math.floor(contextLength / 2));
-        return fit ? fit.fit(messages, contextLength - room, prepare) : prepare(messages);
-      },
+      encode: (signal) => this.#encoding.prompt(given, settings, internals, signal),
     });
     return guard ? guardedRun(run, guard, internals.onSettled) : run;
-  }
-
-  /** Token ids of the prompt and each answer. */
-  async #encodeAnswers(
-    prompt: Prompt,
-    answers: readonly string[],
-    signal: AbortSignal | undefined,
-  ): Promise<Int32Array[]> {
-    if (typeof prompt === 'string') {
-      return Promise.all(answers.map((answer) => this.#encodeText(prompt + answer, signal)));
-    }
-    const start = prompt instanceof Int32Array ? prompt : await this.tokenizer.encodeChat(prompt, { signal });
-    this.#checkIds(start, 'prompt');
-    return Promise.all(
-      answers.map(async (answer) => {
-        const ids = await this.tokenizer.encodeAsync(answer, { addSpecialTokens: false, signal });
-        return Int32Array.from([...start, ...ids]);
-      }),
-    );
-  }
-
-  #checkIds(ids: Int32Array, name: string): void {
-    const wrong = ids.find((id) => id < 0 || id >= this.info.vocabSize);
-    if (wrong !== undefined)
-      throw invalidOption(name, wrong, `token ids from 0 to ${this.info.vocabSize - 1}`);
-  }
-
-  /** What is too long by its length alone need not be encoded. Throws CONTEXT_OVERFLOW. */
-  #checkFits(text: string): void {
-    const { contextLength } = this.info;
-    const tokens = this.tokenizer.leastTokens(text);
-    if (tokens > contextLength)
-      throw overflowError(tokens, contextLength, 'the context', 'contextLength', true);
-  }
-
-  async #encodeText(text: string | Int32Array, signal: AbortSignal | undefined): Promise<Int32Array> {
-    if (text instanceof Int32Array) return text;
-    return this.tokenizer.encodeAsync(text, { signal });
   }
 }
 

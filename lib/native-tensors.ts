@@ -61,6 +61,8 @@ export interface ModelTensor {
   columns: number;
   /** Of a table or linear: the canonical tensors that it stacks, without `.weight`. */
   parts: string[];
+  /** [parts] rows of each. */
+  partRows: number[];
   /** A checkpoint may leave it out. */
   optional: boolean;
   /** Of a linear: it is never INT8. */

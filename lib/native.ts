@@ -255,6 +255,8 @@ export interface NativeAdapters {
   loadAdapter(tensors: readonly AdapterTensor[]): Promise<number>;
   /** What sequences computed with it stays. */
   freeAdapter(adapter: number): void;
+  /** Bytes of all that are loaded, and of the rows between their products. */
+  adapterBytes(): number;
 }
 
 /** Looking into a model between its steps, for `compare`. Each rejects with INTERNAL while a step or another one runs. */

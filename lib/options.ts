@@ -34,6 +34,7 @@ import {
   text,
 } from './given.js';
 import type { KvDtype } from './native.js';
+import { type PromptOptions, promptRules } from './prompt-options.js';
 import { checkBeside, type ResponseFormat, responseFormatRule } from './structure/response-format.js';
 import { type ChatOptions, type ChatSettings, chatRules, chatSettings } from './tools/definitions.js';
 
@@ -96,7 +97,12 @@ export interface LoadOptions {
   signal?: AbortSignal;
 }
 
-export interface GenerateOptions extends ChatOptions, HookOptions, ChainOptions, SearchOptions {
+export interface GenerateOptions
+  extends ChatOptions,
+    HookOptions,
+    ChainOptions,
+    SearchOptions,
+    PromptOptions {
   /** Most tokens to generate, at least 1. Default 256. The context limits it too. */
   maxTokens?: number;
   /**
@@ -160,6 +166,7 @@ export interface GenerateSettings {
   signal: AbortSignal | undefined;
   chat: ChatSettings;
   hooks: HookOptions;
+  prompt: PromptOptions;
 }
 
 export const DEFAULT_MAX_TOKENS = 256;
@@ -242,6 +249,7 @@ export const generateRules = {
   guard: callback,
   ...chainRules,
   ...searchRules,
+  ...promptRules,
 } satisfies Record<keyof GenerateOptions, Rule>;
 
 /** Checks what the caller gave; defaults that depend on the model are `Model.load`'s. */
@@ -281,6 +289,7 @@ export function parseGenerateOptions(
     signal: given.signal,
     chat: chatSettings(given),
     hooks: { processLogits: given.processLogits, guard: given.guard },
+    prompt: { adapter: given.adapter },
   };
 }
 

@@ -1,9 +1,12 @@
 /** How probable a model finds a text: windows over it, each scored in one pass. */
-import { answerOf } from './engine/answer-request.js';
+import type { Adapter } from './lora/adapter.js';
+import { answerOf, type Asking } from './engine/answer-request.js';
 import type { Engine } from './engine/engine.js';
 import { ScoreRequest } from './engine/score-request.js';
 
 export interface ScoreOptions {
+  /** A LoRA adapter that this model has loaded. Default: none. */
+  adapter?: Adapter;
   /** Aborting rejects with the signal's reason. */
   signal?: AbortSignal;
 }
@@ -25,7 +28,7 @@ export async function scoreTokens(
   engine: Engine,
   ids: Int32Array,
   contextLength: number,
-  signal: AbortSignal | undefined,
+  asking: Pick<Asking, 'adapter' | 'signal'>,
 ): Promise<ScoreResult> {
   const stride = Math.max(1, Math.floor(contextLength / 2));
   let logLikelihood = 0;
@@ -34,7 +37,7 @@ export async function scoreTokens(
     const end =
       scored === 1 ? Math.min(ids.length, contextLength + 1) : Math.min(ids.length, scored + stride);
     const start = Math.max(0, end - contextLength - 1);
-    const logprobs = await answerOf(engine, new ScoreRequest(ids.slice(start, end), scored - start, signal));
+    const logprobs = await answerOf(engine, new ScoreRequest(ids.slice(start, end), scored - start, asking));
     for (const logprob of logprobs) logLikelihood += logprob;
     scored = end;
   }

@@ -1,4 +1,5 @@
 /** A conversation: messages in order, one answer at a time, the KV cache kept between turns. */
+import { type Adapter, adapterRule } from './lora/adapter.js';
 import { KvasirError } from './errors.js';
 import type { CacheUse } from './engine/request.js';
 import { type Generation, type GenerationResult, GenerationRun } from './engine/run.js';
@@ -16,6 +17,8 @@ export interface SessionOptions {
   tools?: readonly ToolDefinition[];
   /** Name of one of the model's chat templates, as `applyChatTemplate` takes it. Default: the model's choice. */
   template?: string;
+  /** A LoRA adapter that the model has loaded, for turns that name no other. Default: none. */
+  adapter?: Adapter;
   /** When the conversation no longer fits the context. Default 'error'. */
   overflow?: SessionOverflow;
   /** Messages that came before, after `system`. Default: none. */
@@ -30,6 +33,8 @@ export interface GenerationInternals {
   tools?: readonly FunctionTool[];
   /** Name of the chat template. */
   template?: string;
+  /** Where the options name none. */
+  adapter?: Adapter;
   /** What else the chat template knows, by name. */
   variables?: Record<string, unknown>;
   /** Makes a conversation fit. */
@@ -53,6 +58,7 @@ const rules = {
   system: wellFormed,
   tools: toolsRule,
   template: wellFormed,
+  adapter: adapterRule,
   overflow: overflowRule,
   messages: {
     copy: (v) => (Array.isArray(v) && v.length > 0 ? readMessages(v) : v),
@@ -65,6 +71,7 @@ export class ChatSession {
   readonly #host: SessionHost;
   readonly #tools: readonly FunctionTool[] | undefined;
   readonly #template: string | undefined;
+  readonly #adapter: Adapter | undefined;
   readonly #fit: ConversationFit;
   #messages: Message[] = [];
   #busy = false;
@@ -75,7 +82,7 @@ export class ChatSession {
     if (reading('The host', () => typeof host?.generate !== 'function')) {
       throw new KvasirError('INVALID_OPTION', 'A ChatSession is made by model.createSession.');
     }
-    const { system, tools, template, messages, overflow } = parseOptions(
+    const { system, tools, template, adapter, messages, overflow } = parseOptions(
       rules,
       options,
       'createSession',
@@ -85,6 +92,7 @@ export class ChatSession {
     this.#host = host;
     this.#tools = tools as readonly FunctionTool[] | undefined;
     this.#template = template;
+    this.#adapter = adapter;
     this.#fit = new ConversationFit(overflow ?? 'error');
   }
 
@@ -156,6 +164,7 @@ export class ChatSession {
     return new ChatSession(this.#host, {
       tools: this.#tools,
       template: this.#template,
+      adapter: this.#adapter,
       overflow: this.#fit.overflow,
       messages: this.history,
     });
@@ -169,6 +178,7 @@ export class ChatSession {
       cache: { reuse: true, owner: this },
       tools: this.#tools,
       template: this.#template,
+      adapter: this.#adapter,
       fit: this.#fit,
       onSettled: (result) => {
         this.#busy = false;

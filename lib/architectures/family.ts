@@ -66,6 +66,8 @@ export interface Family {
   outerPrefixes?: readonly string[];
   names: Names;
   fromConfig: (config: unknown) => Configured;
+  /** GGUF converters reorder the rows of a head of q and k, so that neighbours rotate together. Default false. */
+  ggufTurnsHeads?: true;
   /** Undefined without `ggufArchitecture`. */
   fromGguf?: (facts: GgufFacts) => Configured;
 }

@@ -30,6 +30,7 @@ const score = 'softmax_of_used';
 function family(modelType: 'granitemoe' | 'granitemoeshared'): Family {
   return {
     modelType,
+    ggufTurnsHeads: true,
     ...llamaLayout,
     names,
     fromConfig: (raw) => {

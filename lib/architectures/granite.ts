@@ -45,6 +45,7 @@ export function ggufGraniteShape(facts: GgufFacts): DecoderShape {
 export const granite: Family = {
   modelType: 'granite',
   ggufArchitecture: 'granite',
+  ggufTurnsHeads: true,
   ...llamaLayout,
   names: llamaNames,
   fromConfig: (raw) => {

@@ -48,10 +48,11 @@ import { qwen3Moe } from './qwen3-moe.js';
 import { qwen3Next } from './qwen3-next.js';
 import { qwen35 } from './qwen35.js';
 import { qwen35Moe } from './qwen35-moe.js';
-import type { ArchitecturePlan } from './plan.js';
+import type { ModelSpec } from '../spec.js';
+import type { ArchitecturePlan, Place } from './plan.js';
 import { notText, textConfigOf, withinWhole } from './text-part.js';
 
-export type { ArchitecturePlan, StoredTensor, View } from './plan.js';
+export type { ArchitecturePlan, Place, StoredTensor, View } from './plan.js';
 
 const families: readonly Family[] = [
   llama,
@@ -150,4 +151,32 @@ export function planFromGguf(
   const family = familyOf(byGgufArchitecture, name, 'general.architecture in the GGUF file');
   const facts = { keys: new GgufKeys(metadata, String(name)), embeddingRows, tensor };
   return planOf(family, 1, family.fromGguf!(facts));
+}
+
+/** What checkpoints of one format call the tensors of a family, whichever a model was loaded from. */
+export interface StoredNames {
+  /** Of a canonical tensor. */
+  places(canonical: string): readonly Place[];
+  /** `general.architecture` of its GGUF files. */
+  ggufArchitectures: readonly string[];
+  /** See Family. */
+  ggufTurnsHeads: boolean;
+}
+
+/** @param architecture `modelType` of a family */
+export function storedNamesOf(architecture: string, format: 'hf' | 'gguf', spec: ModelSpec): StoredNames {
+  const family = familyOf(byModelType, architecture, 'The architecture');
+  const configured = { spec, head: 'optional', bias: 'optional', normBias: 'optional' } as const;
+  const plans =
+    format === 'gguf'
+      ? [planOf(family, 1, configured)]
+      : [planOf(family, 0, configured), planOf(withinWhole(family), 0, configured)];
+  return {
+    places: (canonical) => {
+      const places = plans.flatMap(({ source }) => source(canonical)?.places ?? []);
+      return [...new Map(places.map((place) => [place.name, place])).values()];
+    },
+    ggufArchitectures: [family.ggufArchitecture ?? []].flat(),
+    ggufTurnsHeads: family.ggufTurnsHeads === true,
+  };
 }

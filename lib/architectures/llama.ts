@@ -33,6 +33,7 @@ export function llamaBias({ attention_bias: attention, mlp_bias: mlp }: DecoderC
 export const llama: Family = {
   modelType: 'llama',
   ggufArchitecture: 'llama',
+  ggufTurnsHeads: true,
   ...llamaLayout,
   names: { ...llamaNames, ...mixtralExpertNames },
   fromConfig: (raw) => {

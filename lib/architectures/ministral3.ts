@@ -18,6 +18,7 @@ function withQueryScale<Shape extends DecoderShape>(
 export const ministral3: Family = {
   modelType: 'ministral3',
   ggufArchitecture: 'mistral3',
+  ggufTurnsHeads: true,
   ...llamaLayout,
   names: llamaNames,
   fromConfig: (raw) => {

@@ -5,6 +5,7 @@ import { llamaLayout, llamaNames } from './llama.js';
 
 export const mistral: Family = {
   modelType: 'mistral',
+  ggufTurnsHeads: true,
   ...llamaLayout,
   names: llamaNames,
   fromConfig: (raw) => {

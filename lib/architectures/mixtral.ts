@@ -10,6 +10,7 @@ const schema = v.looseObject({ num_local_experts: count, num_experts_per_tok: co
 
 export const mixtral: Family = {
   modelType: 'mixtral',
+  ggufTurnsHeads: true,
   ...llamaLayout,
   names: { ...llamaNames, ...mixtralExpertNames },
   fromConfig: (raw) => {

@@ -15,6 +15,7 @@ const schema = v.looseObject({
 export const smollm3: Family = {
   modelType: 'smollm3',
   ggufArchitecture: 'smollm3',
+  ggufTurnsHeads: true,
   ...llamaLayout,
   names: llamaNames,
   fromConfig: (raw) => {

@@ -118,7 +118,7 @@ async function yesOrNo(
     const prompt = [...before, ...(await encode(text, own)), ...after];
     checkLength(Int32Array.from(prompt), `documents[${index}]`, contextLength);
     const answers = [yes, no].map((answer) => Int32Array.from([...prompt, ...answer]));
-    const [score] = await weigh(engine, answers, contextLength, own);
+    const [score] = await weigh(engine, answers, contextLength, { signal: own });
     return score;
   };
 }

@@ -1,4 +1,5 @@
 /** The options of `embed`, validated once. */
+import { type Adapter, adapterRule } from '../lora/adapter.js';
 import { KvasirError } from '../errors.js';
 import {
   boolean,
@@ -32,6 +33,8 @@ export interface EmbedOptions {
    * overlap by an eighth, their vectors averaged by length). Default 'error'.
    */
   overflow?: 'error' | 'truncate' | 'chunk';
+  /** A LoRA adapter that this model has loaded. Default: none. */
+  adapter?: Adapter;
   /** Aborting rejects with the signal's reason. */
   signal?: AbortSignal;
   onProgress?: (progress: EmbedProgress) => void;
@@ -74,6 +77,7 @@ export interface EmbedSettings {
   longestText: number | undefined;
   dense: readonly Dense[];
   overflow: 'error' | 'truncate' | 'chunk';
+  adapter: Adapter | undefined;
   signal: AbortSignal | undefined;
   onProgress: ((progress: EmbedProgress) => void) | undefined;
 }
@@ -91,6 +95,7 @@ export function parseEmbedOptions(
     dimensions: integer(1, size),
     prompt: wellFormed,
     overflow: oneOf('error', 'truncate', 'chunk'),
+    adapter: adapterRule,
     signal: signalRule,
     onProgress: { fits: (v: unknown) => typeof v === 'function', allowed: 'a function' },
   } satisfies Record<keyof EmbedOptions, Rule>;
@@ -112,6 +117,7 @@ export function parseEmbedOptions(
     longestText: defaults.longestText,
     dense: defaults.dense,
     overflow: given.overflow ?? 'error',
+    adapter: given.adapter,
     signal: given.signal,
     onProgress: given.onProgress,
   };

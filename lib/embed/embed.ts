@@ -21,6 +21,8 @@ export interface Embedder {
   contextLength: number;
   /** Components of a hidden state. */
   size: number;
+  /** What `loadAdapter` gave. Default: none. */
+  adapter?: number;
   encode(text: string, signal: AbortSignal | undefined): Promise<Int32Array>;
   isSpecial(id: number): boolean;
 }
@@ -154,12 +156,12 @@ class Embedding {
   }
 
   async #pooled(tokens: Int32Array, skipped: number): Promise<Float64Array> {
-    const { engine, size } = this.embedder;
+    const { engine, size, adapter } = this.embedder;
     const pool = new Pool(this.settings.pooling, size);
     const rows = rowsOf(this.settings.pooling, skipped, tokens.length);
     if (rows.from < rows.to) {
       const take = (row: Float32Array, position: number) => pool.take(row, position);
-      await takeHidden(engine, { tokens, ...rows, take, signal: this.#signal });
+      await takeHidden(engine, { tokens, ...rows, take, adapter, signal: this.#signal });
     }
     return this.settings.dense.reduce((vector, dense) => applyDense(dense, vector), pool.result());
   }

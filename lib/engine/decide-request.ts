@@ -11,6 +11,7 @@ export interface DecideTask {
   shared: Int32Array;
   /** The ids of each answer after that, at least one each. */
   answers: readonly Int32Array[];
+  adapter?: number;
   signal?: AbortSignal;
 }
 
@@ -18,10 +19,10 @@ export interface DecideTask {
 export class DecideRequest extends AnswerRequest<Float64Array> {
   readonly #logprobs: Float64Array;
 
-  constructor({ shared, answers, signal }: DecideTask) {
+  constructor({ shared, answers, adapter, signal }: DecideTask) {
     // The last token of an answer is only a target.
     const positions = shared.length + Math.max(...answers.map(({ length }) => length)) - 1;
-    super(shared, positions, { branches: answers.length, signal });
+    super(shared, positions, { branches: answers.length, adapter, signal });
     answers.forEach((answer, i) => {
       const branch = this.branches[i];
       branch.tokens.set(answer, shared.length);

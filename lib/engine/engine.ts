@@ -43,6 +43,8 @@ export class Engine {
   #inFlight: StepPlan | undefined;
   /** They look into the model between two steps. */
   #visits: Visit[] = [];
+  /** Adapters that are gone, and what requests that name them are told. */
+  readonly #ended = new Map<number, unknown>();
   /** Those that took rows of the last step, and have not told their callers yet. */
   #silent: Request[] = [];
   #loop: Promise<void> | undefined;
@@ -61,6 +63,7 @@ export class Engine {
   /** Throws CONTEXT_OVERFLOW when the request can never run, BUSY when too many wait, DISPOSED after `dispose`. */
   submit(request: Request): void {
     this.throwIfDisposed();
+    if (this.#ended.has(request.adapter)) throw this.#ended.get(request.adapter);
     const lacking = this.#pages.tooMany(request);
     if (lacking) {
       const needed = request.branches.length > 1 ? lacking.needed : request.branch.positions;
@@ -108,6 +111,23 @@ export class Engine {
     });
     this.wake();
     return seen.promise;
+  }
+
+  /**
+   * Ends the requests that go through an adapter, now and later, with this error, and what is kept of it; then `free` runs
+   * between two steps. Throws DISPOSED.
+   */
+  async endAdapter(adapter: number, error: unknown, free: () => void): Promise<void> {
+    this.#ended.set(adapter, error);
+    for (const request of [...this.#active, ...this.#queue]) {
+      if (request.adapter !== adapter) continue;
+      request.fail(error);
+      this.#stopNative(request);
+    }
+    await this.visit(0, async () => {
+      this.#pages.forgetAdapter(adapter);
+      free();
+    });
   }
 
   /** Something changed: a request came, ended, or somebody reads on. */

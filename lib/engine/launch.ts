@@ -32,11 +32,16 @@ export interface Launch {
   ): Promise<Int32Array | { ids: Int32Array; plan?: AnswerPlan; droppedTokens?: number }>;
   settings: GenerateSettings;
   cache: CacheUse;
+  /** What `loadAdapter` gave. Default: none. */
+  adapter?: number;
   /** Called at once when the outcome is there; `undefined`: it failed. */
   onSettled?(result: GenerationResult | undefined): void;
 }
 
-export function launch(generator: Generator, { encode, settings, cache, onSettled }: Launch): Generation {
+export function launch(
+  generator: Generator,
+  { encode, settings, cache, adapter, onSettled }: Launch,
+): Generation {
   const createdAt = performance.now();
   const run = new GenerationRun();
   const encoding = new AbortController();
@@ -76,6 +81,7 @@ export function launch(generator: Generator, { encode, settings, cache, onSettle
       vocabulary,
       buffers,
       cache,
+      adapter,
       createdAt,
       plan: structure ? undefined : plan,
       structure,

@@ -193,6 +193,11 @@ export class Pages {
     for (const branch of request.branches) this.#withdraw(branch);
   }
 
+  /** Nothing is kept that was computed with an adapter. */
+  forgetAdapter(adapter: number): void {
+    this.#prefixes.forgetAdapter(adapter);
+  }
+
   /** The owner keeps nothing from now on, nor what its running requests leave behind. */
   disown(owner: object): void {
     this.#disowned.add(owner);

@@ -96,6 +96,11 @@ export class PrefixCache {
     );
   }
 
+  /** The adapter is gone, and no prompt will name it. */
+  forgetAdapter(adapter: number): void {
+    for (const entry of this.#entries) if (entry.adapter === adapter) this.#drop(entry);
+  }
+
   /** The owner needs its sequence no longer. */
   disown(owner: object): void {
     for (const entry of this.#entries) if (entry.owner?.deref() === owner) entry.owner = undefined;

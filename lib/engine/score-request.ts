@@ -1,6 +1,6 @@
 /** A request that scores: the log-probability of each token given those before it. Generates nothing. */
 import type { StepResult } from '../native.js';
-import { AnswerRequest } from './answer-request.js';
+import { AnswerRequest, type Asking } from './answer-request.js';
 import type { Branch, WantedRow } from './request.js';
 
 /** The answer: natural logarithms for tokens[from..]. */
@@ -10,9 +10,9 @@ export class ScoreRequest extends AnswerRequest<Float64Array> {
   #scored = 0;
 
   /** @param from first token to score, at least 1. */
-  constructor(tokens: Int32Array, from: number, signal: AbortSignal | undefined) {
+  constructor(tokens: Int32Array, from: number, asking: Pick<Asking, 'adapter' | 'signal'>) {
     // The last token is only a target.
-    super(tokens, tokens.length - 1, { signal });
+    super(tokens, tokens.length - 1, asking);
     this.#from = from;
     this.#logprobs = new Float64Array(tokens.length - from);
   }

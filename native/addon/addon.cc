@@ -179,10 +179,13 @@ Napi::Value TensorsOfForJs(const Napi::CallbackInfo& info) {
       entry.Set("optional", tensor.optional);
       entry.Set("float32", tensor.float32);
       const Napi::Array parts = Napi::Array::New(env, tensor.parts.size());
-      for (size_t part = 0; part < tensor.parts.size(); ++part) {
-        parts.Set(static_cast<uint32_t>(part), tensor.parts[part].name);
+      const Napi::Array part_rows = Napi::Array::New(env, tensor.parts.size());
+      for (uint32_t part = 0; part < parts.Length(); ++part) {
+        parts.Set(part, tensor.parts[part].name);
+        part_rows.Set(part, static_cast<double>(tensor.parts[part].rows));
       }
       entry.Set("parts", parts);
+      entry.Set("partRows", part_rows);
       list.Set(static_cast<uint32_t>(i), entry);
     }
     return list;

@@ -161,6 +161,7 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
        InstanceMethod<&ModelWrap::WeightRows>("weightRows"), InstanceMethod<&ModelWrap::Borrow>("borrow"),
        InstanceMethod<&ModelWrap::LoadAdapter>("loadAdapter"),
        InstanceMethod<&ModelWrap::FreeAdapter>("freeAdapter"),
+       InstanceMethod<&ModelWrap::AdapterBytes>("adapterBytes"),
        InstanceMethod<&ModelWrap::CancelSequence>("cancelSequence"),
        InstanceMethod<&ModelWrap::Dispose>("dispose")});
 }
@@ -253,6 +254,12 @@ void ModelWrap::FreeAdapter(const Napi::CallbackInfo& info) {
   Guard(info.Env(), [&] {
     if (!info[0].IsNumber()) throw Napi::TypeError::New(info.Env(), "adapter is not a number");
     Live().FreeAdapter(info[0].As<Napi::Number>().Int32Value());
+  });
+}
+
+Napi::Value ModelWrap::AdapterBytes(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] {
+    return Napi::Number::New(info.Env(), static_cast<double>(Live().transformer().adapter_bytes()));
   });
 }
 

@@ -36,6 +36,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   void Borrow(const Napi::CallbackInfo& info);
   Napi::Value LoadAdapter(const Napi::CallbackInfo& info);
   void FreeAdapter(const Napi::CallbackInfo& info);
+  Napi::Value AdapterBytes(const Napi::CallbackInfo& info);
   void CancelSequence(const Napi::CallbackInfo& info);
   Napi::Value Dispose(const Napi::CallbackInfo& info);
 

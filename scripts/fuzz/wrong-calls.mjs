@@ -17,7 +17,7 @@ const generateNames = [
   ...['topNSigma', 'xtcProbability', 'xtcThreshold', 'dynatempRange', 'dynatempExponent'],
   ...['mirostat', 'mirostatTau', 'mirostatEta', 'samplers', 'dryMultiplier', 'dryBase', 'dryAllowedLength'],
   ...['dryPenaltyLastN', 'drySequenceBreakers', 'badWords', 'minTokens', 'noRepeatNgram'],
-  ...['n', 'bestOf', 'beams', 'lengthPenalty', 'earlyStopping'],
+  ...['n', 'bestOf', 'beams', 'lengthPenalty', 'earlyStopping', 'adapter'],
 ];
 const loadNames = [
   'device',
@@ -40,7 +40,7 @@ const compareNames = [
   'onProgress',
   'signal',
 ];
-const embedNames = ['pooling', 'normalize', 'dimensions', 'overflow', 'onProgress', 'signal'];
+const embedNames = ['pooling', 'normalize', 'dimensions', 'overflow', 'adapter', 'onProgress', 'signal'];
 const traceNames = [
   'layers',
   'heads',
@@ -82,7 +82,7 @@ export function wrongCalls(library, model, session) {
     push: (r) => decoder.push(wrongId(r, vocabSize)),
     applyChatTemplate: (r) => tokenizer.applyChatTemplate(wrongMessages(r)),
     applyChatTemplateOptions: (r) => tokenizer.applyChatTemplate(hello, wrongOptions(r, chatNames)),
-    createSession: (r) => model.createSession(wrongOptions(r, ['system', 'tools', 'messages'])),
+    createSession: (r) => model.createSession(wrongOptions(r, ['system', 'tools', 'messages', 'adapter'])),
     createHandler: (r) => createHandler(wrongOptions(r, ['keys', 'limits', 'lenient', 'log', 'pingMs'])),
     newModel: (r) => new Model(wrongValue(r), wrongValue(r)),
     newTokenizer: (r) => new Tokenizer(wrongValue(r), wrongValue(r)),
@@ -100,7 +100,7 @@ export function wrongCalls(library, model, session) {
     sendOptions: (r) => session.send('a', wrongOptions(r, generateNames)),
     iterate: (r) => model.generate(wrongPrompt(r))[Symbol.asyncIterator]().next(),
     score: (r) => model.score(r.chance(0.3) ? Int32Array.of(1, 1e9) : wrongText(r)),
-    scoreOptions: (r) => model.score('a b c', wrongOptions(r, ['signal'])),
+    scoreOptions: (r) => model.score('a b c', wrongOptions(r, ['adapter', 'signal'])),
     encodeAsync: (r) => tokenizer.encodeAsync(wrongText(r)),
     encodeAsyncOptions: (r) => tokenizer.encodeAsync('a', wrongOptions(r, ['addSpecialTokens', 'signal'])),
     count: (r) => tokenizer.count(wrongText(r)),
@@ -116,7 +116,7 @@ export function wrongCalls(library, model, session) {
     embedOptions: (r) => model.embed('a', wrongOptions(r, embedNames)),
     decide: (r) => model.decide(wrongPrompt(r), { boolean: true }),
     ...wrongToolCalls(library, model),
-    decideOptions: (r) => model.decide('a', wrongOptions(r, ['choices', 'score', 'signal'])),
+    decideOptions: (r) => model.decide('a', wrongOptions(r, ['choices', 'score', 'adapter', 'signal'])),
     trace: (r) => model.trace(wrongPrompt(r)),
     traceOptions: (r) => model.trace('a', wrongOptions(r, traceNames)),
     compare: (r) => compare(wrongText(r)),
@@ -144,6 +144,7 @@ function wrongClassifyCalls(model) {
 function wrongToolCalls({ packPassages }, model) {
   const { tokenizer } = model;
   return {
+    loadAdapter: (r) => model.loadAdapter(wrongText(r)),
     runTools: (r) => model.runTools(wrongMessages(r), [runnable]),
     runToolsTools: (r) => model.runTools(hello, [wrongValue(r)]),
     runToolsOptions: (r) => model.runTools(hello, [runnable], wrongOptions(r, runToolsNames)),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+import adapters
 import beams
 import block_types
 import classifiers
@@ -45,6 +46,7 @@ MAKERS = {
     "published-configs": lambda options, out: published_configs.make(out),
     "gpt-oss-mxfp4": lambda options, out: mxfp4.make(options.data, out),
     "beams": lambda options, out: beams.make(out, FIXTURES),
+    "adapters": lambda options, out: adapters.make(out, FIXTURES),
     "processors": lambda options, out: processors.make(out),
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
     "classifiers": lambda options, out: classifiers.make(out),

@@ -26,7 +26,7 @@ const decided = (made: Bench, texts: number[][], signal?: AbortSignal) =>
     made.engine,
     texts.map((text) => Int32Array.from(text)),
     made.contextLength,
-    signal,
+    { signal },
   );
 
 describe('weigh', () => {

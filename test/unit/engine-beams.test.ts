@@ -51,7 +51,11 @@ function search(prompt: number[], options: GenerateOptions): (Hypothesis & { fin
   }
 }
 
-async function expectFound(made: ReturnType<typeof bench>, prompt: number[], options: GenerateOptions) {
+async function expectFound(
+  made: ReturnType<typeof bench>,
+  prompt: number[],
+  options: Omit<GenerateOptions, 'adapter'>,
+) {
   const expected = search(prompt, options);
   const run = made.generate(prompt, { ...options, n: options.beams, endTokens: ENDS, reuse: false });
   const { choices = [], ...best } = await run;

@@ -24,7 +24,7 @@ export function vocabulary(endTokens: number[] = [EOS]): Vocabulary {
   };
 }
 
-interface StartOptions extends GenerateOptions {
+interface StartOptions extends Omit<GenerateOptions, 'adapter'> {
   reuse?: boolean;
   owner?: object;
   adapter?: number;

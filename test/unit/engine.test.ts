@@ -248,7 +248,7 @@ describe('scoring', () => {
     const made = bench({ stepMs: 1 });
     const neighbour = made.generate([9, 9], { maxTokens: 20 });
     const tokens = Int32Array.from(range(5, 80));
-    const request = new ScoreRequest(tokens, 1, undefined);
+    const request = new ScoreRequest(tokens, 1, {});
     made.engine.submit(request);
     const logprobs = await request.result;
     expect(logprobs).toHaveLength(79);
@@ -258,7 +258,7 @@ describe('scoring', () => {
       expect(logprobs[at - 1]).toBeCloseTo(logits[tokens[at]] - Math.log(sum), 4);
     }
     expect((await neighbour).tokens).toEqual(fakeGreedy([9, 9], 20, VOCAB, EOS));
-    const tail = new ScoreRequest(tokens, 50, undefined);
+    const tail = new ScoreRequest(tokens, 50, {});
     made.engine.submit(tail);
     expect(await tail.result).toEqual(logprobs.slice(49));
   });
