@@ -1,6 +1,7 @@
 /** `Model.load`: from a reference to a native model and its tokenizer, or to one error with nothing left behind. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Classifier } from './classify/classifier.js';
+import { withClassifierFile } from './classify/classifier-file.js';
 import { chooseDevice, type DeviceChoice, deviceFor } from './device.js';
 import type { EmbedDefaults } from './embed/embed-options.js';
 import { ggufEmbedDefaults } from './embed/gguf-pooling.js';
@@ -62,9 +63,10 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
     const description = await describeModel(files, container).catch(rethrow);
     await nextTurn();
     const embedDefaults =
-      files.kind === 'gguf' ? ggufEmbedDefaults(container.metadata) : await readEmbedDefaults(files);
-    const { classifier: plan, spec } = description;
-    const classifier = plan && (await Classifier.read(plan, container, spec.hiddenSize));
+      files.kind === 'gguf'
+        ? await ggufEmbedDefaults(container, description.spec.hiddenSize)
+        : await readEmbedDefaults(files);
+    const classifier = await readClassifier(description, container, files.root);
     signal?.throwIfAborted();
     const device = deviceFor(chosen, options, description.spec);
     const effective = {
@@ -93,6 +95,18 @@ export async function loadModel(reference: string, options: LoadOptions): Promis
   } finally {
     container?.close();
   }
+}
+
+/** Of a model for classification: from its own file, or of an INT8 form from the one beside it. */
+async function readClassifier(
+  { classifier: plan, spec, int8Origin }: ModelDescription,
+  container: Container,
+  root: string,
+): Promise<Classifier | undefined> {
+  if (plan === undefined) return undefined;
+  const read = (from: Container) => Classifier.read(plan, from, spec.hiddenSize);
+  const hash = int8Origin?.classifier;
+  return hash === undefined ? read(container) : withClassifierFile({ root, hash }, read);
 }
 
 /** The tokenizer on its way. It takes longest where there are many cores, and needs no weights: it starts first. */

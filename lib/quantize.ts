@@ -1,6 +1,7 @@
 /** From a checkpoint to a folder with its INT8 form, which loads without quantizing. */
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { classifierFile, writeClassifierFile } from './classify/classifier-file.js';
 import { ggufEmbedDefaults, saysPooling } from './embed/gguf-pooling.js';
 import { copySentenceFiles, writeSentenceFiles } from './embed/sentence-files.js';
 import { KvasirError } from './errors.js';
@@ -61,16 +62,20 @@ export async function quantizeModel(
   try {
     const description = await describeModel(files, container).catch(rethrow);
     if (description.int8Origin) throw alreadyInt8(files);
-    if (description.classifier) throw isClassifier(files);
     await mkdir(dirname(folder), { recursive: true });
     await mkdir(partial);
     await writeInt8Configs(description, partial);
     if (files.kind === 'hf-folder') await copySentenceFiles(files, partial);
     else if (saysPooling(container.metadata)) {
-      await writeSentenceFiles(ggufEmbedDefaults(container.metadata), partial);
+      await writeSentenceFiles(await ggufEmbedDefaults(container, description.spec.hiddenSize), partial);
     }
     await writeTokenizerFiles(description.tokenizerSource, partial);
-    await writeWeights({ files, container, description }, join(partial, 'model.safetensors'), options);
+    const plan = description.classifier;
+    const { hiddenSize } = description.spec;
+    const classifier =
+      plan && (await writeClassifierFile({ plan, container, hiddenSize }, join(partial, classifierFile)));
+    const source = { files, container, description, classifier };
+    await writeWeights(source, join(partial, 'model.safetensors'), options);
     await rename(partial, folder);
     return await resultOf(files, folder, description.storedDtype);
   } catch (error) {
@@ -85,13 +90,6 @@ function alreadyInt8({ displayName }: ModelFiles): KvasirError {
   return new KvasirError(
     'INVALID_OPTION',
     `${displayName} is in its INT8 form already: load it as it is, or copy its folder.`,
-  );
-}
-
-function isClassifier({ displayName }: ModelFiles): KvasirError {
-  return new KvasirError(
-    'UNSUPPORTED_ARCHITECTURE',
-    `${displayName} has a classifier, which an INT8 form cannot hold: load the model itself with dtype 'int8'.`,
   );
 }
 
@@ -122,10 +120,12 @@ interface Source {
   files: ModelFiles;
   container: Container;
   description: ModelDescription;
+  /** SHA-256 of the file of its classifier, where it has one. */
+  classifier: string | undefined;
 }
 
 async function writeWeights(
-  { files, container, description }: Source,
+  { files, container, description, classifier }: Source,
   path: string,
   { threads = 0, onProgress, signal }: QuantizeOptions,
 ): Promise<void> {
@@ -151,6 +151,7 @@ async function writeWeights(
   const metadata = int8Metadata(architecture, description.spec, {
     source: displayName,
     sourceDtype: storedDtype,
+    classifier,
   });
   const running = native().quantizeModel(
     container,

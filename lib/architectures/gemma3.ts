@@ -75,6 +75,8 @@ export const gemma3: Family = {
     const { shape, windows } =
       facts.keys.prefix === 'gemma-embedding' ? seenWhole(capped, cut) : { shape: capped, windows: cut };
     const rope = ggufWindowRope(facts, 'half', shape.attention.headDim, localBase);
-    return { ...shape, spec: decoderSpec(shape, layerKinds(windows, { rope })) };
+    // Steps behind the pooling, which are read beside the graph.
+    const ignored = [...shape.ignored, /^dense_[23][.]weight$/];
+    return { ...shape, ignored, spec: decoderSpec(shape, layerKinds(windows, { rope })) };
   },
 };

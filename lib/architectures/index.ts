@@ -22,6 +22,7 @@ import { graniteMoe, graniteMoeShared } from './granite-moe.js';
 import { gte, newGte } from './gte.js';
 import { hunyuan } from './hunyuan.js';
 import { hunyuanMoe } from './hunyuan-moe.js';
+import { jinaBertV2, jinaOr } from './jina-bert-v2.js';
 import { lfm2 } from './lfm2.js';
 import { ministral3 } from './ministral3.js';
 import { modernbert } from './modernbert.js';
@@ -104,6 +105,7 @@ const families: readonly Family[] = [
   gte,
   newGte,
   eurobert,
+  jinaBertV2,
 ];
 
 const byModelType: ReadonlyMap<unknown, Family> = new Map(families.map((one) => [one.modelType, one]));
@@ -128,7 +130,7 @@ function familyOf(from: ReadonlyMap<unknown, Family>, name: unknown, where: stri
 /** From the parsed `config.json` of a Hugging Face folder, or from what it says of text. */
 export function planFromConfig(config: Readonly<Record<string, unknown>>): ArchitecturePlan {
   const text = textConfigOf(config);
-  const type = (text ?? config).model_type;
+  const type = jinaOr((text ?? config).model_type, text ?? config);
   const where = `model_type in ${text ? 'text_config of ' : ''}config.json`;
   const family = familyOf(byModelType, type, where);
   const configured = family.fromConfig(text ?? config);

@@ -1,6 +1,7 @@
 /** The layers of a classifier, read once and computed in float64: a few hundred values a text. */
 import { KvasirError } from '../errors.js';
 import { type Container, rethrow } from '../native.js';
+import type { FloatTensor } from '../safetensors-file.js';
 import type { Activation, ClassifierLayer, ClassifierPlan } from './classifier-plan.js';
 
 interface Linear {
@@ -46,6 +47,18 @@ export class Classifier {
       layers.push(read);
     }
     return new Classifier(plan, layers, width);
+  }
+
+  /** Its layers as they were read, in float32. */
+  tensors(): FloatTensor[] {
+    return this.#layers.flatMap((layer, i) => {
+      const { name } = this.plan.layers[i]!;
+      const { weight, bias } = layer;
+      const shape =
+        layer.kind === 'linear' ? [layer.outputs, weight.length / layer.outputs] : [weight.length];
+      const own = bias && { name: `${name}.bias`, shape: [bias.length], values: bias };
+      return [{ name: `${name}.weight`, shape, values: weight }, ...(own ? [own] : [])];
+    });
   }
 
   /** Logits [labels] of a hidden state. */

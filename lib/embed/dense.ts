@@ -2,12 +2,13 @@
  * Dense modules of sentence-transformers, between pooling and the vector: activation(W x + b). Reads their config.json and
  * model.safetensors (F32, F16, BF16); refuses residuals, inputs other than the pooled vector and unknown activations by name.
  */
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { count, parseConfig, unsupported } from '../config-schema.js';
 import { KvasirError } from '../errors.js';
 import { fileExists, readJsonObject } from '../formats/json-file.js';
+import { writeSafetensors } from '../safetensors-file.js';
 
 export interface Dense {
   outFeatures: number;
@@ -16,6 +17,11 @@ export interface Dense {
   /** [outFeatures] */
   bias: Float32Array | undefined;
   activation: (value: number) => number;
+}
+
+/** One without bias and activation. @param weight [outFeatures, inFeatures] */
+export function plainDense(outFeatures: number, weight: Float32Array): Dense {
+  return { outFeatures, weight, bias: undefined, activation: activations.Identity! };
 }
 
 const activations: Readonly<Record<string, Dense['activation']>> = {
@@ -64,6 +70,21 @@ export async function readDense(folder: string): Promise<Dense> {
     bias: config.bias ? tensors.read('linear.bias', [outFeatures]) : undefined,
     activation,
   };
+}
+
+/** Writes a folder that `readDense` takes, of one that `plainDense` made. Throws what the file system says. */
+export async function writePlainDense({ outFeatures, weight }: Dense, folder: string): Promise<void> {
+  const inFeatures = weight.length / outFeatures;
+  const config = {
+    in_features: inFeatures,
+    out_features: outFeatures,
+    bias: false,
+    activation_function: 'torch.nn.modules.linear.Identity',
+  };
+  await mkdir(folder);
+  await writeFile(join(folder, 'config.json'), JSON.stringify(config, null, 2));
+  const shape = [outFeatures, inFeatures];
+  await writeSafetensors(join(folder, denseWeights), [{ name: 'linear.weight', shape, values: weight }]);
 }
 
 /** [outFeatures] of [inFeatures]. */

@@ -8,7 +8,7 @@ import * as v from 'valibot';
 import { count, parseConfig } from '../config-schema.js';
 import { fileExists, readJsonObject, readJsonValue } from '../formats/json-file.js';
 import type { HfFolderFiles } from '../hub/model-files.js';
-import { denseWeights, readDense } from './dense.js';
+import { denseWeights, readDense, writePlainDense } from './dense.js';
 import { type EmbedDefaults, plainDefaults } from './embed-options.js';
 import type { Pooling } from './pooling.js';
 
@@ -76,9 +76,9 @@ export async function readEmbedDefaults({ root }: HfFolderFiles): Promise<EmbedD
   };
 }
 
-/** The same into a folder, of a model whose own files do not lie in such ones: that of its pooling. */
-export async function writeSentenceFiles({ pooling }: EmbedDefaults, folder: string): Promise<void> {
-  const kinds = ['Transformer', 'Pooling', 'Normalize'];
+/** The same into a folder, of a GGUF file: its pooling and its linear steps. */
+export async function writeSentenceFiles({ pooling, dense }: EmbedDefaults, folder: string): Promise<void> {
+  const kinds = ['Transformer', 'Pooling', ...dense.map(() => 'Dense'), 'Normalize'];
   const modules = kinds.map((kind, idx) => ({
     idx,
     name: String(idx),
@@ -86,6 +86,7 @@ export async function writeSentenceFiles({ pooling }: EmbedDefaults, folder: str
     type: `sentence_transformers.models.${kind}`,
   }));
   const pooling_mode = modes.find((mode) => poolingOf[mode] === pooling);
+  for (const [i, step] of dense.entries()) await writePlainDense(step, join(folder, `${2 + i}_Dense`));
   await mkdir(join(folder, '1_Pooling'));
   await writeFile(join(folder, modulesFile), JSON.stringify(modules, null, 2));
   await writeFile(join(folder, '1_Pooling', 'config.json'), JSON.stringify({ pooling_mode }, null, 2));

@@ -1,6 +1,7 @@
 /** Describes a Hugging Face folder: config.json, safetensors, generation_config.json, tokenizer files. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type ArchitecturePlan, planFromConfig } from '../architectures/index.js';
+import { storedClassifierPlan, withClassifierFile } from '../classify/classifier-file.js';
 import { type ClassifierPlan, classifierPlanOf } from '../classify/classifier-plan.js';
 import { KvasirError } from '../errors.js';
 import type { HfFolderFiles } from '../hub/model-files.js';
@@ -57,15 +58,22 @@ async function checkIndex(path: string, { tensors }: Container): Promise<void> {
 }
 
 /** Weights that describe themselves; config.json is there for people and must not belong to another model. */
-function describeInt8(config: Record<string, unknown>, container: Container): Weights {
-  const { source, sourceDtype, ...form } = readInt8Form(container);
+async function describeInt8(
+  config: Record<string, unknown>,
+  container: Container,
+  root: string,
+): Promise<Weights> {
+  const { source, sourceDtype, classifier: hash, ...form } = readInt8Form(container);
   if (config.model_type !== form.architecture) {
     throw new KvasirError(
       'MODEL_FORMAT',
       `config.json has model_type ${JSON.stringify(config.model_type)?.slice(0, 60)}, but the INT8 weights beside it are those of a ${form.architecture} model.`,
     );
   }
-  return { ...form, storedDtype: 'INT8', int8Origin: { source, sourceDtype } };
+  const int8Origin = { source, sourceDtype, ...(hash === undefined ? {} : { classifier: hash }) };
+  const classifier =
+    hash === undefined ? undefined : await withClassifierFile({ root, hash }, storedClassifierPlan);
+  return { ...form, storedDtype: 'INT8', int8Origin, ...(classifier && { classifier }) };
 }
 
 /** Throws MODEL_FORMAT or UNSUPPORTED_ARCHITECTURE, naming what is wrong. */
@@ -76,7 +84,7 @@ export async function describeHfFolder(
   const config = await readJsonObject(files.config);
   if (files.shardIndex !== undefined) await checkIndex(files.shardIndex, container);
   const weights = isInt8Form(container)
-    ? describeInt8(config, container)
+    ? await describeInt8(config, container, files.root)
     : await describeCheckpoint(config, container);
   return {
     ...weights,

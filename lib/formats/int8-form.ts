@@ -17,6 +17,8 @@ export interface Int8Origin {
   source: string;
   /** How its file stored most of its weights. */
   sourceDtype: string;
+  /** SHA-256 of the file of its classifier, where it has one. */
+  classifier?: string;
 }
 
 export interface Int8Form extends Int8Origin {
@@ -39,9 +41,10 @@ function storedSpec(json: string): ModelSpec {
 export function int8Metadata(
   architecture: string,
   spec: ModelSpec,
-  { source, sourceDtype }: Int8Origin,
+  { source, sourceDtype, classifier }: Int8Origin,
 ): Record<string, string> {
-  return { architecture, spec: specToJson(spec), source, source_dtype: sourceDtype };
+  const said = { architecture, spec: specToJson(spec), source, source_dtype: sourceDtype };
+  return classifier === undefined ? said : { ...said, classifier };
 }
 
 /** Weights of all stored tensors without the padding of their blocks. */
@@ -71,6 +74,7 @@ export function readInt8Form(container: Container): Int8Form {
     architecture: text(container, 'architecture'),
     source: text(container, 'source'),
     sourceDtype: text(container, 'source_dtype'),
+    ...(container.metadata.classifier === undefined ? {} : { classifier: text(container, 'classifier') }),
     spec,
     tensors: Object.fromEntries(container.tensors.map(({ name }) => [name, { name }])),
     parameters: parametersOf(spec, container.tensors),

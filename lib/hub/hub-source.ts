@@ -35,6 +35,7 @@ const wanted = [
   'modules.json',
   'config_sentence_transformers.json',
   'sentence_bert_config.json',
+  'classifier.safetensors',
 ];
 /** Of a step of modules.json. */
 const isOfModule = (name: string): boolean => /^\d+_\w+\/(config\.json|model\.safetensors)$/.test(name);

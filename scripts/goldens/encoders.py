@@ -22,6 +22,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import AutoConfig, AutoModel
 
 import checkpoints
+import jina_bert  # noqa: F401  makes its model type known to `transformers`
 import small_tokenizer
 from fixture import tensor, versions, write_json
 from reference import error, to_float64
@@ -91,6 +92,19 @@ ENCODERS = {
         "mean",
         "eurobert",
     ),
+    "jina-bert-v2": (
+        SMALL
+        | {
+            "hidden_size": 48,
+            "num_attention_heads": 6,  # no power of two: its slopes come from two rows of them
+            "max_position_embeddings": 128,
+            "type_vocab_size": 2,
+            "pad_token_id": 0,
+        },
+        WORD_PIECES,
+        "mean",
+        "jina-bert-v2",
+    ),
     "embeddinggemma": (
         {key: value for key, value in SMALL.items() if key != "layer_norm_eps"}
         | {
@@ -120,8 +134,16 @@ ENCODERS["new"][0]["rope_parameters"] = {
     "rope_theta": NTK["factor"] * NTK["rope_theta"],
 }
 PUBLISHED = {
-    "new": {"model_type": "new", "rope_theta": NTK["rope_theta"], "rope_scaling": {"type": "ntk", "factor": NTK["factor"]}}
+    "new": {"model_type": "new", "rope_theta": NTK["rope_theta"], "rope_scaling": {"type": "ntk", "factor": NTK["factor"]}},
+    "jina-bert-v2": {
+        "model_type": "bert",
+        "architectures": ["JinaBertForMaskedLM"],
+        "position_embedding_type": "alibi",
+        "feed_forward_type": "geglu",
+        "emb_pooler": "mean",
+    },
 }
+PUBLISHED_PREFIX = {"new": "new."}
 # Linear steps behind the pooling: (outputs, bias, activation).
 DENSE = {
     "mpnet": [(20, True, torch.nn.Tanh())],
@@ -130,7 +152,7 @@ DENSE = {
 # What their configurations say, or leave to a default.
 ROPE_BASES = {"modernbert": 160000.0, "nomic_bert": 1000.0, "eurobert": 250000.0, "embeddinggemma": 1000000.0}
 # Beyond the farthest bucket of distances.
-LONG = {"mpnet": (1, 7, 150)}
+LONG = {"mpnet": (1, 7, 150), "jina-bert-v2": (1, 7, 110)}
 
 
 def word_pieces(text):
@@ -305,6 +327,14 @@ def add_tokenizer(writer, tokenizer, special):
     writer.add_mask_token_id(vocab[special["mask"]])
 
 
+def gguf_dense(folder):
+    """The linear steps as llama.cpp's converter names them; they have no biases there."""
+    steps = sorted(folder.glob("*_Dense"))
+    assert all(json.loads((step / "config.json").read_text())["bias"] is False for step in steps)
+    weights = [load_file(step / "model.safetensors")["linear.weight"].numpy() for step in steps]
+    return {f"dense_{2 + i}.weight": weight for i, weight in enumerate(weights)}
+
+
 def write_gguf(path, name, saved, tokenizer):
     config, special, pooling, arch = ENCODERS[name]
     own = lambda key, other: config.get(key, config.get(other))  # noqa: E731
@@ -338,9 +368,13 @@ def write_gguf(path, name, saved, tokenizer):
         writer.add_causal_attention(False)
         writer.add_pooling_type({"mean": gguf.PoolingType.MEAN, "cls": gguf.PoolingType.CLS}[pooling])
         writer.add_token_type_count(config.get("type_vocab_size", 1))
+        for tensor, weight in dense.items():
+            writer.add_dense_features_dims(tensor.split(".")[0], weight.shape[1], weight.shape[0])
         add_tokenizer(writer, tokenizer, special)
 
     tensors = gguf_tensors(name, arch, config, saved)
+    dense = gguf_dense(path.parent)
+    tensors |= dense
     checkpoints.write_gguf(path, arch, metadata, tensors, lambda _name, _array: Type.F32)
 
 
@@ -360,7 +394,7 @@ def make_encoder(name, folder, tokenizers, seed):
     vectors = add_sentence_files(name, folder, pooling, seed + 2)
     if name in PUBLISHED:
         published = {key: value for key, value in whole.items() if key != "rope_parameters"} | PUBLISHED[name]
-        stored = {f"new.{tensor}": value for tensor, value in saved.items()}
+        stored = {PUBLISHED_PREFIX.get(name, "") + tensor: value for tensor, value in saved.items()}
         checkpoints.write_folder(folder, published, stored, tokenizer, tokenizer_config)
         (folder / "generation_config.json").unlink()
     if arch is not None:

@@ -3,8 +3,9 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Container, TensorEntry } from '../../lib/native.js';
 import { ggufEmbedDefaults } from '../../lib/embed/gguf-pooling.js';
-import { compare, Model, type Pooling } from '../../lib/index.js';
+import { Model, type Pooling } from '../../lib/index.js';
 import { packageRoot } from '../../lib/native.js';
 import { quantizeModel } from '../../lib/quantize.js';
 import { expectWithin, fixtures, type GoldenTensor, readGolden, valuesOf } from './golden.js';
@@ -229,9 +230,6 @@ describe('an encoder', () => {
     await expect(model.generate('The')).rejects.toMatchObject(refused);
     await expect(model.score('The creature')).rejects.toMatchObject(refused);
     await expect(model.decide('The', { boolean: true })).rejects.toMatchObject(refused);
-    await expect(compare(bert, { latency: false, layers: false, memory: false })).rejects.toMatchObject({
-      code: 'INVALID_OPTION',
-    });
     expect(() => model.createSession()).toThrow(expect.objectContaining(refused));
     expect(await model.embed('The')).toHaveLength(1);
   });
@@ -293,18 +291,15 @@ describe('an encoder', () => {
     expect(await gguf.embed('The creature')).toEqual(await gguf.embed('The creature', { pooling: 'mean' }));
     expect((await gguf.embed('The creature'))[0]).not.toEqual(cls[0]);
     await gguf.dispose();
-    const of = (pooling_type?: number) =>
-      ggufEmbedDefaults({
-        'general.architecture': 'bert',
-        ...(pooling_type && { 'bert.pooling_type': pooling_type }),
-      });
-    expect([of(), of(1), of(2), of(3)].map(({ pooling }) => pooling)).toEqual([
-      'mean',
-      'mean',
-      'cls',
-      'last',
-    ]);
-    expect(of(4).unsupported).toContain('pooling type 4');
+    const of = (type?: number, tensors: TensorEntry[] = []) => {
+      const metadata = { 'general.architecture': 'bert', ...(type && { 'bert.pooling_type': type }) };
+      return ggufEmbedDefaults({ metadata, tensors } as unknown as Container, 32);
+    };
+    const poolings = await Promise.all([of(), of(1), of(2), of(3)]);
+    expect(poolings.map(({ pooling }) => pooling)).toEqual(['mean', 'mean', 'cls', 'last']);
+    expect((await of(4)).unsupported).toContain('pooling type 4');
+    const wide = { name: 'dense_2.weight', dtype: 'F32', shape: [8, 33], bytes: 1056 };
+    await expect(of(1, [wide])).rejects.toMatchObject({ code: 'MODEL_FORMAT' });
   });
 });
 

@@ -65,10 +65,7 @@ describe.each(readdirSync(folder))('%s', (family) => {
     expectErrorWithin(joined(found), expected, float32Error.hidden, factor, 'hidden states');
   });
 
-  // GGUF files have no dense steps.
-  const pooled = existsSync(`${path}/2_Dense`) ? [path] : containers;
-
-  it.each(pooled)('%s: vectors of texts', async (container) => {
+  it.each(containers)('%s: vectors of texts', async (container) => {
     const expected = valuesOf(vectors) as Float32Array;
     for (const [dtype, least] of [
       ['fp32', 0.999999],

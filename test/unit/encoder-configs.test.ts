@@ -94,3 +94,35 @@ it.each([
   expect(fails).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_ARCHITECTURE' }));
   expect(fails).toThrow(message);
 });
+
+it('Jina Embeddings 2 is a "bert" of the position type "alibi", with slopes as in the paper', () => {
+  const published = {
+    model_type: 'bert',
+    ...small,
+    num_attention_heads: 12,
+    hidden_size: 96,
+    position_embedding_type: 'alibi',
+    feed_forward_type: 'geglu',
+    type_vocab_size: 2,
+  };
+  const { architecture, spec } = planFromConfig(published);
+  expect(architecture).toBe('jina-bert-v2');
+  const bias = attentionOf(spec, 0)!.scoreBias;
+  // Of eight heads 2^-1 to 2^-8, then every other one of sixteen: 2^-0.5, 2^-1.5 and so on.
+  const powers = [-1, -2, -3, -4, -5, -6, -7, -8, -0.5, -1.5, -2.5, -3.5];
+  expect(bias).toEqual({ kind: 'alibi', slopes: powers.map((power) => Math.fround(2 ** power)) });
+  expect(spec.feedForwards[0]).toMatchObject({ activation: 'gelu_erf', gated: true });
+  expect(planFromConfig({ ...published, feed_forward_type: 'reglu' }).spec.feedForwards[0]).toMatchObject({
+    activation: 'relu',
+  });
+  expect(planFromConfig({ ...published, position_embedding_type: 'absolute' }).architecture).toBe('bert');
+  for (const [field, message] of [
+    [{ feed_forward_type: 'original' }, 'feed-forwards of the type "original"'],
+    [
+      { auto_map: { AutoModel: 'jinaai/jina-bert-v2-qk-post-norm--modeling_bert.JinaBertModel' } },
+      'qk-post-norm',
+    ],
+  ] as const) {
+    expect(() => planFromConfig({ ...published, ...field })).toThrow(message);
+  }
+});
