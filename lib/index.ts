@@ -86,5 +86,7 @@ export {
   VectorIndex,
   type VectorIndexOptions,
 } from './vectors/vector-index.js';
+export type { StaticEmbedOptions } from './vectors/static-texts.js';
 export { staticVectors, type StaticVectorsOptions } from './vectors/static-vectors.js';
+export type { TokenVectorsOptions } from './vectors/token-vectors.js';
 export { type NearWord, WordVectors } from './vectors/word-vectors.js';

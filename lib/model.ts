@@ -66,8 +66,11 @@ import {
   type RunToolsResult,
 } from './tools/run-tools.js';
 import { runTrace, type Traced } from './trace/run-trace.js';
+import { tokenRowsOf } from './trace/token-rows.js';
 import type { Trace } from './trace/trace.js';
 import { parseTraceOptions, type TraceOptions } from './trace/trace-options.js';
+import { type TokenVectorsOptions, tokenVectorsOf } from './vectors/token-vectors.js';
+import type { WordVectors } from './vectors/word-vectors.js';
 import { structureVocabularyOf, vocabularyOf } from './vocabulary.js';
 
 /** `generate` with what only our own rooms may ask for, such as `bench` that must not find its prompt in the cache. */
@@ -263,6 +266,16 @@ export class Model {
     if (typeof given !== 'string') throw invalidOption('text', given, 'a string');
     const tokens = await this.tokenizer.encodeWithOffsets(given, { signal: settings.signal });
     return embedTokensOf(this.#engine, tokens, this.info.contextLength, settings);
+  }
+
+  /**
+   * The token table as static vectors [hiddenSize], at the tokens' ids: words are tokens as the vocabulary spells them ('Ġking',
+   * '##ing'). They are those of memory (INT8 ones dequantized), held once more as float32 and as INT8.
+   * @throws INVALID_OPTION, INSUFFICIENT_MEMORY, DISPOSED, or the signal's reason.
+   */
+  async tokenVectors(options: TokenVectorsOptions = {}): Promise<WordVectors> {
+    this.#engine.throwIfDisposed();
+    return tokenVectorsOf(tokenRowsOf(this.#traced, this.tokenizer), options);
   }
 
   /**

@@ -86,7 +86,7 @@ export interface SentError {
 export interface ReadyMessage {
   kind: 'ready';
   table: TokenTableData;
-  specialIds: { bos?: number; eos?: number };
+  specialIds: { bos?: number; eos?: number; unknown?: number };
   endTokenIds: number[];
   chatTemplates: NamedTemplate[];
   warning?: string;

@@ -58,17 +58,25 @@ function sent(cause: unknown, code: string, what: string): SentError {
   return { code, message: `${what}: ${cause instanceof Error ? cause.message : String(cause)}` };
 }
 
+/** A token id, where a definition has one there. */
+const numberOf = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined);
+
 function describe(pipeline: EncodingPipeline): ReadyMessage {
   const { json, specialTokens, chatTemplates, warning } = pipeline.definition;
   const special = [...pipeline.addedTokens].filter((token) => token.special);
   const id = (token: string | undefined): number | undefined =>
     token === undefined ? undefined : pipeline.idOf(token);
   const eos = id(specialTokens.eos);
+  const { unk_token: unknown, unk_id: unknownId } = json.model as { unk_token?: unknown; unk_id?: unknown };
   const ends = special.filter((token) => turnEnds.includes(token.content)).map((token) => token.id);
   return {
     kind: 'ready',
     table: buildTokenTable(pipeline, json.decoder),
-    specialIds: { bos: id(specialTokens.bos), eos },
+    specialIds: {
+      bos: id(specialTokens.bos),
+      eos,
+      unknown: typeof unknown === 'string' ? id(unknown) : numberOf(unknownId),
+    },
     endTokenIds: [...new Set(eos === undefined ? ends : [...ends, eos])],
     chatTemplates,
     warning,

@@ -73,7 +73,7 @@ export class TokenTable {
 
   /** `atStart`: as the first token of a text; the decoder's leading spaces are still there. Throws INVALID_OPTION. */
   bytesOf(id: number, atStart = false): Uint8Array {
-    const spelling = this.#spelling(id);
+    const spelling = this.spellingOf(id);
     const steps = (atStart && this.#plan?.first) || this.#plan?.steps;
     if (this.#plan === undefined || steps === undefined)
       return Buffer.from(this.#decoder([spelling]).join(''));
@@ -90,7 +90,7 @@ export class TokenTable {
   /** What one token adds to a text, not kept: for all of them at once. Undefined where that depends on its neighbours. */
   ownBytes(id: number): Uint8Array | undefined {
     const plan = this.#plan;
-    return plan && (this.#bytes.get(id) ?? tokenBytes(this.#spelling(id), plan.steps, plan.byteLevel));
+    return plan && (this.#bytes.get(id) ?? tokenBytes(this.spellingOf(id), plan.steps, plan.byteLevel));
   }
 
   /** Throws INVALID_OPTION for what is no id of a token. */
@@ -102,7 +102,8 @@ export class TokenTable {
     );
   }
 
-  #spelling(id: number): string {
+  /** As the vocabulary has it. Throws INVALID_OPTION. */
+  spellingOf(id: number): string {
     this.checkId(id);
     const { bytes, offsets } = this.data;
     return utf8.decode(bytes.subarray(offsets[id], offsets[id + 1]));
@@ -118,7 +119,7 @@ export class TokenTable {
     let length = 0;
     for (let i = 0; i < ids.length; ++i) {
       const id = ids[i]!;
-      const spelling = this.#spelling(id);
+      const spelling = this.spellingOf(id);
       length += spelling.length;
       checkTextLength(length);
       if (spelling !== '' && !(skipSpecialTokens && this.isSpecial(id))) tokens.push(spelling);

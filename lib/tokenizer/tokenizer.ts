@@ -50,6 +50,8 @@ export class Tokenizer {
   readonly #templates: readonly NamedTemplate[];
   readonly bosTokenId: number | undefined;
   readonly eosTokenId: number | undefined;
+  /** @internal What stands for what the vocabulary lacks, where its model names such a token. */
+  readonly unknownTokenId: number | undefined;
   /** The end-of-text token and those that end a turn, known by the vocabulary; to be united with what the checkpoint declares. */
   readonly endTokenIds: readonly number[];
   readonly #longestText: number;
@@ -65,6 +67,7 @@ export class Tokenizer {
     this.#templates = ready.chatTemplates;
     this.bosTokenId = ready.specialIds.bos;
     this.eosTokenId = ready.specialIds.eos;
+    this.unknownTokenId = ready.specialIds.unknown;
     this.endTokenIds = ready.endTokenIds;
     this.#longestText = ready.longestText;
     this.#unitsOfToken = ready.unitsOfToken ?? Number.POSITIVE_INFINITY;
@@ -188,6 +191,11 @@ export class Tokenizer {
         throw invalidOption('ids', ids, 'a list of token ids');
       return this.#table.decode(ids, skipSpecialTokens);
     });
+  }
+
+  /** @internal As the vocabulary has it: 'Ġking', '##ing'; '' for an id between others that is none. */
+  tokenSpelling(id: number): string {
+    return this.#table.spellingOf(id);
   }
 
   /**

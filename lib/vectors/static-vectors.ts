@@ -1,11 +1,12 @@
-/** `staticVectors`: word vectors from a file. */
+/** `staticVectors`: word vectors from a file, or those of tokens from a folder of model2vec. */
 import { integer, invalidOption, parseOptions, type Rule, signal as signalRule } from '../given.js';
+import { isFolder, readStaticModel } from './static-model.js';
 import { readWordFile } from './word-files.js';
 import { MOST_WORDS } from './word-table.js';
 import { indexWords, type WordVectors } from './word-vectors.js';
 
 export interface StaticVectorsOptions {
-  /** Words that are read, from the beginning of the file. Default: all, at most 16,777,216. */
+  /** Words that are read, from the beginning of a file; a folder is read whole. Default: all, at most 16,777,216. */
   limit?: number;
   /** Threads that search. Default: one per core that the process may use. */
   threads?: number;
@@ -21,13 +22,14 @@ const rules = {
 
 /**
  * Words with their vectors: word2vec's binary or text form, or GloVe's text, told apart by their first lines. They are held in
- * memory as float32, and as INT8 beside that. Where a word comes twice, the first counts.
- * @throws MODEL_NOT_FOUND; MODEL_FORMAT: cut, damaged, or no such file; INSUFFICIENT_MEMORY, INVALID_OPTION, or the signal's
+ * memory as float32, and as INT8 beside that. Where a word comes twice, the first counts. Of a folder of model2vec the words are
+ * its tokens as the vocabulary spells them, at their ids, and `embed` gives the vectors of texts.
+ * @throws MODEL_NOT_FOUND; MODEL_FORMAT: cut, damaged, or no such file; UNSUPPORTED_ARCHITECTURE; INSUFFICIENT_MEMORY, INVALID_OPTION, or the signal's
  * reason.
  */
 export async function staticVectors(path: string, options: StaticVectorsOptions = {}): Promise<WordVectors> {
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-    throw invalidOption('path', path, 'the path of a file of word vectors');
+    throw invalidOption('path', path, 'the path of a file of word vectors or of a folder');
   }
   const {
     limit = MOST_WORDS,
@@ -35,5 +37,13 @@ export async function staticVectors(path: string, options: StaticVectorsOptions 
     signal,
   } = parseOptions(rules, options, 'staticVectors') as StaticVectorsOptions;
   signal?.throwIfAborted();
-  return indexWords(await readWordFile(path, limit, signal), threads);
+  if (!(await isFolder(path)))
+    return indexWords(await readWordFile(path, limit, signal), { threads, signal });
+  const texts = await readStaticModel(path, signal);
+  try {
+    return await indexWords(texts.table, { threads, signal, texts });
+  } catch (error) {
+    await texts.tokenizer.dispose();
+    throw error;
+  }
 }

@@ -40,6 +40,12 @@ export class WordTable {
     this.words.push(word);
   }
 
+  /** Takes it even where the word is there already, so that places are those of a vocabulary. Of two the first is found. */
+  append(word: string): void {
+    if (!this.#places.has(word)) this.#places.set(word, this.size);
+    this.words.push(word);
+  }
+
   placeOf(word: string): number | undefined {
     return this.#places.get(word);
   }

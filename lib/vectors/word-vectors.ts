@@ -5,6 +5,7 @@
 import { KvasirError } from '../errors.js';
 import { integer, invalidOption, parseOptions, type Rule, show, signal as signalRule } from '../given.js';
 import { copyVector, cosine, type Vector } from './given-vectors.js';
+import { embedStatic, type StaticEmbedOptions, type StaticTexts } from './static-texts.js';
 import { addMeasured, candidatesOf, type SearchOptions, VectorIndex } from './vector-index.js';
 import type { WordTable } from './word-table.js';
 
@@ -17,6 +18,14 @@ export interface NearWord {
 }
 
 const MOST_NEAR = 10_000;
+
+interface WordVectorsParts {
+  table: WordTable;
+  index: VectorIndex;
+  /** Most that a cosine of the index differs from the true one. */
+  error: number;
+  texts: StaticTexts | undefined;
+}
 const searchRules = { signal: signalRule } satisfies Record<keyof SearchOptions, Rule>;
 /** Only this library makes them. */
 export const made = Symbol('made');
@@ -26,12 +35,14 @@ export class WordVectors {
   readonly #index: VectorIndex;
   /** Most that a cosine of the index differs from the true one. */
   readonly #error: number;
+  readonly #texts: StaticTexts | undefined;
 
-  constructor(key: typeof made, table: WordTable, index: VectorIndex, error: number) {
+  constructor(key: typeof made, parts: WordVectorsParts) {
     if (key !== made) throw new KvasirError('INVALID_OPTION', 'WordVectors are made by staticVectors.');
-    this.#table = table;
-    this.#index = index;
-    this.#error = error;
+    this.#table = parts.table;
+    this.#index = parts.index;
+    this.#error = parts.error;
+    this.#texts = parts.texts;
   }
 
   get size(): number {
@@ -88,9 +99,25 @@ export class WordVectors {
     return this.#nearest(sum, places, k, options);
   }
 
-  /** Frees the vectors of the index. Idempotent; later searches throw DISPOSED. */
-  dispose(): Promise<void> {
-    return this.#index.dispose();
+  /**
+   * One vector [dimensions] a text, of a folder of model2vec: the mean of its tokens' vectors, of length 1 where the folder says
+   * so. Zeros for a text without a known token.
+   * @param texts well-formed.
+   * @throws INVALID_OPTION (a file of words has no tokenizer), LIMIT_EXCEEDED, DISPOSED, or the signal's reason.
+   */
+  async embed(texts: string | readonly string[], options: StaticEmbedOptions = {}): Promise<Float32Array[]> {
+    if (this.#texts === undefined) {
+      throw new KvasirError(
+        'INVALID_OPTION',
+        'embed needs a folder of model2vec: these are words without a tokenizer.',
+      );
+    }
+    return embedStatic(this.#texts, texts, options);
+  }
+
+  /** Frees the vectors of the index, and the tokenizer of texts. Idempotent; later searches throw DISPOSED. */
+  async dispose(): Promise<void> {
+    await Promise.all([this.#index.dispose(), this.#texts?.tokenizer.dispose()]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -139,15 +166,22 @@ function unit(vector: Float64Array): Float64Array {
   return length === 0 ? vector : vector.map((value) => value / length);
 }
 
-/** Puts the words into an index. Throws INSUFFICIENT_MEMORY, INVALID_OPTION. */
-export async function indexWords(table: WordTable, threads: number | undefined): Promise<WordVectors> {
+/** Puts the words into an index. Throws INSUFFICIENT_MEMORY, INVALID_OPTION or the signal's reason. */
+export async function indexWords(
+  table: WordTable,
+  { threads, signal, texts }: { threads?: number; signal?: AbortSignal; texts?: StaticTexts },
+): Promise<WordVectors> {
   const index = new VectorIndex(table.dimensions, { threads });
   try {
     let stored = 0;
-    for (const segment of table.segments()) stored = Math.max(stored, await addMeasured(index, segment));
+    for (const segment of table.segments()) {
+      signal?.throwIfAborted();
+      stored = Math.max(stored, await addMeasured(index, segment));
+    }
     // A query is rounded to at least 1 / 255 of its largest value in 65,536 dimensions, to 1 / 32,767 in up to 512.
     const steps = Math.min(32_767, Math.floor((2 ** 31 - 1) / (128 * Math.ceil(table.dimensions / 32) * 32)));
-    return new WordVectors(made, table, index, stored + Math.sqrt(table.dimensions) / steps + 1e-6);
+    const error = stored + Math.sqrt(table.dimensions) / steps + 1e-6;
+    return new WordVectors(made, { table, index, error, texts });
   } catch (error) {
     await index.dispose();
     throw error;

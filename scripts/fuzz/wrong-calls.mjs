@@ -129,12 +129,13 @@ export function wrongCalls(library, model, session) {
   };
 }
 
-/** Those of classifiers and rerankers, by a model that is neither; they return promises. */
+/** Those of classifiers and rerankers, by a model that is neither, and of token tables; they return promises. */
 function wrongClassifyCalls(model) {
   return {
     classify: (r) => model.classify(['a', wrongText(r)]),
     classifyOptions: (r) => model.classify('a', wrongOptions(r, ['topK', 'aggregation', 'signal'])),
     rerank: (r) => model.rerank(r.chance(0.5) ? 'a' : wrongText(r), ['a', wrongText(r)]),
+    tokenVectorsOptions: (r) => model.tokenVectors(wrongOptions(r, ['threads', 'signal'])),
     rerankOptions: (r) => model.rerank('a', ['b'], wrongOptions(r, ['topK', 'signal'])),
     encodePair: (r) => model.tokenizer.encodePair('a', wrongText(r)),
   };

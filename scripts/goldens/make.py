@@ -24,6 +24,7 @@ import nano_gpt
 import processors
 import published_configs
 import smollm2
+import static_models
 import stories
 import tiny
 import word_vectors
@@ -51,6 +52,7 @@ MAKERS = {
     "tiny-gpt2": lambda options, out: tiny.make_gpt2(options.data, out),
     "classifiers": lambda options, out: classifiers.make(out),
     "word-vectors": lambda options, out: word_vectors.make(out),
+    "static-models": lambda options, out: static_models.make(out),
 }
 
 
