@@ -1,13 +1,17 @@
 /** The report of `kvasir compare` for a terminal. */
+import type { EmbedSpeed } from '../compare/embed-latency.js';
 import { type LatencyRun, type LengthSpeedup, unmetAim } from '../compare/latency-report.js';
 import type { CompareReport, ModeReport, QualityReport } from '../compare/report.js';
 import type { Speedup } from '../compare/speedup.js';
+import type { VectorQuality } from '../compare/vectors.js';
 import { columns, size } from './report.js';
 
 export function layoutComparison(report: CompareReport): string {
   const parts = [head(report)];
   if (report.runs.length > 0) parts.push(speed(report));
+  if (report.embedding) parts.push(embedding(report, report.embedding));
   if (report.quality) parts.push(quality(report, report.quality));
+  if (report.vectors) parts.push(vectors(report, report.vectors));
   if (report.layers.length > 0) parts.push(layers(report));
   if (report.layersSkipped) parts.push(`Layers were not looked at: ${report.layersSkipped}`);
   if (Object.keys(report.memory).length > 0) parts.push(memory(report));
@@ -40,7 +44,12 @@ function head(report: CompareReport): string {
     ...modes,
     ['machine', `${machine.cpu}, ${machine.cores} cores, ${machine.platform}`],
     ['versions', `kvasir ${machine.kvasir}, Node ${machine.node}`],
-    ['text', `${text.source}: ${text.windows} windows of ${text.tokens} tokens in all`],
+    [
+      'text',
+      text.windows > 0
+        ? `${text.source}: ${text.windows} windows of ${text.tokens} tokens in all`
+        : text.source,
+    ],
   ]);
 }
 
@@ -58,10 +67,13 @@ function speed(report: CompareReport): string {
     return speedRows(one, other, speedup);
   });
   const table = columns(rows, ['', 'prompt', a, b, `${b} against ${a} (95 % interval)`]);
-  const { spread, noisy, spreadBound, interleaved } = report.machine;
-  const notes = [];
   const unmet = unmetAim(report.speedupByLength);
-  if (unmet) notes.push(unmet);
+  return [table, ...(unmet ? [unmet] : []), ...speedNotes(report)].join('\n');
+}
+
+function speedNotes({ machine }: CompareReport): string[] {
+  const { spread, noisy, spreadBound, interleaved } = machine;
+  const notes = [];
   if (noisy) {
     const percent = (part: number) => `${(100 * part).toFixed(0)} %`;
     notes.push(
@@ -69,7 +81,7 @@ function speed(report: CompareReport): string {
     );
   }
   if (interleaved === false) notes.push('Only one mode fits in memory: measured one after the other.');
-  return [table, ...notes].join('\n');
+  return notes;
 }
 
 function speedRows(one: LatencyRun, other: LatencyRun, speedup: LengthSpeedup): string[][] {
@@ -116,6 +128,32 @@ function quality(report: CompareReport, q: QualityReport): string {
     rows.push(['greedy text', `first different token: ${places.join(', ')}`]);
   }
   return [`Quality of ${b} against ${a}: ${q.rows} tokens in ${q.windows} windows`, columns(rows)].join('\n');
+}
+
+function embedding(report: CompareReport, { runs, speedupByLength }: EmbedSpeed): string {
+  const [a, b] = report.modes;
+  const rows = speedupByLength.map((speedup) => {
+    const cells = [a, b].map((mode) => {
+      const { ms } = runs.find((run) => run.mode === mode && run.textTokens === speedup.textTokens)!;
+      return `${ms.toFixed(ms < 10 ? 2 : 1)} ms`;
+    });
+    return [String(speedup.textTokens), ...cells, times(speedup)];
+  });
+  const table = columns(rows, ['text, tokens', a, b, `${b} against ${a} (95 % interval)`]);
+  return [table, ...speedNotes(report)].join('\n');
+}
+
+function vectors({ modes: [a, b] }: CompareReport, v: VectorQuality): string {
+  const { mean, median, p1, least } = v.cosine;
+  const number = (value: number) => value.toFixed(5);
+  const rows = [
+    ['cosine', `mean ${number(mean)}, median ${number(median)}, 1 % ${number(p1)}, least ${number(least)}`],
+    ['rank correlation', `${number(v.rankCorrelation)} (Spearman, similarities of ${v.pairs} pairs)`],
+    ['same nearest text', `${(100 * v.sameNearest).toFixed(1)} %`],
+  ];
+  return [`Vectors of ${b} against ${a}: ${v.texts} texts, ${v.dimensions} dimensions`, columns(rows)].join(
+    '\n',
+  );
 }
 
 const MOST_SENSITIVE = 5;

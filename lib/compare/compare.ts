@@ -2,16 +2,21 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { packageVersion } from '../version.js';
 import { native } from '../native.js';
-import { requireHead } from '../info.js';
 import { type LoadOptions, invalidOption } from '../options.js';
-import { maxPositionsOf, fitContext } from './context.js';
+import { fitContext, type Readable, readableOf } from './context.js';
+import { describeEmbedding, type EmbedSeries, measureEmbedding } from './embed-latency.js';
 import { measureLatency, type Series } from './latency.js';
 import { describeRun, describeSpeedup, isMeasured, largestSpread } from './latency-report.js';
 import { withInspectedPair } from './inspected-pair.js';
 import { analyzeLayers } from './layers.js';
 import { measureMemory } from './memory.js';
 import { ModelPair, type Side } from './model-pair.js';
-import { type CompareOptions, type CompareSettings, parseCompareOptions } from './options.js';
+import {
+  checkEncoderSettings,
+  type CompareOptions,
+  type CompareSettings,
+  parseCompareOptions,
+} from './options.js';
 import { PhaseClock } from './phase-clock.js';
 import { compareGreedy, compareWindows, type Divergence } from './quality.js';
 import { findRecipe } from './recipe.js';
@@ -24,7 +29,8 @@ import {
   type ModeReport,
   modeNames,
 } from './report.js';
-import { median } from './speedup.js';
+import { median, spread } from './speedup.js';
+import { compareVectors, piecesOf } from './vectors.js';
 import { cutWindows, WINDOW_TOKENS, type Windows } from './windows.js';
 
 /** Quartiles farther apart than this, relative to the median, make a machine noisy. */
@@ -36,6 +42,8 @@ const LAYER_WINDOW = 256;
 const SEARCH_WINDOWS = 4;
 /** A window takes so many times its prefill: half of its rows give whole rows of logits, which are compared. */
 const LOGITS_SHARE = 1.5;
+/** Of a model that gives vectors so many pieces of the text are compared for each window of others. */
+const PIECES_OF_WINDOW = 4;
 
 /** See index.ts. */
 export async function compare(reference: string, options: CompareOptions = {}): Promise<CompareReport> {
@@ -62,7 +70,9 @@ class Comparison {
 
   async run(): Promise<CompareReport> {
     const { parts } = this.#settings;
-    const room = fitContext(await maxPositionsOf(this.#reference, this.#signal), this.#settings);
+    const readable = await readableOf(this.#reference, this.#signal);
+    if (readable.isEncoder) return this.#runEncoder(readable);
+    const room = fitContext(readable.maxPositions, this.#settings);
     const pair = await ModelPair.load(this.#reference, {
       a: this.#load('a', room.contextLength),
       b: this.#load('b', room.contextLength),
@@ -70,7 +80,6 @@ class Comparison {
     let report: CompareReport;
     let cut: Windows;
     try {
-      requireHead((await pair.use('a')).info, 'compare');
       cut = await cutWindows(this.#settings.text, (await pair.use('a')).tokenizer, {
         count: this.#settings.windows,
         windowTokens: room.windowTokens,
@@ -88,8 +97,39 @@ class Comparison {
     if (parts.includes('layers')) {
       await this.#part(report, 'layers', () => this.#analyzeLayers(cut, report));
     }
-    if (parts.includes('memory')) {
-      const context = Math.min(MEMORY_CONTEXT, room.contextLength);
+    return this.#finish(report, room.contextLength);
+  }
+
+  /** A model that gives vectors: what becomes of those, instead of what becomes of the tokens that are predicted. */
+  async #runEncoder({ maxPositions }: Readable): Promise<CompareReport> {
+    const { parts, text, windows } = this.#settings;
+    checkEncoderSettings(this.#settings);
+    const pieces = piecesOf(text, PIECES_OF_WINDOW * windows);
+    const room = fitContext(maxPositions, { ...this.#settings, decodeTokens: 0 });
+    const pair = await ModelPair.load(this.#reference, {
+      a: this.#load('a', room.contextLength),
+      b: this.#load('b', room.contextLength),
+    });
+    let report: CompareReport;
+    try {
+      report = await this.#begin(pair, { windows: [], windowTokens: 0, tokens: 0 });
+      for (const part of parts) {
+        if (part === 'latency')
+          await this.#part(report, part, () => this.#measureEmbedding(pair, room.promptLengths, report));
+        if (part === 'quality')
+          await this.#part(report, part, () => this.#compareVectors(pair, pieces, report));
+      }
+    } finally {
+      await pair.dispose();
+    }
+    if (parts.includes('layers'))
+      report.layersSkipped = 'It gives vectors, and layers are judged by the tokens that a model predicts.';
+    return this.#finish(report, room.contextLength);
+  }
+
+  async #finish(report: CompareReport, contextLength: number): Promise<CompareReport> {
+    if (this.#settings.parts.includes('memory')) {
+      const context = Math.min(MEMORY_CONTEXT, contextLength);
       await this.#part(report, 'memory', () => this.#measureMemory(context, report));
     }
     report.complete = report.missing.length === 0;
@@ -198,6 +238,37 @@ class Comparison {
         report.machine.noisy = report.machine.spread > SPREAD_BOUND;
       }
     }
+  }
+
+  async #measureEmbedding(pair: ModelPair, lengths: readonly number[], report: CompareReport): Promise<void> {
+    const series: EmbedSeries[] = [];
+    try {
+      await measureEmbedding(
+        pair,
+        {
+          text: this.#settings.text,
+          lengths,
+          seconds: this.#settings.latencySeconds,
+          signal: this.#signal,
+          onProgress: (done, secondsLeft) => this.#clock.at('latency', done, secondsLeft),
+        },
+        series,
+      );
+    } finally {
+      report.embedding = describeEmbedding(series, report.modes);
+      report.machine.interleaved = pair.bothFit;
+      const times = report.embedding.runs.map(({ samples }) => spread(samples.ms));
+      if (times.length > 0) {
+        report.machine.spread = Math.max(...times);
+        report.machine.noisy = report.machine.spread > SPREAD_BOUND;
+      }
+    }
+  }
+
+  async #compareVectors(pair: ModelPair, pieces: readonly string[], report: CompareReport): Promise<void> {
+    const onProgress = (done: number) => this.#clock.at('quality', done);
+    report.vectors = await compareVectors(pair, pieces, { signal: this.#signal, onProgress });
+    report.text.tokens = report.vectors.tokens;
   }
 
   /** What the speeds so far say about the parts to come. */

@@ -4,16 +4,25 @@ import { resolveModel } from '../hub/index.js';
 import { fromNative, native } from '../native.js';
 import { invalidOption } from '../options.js';
 import { PROMPT_LENGTHS } from './latency.js';
+import { modelKind } from '../spec.js';
 import type { CompareSettings } from './options.js';
 import { WINDOW_TOKENS } from './windows.js';
 
-/** The longest sequence that a model was made for. Fetches its files where they are not here; reads no weights. */
-export async function maxPositionsOf(reference: string, signal: AbortSignal): Promise<number> {
+export interface Readable {
+  /** The longest sequence that the model was made for. */
+  maxPositions: number;
+  /** It gives vectors and predicts no tokens. */
+  isEncoder: boolean;
+}
+
+/** What a model's headers say. Fetches its files where they are not here; reads no weights. */
+export async function readableOf(reference: string, signal: AbortSignal): Promise<Readable> {
   const files = await resolveModel(reference, { signal });
   try {
     const container = await native().openContainer(files.weights);
     try {
-      return (await describeModel(files, container)).spec.maxPositions;
+      const { spec } = await describeModel(files, container);
+      return { maxPositions: spec.maxPositions, isEncoder: modelKind(spec) === 'encoder' };
     } finally {
       container.close();
     }

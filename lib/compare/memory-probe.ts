@@ -7,10 +7,7 @@ async function measure({ reference, options }: ProbeRequest): Promise<ModeMemory
   const baseRss = process.memoryUsage.rss();
   const model = await Model.load(reference, { ...options, kvCapacity: options.contextLength });
   const { info } = model;
-  const decoded = Math.min(16, info.contextLength - 1);
-  const length = Math.max(1, info.contextLength - decoded);
-  const prompt = Int32Array.from({ length }, (_, i) => i % info.vocabSize);
-  await model.generate(prompt, { temperature: 0, maxTokens: decoded + 1, ignoreEos: true });
+  await fillContext(model);
   const { weights, kv, scratch, predicted } = info.memory;
   return {
     weights,
@@ -22,6 +19,19 @@ async function measure({ reference, options }: ProbeRequest): Promise<ModeMemory
     peakRss: 1024 * process.resourceUsage().maxRSS,
     contextTokens: info.contextLength,
   };
+}
+
+/** By one text, of a model that gives vectors cut to what it takes. */
+async function fillContext(model: Model): Promise<void> {
+  const { contextLength, vocabSize, kind } = model.info;
+  if (kind === 'encoder') {
+    await model.embed('a '.repeat(contextLength), { overflow: 'truncate' });
+    return;
+  }
+  const decoded = Math.min(16, contextLength - 1);
+  const length = Math.max(1, contextLength - decoded);
+  const prompt = Int32Array.from({ length }, (_, i) => i % vocabSize);
+  await model.generate(prompt, { temperature: 0, maxTokens: decoded + 1, ignoreEos: true });
 }
 
 // Whoever asked is gone.

@@ -43,11 +43,11 @@ export interface CompareOptions {
   b?: Mode;
   /** Over which quality is compared. Default: the beginning of M. Shelley's Frankenstein, which comes with the package. */
   text?: string;
-  /** Most windows of the text that are compared. Default 24. */
+  /** Most windows of the text that are compared, of a model that gives vectors four times as many pieces. Default 24. */
   windows?: number;
   /** Tokens of a window. Default 512, or the model's context where that is shorter. */
   windowTokens?: number;
-  /** Prompt lengths at which speed is measured. Default 16, 128, 512 and 2048, as far as the context allows. */
+  /** Lengths of prompts (or of texts, of a model that gives vectors) at which speed is measured. Default 16, 128, 512 and 2048, as far as the context allows. */
   promptLengths?: readonly number[];
   /** Tokens decoded after each prompt. Default 32. */
   decodeTokens?: number;
@@ -157,6 +157,18 @@ export async function parseCompareOptions(options: unknown): Promise<CompareSett
     latencySeconds: given.latencySeconds ?? 90,
     parts,
   };
+}
+
+/** What asks for tokens or logits, of a model that gives vectors alone. Throws INVALID_OPTION. */
+export function checkEncoderSettings(settings: CompareSettings): void {
+  for (const name of ['maxKl', 'search', 'sensitivity', 'windowTokens'] as const) {
+    if (settings[name] !== undefined)
+      throw invalidOption(
+        name,
+        settings[name],
+        'absent for a model that gives vectors and predicts no tokens',
+      );
+  }
 }
 
 function checkKeeping(

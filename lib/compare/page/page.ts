@@ -9,6 +9,7 @@ import { type Child, element, jsonScript, Markup } from './markup.js';
 import { megabytes, percent, significant, times } from './numbers.js';
 import { shown } from './shown.js';
 import { style } from './style.js';
+import { embeddingSection, vectorCards, vectorSection } from './vector-sections.js';
 
 export function comparisonPage(report: CompareReport): string {
   const [a, b] = report.modes;
@@ -32,6 +33,8 @@ export function comparisonPage(report: CompareReport): string {
     figures(report),
     speedSection(report),
     memorySection(report),
+    report.embedding && embeddingSection(report, report.embedding),
+    report.vectors && vectorSection(report, report.vectors),
     report.quality && [qualitySection(report, report.quality), greedySection(report, report.quality)],
     layerSection(report),
     whatRan(report),
@@ -97,6 +100,7 @@ function figures(report: CompareReport): Markup {
       ')',
     );
   }
+  for (const one of vectorCards(report)) card(...one);
   if (memory[a] && memory[b]) {
     const taken = (mode: string) => memory[mode]!.peakRss - memory[mode]!.baseRss;
     card(
@@ -140,7 +144,8 @@ function whatRan(report: CompareReport): Markup {
       entry('versions', `kvasir ${machine.kvasir}, Node ${machine.node}`),
       entry(
         'text',
-        `${text.source}, ${text.bytes} bytes, ${text.tokens} tokens, ${text.windows} windows compared`,
+        `${text.source}, ${text.bytes} bytes, ${text.tokens} tokens` +
+          (text.windows > 0 ? `, ${text.windows} windows compared` : ' compared'),
       ),
     ),
   );
