@@ -3,6 +3,7 @@ export { Adapter, type AdapterInfo } from './lora/adapter.js';
 export type { Classification, ClassifyOptions } from './classify/classify.js';
 export type { Reranked, RerankOptions } from './classify/rerank.js';
 export { compare, comparisonPage } from './compare/index.js';
+export type { EmbedRun, EmbedSpeed, EmbedSpeedup } from './compare/embed-latency.js';
 export type { LatencyRun, LengthSpeedup, MeasuredSpeedup } from './compare/latency-report.js';
 export type { LayerError, LinearError, Sensitivity } from './compare/layers.js';
 export type { ModeMemory } from './compare/memory.js';
@@ -19,6 +20,7 @@ export type {
   QualityReport,
 } from './compare/report.js';
 export type { TensorError } from './compare/tensor-error.js';
+export type { VectorQuality } from './compare/vectors.js';
 export type {
   BooleanDecisionOptions,
   ChoiceOptions,
