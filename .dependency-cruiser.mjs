@@ -46,6 +46,10 @@ const rooms = {
     ...['adapters', 'classify', 'embed', 'engine', 'output', 'structure', 'tools'],
     ...['errors.ts', 'given.ts', 'model.ts', 'options.ts', 'prompt.ts'],
   ],
+  langchain: [
+    ...['adapters', 'classify', 'embed', 'engine', 'structure', 'tools'],
+    ...['errors.ts', 'given.ts', 'model.ts', 'options.ts', 'prompt.ts'],
+  ],
   trace: ['engine', 'generation', 'errors.ts', 'given.ts', 'native.ts', 'spec.ts'],
   engine: ['generation', 'output', 'structure', 'errors.ts', 'native.ts', 'options.ts'],
 };

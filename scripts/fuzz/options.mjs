@@ -1,12 +1,13 @@
 // Random options: such as may be, in any combination, and such as cannot be; aborts at any moment; wrong things everywhere.
 import * as aiSdk from '../../dist/ai-sdk/index.js';
 import * as index from '../../dist/index.js';
+import * as langchain from '../../dist/langchain/index.js';
 import * as server from '../../dist/server/index.js';
 import { randomText } from './content.mjs';
 import { judgeCall, wrongCalls } from './wrong-calls.mjs';
 import { wrongOptions } from './wrong-values.mjs';
 
-const library = { ...index, ...aiSdk, ...server };
+const library = { ...index, ...aiSdk, ...langchain, ...server };
 const { KvasirError, Model } = library;
 
 function randomGenerateOptions(random) {

@@ -155,7 +155,8 @@ function wrongToolCalls({ packPassages }, model) {
 }
 
 /** Of the models for frameworks. */
-function wrongFrameworkCalls({ createKvasir, kvasir }, model) {
+function wrongFrameworkCalls(library, model) {
+  const { ChatKvasir, createKvasir, kvasir, KvasirEmbeddings, KvasirReranker } = library;
   const names = generateNames.filter(
     (name) => !['signal', 'tools', 'toolChoice', 'stop', 'n'].includes(name),
   );
@@ -168,6 +169,11 @@ function wrongFrameworkCalls({ createKvasir, kvasir }, model) {
     kvasirReranking: (r) => kvasir.rerankingModel(wrongValue(r)),
     kvasirDecision: (r) => kvasir.decisionModel(wrongValue(r)),
     createKvasir: (r) => createKvasir({ a: wrongValue(r) }),
+    newChatKvasir: (r) => new ChatKvasir(r.chance(0.5) ? wrongValue(r) : { model: wrongValue(r) }),
+    newChatKvasirSettings: (r) => new ChatKvasir({ model, templateVariables: () => r }),
+    newKvasirEmbeddings: (r) =>
+      new KvasirEmbeddings(r.chance(0.5) ? wrongValue(r) : { model: wrongValue(r) }),
+    newKvasirReranker: (r) => new KvasirReranker(r.chance(0.5) ? wrongValue(r) : { model: wrongValue(r) }),
   };
   const rejecting = {
     kvasirGenerate: (r) => kvasir(model).doGenerate(given(r, names)),

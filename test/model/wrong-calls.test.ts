@@ -7,6 +7,7 @@ import { Random } from '../../scripts/fuzz/random.mjs';
 import { judgeCall, wrongCalls } from '../../scripts/fuzz/wrong-calls.mjs';
 import * as aiSdk from '../../lib/ai-sdk/index.js';
 import * as library from '../../lib/index.js';
+import * as langchain from '../../lib/langchain/index.js';
 import { createHandler } from '../../lib/server/index.js';
 import { amount } from '../nightly.js';
 
@@ -29,7 +30,7 @@ afterAll(async () => {
 test('wrong things end with a KvasirError, at once or as a rejection, and the model works afterwards', async () => {
   const before = await model.generate('Once upon a time', greedy);
   const session = model.createSession({ system: 'x' });
-  const calls = wrongCalls({ ...library, ...aiSdk, createHandler }, model, session);
+  const calls = wrongCalls({ ...library, ...aiSdk, ...langchain, createHandler }, model, session);
   const names = [...Object.keys(calls.throwing), ...Object.keys(calls.rejecting)];
   const faults: string[] = [];
   for (let seed = 0; seed < amount(800, 4000); ++seed) {
