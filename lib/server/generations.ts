@@ -1,4 +1,7 @@
-/** The runs of one request: every prompt as often as it is asked for, side by side in the engine. */
+/**
+ * The runs of one request: every prompt as often as it is asked for. Drawn answers to one prompt are one run, which computes
+ * the prompt once; where they stream, or are greedy, each is a run of its own, side by side in the engine.
+ */
 import type { GenerationChunk, Generation, GenerationResult } from '../engine/run.js';
 import type { GenerateOptions } from '../options.js';
 import type { Prompt } from '../prompt.js';
@@ -12,6 +15,8 @@ export interface GenerationTask {
   options: GenerateOptions;
   /** What the chat template knows besides. */
   variables?: Record<string, unknown>;
+  /** All answers are told as they grow. */
+  streams?: boolean;
 }
 
 /** What one run brings: a chunk, or its end. Runs are numbered prompt by prompt, `n` to each. */
@@ -33,25 +38,27 @@ export class Generations {
   readonly #n: number;
 
   /** Throws a Failure for more runs than a request may have. */
-  constructor(call: Call, { prompts, n, options, variables }: GenerationTask) {
-    const count = prompts.length * n;
+  constructor(call: Call, { prompts, n, options, variables, streams }: GenerationTask) {
+    const count = prompts.length * Math.max(n, options.bestOf ?? 1);
     if (count > call.limits.sequences) {
       throw invalid(`${count} texts are asked for at once; at most ${call.limits.sequences} may be.`, 'n');
     }
     this.#call = call;
     this.#n = n;
     const { signal } = call;
-    this.#runs = prompts.flatMap((prompt) =>
-      Array.from({ length: n }, (_, i) =>
+    const isOne = options.bestOf !== undefined || (n > 1 && !streams && isDrawn(options));
+    this.#runs = prompts.flatMap((prompt) => {
+      if (isOne) return [call.generate(prompt, { ...options, n, signal }, variables)];
+      return Array.from({ length: n }, (_, i) =>
         call.generate(prompt, { ...options, seed: seedOf(options.seed, i), signal }, variables),
-      ),
-    );
+      );
+    });
   }
 
   /** In the order of the runs. Rejects with what the first run rejects with, or with the call's Failure. */
   async results(): Promise<GenerationResult[]> {
     try {
-      const results = await Promise.all(this.#runs);
+      const results = (await Promise.all(this.#runs)).flatMap(answersOf);
       this.#call.signal.throwIfAborted();
       this.#tell(results);
       return results;
@@ -109,6 +116,21 @@ export class Generations {
     facts.ttftMs = (facts.queueMs ?? 0) + timings.ttftMs;
     if (timings.decodeTokensPerSecond > 0) facts.msPerToken = 1000 / timings.decodeTokensPerSecond;
   }
+}
+
+/** Of several answers to one prompt, which the engine draws together only beside plain text at a temperature. */
+function isDrawn({ temperature = 0, responseFormat }: GenerateOptions): boolean {
+  return temperature > 0 && responseFormat === undefined;
+}
+
+/** Each answer of a run as a result of its own; all tokens count for the first one. */
+function answersOf(result: GenerationResult): GenerationResult[] {
+  if (result.choices === undefined) return [result];
+  return result.choices.map((choice, i) => {
+    const usage = i === 0 ? result.usage : { ...result.usage, completionTokens: 0 };
+    const { score: _, ...answer } = choice;
+    return { ...answer, usage, timings: result.timings };
+  });
 }
 
 /** Answers to one prompt differ, and are the same again with the same seed. */

@@ -104,6 +104,8 @@ class ServerCore {
       response = this.#refuse(exchange, failureOf(thrown));
     }
     response.headers.set('x-request-id', exchange.facts.id);
+    // As Anthropic's clients look for it.
+    if (protocolAt(exchange.facts.path) === anthropic) response.headers.set('request-id', exchange.facts.id);
     for (const [name, value] of Object.entries(this.#origins.headers(request))) {
       response.headers.set(name, value);
     }

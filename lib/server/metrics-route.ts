@@ -7,6 +7,7 @@ export const metricsRoute: PlainRoute = {
   path: '/metrics',
   protocol: openAi,
   summary: 'Figures for Prometheus.',
+  content: 'text/plain',
   respond: async (_exchange, state) => {
     const { type, text } = await state.metrics();
     return new Response(text, { headers: { 'content-type': type } });

@@ -25,6 +25,8 @@ export interface ModelRoute<Body = unknown> extends Place {
 export interface PlainRoute extends Place {
   /** Whoever asks, no key is needed. */
   open?: boolean;
+  /** Type of the answer, where it is no JSON. */
+  content?: string;
   respond(exchange: Exchange, state: ServerState, id: string | undefined): Response | Promise<Response>;
 }
 

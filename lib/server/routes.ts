@@ -1,4 +1,4 @@
-/** Every route of the server. */
+/** Every route of the server, with a description of all of them. */
 import { countTokensRoute } from './anthropic/count-tokens.js';
 import { messageRoute } from './anthropic/message.js';
 import { chatRoute } from './openai/chat.js';
@@ -8,11 +8,12 @@ import { healthRoute, modelRouteById, modelsRoute } from './openai/models.js';
 import { applyTemplateRoute, detokenizeRoute, tokenizeRoute } from './openai/text-routes.js';
 import { classifyRoute } from './classify.js';
 import { metricsRoute } from './metrics-route.js';
+import { openApiRoute } from './openapi.js';
 import { rerankRoute } from './rerank.js';
 import { responsesRoute } from './responses/response.js';
 import type { Route } from './route.js';
 
-export const routes: readonly Route[] = [
+const described: readonly Route[] = [
   modelsRoute,
   modelRouteById,
   healthRoute,
@@ -29,3 +30,5 @@ export const routes: readonly Route[] = [
   applyTemplateRoute,
   metricsRoute,
 ];
+
+export const routes: readonly Route[] = [...described, openApiRoute(described)];

@@ -9,7 +9,7 @@ import { Generations } from '../generations.js';
 import { dataEvent, openAi } from '../protocol.js';
 import { modelRoute } from '../route.js';
 import { effortVariablesOf } from '../template-variables.js';
-import { formatOptions, responseFormatSchema } from '../format.js';
+import { formatFields, formatOptionsOf, responseFormatSchema } from '../format.js';
 import { chatLogprobs } from './logprobs.js';
 import { chatMessages, messageSchema } from './messages.js';
 import { samplingOptions } from './sampling.js';
@@ -33,6 +33,7 @@ const schema = v.strictObject({
   parallel_tool_calls: v.optional(bool),
   reasoning_effort: v.optional(v.picklist(['none', 'minimal', 'low', 'medium', 'high', 'xhigh'])),
   response_format: v.optional(responseFormatSchema),
+  ...formatFields,
   chat_template_kwargs: v.optional(v.record(v.string(), v.unknown())),
   // What asks for nothing else than there is.
   store: v.optional(v.literal(false)),
@@ -52,10 +53,16 @@ export const chatRoute = modelRoute<Body>({
 });
 
 async function answer(body: Body, call: Call): Promise<Answer> {
-  const options = { ...optionsOf(body, call), ...toolOptions(body), ...formatOptions(body.response_format) };
+  const options = { ...optionsOf(body, call), ...toolOptions(body), ...formatOptionsOf(body) };
   const variables = { ...effortVariablesOf(body.reasoning_effort, call), ...body.chat_template_kwargs };
   const prompts = [chatMessages(body.messages)];
-  const generations = new Generations(call, { prompts, n: body.n ?? 1, options, variables });
+  const generations = new Generations(call, {
+    prompts,
+    n: body.n ?? 1,
+    options,
+    variables,
+    streams: body.stream,
+  });
   if (body.stream) return { events: events(body, call, generations) };
   return { json: await completion(body, call, generations) };
 }

@@ -7,6 +7,7 @@ import type { Answer, Call } from '../call.js';
 import { invalid } from '../failure.js';
 import { bool, callerFields, integer, samplingFields, streamOptions, text } from '../fields.js';
 import { fillPrompt } from '../fill-in-the-middle.js';
+import { formatFields, formatOptionsOf } from '../format.js';
 import { Generations } from '../generations.js';
 import { dataEvent, openAi } from '../protocol.js';
 import { modelRoute } from '../route.js';
@@ -18,7 +19,7 @@ const ids = v.pipe(v.array(integer(0, 2 ** 31 - 1)), v.minLength(1));
 
 const schema = v.strictObject({
   model: v.optional(text),
-  prompt: v.union([text, v.pipe(v.array(text), v.minLength(1)), ids, v.pipe(v.array(ids), v.minLength(1))]),
+  prompt: v.union([text, ids, v.pipe(v.array(v.union([text, ids])), v.minLength(1))]),
   suffix: v.optional(text),
   ...samplingFields,
   ...callerFields,
@@ -29,6 +30,7 @@ const schema = v.strictObject({
   echo: v.optional(bool),
   stream: v.optional(bool),
   stream_options: v.optional(streamOptions),
+  ...formatFields,
 });
 
 type Body = v.InferOutput<typeof schema>;
@@ -49,7 +51,7 @@ async function answer(body: Body, call: Call): Promise<Answer> {
   const options = optionsOf(body);
   const prompts = await promptsOf(body, call);
   const n = body.n ?? 1;
-  const generations = new Generations(call, { prompts, n, options });
+  const generations = new Generations(call, { prompts, n, options, streams: body.stream });
   const echoes = body.echo ? prompts.map((prompt) => textOf(prompt, call)) : prompts.map(() => '');
   const task = { call, generations, n, echoes };
   if (body.stream) return { events: events(task, body.stream_options?.include_usage === true) };
@@ -69,8 +71,14 @@ function optionsOf(body: Body): GenerateOptions {
   if (body.stream_options !== undefined && body.stream !== true) {
     throw invalid("stream_options needs 'stream'.", 'stream_options', 'invalid_value');
   }
-  if (body.best_of !== undefined && body.best_of !== (body.n ?? 1)) {
-    throw invalid("best_of must be equal to 'n': answers are not ranked.", 'best_of', 'unsupported_value');
+  const { n = 1, best_of = n } = body;
+  if (best_of < n) throw invalid("best_of must be at least 'n'.", 'best_of', 'invalid_value');
+  if (best_of > n && body.stream) {
+    throw invalid(
+      'The best of several answers are known at the end: no stream.',
+      'best_of',
+      'unsupported_value',
+    );
   }
   if (body.echo && body.logprobs !== undefined) {
     throw invalid(
@@ -85,7 +93,8 @@ function optionsOf(body: Body): GenerateOptions {
   const options = samplingOptions(body);
   options.maxTokens = body.max_tokens ?? DEFAULT_MAX_TOKENS;
   if (body.logprobs !== undefined) options.logprobs = body.logprobs;
-  return options;
+  if (best_of > n) options.bestOf = best_of;
+  return { ...options, ...formatOptionsOf(body) };
 }
 
 function isIds(prompt: Body['prompt']): prompt is number[] {
@@ -93,7 +102,7 @@ function isIds(prompt: Body['prompt']): prompt is number[] {
 }
 
 async function promptsOf({ prompt, suffix }: Body, call: Call): Promise<Prompt[]> {
-  const list = typeof prompt === 'string' ? [prompt] : isIds(prompt) ? [prompt] : prompt;
+  const list = typeof prompt === 'string' || isIds(prompt) ? [prompt] : prompt;
   const prompts = list.map((one) => (typeof one === 'string' ? one : Int32Array.from(one)));
   if (suffix === undefined) return prompts;
   return Promise.all(prompts.map((one) => fillPrompt(call, one, suffix)));
