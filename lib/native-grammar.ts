@@ -43,6 +43,8 @@ export interface NativeMatcher {
   mask(bits: Uint32Array, remaining: number): { allowed: number; narrowed: boolean };
   /** false: the token is not allowed, and nothing changed. */
   accept(token: number): boolean;
+  /** Another that goes on from here by itself. */
+  fork(): NativeMatcher;
   /** Takes back tokens. */
   rollback(count: number): void;
   /** Tokens of a short text to the end; -1: there is none that is short enough. */

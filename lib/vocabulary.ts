@@ -33,6 +33,7 @@ export function structureVocabularyOf(
     known: Math.min(size, tokenizer.vocabSize),
     bytesOf: (id) => tokenizer.ownBytes(id),
     isSpecial: (id) => tokenizer.isSpecial(id),
+    textOf: (id) => tokenizer.tokenText(id),
     endTokens: new Set(endTokens),
   };
 }

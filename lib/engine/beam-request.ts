@@ -11,9 +11,16 @@ import type { BeamSettings } from '../generation/search-options.js';
 import type { TokenRule } from '../generation/token-rules.js';
 import type { StepResult } from '../native.js';
 import { invalidOption } from '../options.js';
-import { type Output, ParsedOutput, PlainOutput } from '../output/output.js';
+import { Structure } from '../structure/structure.js';
 import { ChoicesRequest, type ChoicesTask, type EndedText } from './choices-request.js';
-import { CANDIDATES, endTokensOf, mostTokens, rowOf } from './continuation.js';
+import {
+  CANDIDATES,
+  endTokensOf,
+  mostTokens,
+  outputOf,
+  rowOf,
+  type StructuredOutcome,
+} from './continuation.js';
 import type { Branch, WantedRow } from './request.js';
 import type { FinishReason } from './run.js';
 
@@ -25,11 +32,18 @@ interface Candidate {
   score: number;
 }
 
+/** A beam as it goes on. One whose score is -Infinity only fills a place: a structure may leave fewer ways than beams. */
+interface Running extends Candidate {
+  structure: Structure | undefined;
+}
+
 interface Found {
   tokens: Int32Array;
   /** Log-probability over length to the power of the penalty. */
   score: number;
   finishReason: FinishReason;
+  /** Its structure was closed for want of tokens. */
+  closed?: boolean;
 }
 
 export class BeamRequest extends ChoicesRequest {
@@ -42,6 +56,8 @@ export class BeamRequest extends ChoicesRequest {
   readonly #fullRows: boolean;
   /** [beams] log-probabilities of the beams. */
   readonly #scores: Float64Array;
+  /** [beams] how far each beam's structure has come. */
+  #structures: (Structure | undefined)[] = [];
   #candidates: Candidate[] = [];
   /** Beams whose row of this step is there. */
   #taken = 0;
@@ -52,11 +68,7 @@ export class BeamRequest extends ChoicesRequest {
     super(task, settings.beams);
     const { settings: given, vocabulary, plan } = task;
     if (plan?.steering) {
-      throw invalidOption(
-        'beams',
-        settings.beams,
-        'left out where toolChoice or a budget of reasoning steers the answer',
-      );
+      throw invalidOption('beams', settings.beams, 'left out where a budget of reasoning steers the answer');
     }
     this.#settings = settings;
     this.#n = n;
@@ -65,7 +77,10 @@ export class BeamRequest extends ChoicesRequest {
     this.#rules = rulesOf(given.sampling, { ...vocabulary, endTokens: this.#ends });
     const bans = this.#rules.reduce((sum, { most }) => sum + most, 0);
     const candidates = Math.min(CANDIDATES, vocabulary.size);
-    this.#fullRows = this.#wanted + bans > candidates && candidates < vocabulary.size;
+    const { structure } = task;
+    if (structure) this.#structures = [new Structure(structure, this.#maxTokens, this.#ends)];
+    this.#fullRows =
+      structure !== undefined || (this.#wanted + bans > candidates && candidates < vocabulary.size);
     this.#scores = new Float64Array(settings.beams);
   }
 
@@ -102,6 +117,7 @@ export class BeamRequest extends ChoicesRequest {
     const generated = this.branch.length - this.shared;
     for (const [i, { tokens, length }] of this.branches.entries()) {
       if (generated === 0 && i > 0) break;
+      if (this.#scores[i] === Number.NEGATIVE_INFINITY) continue;
       const own = tokens.slice(this.shared, length);
       this.#keep({
         tokens: own,
@@ -119,7 +135,10 @@ export class BeamRequest extends ChoicesRequest {
     for (const rule of this.#rules) rule.apply(history, branch.length - this.shared, (id) => banned.add(id));
     const beam = this.branches.indexOf(branch);
     const before = this.#scores[beam];
-    for (const [token, logit] of largest(row, banned, this.#wanted)) {
+    if (before === Number.NEGATIVE_INFINITY) return;
+    const mask = this.#structures[beam]?.mask(this.#maxTokens - branch.length + this.shared);
+    const allowed = mask ? this.task.buffers.masked.row(row, mask, 1) : row;
+    for (const [token, logit] of largest(allowed, banned, this.#wanted)) {
       this.#candidates.push({ beam, token, score: before + (logit - row.logSumExp1) });
     }
   }
@@ -131,15 +150,18 @@ export class BeamRequest extends ChoicesRequest {
     this.#candidates = [];
     const generated = this.branch.length - this.shared + 1;
     const isLast = generated >= this.#maxTokens;
-    for (const { beam, token, score } of best.slice(0, beams)) {
-      const isEnd = this.#ends.has(token);
-      if (!isEnd && !isLast) continue;
-      const own = this.branches[beam].tokens.slice(this.shared, this.branches[beam].length + 1);
-      own[own.length - 1] = token;
-      const tokens = isEnd ? own.subarray(0, -1) : own;
-      this.#keep({ tokens, score: this.#scored(score, generated), finishReason: isEnd ? 'stop' : 'length' });
+    const running: Running[] = [];
+    for (const [i, candidate] of best.entries()) {
+      if (i >= beams && running.length === beams) break;
+      const isEnd = this.#ends.has(candidate.token);
+      const structure = isEnd ? this.#structures[candidate.beam] : this.#after(candidate);
+      const isOver = isEnd || structure?.over === true;
+      if (i < beams && (isOver || isLast)) this.#keepWith(candidate, generated, isOver, structure);
+      if (!isOver && running.length < beams) running.push({ ...candidate, structure });
     }
-    const running = best.filter(({ token }) => !this.#ends.has(token)).slice(0, beams);
+    if (this.task.structure && running.length > 0) {
+      while (running.length < beams) running.push({ ...running[0], score: Number.NEGATIVE_INFINITY });
+    }
     this.generated += beams;
     const isFull = this.#found.length === beams;
     const reach = earlyStopping === 'never' && this.#settings.lengthPenalty > 0 ? this.#maxTokens : generated;
@@ -149,6 +171,30 @@ export class BeamRequest extends ChoicesRequest {
       (!isFull || this.#scored(running[0].score, reach) > this.#found[beams - 1].score);
     if (isLast || !mayGain || (earlyStopping === true && isFull)) this.settled = true;
     else this.#goOn(running);
+  }
+
+  #after({ beam, token }: Candidate): Structure | undefined {
+    const structure = this.#structures[beam]?.fork();
+    structure?.accept(token);
+    return structure;
+  }
+
+  /** A beam that ends with a candidate. @param isOver it need not have gone on */
+  #keepWith(
+    { beam, token, score }: Candidate,
+    generated: number,
+    isOver: boolean,
+    structure: Structure | undefined,
+  ): void {
+    const { tokens, length } = this.branches[beam];
+    const own = tokens.slice(this.shared, length + 1);
+    own[own.length - 1] = token;
+    this.#keep({
+      tokens: this.#ends.has(token) ? own.subarray(0, -1) : own,
+      score: this.#scored(score, generated),
+      finishReason: isOver ? 'stop' : 'length',
+      closed: structure?.closed,
+    });
   }
 
   /** Rules leave too few tokens to go on with: that is the end. Throws INVALID_OPTION where there is none at all. */
@@ -162,9 +208,10 @@ export class BeamRequest extends ChoicesRequest {
     throw new KvasirError('INVALID_OPTION', 'Every token is forbidden (badWords, noRepeatNgram, minTokens).');
   }
 
-  #goOn(running: readonly Candidate[]): void {
+  #goOn(running: readonly Running[]): void {
     const own = this.branches.map(({ tokens, length }) => tokens.slice(this.shared, length));
     const begins = this.branch.length === this.shared;
+    this.#structures = running.map(({ structure }) => structure);
     running.forEach(({ beam, token, score }, i) => {
       const branch = this.branches[i];
       branch.tokens.set(own[beam], this.shared);
@@ -189,12 +236,8 @@ export class BeamRequest extends ChoicesRequest {
     this.finishAtOnce(texts);
   }
 
-  #read({ tokens, score, finishReason }: Found): EndedText {
-    const { prompt, vocabulary, plan } = this.task;
-    const decoder = vocabulary.createDecoder(prompt[prompt.length - 1]);
-    const output: Output = plan
-      ? new ParsedOutput(decoder, plan.createParser([]))
-      : new PlainOutput(decoder, []);
+  #read({ tokens, score, finishReason, closed }: Found): EndedText {
+    const output = outputOf(this.task, []);
     const pieces = [...tokens].flatMap((token) => output.push(token, false));
     pieces.push(...output.flush(false));
     const text = pieces.map((piece) => (piece.type === 'text' ? piece.text : '')).join('');
@@ -205,7 +248,21 @@ export class BeamRequest extends ChoicesRequest {
       finishReason: finishReason === 'stop' && calls > 0 ? 'tool_calls' : finishReason,
       answer: output.answer,
       score,
+      outcome: this.#outcome(tokens, text, { closed, isAnswer: finishReason !== 'abort' && calls === 0 }),
     };
+  }
+
+  #outcome(
+    tokens: Int32Array,
+    text: string,
+    { closed = false, isAnswer }: { closed: boolean | undefined; isAnswer: boolean },
+  ): StructuredOutcome | undefined {
+    if (!this.task.structure) return undefined;
+    const whole = new Structure(this.task.structure, this.#maxTokens, this.#ends);
+    for (const token of tokens) whole.accept(token);
+    if (!whole.hasFormat) return closed ? { closed } : {};
+    const object = whole.complete && isAnswer ? whole.object(text) : undefined;
+    return object === undefined ? { closed } : { object, closed };
   }
 }
 
@@ -215,7 +272,7 @@ function largest(row: LogitRow, banned: ReadonlySet<number>, count: number): [nu
   for (let i = 0; i < row.ids.length && found.length < count; i++) {
     if (!banned.has(row.ids[i])) found.push([row.ids[i], row.logits[i]]);
   }
-  if (found.length === count || !row.full) return found;
+  if (found.length === count || row.complete || !row.full) return found;
   const values = row.full.slice();
   for (const id of banned) values[id] = Number.NEGATIVE_INFINITY;
   const ids = new Int32Array(Math.min(count, values.length - banned.size));

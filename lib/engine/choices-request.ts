@@ -2,7 +2,7 @@
 import type { GeneratedLogprob } from '../generation/logprobs.js';
 import type { Answer } from '../output/answer.js';
 import type { OutputPiece } from '../output/pieces.js';
-import { type ContinuationTask, mostTokens } from './continuation.js';
+import { type ContinuationTask, mostTokens, type StructuredOutcome } from './continuation.js';
 import { perSecond } from './per-second.js';
 import { type CacheUse, Request } from './request.js';
 import type { Choice, FinishReason, GenerationRun } from './run.js';
@@ -26,6 +26,7 @@ export interface EndedText {
   answer: Answer | undefined;
   logprobs?: GeneratedLogprob[];
   score?: number;
+  outcome?: StructuredOutcome;
 }
 
 export abstract class ChoicesRequest extends Request {
@@ -113,7 +114,7 @@ function piecesOf({ text, answer }: EndedText): OutputPiece[] {
 }
 
 function choiceOf(
-  { text, tokens, finishReason, answer, logprobs, score }: EndedText,
+  { text, tokens, finishReason, answer, logprobs, score, outcome }: EndedText,
   hasTools: boolean,
 ): Choice {
   const choice: Choice = { text, tokens, finishReason };
@@ -121,5 +122,5 @@ function choiceOf(
   if (answer && hasTools) choice.toolCalls = answer.calls;
   if (logprobs) choice.logprobs = logprobs;
   if (score !== undefined) choice.score = score;
-  return choice;
+  return Object.assign(choice, outcome);
 }

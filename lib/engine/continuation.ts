@@ -1,9 +1,9 @@
 /** What one branch generates: it takes a token from each row of logits, turns it into its answer and says when it is over. */
+import { KvasirError } from '../errors.js';
 import type { GeneratedLogprob } from '../generation/logprobs.js';
 import { describeLogprobs, logprobOf, logprobsNeedFullRow } from '../generation/logprobs.js';
 import { Sampler, type SamplerBuffers } from '../generation/sampler.js';
 import type { LogitRow } from '../generation/sampling-options.js';
-import { amongAllowed } from '../generation/allowed.js';
 import { LogitsProcessor } from '../generation/processed.js';
 import type { TokenDecoder } from '../generation/text.js';
 import type { StepResult } from '../native.js';
@@ -11,9 +11,10 @@ import type { Answer } from '../output/answer.js';
 import { type Output, ParsedOutput, PlainOutput } from '../output/output.js';
 import type { OutputPiece } from '../output/pieces.js';
 import type { AnswerPlan } from '../output/plan.js';
+import { isAllowed, onlyOf, type TokenMask } from '../generation/masked-row.js';
 import { Steering } from '../output/steering.js';
 import type { GenerateSettings } from '../options.js';
-import { type CompiledStructure, Structure } from '../structure/structure.js';
+import { type CompiledStructure, decoderOf, Structure } from '../structure/structure.js';
 import type { Branch, WantedRow } from './request.js';
 import type { FinishReason } from './run.js';
 
@@ -44,8 +45,14 @@ export interface ContinuationTask {
   scored?: boolean;
   /** How the answer is read and steered. Absent: it is text. */
   plan?: AnswerPlan;
-  /** What `settings.responseFormat` became. */
+  /** What `settings.responseFormat` and the tools became. */
   structure?: CompiledStructure;
+}
+
+/** Of a text with a structure. */
+export interface StructuredOutcome {
+  object?: unknown;
+  closed?: boolean;
 }
 
 /** A token that was sampled and does not end the text. */
@@ -91,11 +98,8 @@ export class Continuation {
     this.#minTokens = settings.sampling.chain?.minTokens ?? 0;
     this.#sampler.acceptPrompt(prompt);
     const { structure } = task;
-    this.#structure = structure && new Structure(structure, this.#maxTokens, !settings.ignoreEos);
-    const decoder = this.#structure?.decoder() ?? vocabulary.createDecoder(prompt[prompt.length - 1]);
-    this.#output = plan
-      ? new ParsedOutput(decoder, plan.createParser(settings.stop))
-      : new PlainOutput(decoder, settings.stop);
+    this.#structure = structure && new Structure(structure, this.#maxTokens, endTokens);
+    this.#output = outputOf(task, settings.stop);
     this.#steering = plan?.steering && new Steering(plan.steering, this.#output.answer!);
     const candidates = Math.min(CANDIDATES, vocabulary.size);
     const { processLogits } = settings.hooks;
@@ -111,8 +115,7 @@ export class Continuation {
   /** The row after the last token of a branch. */
   wantedRow({ length }: Branch): WantedRow {
     const { temperature } = this.#task.settings.sampling;
-    const choices = this.#steering?.allowed()?.length ?? 0;
-    return { position: length - 1, temperature, fullLogits: this.#fullRows || choices > 1, target: -1 };
+    return { position: length - 1, temperature, fullLogits: this.#fullRows, target: -1 };
   }
 
   /** Samples from a row of a result and appends to the branch; undefined when the token ends the text. */
@@ -134,28 +137,26 @@ export class Continuation {
     return { token, pieces, logprob: this.#describe(logits, token) };
   }
 
-  /** Of a row those logits that the structure allows next. */
-  #structured(structure: Structure, row: LogitRow, { length }: Branch): LogitRow {
-    const { buffers, settings, prompt } = this.#task;
-    const mask = structure.mask(this.#maxTokens - length + prompt.length);
-    return buffers.masked.row(row, mask, settings.sampling.temperature);
+  #mask({ length }: Branch): TokenMask | undefined {
+    return this.#structure?.mask(this.#maxTokens - length + this.#task.prompt.length);
   }
 
   /** While the next step runs: what its row will need. What this throws, `take` throws too. */
   prepare(branch: Branch): void {
     if (this.finishReason !== undefined) return;
     try {
-      this.#structure?.mask(this.#maxTokens - branch.length + this.#task.prompt.length);
+      this.#mask(branch);
     } catch {
       // Where it can be told to this request alone.
     }
   }
 
-  /** What the structure makes of the whole text; absent without one. */
-  outcome(): { object?: unknown; closed: boolean } | undefined {
-    if (!this.#structure) return undefined;
-    const { closed, complete } = this.#structure;
-    const cut = this.finishReason === 'abort' || this.#output.stopped;
+  /** What the structure makes of the whole text; empty without one. */
+  outcome(): StructuredOutcome {
+    if (!this.#structure) return {};
+    const { closed, complete, hasFormat } = this.#structure;
+    if (!hasFormat) return closed ? { closed } : {};
+    const cut = this.finishReason === 'abort' || this.#output.stopped || (this.answer?.calls.length ?? 0) > 0;
     const object = complete && !cut ? this.#structure.object(this.text) : undefined;
     return object === undefined ? { closed } : { object, closed };
   }
@@ -166,9 +167,10 @@ export class Continuation {
     this.#collect(rest);
     // A stop string may end with what the decoder held back.
     if (this.finishReason === 'length' && this.#output.stopped) this.finishReason = 'stop';
-    if (this.finishReason === 'stop' && this.answer && this.answer.calls.length > 0) {
-      this.finishReason = 'tool_calls';
-    }
+    // Calls that were closed because the tokens ran short are whole.
+    const isWhole =
+      this.finishReason === 'stop' || (this.finishReason === 'length' && this.#structure?.closed);
+    if (isWhole && this.answer && this.answer.calls.length > 0) this.finishReason = 'tool_calls';
     return rest;
   }
 
@@ -182,26 +184,37 @@ export class Continuation {
   }
 
   #choose(given: LogitRow, branch: Branch): number {
-    if (this.#structure) return this.#sampler.sample(this.#structured(this.#structure, given, branch));
-    const allowed = this.#steering?.allowed();
-    const row = allowed?.length === 1 ? given : this.#processed(given, branch);
-    if (allowed === undefined) return this.#accepted(this.#sampler.sample(row));
-    if (allowed.length > 1) {
-      const { temperature } = this.#task.settings.sampling;
-      return this.#accepted(this.#sampler.sample(amongAllowed(row, allowed, temperature)));
+    const mask = this.#mask(branch);
+    const forced = this.#forced(mask);
+    if (forced !== undefined) this.#sampler.accept(forced);
+    const token = forced ?? this.#sampler.sample(this.#allowed(this.#processed(given, branch), mask));
+    this.#steering?.accept(token);
+    return token;
+  }
+
+  /** The only token that may come; undefined: there are several. */
+  #forced(mask: TokenMask | undefined): number | undefined {
+    if (mask?.allowed === 1) return onlyOf(mask);
+    const steered = this.#steering?.forced();
+    return steered === undefined || (mask && !isAllowed(mask.bits, steered)) ? undefined : steered;
+  }
+
+  /** Of a row those logits that the structure allows next. */
+  #allowed(row: LogitRow, mask: TokenMask | undefined): LogitRow {
+    if (mask === undefined) return row;
+    const { buffers, settings } = this.#task;
+    const allowed = buffers.masked.row(row, mask, settings.sampling.temperature);
+    if (this.#processor && allowed.logits[0] === Number.NEGATIVE_INFINITY) {
+      throw new KvasirError('INVALID_OPTION', 'processLogits left no token that the structure allows.', {
+        details: { option: 'processLogits' },
+      });
     }
-    this.#sampler.accept(allowed[0]);
-    return this.#accepted(allowed[0]);
+    return allowed;
   }
 
   #processed(row: LogitRow, { tokens, length }: Branch): LogitRow {
     if (!this.#processor) return row;
     return this.#processor.apply(row, Array.from(tokens.subarray(this.#task.prompt.length, length)));
-  }
-
-  #accepted(token: number): number {
-    this.#steering?.accept(token);
-    return token;
   }
 
   #describe(row: LogitRow, token: number): GeneratedLogprob | undefined {
@@ -213,8 +226,22 @@ export class Continuation {
   }
 }
 
+/** How an answer is read. @param stops what ends its text */
+export function outputOf(
+  { prompt, vocabulary, plan, structure }: ContinuationTask,
+  stops: readonly string[],
+): Output {
+  const decoder = structure ? decoderOf(structure) : vocabulary.createDecoder(prompt[prompt.length - 1]);
+  if (!plan) return new PlainOutput(decoder, stops);
+  return new ParsedOutput(decoder, plan.createParser(stops, structure?.task.format !== undefined));
+}
+
 /** Any of these ends the answer. */
-export function endTokensOf({ settings, vocabulary, plan }: ContinuationTask): ReadonlySet<number> {
+export function endTokensOf({
+  settings,
+  vocabulary,
+  plan,
+}: Pick<ContinuationTask, 'settings' | 'vocabulary' | 'plan'>): ReadonlySet<number> {
   if (settings.ignoreEos) return new Set();
   if (plan === undefined || plan.goesOnAfter.size === 0) return vocabulary.endTokens;
   return new Set([...vocabulary.endTokens].filter((id) => !plan.goesOnAfter.has(id)));

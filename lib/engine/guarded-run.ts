@@ -59,6 +59,8 @@ class Pump {
     const guarded: GenerationResult = { ...result, text };
     if (result.reasoning !== undefined) guarded.reasoning = reasoning;
     if (this.#hasEnded) guarded.finishReason = 'content_filter';
+    // It stands for the text that the model wrote.
+    if (text !== result.text) delete guarded.object;
     this.#run.finish(guarded, []);
   }
 

@@ -2,6 +2,7 @@
  * From a prompt and its options to a run: encodes off the JS thread, then hands the request to the engine. An abort
  * takes effect at once, before, while and after that.
  */
+import { isKvasirError } from '../errors.js';
 import type { SamplerBuffers } from '../generation/sampler.js';
 import { fromNative } from '../native.js';
 import { type GenerateSettings, invalidOption } from '../options.js';
@@ -10,9 +11,10 @@ import { GenerationRequest, type Vocabulary } from './generation-request.js';
 import type { AnswerPlan } from '../output/plan.js';
 import { BeamRequest } from './beam-request.js';
 import type { ChoicesTask } from './choices-request.js';
+import { endTokensOf } from './continuation.js';
 import type { CacheUse, Request } from './request.js';
 import { SamplesRequest } from './samples-request.js';
-import { besideError } from '../structure/response-format.js';
+import { isConstrained, isPromised } from '../structure/answer-shape.js';
 import type { CompiledStructure, Structures } from '../structure/structure.js';
 import { type Generation, type GenerationResult, GenerationRun } from './run.js';
 
@@ -25,11 +27,15 @@ export interface Generator {
   structures: Structures;
 }
 
+interface Encoded {
+  ids: Int32Array;
+  plan?: AnswerPlan;
+  droppedTokens?: number;
+}
+
 export interface Launch {
   /** Gives the ids of the prompt, and how its answer is read; rejects when the signal is aborted. */
-  encode(
-    signal: AbortSignal,
-  ): Promise<Int32Array | { ids: Int32Array; plan?: AnswerPlan; droppedTokens?: number }>;
+  encode(signal: AbortSignal): Promise<Int32Array | Encoded>;
   settings: GenerateSettings;
   cache: CacheUse;
   /** What `loadAdapter` gave. Default: none. */
@@ -60,18 +66,10 @@ export function launch(
       onSettled?.(result);
     },
   });
-  const submit = ([encoded, structure]: [
-    Awaited<ReturnType<Launch['encode']>>,
-    CompiledStructure | undefined,
-  ]) => {
-    if (run.settled) return;
-    const {
-      ids: prompt,
-      plan,
-      droppedTokens,
-    }: Exclude<typeof encoded, Int32Array> = encoded instanceof Int32Array ? { ids: encoded } : encoded;
-    checkPrompt(prompt, generator);
-    if (structure && plan?.hasTools) throw besideError('tools');
+  const submit = (
+    { ids: prompt, plan, droppedTokens }: Encoded,
+    structure: CompiledStructure | undefined,
+  ) => {
     const { contextLength, vocabulary, buffers } = generator;
     request = requestOf({
       run,
@@ -83,7 +81,7 @@ export function launch(
       cache,
       adapter,
       createdAt,
-      plan: structure ? undefined : plan,
+      plan,
       structure,
       droppedTokens,
     });
@@ -94,11 +92,38 @@ export function launch(
     return run;
   }
   signal?.addEventListener('abort', end, { once: true });
-  const { responseFormat } = settings;
-  Promise.all([encode(encoding.signal), responseFormat && generator.structures.compile(responseFormat)])
-    .then(submit)
-    .catch((error) => run.fail(fromNative(error)));
+  const start = async () => {
+    const given = await encode(encoding.signal);
+    if (run.settled) return;
+    const encoded = given instanceof Int32Array ? { ids: given } : given;
+    checkPrompt(encoded.ids, generator);
+    const structure = await structureOf(generator, settings, encoded.plan);
+    if (!run.settled) submit(encoded, structure);
+  };
+  start().catch((error) => run.fail(fromNative(error)));
   return run;
+}
+
+/** Rejects with INVALID_OPTION, LIMIT_EXCEEDED, UNSUPPORTED_ARCHITECTURE. */
+async function structureOf(
+  { structures, vocabulary }: Generator,
+  settings: GenerateSettings,
+  plan: AnswerPlan | undefined,
+): Promise<CompiledStructure | undefined> {
+  const { responseFormat: format } = settings;
+  // Without thoughts and calls the answer is the same for all prompts.
+  const shape = plan?.shape;
+  const task = { format, shape: shape?.calls || shape?.thought || shape?.messages ? shape : undefined };
+  if (!isConstrained(task)) return undefined;
+  const ends = [...endTokensOf({ settings, vocabulary, plan })];
+  try {
+    return await structures.compile(task.shape ? { ...task, ends } : { format });
+  } catch (error) {
+    // Tokens that cannot be told apart: the model is left alone where nothing was promised.
+    if (isKvasirError(error) && error.code === 'UNSUPPORTED_ARCHITECTURE' && !isPromised(task))
+      return undefined;
+    throw error;
+  }
 }
 
 /** Throws INVALID_OPTION. */

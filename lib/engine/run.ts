@@ -25,6 +25,9 @@ export interface Choice {
   logprobs?: GeneratedLogprob[];
   /** With `bestOf` the mean log-probability of its tokens; with `beams` their sum over length ^ lengthPenalty. */
   score?: number;
+  /** As of the whole result. */
+  object?: unknown;
+  closed?: boolean;
 }
 
 export interface GenerationResult {
@@ -59,11 +62,11 @@ export interface GenerationResult {
   /** Where `n`, `bestOf` or `beams` is above 1: all texts that come, of which the first is the one above. */
   choices?: Choice[];
   /**
-   * With `responseFormat`: the JSON value, or the choice; absent for other formats, and where an abort or a stop string ended
-   * the text before it was whole.
+   * With `responseFormat`: the JSON value, or the choice; absent for other formats, where the answer is calls of tools, and
+   * where an abort, a stop string or a guard ended or changed the text.
    */
   object?: unknown;
-  /** With `responseFormat`: the text was brought to its end because `maxTokens` ran short. */
+  /** With `responseFormat` or tools: what was open was brought to its end because `maxTokens` ran short. */
   closed?: boolean;
 }
 

@@ -50,6 +50,7 @@ export class SamplesRequest extends ChoicesRequest {
     const { run } = this.task;
     for (const { token, pieces, logprob } of this.#news ?? []) run.push(token, pieces, logprob);
     if (this.#news) this.#news = [];
+    for (const branch of this.live) this.#of(branch).prepare(branch);
     if (this.settled && !run.settled) this.#end();
   }
 
@@ -76,6 +77,7 @@ export class SamplesRequest extends ChoicesRequest {
         finishReason: continuation.finishReason!,
         answer: continuation.answer,
         logprobs: continuation.logprobs,
+        outcome: continuation.outcome(),
         score: this.#news ? undefined : continuation.logprobSum / Math.max(1, own.length),
       };
     });

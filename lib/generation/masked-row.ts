@@ -121,6 +121,12 @@ export function isAllowed(bits: Uint32Array, id: number): boolean {
   return ((bits[id >>> 5] >>> (id & 31)) & 1) === 1;
 }
 
+/** The one token of a mask that allows no other. */
+export function onlyOf({ bits }: TokenMask): number {
+  const word = bits.findIndex((one) => one !== 0);
+  return word * 32 + 31 - Math.clz32(bits[word]);
+}
+
 function forEach(bits: Uint32Array, visit: (id: number) => void): void {
   for (let word = 0; word < bits.length; word++) {
     for (let rest = bits[word]; rest !== 0; rest &= rest - 1)

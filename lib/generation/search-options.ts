@@ -51,7 +51,7 @@ export const searchRules = {
 const WITH_BEAMS: readonly string[] = [
   ...Object.keys(searchRules),
   ...['maxTokens', 'ignoreEos', 'signal', 'badWords', 'minTokens', 'noRepeatNgram'],
-  ...['tools', 'toolChoice', 'toolFormat', 'reasoning', 'adapter'],
+  ...['tools', 'toolChoice', 'toolFormat', 'reasoning', 'adapter', 'responseFormat'],
 ];
 
 /** Whether several texts are asked for, which only sampling tells apart. */

@@ -1,4 +1,5 @@
 /** How a model writes calls: what every format of lib/output/formats/ is made of. */
+import type { CallSyntax, Marker, MessageSyntax } from '../structure/answer-shape.js';
 import type { Answer } from './answer.js';
 import type { Reader, Reading } from './reader.js';
 
@@ -28,11 +29,15 @@ export interface ToolShape {
 export interface FormatContext {
   /** A marker as it comes in coded text. */
   coded(marker: string): string;
+  /** A marker as a grammar has it. */
+  marker(marker: string): Marker;
   tools: readonly ToolShape[];
   /** Thoughts are told apart; else they are text. */
   tellsReasoning: boolean;
   /** The prompt's last tokens, special ones spelled. */
   promptEnd: string;
+  /** The text of the answer is what `responseFormat` asks for: no marker is looked for in it. */
+  isStructured: boolean;
 }
 
 export interface CallFormat {
@@ -46,10 +51,10 @@ export interface CallFormat {
   start?(source: Source): Reading<void>;
   /** Reads the whole answer, reasoning too. */
   whole?(source: Source): Reading<void>;
-  /**
-   * What a call of a tool begins with, up to its arguments, special tokens spelled: so a call is enforced. Absent: it cannot be.
-   */
-  opening?(name: string): string;
+  /** How a call is written: so it is enforced. */
+  syntax: CallSyntax;
+  /** The answer is a list of messages. */
+  messages?: MessageSyntax;
   /** Special tokens that end a turn elsewhere, but not an answer of this format. */
   goesOnAfter?: readonly string[];
 }

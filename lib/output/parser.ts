@@ -12,6 +12,8 @@ export interface ParserTask {
   reasoning?: Pick<ReasoningMarkers, 'open' | 'close' | 'ignored'>;
   /** The prompt has opened the thoughts already. */
   startsReasoning?: boolean;
+  /** Behind thoughts the answer is calls, or text in which nothing is looked for. */
+  isStructured?: boolean;
   answer: Answer;
 }
 
@@ -25,7 +27,8 @@ export class OutputParser {
     this.answer = task.answer;
     const source = { reader: this.#reader, answer: task.answer };
     if (task.startsReasoning && !task.format?.whole) task.answer.beginReasoning();
-    this.#parsing = task.format?.whole ? task.format.whole(source) : read(source, task);
+    if (task.format?.whole) this.#parsing = task.format.whole(source);
+    else this.#parsing = task.isStructured ? readStructured(source, task) : read(source, task);
   }
 
   /** Text that has become whole, and what a special token behind it spells. */
@@ -80,6 +83,31 @@ function* read(source: Source, { format, reasoning, startsReasoning }: ParserTas
       yield* format!.calls(source, marker);
     }
   }
+}
+
+/** As the grammar of a structured answer has it. */
+function* readStructured(source: Source, { format, reasoning, startsReasoning }: ParserTask): Reading<void> {
+  const { reader, answer } = source;
+  let thinks = startsReasoning === true;
+  if (!thinks && reasoning && (yield* reader.take([reasoning.open])) !== undefined) {
+    answer.beginReasoning();
+    thinks = true;
+  }
+  if (thinks) yield* thoughts(source, reasoning!.close);
+  for (let calls = 0; format !== undefined; calls++) {
+    reader.record(true);
+    yield* reader.skipSpace();
+    const opener = yield* reader.take(format.openers);
+    const taken = reader.record(false);
+    if (opener !== undefined) {
+      yield* format.calls(source, opener);
+      continue;
+    }
+    answer.addText(taken);
+    if (calls === 0 && format.start) yield* format.start(source);
+    break;
+  }
+  yield* reader.upTo([], (text) => answer.addText(text));
 }
 
 function* thoughts({ reader, answer }: Source, close: string): Reading<void> {

@@ -3,6 +3,7 @@
  * surrogates, which decoded text never holds. So a marker that is a token of the vocabulary is not found in what a model
  * merely quotes.
  */
+import type { Marker } from '../structure/answer-shape.js';
 
 /** Low surrogates: alone wherever no high one stands before them. */
 const before = '\uDC00';
@@ -67,4 +68,12 @@ export function spelledText(coded: string): string {
   return piecesOf(coded)
     .map(({ text, special }) => text + special)
     .join('');
+}
+
+/** A marker as a grammar has it. @param specials ids by what they spell */
+export function markerOf(marker: string, specials: ReadonlyMap<string, number>): Marker {
+  return piecesOf(codedMarker(marker, specials.keys())).flatMap(({ text, special }) => [
+    ...(text === '' ? [] : [text]),
+    ...(special === '' ? [] : [specials.get(special)!]),
+  ]);
 }

@@ -13,6 +13,25 @@ const mostNodes = 400_000;
 const encoder = new TextEncoder();
 export const lastCodePoint = 0x10ffff;
 
+/** No text in UTF-8 has it. */
+const tokenMark = 0xff;
+const firstDigit = 0xf8;
+const digitBase = 6;
+const digitCount = 8;
+
+/** A special token as bytes, which no text has: by them it stands in grammars and in the vocabulary's tree. */
+export function tokenCode(id: number): Uint8Array {
+  const code = new Uint8Array(1 + digitCount).fill(tokenMark);
+  for (let i = digitCount, rest = id; i > 0; i--, rest = Math.floor(rest / digitBase))
+    code[i] = firstDigit + (rest % digitBase);
+  return code;
+}
+
+/** A token that no grammar takes: by its bytes it would begin as a special one does. */
+export function hasTokenMark(bytes: Uint8Array): boolean {
+  return bytes.includes(tokenMark);
+}
+
 export class GrammarBuilder {
   readonly #nodes: number[] = [];
   readonly #lists: number[] = [];
@@ -25,11 +44,26 @@ export class GrammarBuilder {
   literal(text: string): Node {
     const known = this.#literals.get(text);
     if (known !== undefined) return known;
-    const first = this.#bytes.length;
-    for (const byte of encoder.encode(text)) this.#bytes.push(byte);
-    const node = this.#add(op.literal, first, this.#bytes.length - first);
+    const node = this.#raw(encoder.encode(text));
     this.#literals.set(text, node);
     return node;
+  }
+
+  /** One special token. */
+  token(id: number): Node {
+    return this.#raw(tokenCode(id));
+  }
+
+  /** Any special token. */
+  anyToken(): Node {
+    const digits = Array.from({ length: digitBase }, (_, i) => this.#raw([firstDigit + i]));
+    return this.sequence([this.#raw([tokenMark]), this.repeat(this.choice(digits), digitCount, digitCount)]);
+  }
+
+  #raw(bytes: Iterable<number>): Node {
+    const first = this.#bytes.length;
+    for (const byte of bytes) this.#bytes.push(byte);
+    return this.#add(op.literal, first, this.#bytes.length - first);
   }
 
   /** One character; nothing where the ranges are empty. */

@@ -2,7 +2,7 @@
  * JSON as text: strings, numbers, any value, what stands between them. Between members and after a colon stands nothing or
  * one space; strings are written as JSON.stringify writes them, and free ones with any escape that stands for a character.
  */
-import { common, complement, type GrammarBuilder, type Node, type Ranges } from './grammar.js';
+import { common, complement, type GrammarBuilder, type Node, normalized, type Ranges } from './grammar.js';
 
 const controlEscapes: Readonly<Record<number, string>> = {
   8: '\\b',
@@ -19,7 +19,6 @@ const special: Ranges = [
   [0x22, 0x22],
   [0x5c, 0x5c],
 ];
-const plain = complement(special);
 const digit: Ranges = [[0x30, 0x39]];
 const hex: Ranges = [
   [0x30, 0x39],
@@ -34,16 +33,25 @@ export class JsonText {
   #string: Node | undefined;
   #value: number | undefined;
   #number: Node | undefined;
+  readonly #escaped: Ranges;
+  readonly #plain: Ranges;
 
-  constructor(readonly builder: GrammarBuilder) {}
+  /** @param escaped characters of ASCII that strings have in escaped form only. */
+  constructor(
+    readonly builder: GrammarBuilder,
+    escaped: Ranges = [],
+  ) {
+    this.#escaped = normalized([...special, ...escaped]);
+    this.#plain = complement(this.#escaped);
+  }
 
   /** One character of a string, in the one form of JSON.stringify. */
   chars(ranges: Ranges): Node {
     const { builder } = this;
     const all: Node[] = [];
-    const unescaped = common(ranges, plain);
+    const unescaped = common(ranges, this.#plain);
     if (unescaped.length > 0) all.push(builder.chars(unescaped));
-    for (const [first, last] of common(ranges, special)) {
+    for (const [first, last] of common(ranges, this.#escaped)) {
       for (let code = first; code <= last; code++) all.push(builder.literal(escaped(code)));
     }
     return builder.choice(all);
@@ -105,7 +113,7 @@ export class JsonText {
       builder.literal(text),
     );
     return builder.choice([
-      builder.chars(plain),
+      builder.chars(this.#plain),
       ...escapes,
       builder.sequence([u, notD, any, any, any]),
       builder.sequence([u, d, lowD, any, any]),
@@ -244,12 +252,22 @@ export class JsonText {
       );
       return builder.sequence([builder.literal('['), ...items, builder.literal(']')]);
     }
-    if (typeof value !== 'object' || value === null) return builder.literal(JSON.stringify(value));
+    if (typeof value !== 'object' || value === null) return builder.literal(this.written(value));
     const members = Object.entries(value).flatMap(([key, item], i) => {
-      const member = this.member(builder.literal(JSON.stringify(key)), this.constant(item));
+      const member = this.member(builder.literal(this.written(key)), this.constant(item));
       return i > 0 ? [this.mark(','), member] : [member];
     });
     return builder.sequence([builder.literal('{'), ...members, builder.literal('}')]);
+  }
+
+  /** One given string or scalar, as a literal. */
+  written(value: unknown): string {
+    const text = JSON.stringify(value);
+    const isPlain = (code: number) => !this.#escaped.some(([from, to]) => from <= code && code <= to);
+    // What JSON itself escapes is escaped already; its quotes and backslashes stay.
+    return text.replace(/[ -~]/g, (one) =>
+      isPlain(one.charCodeAt(0)) || one === '"' || one === '\\' ? one : escaped(one.charCodeAt(0)),
+    );
   }
 }
 

@@ -1,9 +1,8 @@
 /** The option `responseFormat`: what it may be, read once into plain data, and the grammar that it asks for. */
 import { KvasirError } from '../errors.js';
 import { invalidOption, parseOptions, plainData, type Rule, reading, show } from '../given.js';
-import type { GrammarTable } from '../native.js';
 import { gbnfNode } from './gbnf.js';
-import { GrammarBuilder, type Node } from './grammar.js';
+import type { GrammarBuilder, Node } from './grammar.js';
 import { regexNode } from './regex.js';
 import { schemaNode } from './schema-compiler.js';
 import { jsonSchemaOf } from './standard-schema.js';
@@ -71,38 +70,23 @@ export const responseFormatRule: Rule = {
   allowed: "an object { type: 'json' | 'regex' | 'grammar' | 'choice', ... }",
 };
 
-/** What may forbid every token that a structure allows, or reads the answer otherwise. */
-const notBeside = [
-  ...['tools', 'toolChoice', 'toolFormat', 'reasoning', 'processLogits', 'guard'],
-  ...['badWords', 'noRepeatNgram', 'minTokens'],
-];
+/** What may forbid every token that a structure allows. */
+const notBeside = ['badWords', 'noRepeatNgram', 'minTokens'];
 
 /** Throws INVALID_OPTION for an option that does not go with `responseFormat`. */
 export function checkBeside(options: { responseFormat?: ResponseFormat }): void {
   if (options.responseFormat === undefined) return;
-  const given = options as Record<string, unknown>;
-  const several = ['n', 'bestOf', 'beams'].find((name) => (given[name] as number) > 1);
-  const other = several ?? notBeside.find((name) => name in options);
-  if (other) throw besideError(other);
-}
-
-export function besideError(option: string): KvasirError {
-  return new KvasirError(
+  const option = notBeside.find((name) => name in options);
+  if (option === undefined) return;
+  throw new KvasirError(
     'INVALID_OPTION',
     `Option ${option} does not go with responseFormat: leave one of them out.`,
-    {
-      details: { option },
-    },
+    { details: { option } },
   );
 }
 
 /** Throws INVALID_OPTION and LIMIT_EXCEEDED. */
-export function grammarOf(format: ResponseFormat): GrammarTable {
-  const builder = new GrammarBuilder();
-  return builder.table(nodeOf(builder, format));
-}
-
-function nodeOf(builder: GrammarBuilder, format: ResponseFormat): Node {
+export function formatNode(builder: GrammarBuilder, format: ResponseFormat): Node {
   switch (format.type) {
     case 'json':
       return schemaNode(builder, format.schema ?? true);
@@ -118,10 +102,15 @@ function nodeOf(builder: GrammarBuilder, format: ResponseFormat): Node {
 /** What the finished text stands for. */
 export function objectOf(format: ResponseFormat, text: string): unknown {
   if (format.type === 'json') return JSON.parse(text);
-  return format.type === 'choice' ? text : undefined;
+  if (format.type !== 'choice') return undefined;
+  // White space between thoughts and the answer is no part of it.
+  return (
+    format.choices.find((choice) => choice === text) ??
+    format.choices.find((choice) => choice.trim() === text.trim())
+  );
 }
 
 /** How an error names a format. */
-export function nameOf(format: ResponseFormat): string {
-  return `responseFormat ${show(format.type)}`;
+export function nameOf(format: ResponseFormat | undefined): string {
+  return format ? `responseFormat ${show(format.type)}` : 'the option toolChoice';
 }

@@ -28,8 +28,7 @@ export function schemaNode(builder: GrammarBuilder, schema: unknown): Node {
   return compiler.reference({ schema: compiler.document.root, path: '#' });
 }
 
-class SchemaCompiler implements SchemaContext {
-  readonly text: JsonText;
+export class SchemaCompiler implements SchemaContext {
   readonly #ranges: NumberRanges;
   /** Of schemas that are referred to: the same schema is one rule. */
   readonly #rules = new Map<unknown, number>();
@@ -42,9 +41,9 @@ class SchemaCompiler implements SchemaContext {
   constructor(
     readonly builder: GrammarBuilder,
     readonly document: SchemaDocument,
+    readonly text = new JsonText(builder),
   ) {
-    this.text = new JsonText(builder);
-    this.#ranges = new NumberRanges(this.text);
+    this.#ranges = new NumberRanges(text);
   }
 
   /** A schema that may be met within itself. */

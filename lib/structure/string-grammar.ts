@@ -22,7 +22,7 @@ export function stringNode(text: JsonText, facts: Facts): Node {
   if (all.length === 0) all.push(builder.repeat(text.anyChar(), 0));
   const body = builder.intersect(all);
   if (excluded.length === 0) return text.quoted(body);
-  const others = excluded.map(({ value }) => builder.literal(JSON.stringify(value).slice(1, -1)));
+  const others = excluded.map(({ value }) => builder.literal(text.written(value).slice(1, -1)));
   return text.quoted(builder.subtract(body, builder.choice(others)));
 }
 

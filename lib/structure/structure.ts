@@ -3,16 +3,20 @@
  * tokens do. Grammars are compiled once and kept; the vocabulary's tree of bytes is made at the first use.
  */
 import { KvasirError } from '../errors.js';
-import type { TokenMask } from '../generation/masked-row.js';
+import { isAllowed, type TokenMask } from '../generation/masked-row.js';
 import type { TokenDecoder } from '../generation/text.js';
 import {
   fromNative,
+  type GrammarTable,
   type NativeAddon,
   type NativeGrammar,
   type NativeMatcher,
   type TokenTrie,
 } from '../native.js';
-import { grammarOf, nameOf, objectOf, type ResponseFormat } from './response-format.js';
+import type { AnswerTask } from './answer-shape.js';
+import { convertTask } from './converter.js';
+import { hasTokenMark, tokenCode } from './grammar.js';
+import { nameOf, objectOf } from './response-format.js';
 
 /** What a structure needs of a tokenizer. */
 export interface StructureVocabulary {
@@ -22,8 +26,10 @@ export interface StructureVocabulary {
   known: number;
   /** What a token adds to a text; undefined where that depends on its neighbours. */
   bytesOf(id: number): Uint8Array | undefined;
-  /** Never part of a structure. */
+  /** It stands for no text: a grammar has it by its id alone. */
   isSpecial(id: number): boolean;
+  /** What a special token spells. */
+  textOf(id: number): string;
   endTokens: ReadonlySet<number>;
 }
 
@@ -34,7 +40,7 @@ const tokensInTurn = 2048;
 
 /** A grammar over a model's vocabulary. */
 export interface CompiledStructure {
-  format: ResponseFormat;
+  task: AnswerTask;
   grammar: NativeGrammar;
   vocabulary: StructureVocabulary;
 }
@@ -46,12 +52,14 @@ export class Structures {
   constructor(
     readonly native: () => Pick<NativeAddon, 'createTokenTrie'>,
     readonly vocabulary: StructureVocabulary,
+    /** Makes a grammar's table, on another thread. */
+    readonly convert: (task: AnswerTask) => Promise<GrammarTable> = convertTask,
   ) {}
 
-  /** Rejects with INVALID_OPTION, LIMIT_EXCEEDED, UNSUPPORTED_ARCHITECTURE. */
-  compile(format: ResponseFormat): Promise<CompiledStructure> {
-    const key = JSON.stringify(format);
-    const compiled = this.#kept.get(key) ?? this.#compile(format);
+  /** @param task plain data. Rejects with INVALID_OPTION, LIMIT_EXCEEDED, UNSUPPORTED_ARCHITECTURE. */
+  compile(task: AnswerTask): Promise<CompiledStructure> {
+    const key = JSON.stringify(task);
+    const compiled = this.#kept.get(key) ?? this.#compile(task);
     this.#kept.delete(key);
     this.#kept.set(key, compiled);
     for (const oldest of this.#kept.keys()) {
@@ -62,15 +70,15 @@ export class Structures {
     return compiled;
   }
 
-  async #compile(format: ResponseFormat): Promise<CompiledStructure> {
-    const { nodes, lists, bytes, rules, shared } = grammarOf(format);
+  async #compile(task: AnswerTask): Promise<CompiledStructure> {
+    const { nodes, lists, bytes, rules, shared } = await this.convert(task);
     this.#trie ??= this.#createTrie();
     const trie = await this.#trie;
     const grammar = await trie.compile(nodes, lists, bytes, rules, shared).catch((error) => {
       throw fromNative(error);
     });
     if (typeof grammar === 'string') throw new KvasirError('LIMIT_EXCEEDED', `${grammar}.`);
-    return { format, grammar, vocabulary: this.vocabulary };
+    return { task, grammar, vocabulary: this.vocabulary };
   }
 
   async #createTrie(): Promise<TokenTrie> {
@@ -80,14 +88,14 @@ export class Structures {
     const usable = new Uint8Array(known);
     for (let id = 0; id < known; id++) {
       if (id % tokensInTurn === tokensInTurn - 1) await new Promise((resolve) => setImmediate(resolve));
-      const part = bytesOf(id);
+      const part = isSpecial(id) || endTokens.has(id) ? tokenCode(id) : bytesOf(id);
       if (part === undefined) {
         throw new KvasirError(
           'UNSUPPORTED_ARCHITECTURE',
           "responseFormat is not supported by this model's tokenizer: what a token reads as depends on its neighbours.",
         );
       }
-      usable[id] = isSpecial(id) || endTokens.has(id) ? 0 : 1;
+      usable[id] = isSpecial(id) || endTokens.has(id) || !hasTokenMark(part) ? 1 : 0;
       if (usable[id] === 1) parts.push(part);
       offsets[id + 1] = offsets[id] + (usable[id] === 1 ? part.length : 0);
     }
@@ -103,25 +111,33 @@ export class Structure {
   #masked = false;
   #closed = false;
   #over = false;
+  readonly #most: number;
 
   /**
    * @param most tokens that the answer may have.
-   * @param ends whether the model may end where the structure may.
-   * Throws INVALID_OPTION when even the shortest answer is longer.
+   * @param ends tokens with which the model may end where the structure may.
+   * @param from where it goes on. Throws INVALID_OPTION when even the shortest answer is longer.
    */
-  constructor(compiled: CompiledStructure, most: number, ends: boolean) {
+  constructor(compiled: CompiledStructure, most: number, ends: ReadonlySet<number>, from?: Structure) {
     const { grammar, vocabulary } = compiled;
     this.#compiled = compiled;
-    this.#matcher = grammar.createMatcher();
+    this.#most = most;
+    this.#matcher = from ? from.#matcher.fork() : grammar.createMatcher();
     this.#mask = { bits: new Uint32Array(Math.ceil(vocabulary.size / 32)), allowed: 0 };
-    this.#ends = ends ? [...vocabulary.endTokens].filter((id) => id < vocabulary.size) : [];
+    this.#ends = [...ends].filter((id) => id < vocabulary.size);
     this.#over = this.#matcher.over;
-    this.#checkFits(most);
+    if (from) this.#closed = from.#closed;
+    else this.#checkFits(most);
+  }
+
+  /** Another that goes on from here. */
+  fork(): Structure {
+    return new Structure(this.#compiled, this.#most, new Set(this.#ends), this);
   }
 
   #checkFits(most: number): void {
     const shortest = this.#matcher.shortest();
-    const name = nameOf(this.#compiled.format);
+    const name = nameOf(this.#compiled.task.format);
     if (shortest < 0) {
       throw new KvasirError(
         'INVALID_OPTION',
@@ -159,8 +175,8 @@ export class Structure {
     this.#closed ||= narrowed;
     if (this.#matcher.canEnd) {
       for (const id of this.#ends) {
+        if (!isAllowed(this.#mask.bits, id)) this.#mask.allowed++;
         this.#mask.bits[id >>> 5] |= 1 << (id & 31);
-        this.#mask.allowed++;
       }
     }
     this.#masked = true;
@@ -175,19 +191,24 @@ export class Structure {
     this.#over = this.#matcher.over;
   }
 
-  /** Text as the grammar has it: exactly the bytes of its tokens. */
-  decoder(): TokenDecoder {
-    const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
-    const { bytesOf } = this.#compiled.vocabulary;
-    return {
-      push: (token) => utf8.decode(bytesOf(token), { stream: true }),
-      unseen: () => '',
-      flush: () => utf8.decode(),
-    };
+  /** It asks for more than calls. */
+  get hasFormat(): boolean {
+    return this.#compiled.task.format !== undefined;
   }
 
   /** What a complete text stands for: JSON's value, a choice. */
   object(text: string): unknown {
-    return objectOf(this.#compiled.format, text);
+    const { format } = this.#compiled.task;
+    return format && objectOf(format, text);
   }
+}
+
+/** Text as a grammar has it: exactly the bytes of its tokens. */
+export function decoderOf({ vocabulary: { bytesOf, isSpecial, textOf } }: CompiledStructure): TokenDecoder {
+  const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+  return {
+    push: (token) => (isSpecial(token) ? '' : utf8.decode(bytesOf(token), { stream: true })),
+    unseen: (token) => (isSpecial(token) ? textOf(token) : ''),
+    flush: () => utf8.decode(),
+  };
 }

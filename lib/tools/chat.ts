@@ -3,13 +3,13 @@
  * our own format, thoughts and calls told apart, and what is required of the answer as tokens.
  */
 import { isKvasirError, KvasirError } from '../errors.js';
-import { show } from '../given.js';
 import { Answer } from '../output/answer.js';
 import type { CallFormat, CallWriter, FormatContext, FormatMaker } from '../output/format.js';
+import type { AnswerShape, CallTask } from '../structure/answer-shape.js';
 import { OutputParser } from '../output/parser.js';
 import type { AnswerPlan } from '../output/plan.js';
 import { type ReasoningMarkers, reasoningMarkers } from '../output/reasoning.js';
-import { codedMarker } from '../output/special-text.js';
+import { codedMarker, markerOf } from '../output/special-text.js';
 import type { SteeringTask } from '../output/steering.js';
 import { templateFormat } from '../output/style.js';
 import type { ChatMessage } from '../tokenizer/chat-messages.js';
@@ -135,73 +135,85 @@ async function planOf(
   const { tools, make, reasoning } = style;
   const specials = specialTokens(tokenizer);
   const spelled = [...specials.keys()];
-  const context: FormatContext = {
+  const context = (isStructured: boolean): FormatContext => ({
     coded: (marker) => codedMarker(marker, spelled),
+    marker: (marker) => markerOf(marker, specials),
     tools: tools.map((tool) => tool.function),
     tellsReasoning: reasoning !== undefined,
     promptEnd,
-  };
-  const format = make?.(context);
+    isStructured,
+  });
+  const { coded, marker } = context(false);
+  const format = make?.(context(false));
   const startsReasoning = reasoning !== undefined && promptEnd.trimEnd().endsWith(reasoning.open.trimEnd());
   const hasThought = reasoning !== undefined && promptEnd.trimEnd().endsWith(reasoning.close);
-  const coded = reasoning && {
-    open: context.coded(reasoning.open),
-    close: context.coded(reasoning.close),
-    ignored: reasoning.ignored?.map(context.coded),
+  const markers = reasoning && {
+    open: coded(reasoning.open),
+    close: coded(reasoning.close),
+    ignored: reasoning.ignored?.map(coded),
   };
-  const names = context.tools.map(({ name }) => name);
-  const mayThink = reasoning !== undefined && !startsReasoning && !hasThought;
+  const names = tools.map((tool) => tool.function.name);
+  const shape: AnswerShape = {
+    calls: format && tools.length > 0 ? callTask(format, request.settings, tools) : undefined,
+    messages: format?.messages,
+    thought: reasoning && {
+      open: marker(reasoning.open),
+      close: marker(reasoning.close),
+      state: startsReasoning ? 'begun' : hasThought ? 'over' : 'possible',
+    },
+  };
   return {
-    createParser: (stops) =>
-      new OutputParser({ format, reasoning: coded, startsReasoning, answer: new Answer(stops, names) }),
-    steering: await steeringOf(tokenizer, request, style, { format, mayThink }),
+    createParser: (stops, isStructured) =>
+      new OutputParser({
+        format: isStructured ? make?.(context(true)) : format,
+        reasoning: markers,
+        startsReasoning,
+        isStructured,
+        answer: new Answer(stops, names),
+      }),
+    steering: await steeringOf(tokenizer, request, reasoning),
+    shape,
     goesOnAfter: new Set((format?.goesOnAfter ?? []).flatMap((token) => specials.get(token) ?? [])),
     hasTools: tools.length > 0,
+  };
+}
+
+function callTask(
+  format: CallFormat,
+  { toolChoice }: ChatSettings,
+  tools: readonly FunctionTool[],
+): CallTask {
+  const isRequired = toolChoice !== 'auto' && toolChoice !== 'none';
+  const may = (name: string): boolean => typeof toolChoice === 'string' || name === toolChoice.name;
+  return {
+    syntax: format.syntax,
+    tools: tools
+      .map(({ function: { name, parameters, strict } }) => ({
+        name,
+        parameters,
+        strict: typeof strict === 'boolean' ? strict : undefined,
+      }))
+      .filter(({ name }) => may(name)),
+    isRequired,
   };
 }
 
 async function steeringOf(
   tokenizer: Tokenizer,
   { settings: { toolChoice, reasoning: asked }, signal }: ChatRequest,
-  { tools, reasoning }: Style,
-  { format, mayThink }: { format: CallFormat | undefined; mayThink: boolean },
+  reasoning: ReasoningMarkers | undefined,
 ): Promise<SteeringTask | undefined> {
-  const budget = reasoning && asked?.budget;
-  const isForced = toolChoice !== 'auto' && toolChoice !== 'none';
-  if (!isForced && budget === undefined) return undefined;
-  const encoded = (text: string): Promise<Int32Array> =>
-    tokenizer.encodeAsync(text, { addSpecialTokens: false, signal });
-  const openings = isForced ? requiredOpenings(format, tools, toolChoice) : [];
+  if (reasoning === undefined || asked?.budget === undefined) return undefined;
+  const end = thoughtEnd(reasoning, toolChoice !== 'auto' && toolChoice !== 'none');
   return {
-    openings: await Promise.all(openings.map(encoded)),
-    thoughtStart: mayThink ? await encoded(reasoning!.open) : undefined,
-    budget,
-    thoughtEnd: reasoning && (await encoded(thoughtEnd(reasoning, isForced))),
-    afterThought: reasoning?.beforeCall ? await encoded(reasoning.beforeCall) : undefined,
+    budget: asked.budget,
+    thoughtEnd: await tokenizer.encodeAsync(end, { addSpecialTokens: false, signal }),
   };
 }
 
 /** A call that has to follow begins behind the marker itself. */
 function thoughtEnd({ close, forcedEnd, beforeCall }: ReasoningMarkers, isForced: boolean): string {
   return isForced && beforeCall !== undefined ? close : forcedEnd;
-}
-
-/** Throws INVALID_OPTION where the format does not let a call be enforced. */
-function requiredOpenings(
-  format: CallFormat | undefined,
-  tools: readonly FunctionTool[],
-  choice: 'required' | { name: string },
-): string[] {
-  const { opening } = format ?? {};
-  if (opening === undefined) {
-    throw new KvasirError(
-      'INVALID_OPTION',
-      `toolChoice ${show(choice)} cannot be enforced in the format of the model's chat template; 'auto' can be used.`,
-      { details: { option: 'toolChoice' } },
-    );
-  }
-  const names = tools.map((tool) => tool.function.name);
-  return names.filter((name) => choice === 'required' || name === choice.name).map((name) => opening(name));
 }
 
 const specialsOf = new WeakMap<Tokenizer, ReadonlyMap<string, number>>();

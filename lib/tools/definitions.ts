@@ -24,6 +24,11 @@ export interface ToolFunction {
   description?: string;
   /** JSON Schema of the arguments, an object's. Default: no arguments. */
   parameters?: Record<string, unknown>;
+  /**
+   * true: the arguments are what `parameters` says, or the request is refused with the keyword that cannot be enforced. false:
+   * the model writes what it likes. Default: enforced where that can be done, else any JSON object.
+   */
+  strict?: boolean;
   /** What else a chat template may know, such as `return`. */
   [field: string]: unknown;
 }
@@ -57,7 +62,7 @@ function checkedTool(plain: unknown, i: number): FunctionTool {
   const isWrapped = isRecord(plain.function);
   const { type: _type, ...alone } = plain;
   const definition = isWrapped ? (plain.function as Record<string, unknown>) : alone;
-  const { name, description, parameters } = definition;
+  const { name, description, parameters, strict } = definition;
   if (typeof name !== 'string' || !goodName.test(name)) {
     throw invalidOption(`${where}.name`, name, '1 to 128 letters, digits, _, -, . or :');
   }
@@ -66,6 +71,9 @@ function checkedTool(plain: unknown, i: number): FunctionTool {
   }
   if (parameters !== undefined && !isRecord(parameters)) {
     throw invalidOption(`${where}.parameters`, parameters, 'a JSON Schema: an object');
+  }
+  if (strict !== undefined && strict !== null && typeof strict !== 'boolean') {
+    throw invalidOption(`${where}.strict`, strict, 'true or false');
   }
   const whole = { ...definition, name, ...(parameters === undefined ? { parameters: noArguments } : {}) };
   return { ...(isWrapped ? plain : {}), type: 'function', function: whole };

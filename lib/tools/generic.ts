@@ -10,7 +10,7 @@ import type { FunctionTool } from './definitions.js';
 export const genericFormat = jsonBlocks({
   open: ['<tool_call>'],
   close: ['</tool_call>'],
-  opening: '\n{"name": "NAME", "arguments":',
+  call: ['{"name": "', 'name', '", "arguments": ', 'arguments', 'space', '}'],
   alsoSpelled: true,
 });
 

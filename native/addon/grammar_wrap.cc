@@ -39,13 +39,13 @@ class MatcherWrap : public Napi::ObjectWrap<MatcherWrap> {
     return DefineClass(
         env, "NativeMatcher",
         {InstanceMethod<&MatcherWrap::Mask>("mask"), InstanceMethod<&MatcherWrap::Accept>("accept"),
-         InstanceMethod<&MatcherWrap::Rollback>("rollback"),
+         InstanceMethod<&MatcherWrap::Rollback>("rollback"), InstanceMethod<&MatcherWrap::Fork>("fork"),
          InstanceMethod<&MatcherWrap::Shortest>("shortest"), InstanceAccessor<&MatcherWrap::CanEnd>("canEnd"),
          InstanceAccessor<&MatcherWrap::Over>("over")});
   }
-  static Napi::Value Wrap(Napi::Env env, const std::shared_ptr<Grammar>& grammar) {
+  static Napi::Value Wrap(Napi::Env env, std::unique_ptr<Matcher> matcher) {
     const Napi::Object object = AddonData::Of(env).matcher_class.New({});
-    Unwrap(object)->matcher_ = std::make_unique<Matcher>(grammar);
+    Unwrap(object)->matcher_ = std::move(matcher);
     return object;
   }
 
@@ -68,6 +68,10 @@ class MatcherWrap : public Napi::ObjectWrap<MatcherWrap> {
     const Napi::Env env = info.Env();
     return GuardGrammar(
         env, [&] { return Napi::Boolean::New(env, Get().Accept(info[0].ToNumber().Int32Value())); });
+  }
+  Napi::Value Fork(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return GuardGrammar(env, [&] { return Wrap(env, std::make_unique<Matcher>(Get())); });
   }
   void Rollback(const Napi::CallbackInfo& info) {
     GuardGrammar(info.Env(), [&] {
@@ -112,7 +116,7 @@ class GrammarWrap : public Napi::ObjectWrap<GrammarWrap> {
     return GuardGrammar(info.Env(), [&] {
       if (grammar_ == nullptr)
         throw Error(ErrorCode::kInvalidOption, "A grammar is made by a trie of tokens");
-      return MatcherWrap::Wrap(info.Env(), grammar_);
+      return MatcherWrap::Wrap(info.Env(), std::make_unique<Matcher>(grammar_));
     });
   }
 

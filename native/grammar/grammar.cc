@@ -38,7 +38,8 @@ Automaton Compile(const Ir& ir, const ByteTrie& trie) {
   AutomatonBuilder builder(ir, lengths, products, called);
   Automaton automaton = builder.BuildRules();
   for (const State& state : automaton.states) {
-    if (state.op != Op::kBytes) continue;
+    // A special token is spelled as a whole.
+    if (state.op != Op::kBytes || state.low >= kFirstTokenByte) continue;
     // All of them lead to one state: one will do.
     bool has_any = false;
     for (int byte = state.low; byte <= state.high; ++byte)

@@ -29,6 +29,7 @@ constexpr size_t kMostMaskBytes = size_t{64} << 20;  // beyond it kept masks are
 constexpr size_t kLongestCompletion = 1 << 14;       // bytes
 constexpr uint32_t kLongestToken = 1024;             // bytes; longer tokens are never allowed
 constexpr uint32_t kFar = 1u << 30;                  // a distance in bytes that nothing reaches
+constexpr uint8_t kFirstTokenByte = 0xF8;            // from here on bytes are of special tokens' codes alone
 constexpr uint32_t kUnbounded = UINT32_MAX;          // most repetitions
 
 inline uint32_t AddDistance(uint32_t a, uint32_t b) { return a >= kFar - b || b >= kFar ? kFar : a + b; }

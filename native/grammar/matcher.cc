@@ -92,7 +92,8 @@ bool Matcher::MaskFreely(uint32_t* bits, int64_t bytes) {
     if (farthest > bytes) return false;
     for (size_t i = 0; i < mask.bits.size(); ++i) bits[i] |= mask.bits[i];
     for (const int32_t id : mask.tokens) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
-    if (mask.exits.empty()) continue;
+    // Below the bottom nothing follows.
+    if (mask.exits.empty() || head.stack == Stacks::kBottom) continue;
     const TokensBehind& behind = Behind(within, head.stack, mask.exits);
     if (behind.farthest > bytes) return false;
     for (const int32_t id : behind.tokens) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);

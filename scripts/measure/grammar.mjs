@@ -79,15 +79,15 @@ async function main([reference = 'smollm2-135m', texts = '20']) {
   const model = await Model.load(reference);
   const vocabulary = structureVocabularyOf(model.tokenizer, model.info.vocabSize, []);
   const structures = new Structures(native, vocabulary);
-  await structures.compile({ type: 'choice', choices: ['a'] });
+  await structures.compile({ format: { type: 'choice', choices: ['a'] } });
   const all = [];
   process.stdout.write(`vocabulary of ${vocabulary.known} tokens\n`);
   for (const [name, schema] of Object.entries(schemas)) {
     const before = performance.now();
-    const compiled = await structures.compile({ type: 'json', schema });
+    const compiled = await structures.compile({ format: { type: 'json', schema } });
     const compile = performance.now() - before;
     const times = [];
-    for (let i = 0; i < Number(texts); i++) write(new Structure(compiled, 200, false), 200, times);
+    for (let i = 0; i < Number(texts); i++) write(new Structure(compiled, 200, new Set()), 200, times);
     all.push(...times);
     const sorted = times.sort((a, b) => a - b);
     const mean = times.reduce((sum, time) => sum + time, 0) / times.length;

@@ -54,7 +54,14 @@ function written(template) {
 function read(template, { promptEnd, output }) {
   const names = tools.map((tool) => tool.function.name);
   const shapes = tools.map((tool) => tool.function);
-  const context = { coded: identity, tools: shapes, tellsReasoning: true, promptEnd };
+  const context = {
+    coded: identity,
+    marker: (text) => [text],
+    tools: shapes,
+    tellsReasoning: true,
+    promptEnd,
+    isStructured: false,
+  };
   const format = templateFormat(template, []).make(context);
   const reasoning = reasoningMarkers(template);
   const startsReasoning = reasoning !== undefined && promptEnd.trimEnd().endsWith(reasoning.open.trimEnd());

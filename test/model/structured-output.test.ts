@@ -31,21 +31,15 @@ function check(object: unknown): void {
 }
 
 describe('structured output', () => {
-  it.each<GenerateOptions>([
-    { badWords: ['a'] },
-    { noRepeatNgram: 2 },
-    { minTokens: 3 },
-    { tools: [] },
-    { toolChoice: 'none' },
-    { reasoning: true },
-    { n: 2, temperature: 1 },
-    { beams: 2 },
-  ])('is refused beside %j', async (options) => {
-    await expect(model.generate(prompt, { responseFormat: json, ...options })).rejects.toMatchObject({
-      code: 'INVALID_OPTION',
-      message: expect.stringContaining(`${Object.keys(options)[0]} does not go with responseFormat`),
-    });
-  });
+  it.each<GenerateOptions>([{ badWords: ['a'] }, { noRepeatNgram: 2 }, { minTokens: 3 }])(
+    'is refused beside %j',
+    async (options) => {
+      await expect(model.generate(prompt, { responseFormat: json, ...options })).rejects.toMatchObject({
+        code: 'INVALID_OPTION',
+        message: expect.stringContaining(`${Object.keys(options)[0]} does not go with responseFormat`),
+      });
+    },
+  );
 
   it.each<[string, GenerateOptions]>([
     ['greedily', {}],
@@ -72,6 +66,57 @@ describe('structured output', () => {
       expect(result.finishReason).toBe('stop');
       expect(result.tokens.length).toBeLessThanOrEqual(maxTokens);
     }
+  });
+
+  it('is enforced in each of several texts and beams', async () => {
+    for (const options of [
+      { n: 3, temperature: 1.5, seed: 3 },
+      { n: 2, bestOf: 4, temperature: 1.5 },
+      { beams: 3, n: 2 },
+    ]) {
+      const { choices = [], object } = await model.generate(prompt, {
+        responseFormat: json,
+        maxTokens: 60,
+        ...options,
+      });
+      expect(choices).toHaveLength(options.n);
+      for (const choice of choices) {
+        check(choice.object);
+        expect(JSON.parse(choice.text)).toEqual(choice.object);
+        expect(typeof choice.closed).toBe('boolean');
+      }
+      expect(object).toEqual(choices[0].object);
+    }
+    // Of beams the best score is no worse than that of the greedy text, which the structure led.
+    const format = { type: 'choice', choices: ['once more', 'one day', 'no', 'zebra'] } as const;
+    const { choices = [] } = await model.generate(prompt, { responseFormat: format, beams: 4, n: 4 });
+    // The same text may be spelled by other tokens.
+    expect(choices).toHaveLength(4);
+    for (const { object } of choices) expect(format.choices).toContain(object);
+    const scores = choices.map(({ score }) => score!);
+    expect(scores).toEqual([...scores].sort((a, b) => b - a));
+  });
+
+  it('is enforced behind the functions of the caller', async () => {
+    let calls = 0;
+    const processLogits = (logits: Float32Array) => {
+      calls++;
+      logits.fill(0);
+    };
+    check((await model.generate(prompt, { responseFormat: json, processLogits, maxTokens: 40 })).object);
+    expect(calls).toBeGreaterThan(5);
+    const none = (logits: Float32Array) => {
+      logits.fill(Number.NEGATIVE_INFINITY);
+      logits[3] = 0;
+    };
+    await expect(model.generate(prompt, { responseFormat: json, processLogits: none })).rejects.toMatchObject(
+      { code: 'INVALID_OPTION', message: expect.stringContaining('processLogits') },
+    );
+    const quiet = await model.generate(prompt, { responseFormat: json, guard: (text) => text.toUpperCase() });
+    expect(quiet.text).toContain('"NAME"');
+    expect('object' in quiet).toBe(false);
+    const seen = await model.generate(prompt, { responseFormat: json, guard: (text) => text });
+    check(seen.object);
   });
 
   it('closes what is open before its tokens end, and says so', async () => {

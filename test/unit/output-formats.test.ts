@@ -48,7 +48,9 @@ function parserFor(
   const format = templateFormat(family.fragment, family.specials)?.make({
     coded,
     tools,
+    marker: (marker) => [marker],
     tellsReasoning: true,
+    isStructured: false,
     promptEnd,
   });
   const markers = reasoningMarkers(family.fragment);

@@ -92,7 +92,9 @@ it('tells the model what went wrong', async () => {
   const circle: { it?: object } = {};
   circle.it = circle;
   const odd: RunnableTool = { name: 'twice', parameters, execute: () => circle };
-  const result = await run({}, [odd, tools[1], tools[2]]);
+  // The model writes what it likes.
+  const fail = { ...tools[1], function: { name: 'fail', parameters, strict: false } };
+  const result = await run({}, [{ ...odd, strict: false }, fail, { ...tools[2], strict: false }]);
   expect(result.messages.slice(2, -1).map(({ content }) => content)).toEqual([
     'Error: out of order',
     'Error: The tool took longer than 30 ms.',
@@ -115,8 +117,7 @@ it('ends after its rounds, with calls that are not made', async () => {
 });
 
 it('requires a call in the first round alone', async () => {
-  const opening = '<tool_call>\n{"name": "twice", "arguments":';
-  model.next(`<${'x'.repeat(opening.length - 1)}{"a": 4}}</tool_call>`, 'It is 8.');
+  model.next(call('twice', '{"a": 4}'), 'It is 8.');
   const result = await run({ toolChoice: { name: 'twice' } });
   expect(result).toMatchObject({ text: 'It is 8.', rounds: 2 });
   expect(seen).toEqual([4]);

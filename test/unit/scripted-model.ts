@@ -7,10 +7,11 @@ import { SamplerBuffers } from '../../lib/generation/sampler.js';
 import { type GenerateOptions, parseGenerateOptions } from '../../lib/options.js';
 import type { Message } from '../../lib/prompt.js';
 import { prepareChat } from '../../lib/tools/chat.js';
-import { vocabularyOf } from '../../lib/vocabulary.js';
+import { native as addon } from '../../lib/native.js';
+import { Structures } from '../../lib/structure/structure.js';
+import { structureVocabularyOf, vocabularyOf } from '../../lib/vocabulary.js';
 import { chatTokenizer } from './chat-tokenizer.js';
 import { ScriptedNative } from './scripted-native.js';
-import { structures } from './structure-grammar.js';
 
 export const special = ['<end>', '<turn>', '<think>', '</think>'];
 const END = 200;
@@ -37,7 +38,7 @@ export async function scriptedModel(template: string): Promise<ScriptedModel> {
     contextLength: 4000,
     vocabulary: vocabularyOf(tokenizer, vocabSize, [END]),
     buffers: new SamplerBuffers(vocabSize),
-    structures,
+    structures: new Structures(addon, structureVocabularyOf(tokenizer, vocabSize, [END])),
   };
   const prompts: string[] = [];
   return {

@@ -44,6 +44,9 @@ describe('/v1/chat/completions', () => {
     ]);
     await json(chatRoute, { ...body, tool_choice: 'required' }, callOf(asked));
     expect(asked.options!.toolChoice).toBe('required');
+    const strict = [{ type: 'function', function: { name: 'add', parameters, strict: true } }];
+    await json(chatRoute, { ...body, tools: strict, tool_choice: 'auto' }, callOf(asked));
+    expect(asked.options!.tools).toEqual([{ name: 'add', parameters, strict: true }]);
   });
 
   it('answers with calls and thoughts', async () => {
@@ -91,7 +94,6 @@ describe('/v1/chat/completions', () => {
 
   it.each([
     [{ parallel_tool_calls: false }, 'parallel_tool_calls'],
-    [{ tools: [{ type: 'function', function: { name: 'add', strict: true } }] }, 'tools[0].function.strict'],
     [{ tools: [{ type: 'web_search' }] }, 'tools[0].type'],
     [{ tools: [], tool_choice: { type: 'function', function: { name: 'add' } } }, 'tool_choice'],
     [{ response_format: { type: 'xml' } }, 'response_format.type'],

@@ -1,7 +1,7 @@
 /** Grammars over a small vocabulary for the tests of structured output: all bytes, some longer tokens, one end token. */
 import { native } from '../../lib/native.js';
 import type { ResponseFormat } from '../../lib/structure/response-format.js';
-import { type CompiledStructure, Structure, Structures } from '../../lib/structure/structure.js';
+import { type CompiledStructure, decoderOf, Structure, Structures } from '../../lib/structure/structure.js';
 
 const pieces = [
   '", "',
@@ -36,6 +36,7 @@ export const structures = new Structures(native, {
   known: bytes.length,
   bytesOf: (id) => bytes[id],
   isSpecial: () => false,
+  textOf: () => '',
   endTokens: new Set([end]),
 });
 
@@ -74,15 +75,15 @@ function acceptsTokens(compiled: CompiledStructure, tokens: readonly number[]): 
   return matcher.canEnd;
 }
 
-/** A text of tokens drawn evenly among those allowed, of at most `most` tokens. */
+/** A text that random logits write, of at most `most` tokens. */
 export function drawn(compiled: CompiledStructure, random: () => number, most: number): string {
-  const structure = new Structure(compiled, most, true);
-  const decoder = structure.decoder();
+  const structure = new Structure(compiled, most, new Set([end]));
+  const decoder = decoderOf(compiled);
   let text = '';
   for (let remaining = most; remaining > 0 && !structure.over; remaining--) {
     const { bits } = structure.mask(remaining);
     const allowed = bytes.flatMap((_, id) => (((bits[id >>> 5] >>> (id & 31)) & 1) === 1 ? [id] : []));
-    const token = allowed[Math.floor(random() * allowed.length)];
+    const token = sampled(allowed, random);
     if (token === end) break;
     structure.accept(token);
     text += decoder.push(token);
@@ -91,8 +92,20 @@ export function drawn(compiled: CompiledStructure, random: () => number, most: n
   return text + decoder.flush();
 }
 
+/** At random logits and a temperature of 1.5. */
+function sampled(allowed: readonly number[], random: () => number): number {
+  const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  const weights = allowed.map(() => Math.exp(normal() / 1.5));
+  let rest = random() * weights.reduce((sum, weight) => sum + weight, 0);
+  const at = weights.findIndex((weight) => {
+    rest -= weight;
+    return rest < 0;
+  });
+  return allowed[at] ?? allowed[0];
+}
+
 export function compiled(format: ResponseFormat): Promise<CompiledStructure> {
-  return structures.compile(format);
+  return structures.compile({ format });
 }
 
 export function seeded(seed: number): () => number {
@@ -101,4 +114,13 @@ export function seeded(seed: number): () => number {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 32;
   };
+}
+
+/** JSON with a space after each comma and colon. */
+export function spaced(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(spaced).join(', ')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  return `{${Object.entries(value)
+    .map(([key, item]) => `${JSON.stringify(key)}: ${spaced(item)}`)
+    .join(', ')}}`;
 }

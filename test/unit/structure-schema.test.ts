@@ -4,19 +4,10 @@ import formats from 'ajv-formats';
 import { describe, expect, it } from 'vitest';
 import { schemaCases } from './structure-schemas.js';
 import { logicCases } from './structure-schemas-logic.js';
-import { accepts, compiled, drawn, seeded } from './structure-grammar.js';
+import { accepts, compiled, drawn, seeded, spaced } from './structure-grammar.js';
 
 const ajv = new Ajv2020({ strict: false, allErrors: false });
 formats.default(ajv);
-
-/** Compact, or with a space after each comma and colon. */
-function spaced(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(spaced).join(', ')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  return `{${Object.entries(value)
-    .map(([key, item]) => `${JSON.stringify(key)}: ${spaced(item)}`)
-    .join(', ')}}`;
-}
 
 describe.each([...schemaCases, ...logicCases])('$name', ({ schema, valid, invalid }) => {
   it('takes instances and nothing else', async () => {

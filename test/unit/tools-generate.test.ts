@@ -6,10 +6,11 @@ import type { Generation, GenerationChunk } from '../../lib/engine/run.js';
 import { SamplerBuffers } from '../../lib/generation/sampler.js';
 import { type GenerateOptions, parseGenerateOptions } from '../../lib/options.js';
 import { checkChatPrompt, prepareChat } from '../../lib/tools/chat.js';
-import { vocabularyOf } from '../../lib/vocabulary.js';
+import { native as addon } from '../../lib/native.js';
+import { Structures } from '../../lib/structure/structure.js';
+import { structureVocabularyOf, vocabularyOf } from '../../lib/vocabulary.js';
 import { chatTemplate, chatTokenizer } from './chat-tokenizer.js';
 import { ScriptedNative } from './scripted-native.js';
-import { structures } from './structure-grammar.js';
 
 const special = ['<end>', '<turn>', '<think>', '</think>'];
 const END = 200;
@@ -21,6 +22,8 @@ const tools = [
   },
   { name: 'now', description: 'The time.' },
 ];
+/** The model writes what it likes. */
+const free = tools.map((tool) => ({ ...tool, strict: false }));
 const messages = [{ role: 'user', content: 'Hi' }];
 const call = '<tool_call>{"name": "add", "arguments": {"a": 1, "b": 2}}</tool_call>';
 
@@ -50,6 +53,7 @@ function generate(script: string, options: GenerateOptions = {}, given = message
   native.next(open.idsOf(script));
   const settings = parseGenerateOptions({ maxTokens: 1000, ...options }, {}, 300);
   const vocabulary = vocabularyOf(open.tokenizer, 300, [END]);
+  const structures = new Structures(addon, structureVocabularyOf(open.tokenizer, 300, [END]));
   return launch(
     { engine, contextLength: 4000, vocabulary, buffers: new SamplerBuffers(300), structures },
     {
@@ -105,7 +109,7 @@ describe('calls', () => {
     const result = await generate(
       `${call}<tool_call>{"name": "add", "arguments": {"a": }}</tool_call><tool_call>{"name": "sub", "arguments": {}}</tool_call>` +
         '<tool_call>{"name": "now", "arguments": {"x": 1',
-      { tools },
+      { tools: free },
     );
     expect(result.toolCalls).toMatchObject([
       { name: 'add', arguments: { a: 1, b: 2 } },
@@ -118,7 +122,8 @@ describe('calls', () => {
 
   it('leave stop strings to the text', async () => {
     const inCall = call.replace('1', '"STOP"');
-    expect(await generate(inCall, { tools, stop: 'STOP' })).toMatchObject({ finishReason: 'tool_calls' });
+    const stopsLate = { tools: free, stop: 'STOP' };
+    expect(await generate(inCall, stopsLate)).toMatchObject({ finishReason: 'tool_calls' });
     const stopped = await generate(`Well STOP ${call}`, { tools, stop: 'STOP' });
     expect(stopped).toMatchObject({ text: 'Well ', finishReason: 'stop', toolCalls: [] });
   });
@@ -133,14 +138,49 @@ describe('calls', () => {
 });
 
 describe('a choice', () => {
-  it('of a tool is enforced: the call begins whatever the model wants', async () => {
-    const forced = '<tool_call>\n{"name": "add", "arguments":';
-    const run = await generate(`<${'x'.repeat(forced.length - 1)} {"a": 5}}</tool_call>`, {
-      tools,
-      toolChoice: { name: 'add' },
-    });
-    expect(run).toMatchObject({ text: '', toolCalls: [{ name: 'add', arguments: { a: 5 } }] });
+  it('of a tool is enforced, and its arguments, whatever the model wants', async () => {
+    const script = call.replace('"b": 2', '"b": "2"');
+    for (const wanted of [script, '?'.repeat(300), 'No. I add nothing.']) {
+      for (const { a } of [{ a: tools }, { a: [{ ...tools[0], strict: true }] }]) {
+        native.reset();
+        const run = await generate(wanted, { tools: a, toolChoice: { name: 'add' }, maxTokens: 120 });
+        expect(run).toMatchObject({ text: '', finishReason: 'tool_calls' });
+        for (const { name, arguments: given, error } of run.toolCalls!) {
+          expect([name, error]).toEqual(['add', undefined]);
+          for (const key of ['a', 'b']) if (key in given) expect(typeof given[key]).toBe('number');
+        }
+      }
+    }
+    native.reset();
+    const exact = await generate(call, { tools, toolChoice: { name: 'add' } });
+    expect(exact.toolCalls).toMatchObject([{ name: 'add', arguments: { a: 1, b: 2 } }]);
+  });
+
+  it('is not needed for arguments to be what their schema says', async () => {
+    const script = `I add. ${call.replace('1', '"one"')}`;
+    const run = await generate(script, { tools, maxTokens: 200 });
+    expect(run.text).toBe('I add.');
+    expect(run.toolCalls![0]).toMatchObject({ name: 'add' });
     expect(run.toolCalls![0].error).toBeUndefined();
+    const { a = 0 } = run.toolCalls![0].arguments;
+    expect(typeof a).toBe('number');
+    // The model that is left alone writes what it likes.
+    const other = await generate(script, { tools: free, maxTokens: 200 });
+    expect(other.toolCalls![0].arguments.a).toBe('one');
+  });
+
+  it('with a strict tool that cannot be enforced is refused by keyword', async () => {
+    const beyond = {
+      name: 'x',
+      strict: true,
+      parameters: { type: 'object', properties: { y: { multipleOf: 0.1 } } },
+    };
+    await expect(generate('', { tools: [beyond] })).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+      message: expect.stringMatching(/'x' is strict.*#\/properties\/y\/multipleOf/),
+    });
+    native.reset();
+    expect(() => parseGenerateOptions({ tools: [{ name: 'x', strict: 'yes' }] }, {}, 300)).toThrow(/strict/);
   });
 
   it('of any tool lets the model choose which', async () => {

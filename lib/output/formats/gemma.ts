@@ -1,4 +1,5 @@
 /** Gemma 4: `<|tool_call>call:name{key:<|"|>text<|"|>,other:1}<tool_call|>`. */
+import type { CallSyntax } from '../../structure/answer-shape.js';
 import type { CallFormat, FormatMaker, Source } from '../format.js';
 import { cutOff, damagedRest } from '../json-call.js';
 import type { Reader, Reading } from '../reader.js';
@@ -10,7 +11,7 @@ const mostNested = 100;
 /** JSON of a value; undefined: it is damaged. */
 type Value = Reading<string | undefined>;
 
-export const gemma4: FormatMaker = ({ coded }): CallFormat => {
+export const gemma4: FormatMaker = ({ coded, marker }): CallFormat => {
   const openers = [coded('<|tool_call>')];
   const closers = [coded('<tool_call|>')];
   const quote = coded('<|"|>');
@@ -73,7 +74,14 @@ export const gemma4: FormatMaker = ({ coded }): CallFormat => {
     return end === undefined ? undefined : JSON.stringify(spelledText(text));
   }
 
-  return { openers, calls: call, opening: (name) => `<|tool_call>call:${name}{` };
+  const syntax: CallSyntax = {
+    openers: [marker('<|tool_call>')],
+    lead: [],
+    call: [['call:'], 'name', ['{'], 'arguments'],
+    end: [],
+    arguments: 'unknown',
+  };
+  return { openers, calls: call, syntax };
 };
 
 function* bareKey(reader: Reader): Value {

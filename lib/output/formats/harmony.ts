@@ -9,7 +9,7 @@ import { spelledText } from '../special-text.js';
 /** Channel, recipient and kind of content. */
 const longestHeader = 300;
 
-export const harmony: FormatMaker = ({ coded, tellsReasoning }): CallFormat => {
+export const harmony: FormatMaker = ({ coded, marker, tellsReasoning }): CallFormat => {
   const message = [coded('<|message|>')];
   const ends = ['<|end|>', '<|call|>', '<|return|>', '<|start|>'].map(coded);
   const isLast = (end: string | undefined): boolean => end === ends[1] || end === ends[2];
@@ -52,8 +52,23 @@ export const harmony: FormatMaker = ({ coded, tellsReasoning }): CallFormat => {
     openers: [],
     *calls() {},
     whole,
-    opening: (name) => ` to=functions.${name}<|channel|>commentary json<|message|>`,
-    goesOnAfter: ['<|end|>'],
+    syntax: {
+      openers: [],
+      inner: marker('<|call|>'),
+      lead: [marker('<|channel|>commentary to=functions.')],
+      call: ['name', marker(' <|constrain|>json<|message|>'), 'arguments', marker('<|call|>')],
+      end: [],
+      arguments: 'json',
+    },
+    messages: {
+      before: ['analysis', 'commentary'].map((channel) => ({
+        begin: marker(`<|channel|>${channel}<|message|>`),
+        end: marker('<|end|>'),
+      })),
+      next: marker('<|start|>assistant'),
+      final: marker('<|channel|>final<|message|>'),
+    },
+    goesOnAfter: ['<|end|>', '<|call|>'],
   };
 };
 

@@ -1,5 +1,6 @@
 /** Formats that write a call as a name, then its arguments as a JSON object. */
-import type { CallFormat, FormatMaker, Source } from '../format.js';
+import type { CallPart } from '../../structure/answer-shape.js';
+import type { CallFormat, FormatContext, FormatMaker, Source } from '../format.js';
 import { cutOff, damagedRest } from '../json-call.js';
 import type { Reading } from '../reader.js';
 
@@ -19,8 +20,8 @@ interface NamedJson {
   /** Around sections of calls. */
   ignored?: readonly string[];
   read?: NameReader;
-  /** How a forced call begins. */
-  opening: string;
+  /** Between the name and the arguments; the number of a call in place of #. */
+  inCall: { beforeName?: string; afterName: string };
 }
 
 /** `name<marker>{...}` */
@@ -75,18 +76,39 @@ export function namedJson({
   close = [],
   ignored = [],
   read,
-  opening,
+  inCall,
 }: NamedJson): FormatMaker {
-  return ({ coded }): CallFormat => {
+  return ({ coded, marker }): CallFormat => {
     const openers = open.map(coded);
     const markers = { openers, afterName: afterName.map(coded), closers: close.map(coded) };
     return {
       openers,
       ignored: ignored.map(coded),
       calls: (source, opener) => namedCall(source, opener, markers, read),
-      opening: (name) => opening.replace('NAME', name),
+      syntax: {
+        // Calls stand in a section, where the format has any.
+        openers: [marker(ignored[0] ?? open[0])],
+        inner: ignored.length > 0 ? marker(open[0]) : [],
+        lead: [],
+        call: [
+          ...(ignored.length > 0 ? (['space', marker(open[0])] as const) : []),
+          marker(inCall.beforeName ?? ''),
+          'name',
+          ...withNumber(inCall.afterName, marker),
+          'arguments',
+          ...(close.length > 0 ? (['space', marker(close[0])] as const) : []),
+        ],
+        between: ignored.length > 0 ? [] : undefined,
+        end: ignored.length > 0 ? ['space', marker(ignored[1])] : [],
+        arguments: 'json',
+      },
     };
   };
+}
+
+function withNumber(text: string, marker: FormatContext['marker']): CallPart[] {
+  const [first, ...rest] = text.split('#');
+  return [marker(first), ...rest.flatMap((one) => ['number', marker(one)] as const)];
 }
 
 /** DeepSeek V3.1. */
@@ -95,7 +117,7 @@ export const deepseek31 = namedJson({
   open: ['<｜tool▁call▁begin｜>'],
   afterName: ['<｜tool▁sep｜>'],
   close: ['<｜tool▁call▁end｜>'],
-  opening: '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>NAME<｜tool▁sep｜>',
+  inCall: { afterName: '<｜tool▁sep｜>' },
 });
 
 /** DeepSeek V3 and R1: the kind of call, then its name and a block of JSON. */
@@ -104,14 +126,14 @@ export const deepseek = namedJson({
   open: ['<｜tool▁call▁begin｜>function<｜tool▁sep｜>'],
   afterName: ['\n```json'],
   close: ['```<｜tool▁call▁end｜>', '<｜tool▁call▁end｜>'],
-  opening: '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME\n```json\n',
+  inCall: { afterName: '\n```json\n' },
 });
 
 export const functionary31 = namedJson({
   open: ['<function='],
   afterName: ['>'],
   close: ['</function>'],
-  opening: '<function=NAME>',
+  inCall: { afterName: '>' },
 });
 
 /** The id is the name with its namespace, and the number of the call. */
@@ -120,7 +142,7 @@ export const kimi = namedJson({
   open: ['<|tool_call_begin|>'],
   afterName: ['<|tool_call_argument_begin|>'],
   close: ['<|tool_call_end|>'],
-  opening: '<|tool_calls_section_begin|><|tool_call_begin|>functions.NAME:0<|tool_call_argument_begin|>',
+  inCall: { beforeName: 'functions.', afterName: ':#<|tool_call_argument_begin|>' },
   read: (text) => ({
     name: text
       .trim()
@@ -131,7 +153,7 @@ export const kimi = namedJson({
 });
 
 /** Functionary 3.2: the prompt has opened the first recipient. */
-export const functionary32: FormatMaker = () => ({
+export const functionary32: FormatMaker = ({ isStructured }) => ({
   openers: [],
   *calls() {},
   *whole(source) {
@@ -144,7 +166,8 @@ export const functionary32: FormatMaker = () => ({
       const taken = reader.record(false);
       if (name === 'all' || name === undefined) {
         if (name === undefined) answer.addText(taken);
-        if ((yield* reader.upTo(next, (text) => answer.addText(text))) === undefined) return;
+        const ends = isStructured ? [] : next;
+        if ((yield* reader.upTo(ends, (text) => answer.addText(text))) === undefined) return;
         continue;
       }
       answer.beginCall(name);
@@ -152,11 +175,19 @@ export const functionary32: FormatMaker = () => ({
       if ((yield* reader.peek()) === '') return;
     }
   },
-  opening: (name) => `${name}\n`,
+  syntax: {
+    openers: [],
+    lead: [],
+    call: ['name', ['\n'], 'arguments'],
+    between: [['>>>']],
+    end: [],
+    arguments: 'json',
+  },
+  messages: { before: [{ begin: ['all\n'], end: ['>>>'] }], next: [], final: ['all\n'], never: '>>>' },
 });
 
 /** Mistral from Small 3.1 on: `[TOOL_CALLS]name[CALL_ID]id[ARGS]{...}`, the id where the template has one. */
-export const mistralNamed: FormatMaker = ({ coded }) => {
+export const mistralNamed: FormatMaker = ({ coded, marker }) => {
   const openers = [coded('[TOOL_CALLS]')];
   const callId = coded('[CALL_ID]');
   const markers = { openers, afterName: [coded('[ARGS]')], closers: [] };
@@ -167,6 +198,13 @@ export const mistralNamed: FormatMaker = ({ coded }) => {
   return {
     openers,
     calls: (source, opener) => namedCall(source, opener, markers, read),
-    opening: (name) => `[TOOL_CALLS]${name}[ARGS]`,
+    syntax: {
+      openers: [marker('[TOOL_CALLS]')],
+      inner: marker('[CALL_ID][ARGS]'),
+      lead: [],
+      call: ['name', marker('[ARGS]'), 'arguments'],
+      end: [],
+      arguments: 'json',
+    },
   };
 };

@@ -1,4 +1,5 @@
 /** Calls as Python: `[name(key="text", other=1), second()]`, as LFM2 writes them. */
+import type { CallSyntax } from '../../structure/answer-shape.js';
 import type { CallFormat, FormatMaker, Source, WrittenCall } from '../format.js';
 import { cutOff, damagedRest } from '../json-call.js';
 import type { Reader, Reading } from '../reader.js';
@@ -12,7 +13,7 @@ type Value = Reading<string | undefined>;
 const words: Readonly<Record<string, string>> = { True: 'true', False: 'false', None: 'null' };
 const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f', '0': '\0' };
 
-export const lfm2: FormatMaker = ({ coded }): CallFormat => {
+export const lfm2: FormatMaker = ({ coded, marker }): CallFormat => {
   const openers = [coded('<|tool_call_start|>')];
   const closers = [coded('<|tool_call_end|>')];
 
@@ -45,7 +46,14 @@ export const lfm2: FormatMaker = ({ coded }): CallFormat => {
     yield* reader.take(closers);
   }
 
-  return { openers, calls, opening: (name) => `<|tool_call_start|>[${name}(` };
+  const syntax: CallSyntax = {
+    openers: [marker('<|tool_call_start|>')],
+    lead: [['[']],
+    call: ['name', ['('], 'arguments'],
+    end: [],
+    arguments: 'unknown',
+  };
+  return { openers, calls, syntax };
 };
 
 export function writtenPython(calls: readonly WrittenCall[]): string {

@@ -1,7 +1,9 @@
 /** Formats that write each argument between tags of its own: Qwen3-Coder's, and what GLM, Seed, MiniMax and DeepSeek have. */
+import type { CallSyntax, TagSyntax } from '../../structure/answer-shape.js';
 import type { CallFormat, FormatContext, FormatMaker, Source } from '../format.js';
 import { cutOff, damagedRest } from '../json-call.js';
-import { argumentTypes, isPlainString, jsonOf } from '../parameter.js';
+import { isPlainString } from '../../structure/written-types.js';
+import { argumentTypes, jsonOf } from '../parameter.js';
 import type { Reading } from '../reader.js';
 import { spelledText } from '../special-text.js';
 
@@ -24,11 +26,10 @@ interface Tags {
   ownLines?: boolean;
   /** Values may stand between these. */
   quotes?: { open: string; close: string };
-  opening: string;
 }
 
 /** Markers as they come, and what the request says. */
-interface Reader extends Omit<Tags, 'opening'> {
+interface Reader extends Tags {
   context: FormatContext;
   /** What ends a damaged call. */
   ends: { closers: readonly string[]; openers: readonly string[] };
@@ -55,8 +56,34 @@ export function tagged(tags: Tags): FormatMaker {
     return {
       openers,
       calls: (source, opener) => (section ? calls(source, tag, opener) : namedCall(source, tag, opener)),
-      opening: (name) => tags.opening.replace('NAME', name),
+      syntax: syntaxOf(tags, context),
     };
+  };
+}
+
+function syntaxOf(
+  { section, call, argument, valueOpen, ownLines }: Tags,
+  { marker }: FormatContext,
+): CallSyntax {
+  const line = ownLines ? '\n' : '';
+  const nameEnds = Object.entries(argument.nameEnd);
+  const nameEnd = (kind: Value) => (nameEnds.find(([, how]) => how === kind) ?? nameEnds[0])[0];
+  const before = (kind: Value) => marker(nameEnd(kind) + (valueOpen ? `\n${valueOpen}` : '') + line);
+  const tags: TagSyntax = {
+    open: marker(argument.open),
+    beforeText: before('string'),
+    beforeJson: before('json'),
+    close: marker(line + argument.close),
+  };
+  const inSection = section ? (['space', marker(call.open)] as const) : [];
+  return {
+    openers: section ? section.open.map(marker) : [marker(call.open)],
+    inner: section ? marker(call.open) : [],
+    lead: [],
+    call: [...inSection, 'name', marker(call.nameEnd[0] ?? ''), 'arguments', 'space', marker(call.close)],
+    between: section ? [] : undefined,
+    end: section ? ['space', marker(section.close[0])] : [],
+    arguments: tags,
   };
 }
 
@@ -180,20 +207,17 @@ const equalsName = {
 export const qwenCoder = tagged({
   ...equalsName,
   section: { open: ['<tool_call>'], close: ['</tool_call>'] },
-  opening: '<tool_call>\n<function=NAME>\n',
 });
 
 export const seed = tagged({
   ...equalsName,
   section: { open: ['<seed:tool_call>'], close: ['</seed:tool_call>'] },
-  opening: '<seed:tool_call>\n<function=NAME>\n',
 });
 
 export const minimax = tagged({
   section: { open: ['<minimax:tool_call>'], close: ['</minimax:tool_call>'] },
   call: { open: '<invoke name="', nameEnd: ['">'], close: '</invoke>' },
   argument: { open: '<parameter name="', nameEnd: { '">': 'schema' }, close: '</parameter>' },
-  opening: '<minimax:tool_call>\n<invoke name="NAME">',
 });
 
 /** DeepSeek from V3.2 on. */
@@ -206,7 +230,6 @@ const dsml = (section: string): FormatMaker =>
       nameEnd: { '" string="true">': 'string', '" string="false">': 'json', '">': 'schema' },
       close: '</｜DSML｜parameter>',
     },
-    opening: `<｜DSML｜${section}>\n<｜DSML｜invoke name="NAME">\n`,
   });
 export const dsmlFunctionCalls = dsml('function_calls');
 export const dsmlToolCalls = dsml('tool_calls');
@@ -216,7 +239,6 @@ export const glm = tagged({
   call: { open: '<tool_call>', nameEnd: [], close: '</tool_call>' },
   argument: { open: '<arg_key>', nameEnd: { '</arg_key>': 'schema' }, close: '</arg_value>' },
   valueOpen: '<arg_value>',
-  opening: '<tool_call>NAME\n',
 });
 
 /** MiniCPM 5. */
@@ -224,5 +246,4 @@ export const minicpm = tagged({
   call: { open: '<function name="', nameEnd: ['">'], close: '</function>' },
   argument: { open: '<param name="', nameEnd: { '">': 'schema' }, close: '</param>' },
   quotes: { open: '<![CDATA[', close: ']]>' },
-  opening: '<function name="NAME">',
 });

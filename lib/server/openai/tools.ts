@@ -38,19 +38,12 @@ export function toolOptions({ tools, tool_choice, parallel_tool_calls }: ToolFie
   if (parallel_tool_calls === false) {
     throw invalid('How many calls there are cannot be bounded.', 'parallel_tool_calls', 'unsupported_value');
   }
-  const strict = tools.findIndex((tool) => tool.function.strict === true);
-  if (strict >= 0) {
-    throw invalid(
-      'Arguments are not held to their schema.',
-      `tools[${strict}].function.strict`,
-      'unsupported_value',
-    );
-  }
   return {
-    tools: tools.map(({ function: { name, description, parameters } }) => ({
+    tools: tools.map(({ function: { name, description, parameters, strict } }) => ({
       name,
       ...(description ? { description } : {}),
       ...(parameters ? { parameters } : {}),
+      ...(strict ? { strict } : {}),
     })),
     toolChoice:
       typeof tool_choice === 'object' ? { name: tool_choice.function.name } : (tool_choice ?? 'auto'),

@@ -33,7 +33,7 @@ const tool = v.strictObject({
   name: text,
   description: v.optional(v.nullable(text)),
   parameters: v.optional(v.nullable(v.record(v.string(), v.unknown()))),
-  strict: v.optional(v.nullable(v.literal(false))),
+  strict: v.optional(v.nullable(bool)),
 });
 
 export const responseSchema = v.strictObject({
@@ -138,10 +138,11 @@ export function responseOptions(body: ResponseBody, maxTokens: number): Generate
   if (body.temperature !== undefined) options.temperature = body.temperature;
   if (body.top_p !== undefined) options.topP = body.top_p;
   if (tools.length > 0) {
-    options.tools = tools.map(({ name, description, parameters }) => ({
+    options.tools = tools.map(({ name, description, parameters, strict }) => ({
       name,
       ...(description ? { description } : {}),
       ...(parameters ? { parameters } : {}),
+      ...(strict ? { strict } : {}),
     }));
     options.toolChoice =
       typeof tool_choice === 'object' ? { name: tool_choice.name } : (tool_choice ?? 'auto');
