@@ -51,6 +51,8 @@ const rooms = {
     ...['errors.ts', 'given.ts', 'model.ts', 'options.ts', 'prompt.ts'],
   ],
   trace: ['engine', 'generation', 'errors.ts', 'given.ts', 'native.ts', 'spec.ts'],
+  // The page's own code (browser/) imports nothing from elsewhere: nothing else is in the file.
+  'trace-page': ['trace', 'compare', 'errors.ts', 'given.ts', 'info.ts', 'native.ts', 'spec.ts', 'version.ts'],
   engine: ['generation', 'output', 'structure', 'errors.ts', 'native.ts', 'options.ts'],
 };
 
@@ -124,6 +126,12 @@ const rules = [
     comment: "What runs on the tokenizer's thread, and how it is spoken to, is lib/tokenizer's own.",
     from: { path: '^lib/', pathNot: '^lib/tokenizer/' },
     to: { path: '^lib/tokenizer/(worker|thread|client|serving|encoding-pipeline)[.]ts$' },
+  },
+  {
+    name: 'the-page-stands-alone',
+    comment: "The page's code runs in a browser: it knows nothing of the package, and nobody imports it.",
+    from: { path: '^lib/trace-page/browser/' },
+    to: { pathNot: '^lib/trace-page/browser/' },
   },
   {
     name: 'everything-resolves',

@@ -88,6 +88,8 @@ let logitsOf: (
   signal?: AbortSignal,
 ) => AsyncGenerator<Float32Array, void, undefined>;
 
+/** For the page of `inspect`. */
+let tracedOf: (model: Model) => Traced;
 /** Only `Model.load` has it. */
 const loaded = Symbol('loaded');
 
@@ -108,6 +110,7 @@ export class Model {
   #disposed: Promise<void> | undefined;
 
   static {
+    tracedOf = (model) => model.#traced;
     startGeneration = (model, prompt, options, internals) => model.#start(prompt, options, internals);
     logitsOf = (model, tokens, from, signal) => readLogits(model.#engine, { tokens, from, signal });
   }
@@ -388,4 +391,4 @@ export class Model {
   }
 }
 
-export { logitsOf, startGeneration };
+export { logitsOf, startGeneration, tracedOf };

@@ -49,6 +49,25 @@ function checkClangFormat() {
   return check(findClangFormat(root), ['--dry-run', '-Werror', ...files]);
 }
 
+/** Of the package and its tests, and of what runs in a browser. */
+async function checkTypes(tsc) {
+  const projects = ['tsconfig.json', join('lib', 'trace-page', 'browser', 'tsconfig.json')];
+  const sum = { ...none };
+  for (const project of projects) {
+    const { passed, failed } = await check(process.execPath, [
+      tsc,
+      '--noEmit',
+      '--pretty',
+      'false',
+      '-p',
+      project,
+    ]);
+    sum.passed += passed;
+    sum.failed += failed;
+  }
+  return sum;
+}
+
 /** The rooms of native/ and the sizes of all; the layers of lib/ by dependency-cruiser. */
 async function checkRooms() {
   const violations = checkLayers(root);
@@ -146,7 +165,7 @@ function makeStages(filters) {
   const tsc = nodeTool('typescript', 'bin', 'tsc');
   const biome = nodeTool('@biomejs', 'biome', 'bin', 'biome');
   return {
-    types: () => check(process.execPath, [tsc, '--noEmit', '--pretty', 'false']),
+    types: () => checkTypes(tsc),
     biome: () => check(process.execPath, [biome, 'ci', '--colors=off']),
     'clang-format': checkClangFormat,
     layers: checkRooms,

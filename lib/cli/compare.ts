@@ -5,13 +5,12 @@ import { compare, comparisonPage } from '../compare/index.js';
 import type { CompareOptions, CompareProgress } from '../compare/options.js';
 import type { CompareReport } from '../compare/report.js';
 import { KvasirError } from '../errors.js';
-import { resolveModel } from '../hub/index.js';
 import { addLoadFlags, loadOptionsOf, parseCount, parseNumber } from './arguments.js';
 import { layoutComparison } from './compare-layout.js';
 import { FAILED, UsageError } from './failure.js';
 import type { Interrupts } from './interrupt.js';
 import { tell, writeData, writeJson } from './output.js';
-import { OutputFile } from './output-file.js';
+import { reservePage } from './page-file.js';
 import { createProgress, type ProgressDisplay } from './progress.js';
 
 const help = `
@@ -115,8 +114,9 @@ async function run(reference: string, flags: CompareFlags, interrupts: Interrupt
     signal: interrupts.signal,
     onProgress: (state) => show(progress, state),
   };
+  const textFiles = flags.text === undefined ? [] : [flags.text];
   // Refused before the work, not after it.
-  const page = flags.html === undefined ? undefined : await reservePage(flags.html, reference, flags.text);
+  const page = flags.html === undefined ? undefined : await reservePage(flags.html, reference, textFiles);
   try {
     const report = await compare(reference, options)
       .catch((error) => {
@@ -129,16 +129,6 @@ async function run(reference: string, flags: CompareFlags, interrupts: Interrupt
   } finally {
     await page?.discard();
   }
-}
-
-/** The page never takes the place of the model or of the text. */
-async function reservePage(path: string, reference: string, text: string | undefined): Promise<OutputFile> {
-  // What is not here yet, or is no model, is `compare`'s to say.
-  const files = await resolveModel(reference, { download: false }).catch(() => undefined);
-  const paths = Object.values(files ?? {})
-    .flat()
-    .filter((one) => typeof one === 'string');
-  return OutputFile.reserve(path, '--html', text === undefined ? paths : [...paths, text]);
 }
 
 async function write(report: CompareReport, flags: CompareFlags, interrupts: Interrupts): Promise<void> {

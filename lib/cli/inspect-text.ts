@@ -3,9 +3,12 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Trace } from '../trace/trace.js';
 import { type TraceOptions, traceTensorNames } from '../trace/trace-options.js';
 import { addLoadFlags, loadOptionsOf, parseCount } from './arguments.js';
+import { UsageError } from './failure.js';
+import { inspectPage } from './inspect-page.js';
 import type { Interrupts } from './interrupt.js';
 import { withModel } from './load.js';
 import { say, writeData, writeJson } from './output.js';
+import { reservePage } from './page-file.js';
 import { createProgress } from './progress.js';
 import { readPrompt } from './prompt-input.js';
 
@@ -16,13 +19,17 @@ interface InspectFlags extends Record<string, unknown> {
   heads?: number[];
   tensors?: string[];
   out?: string;
+  html?: string;
+  positions?: number[];
+  compare?: boolean;
   json?: boolean;
 }
 
 const help = `
 Shows for each token what the model expected next, how surprised it was by what came, and, with --lens, what it would expect
 behind each layer. --json prints that with shape and statistics of every tensor; --out FOLDER writes the tensors too, as
-tensors.safetensors and trace.json. Tensors: ${traceTensorNames.join(', ')}.`;
+tensors.safetensors and trace.json. --html writes one page that shows every component of every layer, with --positions for
+the tokens of which it holds all tensors. Tensors: ${traceTensorNames.join(', ')}.`;
 
 function parseNumbers(text: string): number[] {
   const numbers = text.split(',').map(Number);
@@ -42,6 +49,9 @@ export function registerInspect(program: Command, interrupts: Interrupts): void 
     .option('--heads <numbers>', 'such as 0,1 (default: all)', parseNumbers)
     .option('--tensors <names>', 'with commas between them', (text) => text.split(','))
     .option('--out <folder>', 'write the tensors there')
+    .option('--html <file>', 'write a page to walk through the model with')
+    .option('--positions <numbers>', 'tokens of which the page holds every tensor', parseNumbers)
+    .option('--compare', 'INT8 beside FP32 in the page, where the error begins first')
     .option('--json', 'print one JSON object')
     .addHelpText('after', help)
     .action((reference: string, prompt: string | undefined, flags: InspectFlags) =>
@@ -58,7 +68,12 @@ async function inspect(
 ): Promise<void> {
   const { signal } = interrupts;
   const loadOptions = loadOptionsOf(flags);
+  for (const name of ['positions', 'compare']) {
+    if (flags[name] !== undefined && flags.html === undefined)
+      throw new UsageError(`--${name} is about the page of --html.`);
+  }
   const prompt = await readPrompt(argument, signal);
+  if (flags.html !== undefined) return inspectAsPage(reference, prompt, flags, flags.html, interrupts);
   await withModel(reference, { ...loadOptions, signal }, async (model) => {
     const progress = createProgress();
     const { lens, generate, layers, heads } = flags;
@@ -77,6 +92,31 @@ async function inspect(
     if (flags.out !== undefined && !interrupts.outputGone)
       say(`${trace.tensors.length} tensors are in ${flags.out}.`);
   });
+}
+
+/** Its place is made sure of before the work. */
+async function inspectAsPage(
+  reference: string,
+  prompt: string,
+  flags: InspectFlags,
+  path: string,
+  interrupts: Interrupts,
+): Promise<void> {
+  const other = ['lens', 'layers', 'heads', 'tensors', 'out', 'json'].find(
+    (name) => flags[name] !== undefined,
+  );
+  if (other !== undefined)
+    throw new UsageError(`--${other} does not go with --html: the page has all of it.`);
+  const { generate, positions, compare } = flags;
+  const file = await reservePage(path, reference);
+  try {
+    const wanted = { reference, prompt, generate, positions, compare };
+    const page = await inspectPage({ ...wanted, load: loadOptionsOf(flags), signal: interrupts.signal });
+    await file.write(page);
+    if (!interrupts.outputGone) say(`The page is in ${path}.`);
+  } finally {
+    await file.discard();
+  }
 }
 
 /** A line for each token: what it is, how surprising it was, what was expected after it, behind each layer and in the end. */

@@ -35,8 +35,6 @@ export interface Traced {
 
 /** Logits are taken so many rows at a time. */
 const rowsAtOnce = 16;
-/** Of each prediction. */
-const leastTop = 10;
 
 /** Throws CONTEXT_OVERFLOW for a text that no step holds, INVALID_OPTION, DISPOSED or the signal's reason. */
 export async function runTrace(
@@ -218,7 +216,7 @@ class Run {
   }
 
   async #ending(hidden: Float32Array): Promise<void> {
-    const { tensors: wanted, lens } = this.settings;
+    const { tensors: wanted, top } = this.settings;
     const { hiddenSize, vocabSize } = this.traced.spec;
     if (!this.#hasHead) return;
     const { from, to } = this.kept;
@@ -228,7 +226,7 @@ class Run {
       const row = position - from;
       normed?.set(taps.final_norm!.subarray(at * hiddenSize, (at + 1) * hiddenSize), row * hiddenSize);
       all?.set(logits, row * vocabSize);
-      this.predictions.push(this.#prediction(position, logits, Math.max(lens, leastTop)));
+      this.predictions.push(this.#prediction(position, logits, top));
     });
     if (normed) this.tensors.push(new TracedTensor('final_norm', undefined, [to - from, hiddenSize], normed));
     if (all) this.tensors.push(new TracedTensor('logits', undefined, [to - from, vocabSize], all));

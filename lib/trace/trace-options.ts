@@ -50,6 +50,8 @@ export interface TraceOptions {
    * Logit lens: so many most probable tokens behind each layer, as if it were the last one. From 0, the default: none, to 100.
    */
   lens?: number;
+  /** So many candidates of each prediction, from 1 to 100. Default: 10, or as many as `lens` where that is more. */
+  top?: number;
   /** Direct logit attribution: what each layer and head adds to one logit. Default: none. */
   attribute?: Attributed;
   /** Tokens to generate first, greedily; they are traced too. Default 0. */
@@ -61,7 +63,7 @@ export interface TraceOptions {
   signal?: AbortSignal;
 }
 
-export type TraceSettings = Required<Pick<TraceOptions, 'lens' | 'generate'>> & {
+export type TraceSettings = Required<Pick<TraceOptions, 'lens' | 'top' | 'generate'>> & {
   layers: readonly number[];
   heads: readonly number[] | undefined;
   tokens: readonly [number, number] | undefined;
@@ -69,6 +71,8 @@ export type TraceSettings = Required<Pick<TraceOptions, 'lens' | 'generate'>> & 
   interventions: readonly Intervention[];
 } & Pick<TraceOptions, 'attribute' | 'onProgress' | 'signal'>;
 
+/** Candidates of a prediction where nobody says how many. */
+const leastTop = 10;
 const defaults = ['embed', 'weights', 'attn_residual', 'ffn_residual', 'final_norm'];
 
 function isIndex(value: unknown, limit: number): boolean {
@@ -89,6 +93,7 @@ function rulesFor(spec: ModelSpec): Record<keyof TraceOptions, Rule> {
       `some of ${traceTensorNames.join(', ')}`,
     ),
     lens: integer(0, 100),
+    top: integer(1, 100),
     generate: integer(0, 2 ** 20),
     interventions: {
       copy: (v) => (Array.isArray(v) && v.length <= 4096 ? Array.from(v, copyIntervention) : v),
@@ -135,6 +140,7 @@ export function parseTraceOptions(given: unknown, spec: ModelSpec): TraceSetting
   const {
     tokens,
     lens = 0,
+    top = Math.max(leastTop, lens),
     generate = 0,
     interventions = [],
     tensors = defaults,
@@ -158,6 +164,7 @@ export function parseTraceOptions(given: unknown, spec: ModelSpec): TraceSetting
     tokens,
     tensors: set,
     lens,
+    top,
     generate,
     interventions,
     attribute,

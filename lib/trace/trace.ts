@@ -24,7 +24,7 @@ export interface Candidate {
 export interface Prediction {
   /** Position of the token that it follows. */
   position: number;
-  /** Most probable first: 10, or as many as `lens` where that is more. */
+  /** Most probable first, as many as `top` asks for. */
   top: Candidate[];
   /** Of the distribution, in nats. */
   entropy: number;

@@ -1,0 +1,70 @@
+/** The tokens whose rows of the token table point the way of a vector. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Traced } from './run-trace.js';
+
+export interface Neighbour {
+  id: number;
+  text: string;
+  /** Of the angle between the vector and the token's row. */
+  cosine: number;
+}
+
+/** Rows of the table that are read at a time. */
+const rowsAtOnce = 1024;
+
+/**
+ * @param vectors each [hidden]
+ * @returns of each vector the nearest tokens, the nearest first, equal ones by the lower id
+ */
+export async function nearestTokens(
+  { engine, inspection, spec, textOf }: Traced,
+  vectors: readonly Float32Array[],
+  count: number,
+  signal?: AbortSignal,
+): Promise<Neighbour[][]> {
+  const { vocabSize, hiddenSize } = spec;
+  const found = vectors.map((): { id: number; cosine: number }[] => []);
+  const sizes = vectors.map(lengthOf);
+  for (let first = 0; first < vocabSize; first += rowsAtOnce) {
+    signal?.throwIfAborted();
+    const n = Math.min(rowsAtOnce, vocabSize - first);
+    const rows = await engine.visit(1, () => inspection.weightRows('embed.tokens', first, n));
+    for (let row = 0; row < n; row++) {
+      const values = rows.subarray(row * hiddenSize, (row + 1) * hiddenSize);
+      const size = lengthOf(values);
+      for (const [i, vector] of vectors.entries()) {
+        const product = size * sizes[i]!;
+        keep(
+          found[i]!,
+          { id: first + row, cosine: product === 0 ? 0 : dot(vector, values) / product },
+          count,
+        );
+      }
+    }
+    await nextTurn();
+  }
+  return found.map((list) => list.map(({ id, cosine }) => ({ id, text: textOf(id), cosine })));
+}
+
+/** Puts it into its place, if it has one among the first. */
+function keep(
+  list: { id: number; cosine: number }[],
+  one: { id: number; cosine: number },
+  count: number,
+): void {
+  if (list.length === count && one.cosine <= list.at(-1)!.cosine) return;
+  let at = list.length;
+  while (at > 0 && list[at - 1]!.cosine < one.cosine) --at;
+  list.splice(at, 0, one);
+  if (list.length > count) list.pop();
+}
+
+function dot(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
+function lengthOf(values: Float32Array): number {
+  return Math.sqrt(dot(values, values));
+}
