@@ -90,8 +90,9 @@ export function readTexts(texts: unknown, name: string): string[] {
     // The first hole ends it, however long the list says to be.
     for (let i = 0; i < texts.length; ++i) {
       const text: unknown = texts[i];
-      checkText(text, `${name}[${i}]`);
-      copy.push(text);
+      // Names are made for those alone that are wrong: there may be a hundred thousand texts.
+      if (typeof text !== 'string' || hasLoneSurrogate(text)) checkText(text, `${name}[${i}]`);
+      copy.push(text as string);
     }
     return copy;
   });
