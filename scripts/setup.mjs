@@ -65,18 +65,24 @@ export async function installDependencies(root) {
 /** A file that left lib/ must leave dist/ too, or it is still importable and still packed. */
 function dropOrphans(root) {
   for (const name of listFiles(root, ['dist'])) {
-    const source = name.replace(/^dist/, 'lib').replace(/(\.d\.ts|\.js|\.js\.map)$/, '.ts');
+    const folder = name.startsWith('dist/web/') ? name.slice('dist/'.length) : name.replace(/^dist/, 'lib');
+    const source = folder.replace(/(\.d\.ts|\.js|\.js\.map)$/, '.ts');
     if (!existsSync(join(root, source))) rmSync(join(root, name));
   }
 }
 
+/** What runs in Node, and the page of the server, which runs in browsers. */
+const projects = ['tsconfig.build.json', 'web/tsconfig.json'];
+
 export async function compileTypeScript(root) {
-  const files = listFiles(root, ['lib', 'tsconfig.json', 'tsconfig.build.json']);
+  const files = listFiles(root, ['lib', 'web', 'tsconfig.json', 'tsconfig.build.json']);
   const typescript = JSON.parse(
     readFileSync(join(root, 'node_modules/typescript/package.json'), 'utf8'),
   ).version;
-  const sources = files.filter((name) => name.startsWith('lib/') && name.endsWith('.ts'));
-  const products = sources.map((name) => name.replace(/^lib/, 'dist').replace(/\.ts$/, '.js'));
+  const sources = files.filter((name) => /^(lib|web)\/.*\.ts$/.test(name));
+  const products = sources.map((name) =>
+    (name.startsWith('web/') ? `dist/${name}` : name.replace(/^lib/, 'dist')).replace(/\.ts$/, '.js'),
+  );
   const stamp = new Stamp(root, 'typescript', products);
   const hash = hashInputs(root, files, { typescript });
   if (stamp.isCurrent(hash)) {
@@ -86,10 +92,9 @@ export async function compileTypeScript(root) {
   const step = new Step('TypeScript');
   stamp.clear();
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  const { status, output } = await run(process.execPath, [tsc, '--project', 'tsconfig.build.json'], {
-    cwd: root,
-  });
-  if (status !== 0) {
+  for (const project of projects) {
+    const { status, output } = await run(process.execPath, [tsc, '--project', project], { cwd: root });
+    if (status === 0) continue;
     step.fail();
     throw new SetupError(`${output.trimEnd()}\n\nTypeScript does not compile.`);
   }

@@ -51,9 +51,9 @@ function checkClangFormat() {
 
 /** Of the package and its tests, and of what runs in a browser. */
 async function checkTypes(tsc) {
-  const projects = ['tsconfig.json', join('lib', 'trace-page', 'browser', 'tsconfig.json')];
+  const browser = [join('lib', 'trace-page', 'browser', 'tsconfig.json'), join('web', 'tsconfig.json')];
   const sum = { ...none };
-  for (const project of projects) {
+  for (const project of ['tsconfig.json', ...browser]) {
     const { passed, failed } = await check(process.execPath, [
       tsc,
       '--noEmit',

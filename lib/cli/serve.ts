@@ -23,6 +23,8 @@ interface ServeFlags extends Record<string, unknown> {
   grace?: number;
   memoryBudget?: number;
   lenient?: boolean;
+  page: boolean;
+  withFp32?: boolean;
   logPrompts?: boolean;
 }
 
@@ -57,6 +59,11 @@ export function registerServe(program: Command, interrupts: Interrupts): void {
     .option('--timeout <seconds>', 'of a request, waiting included (default: 600)', parseNumber)
     .option('--grace <seconds>', 'at the end, for what runs (default: as long as it takes)', parseNumber)
     .option('--memory-budget <MiB>', 'of all models (default: what is available)', parseCount(1))
+    .option(
+      '--with-fp32',
+      'serve the first model in FP32 too, as <name>-fp32, for the page to show beside it',
+    )
+    .option('--no-page', 'no page to chat in at /')
     .option('--lenient', 'leave out unknown fields of requests, in place of refusing them')
     .option('--log-prompts', 'let the log have the bodies of requests')
     .addHelpText('after', help)
@@ -92,8 +99,13 @@ function handlerOptionsOf(models: readonly string[], flags: ServeFlags): Handler
   const options: LoadOptions = { ...loadOptionsOf(flags), kvCapacity: flags.kvCapacity };
   const log = (entry: LogEntry) => say(JSON.stringify(entry));
   const keys = [...(flags.apiKey ?? []), ...(process.env.KVASIR_API_KEYS ?? '').split(',')];
+  const served = (models.length > 0 ? models : ['smollm2-135m']).map((given) => servedOf(given, options));
+  const [{ id, model }] = served;
+  if (flags.withFp32) {
+    served.push({ id: `${id ?? model}-fp32`, model, options: { ...options, dtype: 'fp32' } });
+  }
   return {
-    models: (models.length > 0 ? models : ['smollm2-135m']).map((given) => servedOf(given, options)),
+    models: served,
     keys: keys.map((key) => key.trim()).filter((key) => key !== ''),
     limits: {
       concurrent: flags.maxConcurrent,
@@ -105,6 +117,7 @@ function handlerOptionsOf(models: readonly string[], flags: ServeFlags): Handler
     memoryBudget: flags.memoryBudget === undefined ? undefined : flags.memoryBudget * mebibyte,
     origins: flags.origin,
     lenient: flags.lenient,
+    page: flags.page,
     logPrompts: flags.logPrompts,
     log,
   };

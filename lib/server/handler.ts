@@ -15,6 +15,7 @@ import { anthropic, openAi, type Protocol } from './protocol.js';
 import { Queue, type Ticket } from './queue.js';
 import { readJson } from './body.js';
 import type { ModelRoute, NamesModel, PlainRoute, Route } from './route.js';
+import { pageRoutes } from './page-routes.js';
 import { routes } from './routes.js';
 import { checkBody } from './validate.js';
 
@@ -146,7 +147,8 @@ class ServerCore {
 
   #createApp(): Hono<Env> {
     const app = new Hono<Env>();
-    for (const route of routes) {
+    const served = this.#settings.page ? [...routes, ...pageRoutes] : routes;
+    for (const route of served) {
       app.on(route.method, route.path, ({ env, req }) => this.#route(route, env.exchange, req.param('id')));
     }
     app.notFound(({ env, req }) => {

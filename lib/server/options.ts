@@ -55,6 +55,8 @@ export interface HandlerOptions {
   lenient?: boolean;
   /** Origins of pages that may use it, besides those of this machine: 'https://chat.example.com'. */
   origins?: readonly string[];
+  /** A page to chat in, at `/`. Default true. */
+  page?: boolean;
   /** Told of every request that is over, of loads and unloads. No text of a prompt. */
   log?: (entry: LogEntry) => void;
   /** Let the log have the bodies of requests. Default false. */
@@ -72,6 +74,7 @@ export interface HandlerSettings {
   memoryBudget: number;
   lenient: boolean;
   origins: readonly string[];
+  page: boolean;
   log: ((entry: LogEntry) => void) | undefined;
   logPrompts: boolean;
   pingMs: number;
@@ -117,6 +120,7 @@ const rules = {
   memoryBudget: integer(0, Number.MAX_SAFE_INTEGER),
   lenient: boolean,
   origins: list(isName, 0, 1000, 'a list of origins'),
+  page: boolean,
   log: callback,
   logPrompts: boolean,
   pingMs: integer(1, longest),
@@ -149,6 +153,7 @@ function read(options: unknown): HandlerSettings {
     memoryBudget: given.memoryBudget ?? availableMemory(),
     lenient: given.lenient ?? false,
     origins: given.origins ?? [],
+    page: given.page ?? true,
     log: given.log,
     logPrompts: given.logPrompts ?? false,
     pingMs: given.pingMs ?? 15_000,

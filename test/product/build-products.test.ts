@@ -233,6 +233,8 @@ describe('the npm package', () => {
       'dist/index.js',
       'dist/index.d.ts',
       'dist/compare/memory-probe.js',
+      'dist/web/main.js',
+      'web/index.html',
       'texts/frankenstein.txt',
     ];
     expect(names).toEqual(expect.arrayContaining([...wanted, 'native/sources.txt', 'scripts/setup.mjs']));

@@ -27,6 +27,8 @@ function describe({ id, aliases, model }: Served, since: number) {
       architecture: model.info.architecture,
       dtype: model.info.dtype,
       device: model.info.device,
+      kernels: model.info.kernels,
+      memory: model.info.memory.actual,
     }),
   };
 }
