@@ -46,7 +46,8 @@ export type { Message, Prompt } from './prompt.js';
 export type { ChatMessage } from './tokenizer/chat-messages.js';
 export type { ToolCall } from './output/pieces.js';
 export type { ScoreOptions, ScoreResult } from './score.js';
-export type { SessionOverflow } from './overflow.js';
+export type { Overflow as SessionOverflow } from './prompt-options.js';
+export { mergeModel, type MergeOptions, type MergeProgress, type MergeResult } from './merge.js';
 export { ChatSession, type SessionOptions } from './session.js';
 export {
   type ChatTemplateOptions,

@@ -52,6 +52,7 @@ import {
   readTexts,
 } from './prompt.js';
 import { PromptEncoding } from './prompt-encoding.js';
+import { checkPromptOptions } from './prompt-options.js';
 import { type ScoreOptions, type ScoreResult, scoreTokens } from './score.js';
 import { seesAhead } from './spec.js';
 import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
@@ -376,6 +377,7 @@ export class Model {
       adapter = Adapter.idOf(settings.prompt.adapter ?? internals.adapter, this.#adapters);
       given = readAnyPrompt(prompt);
       checkChatPrompt(given, settings.chat);
+      checkPromptOptions(given, settings.prompt, settings.chat, internals.fit !== undefined);
     } catch (error) {
       return GenerationRun.failed(error, internals.onSettled);
     }

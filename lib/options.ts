@@ -289,7 +289,7 @@ export function parseGenerateOptions(
     signal: given.signal,
     chat: chatSettings(given),
     hooks: { processLogits: given.processLogits, guard: given.guard },
-    prompt: { adapter: given.adapter },
+    prompt: { adapter: given.adapter, overflow: given.overflow, answerPrefix: given.answerPrefix },
   };
 }
 

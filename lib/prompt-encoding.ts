@@ -5,6 +5,7 @@ import type { Launch } from './engine/launch.js';
 import { invalidOption } from './given.js';
 import type { ModelInfo } from './info.js';
 import type { GenerateSettings } from './options.js';
+import { ConversationFit, cutTokens } from './overflow.js';
 import { LongConversation, type Message, type Prompt, type readAnyPrompt } from './prompt.js';
 import type { GenerationInternals } from './session.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
@@ -40,15 +41,21 @@ export class PromptEncoding {
     signal: AbortSignal,
   ): ReturnType<Launch['encode']> {
     await encodeBadWords(settings.sampling, this.#tokenizer, signal);
-    if (typeof given === 'string') this.#checkFits(given);
-    if (typeof given === 'string' || given instanceof Int32Array) return this.text(given, signal);
+    const { overflow = 'error', answerPrefix = '' } = settings.prompt;
+    const { contextLength } = this.#info;
+    const most = contextLength - Math.min(settings.maxTokens, Math.floor(contextLength / 2));
+    if (typeof given === 'string' && overflow === 'error') this.#checkFits(given);
+    if (typeof given === 'string' || given instanceof Int32Array)
+      return cutTokens(await this.text(given, signal), most, overflow);
     const messages = given instanceof LongConversation ? await given.read() : given;
     const chat = { ...settings.chat, tools: settings.chat.tools ?? tools };
-    const prepare = (told: readonly Message[]) =>
-      prepareChat(this.#tokenizer, { messages: told, settings: chat, template, variables, signal });
-    const { contextLength } = this.#info;
-    const room = Math.min(settings.maxTokens, Math.floor(contextLength / 2));
-    return fit ? fit.fit(messages, contextLength - room, prepare) : prepare(messages);
+    const prefix = await this.#tokenizer.encodeAsync(answerPrefix, { addSpecialTokens: false, signal });
+    const prepare = async (told: readonly Message[]) => {
+      const request = { messages: told, settings: chat, template, variables, signal };
+      const prepared = await prepareChat(this.#tokenizer, request);
+      return { ...prepared, ids: Int32Array.from([...prepared.ids, ...prefix]) };
+    };
+    return (fit ?? new ConversationFit(overflow)).fit(messages, most, prepare);
   }
 
   /** Token ids of the prompt and each answer. */

@@ -1,6 +1,6 @@
 /** From a checkpoint to a folder with its INT8 form, which loads without quantizing. */
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { classifierFile, writeClassifierFile } from './classify/classifier-file.js';
 import { ggufEmbedDefaults, saysPooling } from './embed/gguf-pooling.js';
 import { copySentenceFiles, writeSentenceFiles } from './embed/sentence-files.js';
@@ -11,9 +11,13 @@ import { describeModel, type ModelDescription } from './formats/index.js';
 import { type ModelFiles, resolveModel } from './hub/index.js';
 import { mebibytes, requireMemory } from './memory.js';
 import { type Container, fromNative, native, rethrow } from './native.js';
-import { invalidOption, type LoadProgress } from './options.js';
+import type { LoadProgress } from './options.js';
+import { freeFolder, writeWhole } from './out-folder.js';
 import { specToJson } from './spec.js';
 import { writeTokenizerFiles } from './tokenizer/write-files.js';
+
+/** As messages name it. */
+const form = 'The INT8 form';
 
 /** 'quantize' is reading and writing the weights. */
 export type QuantizeProgress = Omit<LoadProgress, 'phase'> & { phase: LoadProgress['phase'] | 'quantize' };
@@ -52,35 +56,17 @@ export async function quantizeModel(
   options: QuantizeOptions = {},
 ): Promise<QuantizeResult> {
   const { signal, onProgress } = options;
-  const folder = resolve(out);
-  await checkOut(folder);
+  const folder = await freeFolder(out, form);
   const files = await resolveModel(reference, { signal, onProgress });
   signal?.throwIfAborted();
   const container = await native().openContainer(files.weights).catch(rethrow);
-  // Beside its place, so that renaming is enough.
-  const partial = `${folder}.partial-${process.pid}`;
   try {
     const description = await describeModel(files, container).catch(rethrow);
     if (description.int8Origin) throw alreadyInt8(files);
-    await mkdir(dirname(folder), { recursive: true });
-    await mkdir(partial);
-    await writeInt8Configs(description, partial);
-    if (files.kind === 'hf-folder') await copySentenceFiles(files, partial);
-    else if (saysPooling(container.metadata)) {
-      await writeSentenceFiles(await ggufEmbedDefaults(container, description.spec.hiddenSize), partial);
-    }
-    await writeTokenizerFiles(description.tokenizerSource, partial);
-    const plan = description.classifier;
-    const { hiddenSize } = description.spec;
-    const classifier =
-      plan && (await writeClassifierFile({ plan, container, hiddenSize }, join(partial, classifierFile)));
-    const source = { files, container, description, classifier };
-    await writeWeights(source, join(partial, 'model.safetensors'), options);
-    await rename(partial, folder);
+    await writeWhole(folder, form, (partial) =>
+      writeAll({ files, container, description }, partial, options),
+    );
     return await resultOf(files, folder, description.storedDtype);
-  } catch (error) {
-    await rm(partial, { recursive: true, force: true });
-    throw cannotWrite(error, folder);
   } finally {
     container.close();
   }
@@ -93,35 +79,31 @@ function alreadyInt8({ displayName }: ModelFiles): KvasirError {
   );
 }
 
-/** Throws INVALID_OPTION unless a folder can come to be there. */
-async function checkOut(folder: string): Promise<void> {
-  const entries = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    if (error.code === 'ENOTDIR')
-      throw invalidOption('out', folder, 'a folder that is empty or does not exist');
-    throw cannotWrite(error, folder);
-  });
-  if (entries.length > 0) throw invalidOption('out', folder, 'a folder that is empty or does not exist');
-}
-
-/** Errors of the file system as ours. */
-function cannotWrite(error: unknown, folder: string): unknown {
-  if (!(error instanceof Error) || error instanceof KvasirError) return error;
-  const { code, message, syscall } = error as NodeJS.ErrnoException;
-  if (code === undefined || syscall === undefined) return error;
-  return new KvasirError(
-    'INVALID_OPTION',
-    `The INT8 form cannot be written to ${folder}: ${message}. Choose a folder that this user may write to, on a disk with room.`,
-    { cause: error, details: { option: 'out' } },
-  );
-}
-
 interface Source {
   files: ModelFiles;
   container: Container;
   description: ModelDescription;
   /** SHA-256 of the file of its classifier, where it has one. */
   classifier: string | undefined;
+}
+
+async function writeAll(
+  { files, container, description }: Omit<Source, 'classifier'>,
+  folder: string,
+  options: QuantizeOptions,
+): Promise<void> {
+  const plan = description.classifier;
+  const { hiddenSize } = description.spec;
+  await writeInt8Configs(description, folder);
+  if (files.kind === 'hf-folder') await copySentenceFiles(files, folder);
+  else if (saysPooling(container.metadata)) {
+    await writeSentenceFiles(await ggufEmbedDefaults(container, hiddenSize), folder);
+  }
+  await writeTokenizerFiles(description.tokenizerSource, folder);
+  const classifier =
+    plan && (await writeClassifierFile({ plan, container, hiddenSize }, join(folder, classifierFile)));
+  const source = { files, container, description, classifier };
+  await writeWeights(source, join(folder, 'model.safetensors'), options);
 }
 
 async function writeWeights(

@@ -5,7 +5,8 @@ import type { CacheUse } from './engine/request.js';
 import { type Generation, type GenerationResult, GenerationRun } from './engine/run.js';
 import { invalidOption, parseOptions, type Rule, reading } from './given.js';
 import { type GenerateOptions, wellFormed } from './options.js';
-import { ConversationFit, overflowRule, type SessionOverflow } from './overflow.js';
+import { ConversationFit } from './overflow.js';
+import { type Overflow, overflowRule } from './prompt-options.js';
 import { checkText, type Message, readMessages } from './prompt.js';
 import { type FunctionTool, type ToolDefinition, toolsRule } from './tools/definitions.js';
 import { assistantMessage } from './tools/messages.js';
@@ -20,7 +21,7 @@ export interface SessionOptions {
   /** A LoRA adapter that the model has loaded, for turns that name no other. Default: none. */
   adapter?: Adapter;
   /** When the conversation no longer fits the context. Default 'error'. */
-  overflow?: SessionOverflow;
+  overflow?: Overflow;
   /** Messages that came before, after `system`. Default: none. */
   messages?: readonly Message[];
 }

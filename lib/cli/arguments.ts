@@ -1,5 +1,5 @@
 /** Flags that several commands share, and their way from text to checked options. */
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { KvasirError } from '../errors.js';
 import {
   type GenerateOptions,
@@ -7,32 +7,12 @@ import {
   parseGenerateOptions,
   parseLoadOptions,
 } from '../options.js';
+import { adapterFlag } from './adapter-flag.js';
 import { UsageError } from './failure.js';
+import { parseInteger } from './flag-values.js';
+import { generateFlags } from './generate-flags.js';
 
-export function parseNumber(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
-  return value;
-}
-
-export function parseInteger(text: string): number {
-  const value = parseNumber(text);
-  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be an integer.');
-  return value;
-}
-
-/** An integer from `least` on. */
-export function parseCount(least: number): (text: string) => number {
-  return (text) => {
-    const value = parseInteger(text);
-    if (value < least) throw new InvalidArgumentError(`It must be an integer from ${least} on.`);
-    return value;
-  };
-}
-
-function collect(text: string, before: string[] | undefined): string[] {
-  return [...(before ?? []), text];
-}
+export { parseCount, parseInteger, parseNumber } from './flag-values.js';
 
 /** 'auto' or an integer. */
 function parseLayers(text: string): 'auto' | number {
@@ -62,36 +42,6 @@ const loadFlags: readonly Option[] = [
     .env('KVASIR_CONTEXT_LENGTH'),
 ];
 
-const generateFlags: readonly Option[] = [
-  new Option('-n, --max-tokens <count>', 'most tokens to generate (default: 256)').argParser(parseInteger),
-  new Option('--temperature <number>', "0 is greedy (default: the model's own, or else 0)").argParser(
-    parseNumber,
-  ),
-  new Option('--top-k <count>', 'sample from the k most probable tokens').argParser(parseInteger),
-  new Option('--top-p <fraction>', 'sample from the fewest tokens with this probability').argParser(
-    parseNumber,
-  ),
-  new Option('--min-p <fraction>', 'drop tokens less probable than this part of the best').argParser(
-    parseNumber,
-  ),
-  new Option('--typical-p <fraction>', 'locally typical sampling').argParser(parseNumber),
-  new Option('--repetition-penalty <number>', 'above 1: tokens that occurred are less likely').argParser(
-    parseNumber,
-  ),
-  new Option('--presence-penalty <number>', 'from -2 to 2, for tokens that the output has').argParser(
-    parseNumber,
-  ),
-  new Option('--frequency-penalty <number>', 'from -2 to 2, for each time it has them').argParser(
-    parseNumber,
-  ),
-  new Option('--seed <number>', 'the same seed, the same text').argParser(parseInteger),
-  new Option('--stop <text>', 'end the text here; may be given several times').argParser(collect),
-  new Option('--ignore-eos', 'go on past the end of the text'),
-  new Option('--logprobs <count>', 'log-probabilities, with this many alternatives (needs --json)').argParser(
-    parseInteger,
-  ),
-];
-
 function addFlags(command: Command, flags: readonly Option[], names?: readonly string[]): Command {
   for (const flag of flags) {
     if (names === undefined || names.includes(flag.attributeName())) command.addOption(flag);
@@ -105,7 +55,7 @@ export function addLoadFlags(command: Command, names?: readonly (keyof LoadOptio
 }
 
 export function addGenerateFlags(command: Command): Command {
-  return addFlags(command, generateFlags);
+  return addFlags(command, [...generateFlags, adapterFlag]);
 }
 
 /** By its name or its property: 'top-p', '--top-p' or 'topP'. */

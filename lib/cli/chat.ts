@@ -4,6 +4,7 @@ import type { Generation, GenerationResult } from '../engine/run.js';
 import { KvasirError } from '../errors.js';
 import type { Model } from '../model.js';
 import type { GenerateOptions } from '../options.js';
+import { adapterOf } from './adapter-flag.js';
 import { addGenerateFlags, addLoadFlags, generateOptionsOf, loadOptionsOf } from './arguments.js';
 import { type ChatState, commandHelp, obey } from './chat-commands.js';
 import { Conversation } from './conversation.js';
@@ -54,7 +55,8 @@ async function chat(reference: string, flags: ChatFlags, interrupts: Interrupts)
     }
     const lines = new Lines(interrupts);
     try {
-      const turns = await new Chat(model, flags, options, interrupts, lines).hold();
+      const adapter = await adapterOf(model, flags);
+      const turns = await new Chat(model, flags, { ...options, ...adapter }, interrupts, lines).hold();
       if (flags.json && !interrupts.outputGone) await writeJson({ ...engineJson(model.info), turns });
     } finally {
       lines.close();

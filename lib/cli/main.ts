@@ -12,6 +12,7 @@ import { reportFailure, WRONG_USAGE } from './failure.js';
 import { registerInfo } from './info.js';
 import { Interrupts } from './interrupt.js';
 import { registerInspect } from './inspect-text.js';
+import { registerMerge } from './merge.js';
 import { registerModels } from './models.js';
 import { beQuiet } from './output.js';
 import { registerPull } from './pull.js';
@@ -55,6 +56,7 @@ function createProgram(interrupts: Interrupts): Command {
   registerInfo(program, interrupts);
   registerInspect(program, interrupts);
   registerQuantize(program, interrupts);
+  registerMerge(program, interrupts);
   registerDoctor(program);
   for (const command of program.commands) {
     command.option('-q, --quiet', 'no progress and no statistics: on stderr are errors alone');

@@ -1,10 +1,12 @@
 /** Progress of long work on stderr: a bar on a terminal, else one line for each file that is fetched. */
 import cliProgress from 'cli-progress';
+import type { MergeProgress } from '../merge.js';
 import type { QuantizeProgress } from '../quantize.js';
 import { isQuiet, say } from './output.js';
 import { duration, size } from './report.js';
 
-type Phase = QuantizeProgress['phase'];
+type WorkProgress = QuantizeProgress | MergeProgress;
+type Phase = WorkProgress['phase'];
 
 const verbs: Record<Phase, string> = {
   download: 'downloading',
@@ -12,14 +14,15 @@ const verbs: Record<Phase, string> = {
   unpack: 'unpacking',
   load: 'loading',
   quantize: 'quantizing',
+  merge: 'merging',
 };
 
 /** No bytes come from elsewhere: the amounts say nothing to people. */
-const computes = (phase: Phase): boolean => phase === 'load' || phase === 'quantize';
+const computes = (phase: Phase): boolean => ['load', 'quantize', 'merge'].includes(phase);
 
 export interface ProgressDisplay {
-  /** For `onProgress` of load, pull and quantize. */
-  report(progress: QuantizeProgress): void;
+  /** For `onProgress` of load, pull, quantize and merge. */
+  report(progress: WorkProgress): void;
   /** `done` of `total` of one thing. */
   count(title: string, done: number, total: number): void;
   /** A part of 1 of one thing, with seconds left where they are known. */
@@ -32,7 +35,7 @@ class Bars implements ProgressDisplay {
   #bar: cliProgress.SingleBar | undefined;
   #title = '';
 
-  report({ phase, file, loaded, total }: QuantizeProgress): void {
+  report({ phase, file, loaded, total }: WorkProgress): void {
     const amount = computes(phase) ? '' : `${size(loaded)}${total > 0 ? ` of ${size(total)}` : ''}`;
     this.#show(`${verbs[phase]} ${file}`, amount, loaded, total);
   }
@@ -78,7 +81,7 @@ class Bars implements ProgressDisplay {
 class Lines implements ProgressDisplay {
   readonly #said = new Set<string>();
 
-  report({ phase, file, total }: QuantizeProgress): void {
+  report({ phase, file, total }: WorkProgress): void {
     const key = `${phase} ${file}`;
     if (computes(phase) || this.#said.has(key)) return;
     this.#said.add(key);

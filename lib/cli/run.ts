@@ -3,17 +3,19 @@ import { type Command, Option } from 'commander';
 import { KvasirError } from '../errors.js';
 import type { Model } from '../model.js';
 import type { Prompt } from '../prompt.js';
+import { adapterOf } from './adapter-flag.js';
 import { addGenerateFlags, addLoadFlags, generateOptionsOf, loadOptionsOf } from './arguments.js';
 import type { Interrupts } from './interrupt.js';
 import { withModel } from './load.js';
 import { say, writeJson } from './output.js';
 import { readPrompt } from './prompt-input.js';
 import { engineJson, generationReport } from './report.js';
-import { streamText } from './stream.js';
+import { streamText, writeOthers } from './stream.js';
 
 interface RunFlags extends Record<string, unknown> {
   raw?: boolean;
   system?: string;
+  overflow?: 'error' | 'truncate-middle';
   json?: boolean;
 }
 
@@ -31,6 +33,12 @@ export function registerRun(program: Command, interrupts: Interrupts): void {
     .option('--raw', 'continue the prompt as it stands, without the chat template')
     .addOption(
       new Option('--system <text>', 'system message, where the model has a chat template').conflicts('raw'),
+    )
+    .addOption(
+      new Option('--overflow <how>', 'when the prompt does not fit the context (default: error)').choices([
+        'error',
+        'truncate-middle',
+      ]),
     )
     .addHelpText('after', help)
     .action((reference: string, prompt: string | undefined, flags: RunFlags) =>
@@ -51,7 +59,10 @@ async function run(
   const text = await readPrompt(argument, signal);
   await withModel(reference, { ...loadOptions, signal }, async (model, loadMs) => {
     const prompt = promptOf(text, flags, model);
-    const result = await streamText(model.generate(prompt, { ...options, signal }), flags.json === true);
+    const adapter = await adapterOf(model, flags);
+    const all = { ...options, ...adapter, overflow: flags.overflow, signal };
+    const result = await streamText(model.generate(prompt, all), flags.json === true);
+    if (!flags.json) await writeOthers(result);
     if (interrupts.outputGone) return;
     const memory = { rssBytes: process.memoryUsage.rss(), ...model.info.memory };
     if (flags.json) await writeJson({ ...engineJson(model.info), loadMs, ...result, memory });

@@ -28,3 +28,10 @@ export async function* shownTexts(chunks: AsyncIterable<GenerationChunk>): Async
     isThought = type === 'reasoning';
   }
 }
+
+/** The texts beside the first one, each under a line with its number. */
+export async function writeOthers({ choices = [] }: GenerationResult): Promise<void> {
+  for (const [i, { text }] of choices.entries()) {
+    if (i > 0) await writeData(`--- ${i + 1} ---\n${text}${text.endsWith('\n') ? '' : '\n'}`);
+  }
+}

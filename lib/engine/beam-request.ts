@@ -238,7 +238,8 @@ export class BeamRequest extends ChoicesRequest {
 
   #read({ tokens, score, finishReason, closed }: Found): EndedText {
     const output = outputOf(this.task, []);
-    const pieces = [...tokens].flatMap((token) => output.push(token, false));
+    const pieces = output.begin(this.task.settings.prompt.answerPrefix ?? '');
+    pieces.push(...[...tokens].flatMap((token) => output.push(token, false)));
     pieces.push(...output.flush(false));
     const text = pieces.map((piece) => (piece.type === 'text' ? piece.text : '')).join('');
     const calls = output.answer?.calls.length ?? 0;

@@ -85,6 +85,8 @@ export class Continuation {
   /** Stop strings wait for so many tokens. */
   readonly #minTokens: number;
   #generated = 0;
+  /** What the answer begins with, until it goes out with the first token. */
+  #opening: OutputPiece[];
   readonly #structure: Structure | undefined;
 
   constructor(task: ContinuationTask) {
@@ -100,6 +102,8 @@ export class Continuation {
     const { structure } = task;
     this.#structure = structure && new Structure(structure, this.#maxTokens, endTokens);
     this.#output = outputOf(task, settings.stop);
+    this.#opening = this.#output.begin(settings.prompt.answerPrefix ?? '');
+    this.#collect(this.#opening);
     this.#steering = plan?.steering && new Steering(plan.steering, this.#output.answer!);
     const candidates = Math.min(CANDIDATES, vocabulary.size);
     const { processLogits } = settings.hooks;
@@ -134,7 +138,7 @@ export class Continuation {
     this.#structure?.accept(token);
     if (this.#output.stopped || this.#structure?.over) this.finishReason = 'stop';
     else if (branch.length - prompt.length >= this.#maxTokens) this.finishReason = 'length';
-    return { token, pieces, logprob: this.#describe(logits, token) };
+    return { token, pieces: [...this.#opened(), ...pieces], logprob: this.#describe(logits, token) };
   }
 
   #mask({ length }: Branch): TokenMask | undefined {
@@ -171,7 +175,13 @@ export class Continuation {
     const isWhole =
       this.finishReason === 'stop' || (this.finishReason === 'length' && this.#structure?.closed);
     if (isWhole && this.answer && this.answer.calls.length > 0) this.finishReason = 'tool_calls';
-    return rest;
+    return [...this.#opened(), ...rest];
+  }
+
+  #opened(): OutputPiece[] {
+    const opening = this.#opening;
+    this.#opening = [];
+    return opening;
   }
 
   /** Absent: all is text. */

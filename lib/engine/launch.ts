@@ -98,6 +98,13 @@ export function launch(
     const encoded = given instanceof Int32Array ? { ids: given } : given;
     checkPrompt(encoded.ids, generator);
     const structure = await structureOf(generator, settings, encoded.plan);
+    const { answerPrefix } = settings.prompt;
+    if (structure && answerPrefix)
+      throw invalidOption(
+        'answerPrefix',
+        answerPrefix,
+        'left out where a structure or tools shape the answer',
+      );
     if (!run.settled) submit(encoded, structure);
   };
   start().catch((error) => run.fail(fromNative(error)));

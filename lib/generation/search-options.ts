@@ -52,6 +52,7 @@ const WITH_BEAMS: readonly string[] = [
   ...Object.keys(searchRules),
   ...['maxTokens', 'ignoreEos', 'signal', 'badWords', 'minTokens', 'noRepeatNgram'],
   ...['tools', 'toolChoice', 'toolFormat', 'reasoning', 'adapter', 'responseFormat'],
+  ...['overflow', 'answerPrefix'],
 ];
 
 /** Whether several texts are asked for, which only sampling tells apart. */

@@ -13,6 +13,8 @@ export interface Output {
   push(token: number, stopsWait: boolean): OutputPiece[];
   /** What was held back, once no token follows. */
   flush(stopsWait: boolean): OutputPiece[];
+  /** Text that the answer begins with, before any token. */
+  begin(text: string): OutputPiece[];
 }
 
 export class PlainOutput implements Output {
@@ -32,6 +34,10 @@ export class PlainOutput implements Output {
 
   flush(stopsWait: boolean): OutputPiece[] {
     return textPieces(this.#text.flush(stopsWait));
+  }
+
+  begin(text: string): OutputPiece[] {
+    return textPieces(text);
   }
 }
 
@@ -60,6 +66,11 @@ export class ParsedOutput implements Output {
   flush(stopsWait: boolean): OutputPiece[] {
     this.answer.stopsWait = stopsWait;
     return this.#parser.flush(this.#decoder.flush());
+  }
+
+  begin(text: string): OutputPiece[] {
+    this.answer.stopsWait = true;
+    return this.#parser.push(text, '');
   }
 }
 

@@ -71,7 +71,7 @@ export const responseFormatRule: Rule = {
 };
 
 /** What may forbid every token that a structure allows. */
-const notBeside = ['badWords', 'noRepeatNgram', 'minTokens'];
+const notBeside = ['badWords', 'noRepeatNgram', 'minTokens', 'answerPrefix'];
 
 /** Throws INVALID_OPTION for an option that does not go with `responseFormat`. */
 export function checkBeside(options: { responseFormat?: ResponseFormat }): void {
