@@ -1,0 +1,189 @@
+// A server under load, beside the engine alone: node scripts/measure/server-load.mjs [model] [seconds] [clients]
+// `kvasir serve` runs in a process of its own and this process holds its clients (200), who ask for mixed prompts as fast as
+// they are answered; then the same requests run in the engine of a third process, 64 at a time. Prints one object:
+// - firstToken: ms from request to first event over HTTP, less the engine's own, one client, 100 short requests
+// - perEventUs: time of the server's main thread an event, and of the engine's alone a token: their difference is HTTP's
+// - tokensPerSecond, and tokens for each second of the processors' time: the same work, whatever neighbours do
+// - longestMs: the longest turn of the main thread's event loop, in time of that thread
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { requestOf, runClients } from './load-clients.mjs';
+
+const here = (name) => fileURLToPath(new URL(name, import.meta.url));
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+const round = (value, digits = 2) => Number(value.toFixed(digits));
+
+/** Starts a process with the probe of its main thread; `read` tells what it took since the last time. */
+function startProbed(args, folder) {
+  const file = join(folder, `probe-${args.length}.json`);
+  const env = { ...process.env, NODE_OPTIONS: `--import ${here('./loop-probe.mjs')}`, KVASIR_PROBE: file };
+  const child = spawn(process.execPath, args, { env, stdio: 'pipe' });
+  let log = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    log += text;
+  });
+  // A process that ends before it was told to has failed: so does the measurement.
+  const gone = new Promise((_, reject) =>
+    child.once('exit', (code) => reject(new Error(`ended (${code})\n${log}`))),
+  );
+  gone.catch(() => {});
+  const line = () =>
+    Promise.race([
+      gone,
+      new Promise((resolve) => child.stdout.once('data', (text) => resolve(String(text).trim()))),
+    ]);
+  const changed = () => statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+  const read = async () => {
+    const before = changed();
+    child.kill('SIGUSR2');
+    while (changed() === before) await sleep(5);
+    await sleep(20);
+    return JSON.parse(readFileSync(file, 'utf8'));
+  };
+  return { child, line, read, logLines: () => log.split('\n').slice(0, -1) };
+}
+
+/** Ms from the request to its first event, and the engine's own by the server's log. */
+async function firstTokens(server, address, count) {
+  const seen = new Map();
+  for (let i = 0; i < count; i++) {
+    const started = performance.now();
+    const response = await fetch(`${address}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: `One day ${i}`, max_tokens: 2, ignore_eos: true, stream: true }),
+    });
+    const reader = response.body.getReader();
+    await reader.read();
+    seen.set(response.headers.get('x-request-id'), performance.now() - started);
+    while (!(await reader.read()).done);
+  }
+  await sleep(200);
+  const entries = server.logLines().map((line) => JSON.parse(line));
+  const over = entries.flatMap(({ id, ttftMs, queueMs }) => {
+    const http = seen.get(id);
+    return http === undefined ? [] : [{ http, own: ttftMs - queueMs }];
+  });
+  return {
+    requests: over.length,
+    httpMs: round(median(over.map(({ http }) => http))),
+    engineMs: round(median(over.map(({ own }) => own))),
+    differenceMs: round(median(over.map(({ http, own }) => http - own))),
+  };
+}
+
+/** Its caller's next line. */
+const told = () => new Promise((resolve) => process.stdin.once('data', resolve));
+
+/** The engine alone: in a process that this script is started as once more. */
+async function runEngine(reference, seconds) {
+  const { Model } = await import('../../dist/index.js');
+  const model = await Model.load(reference, { kvCapacity: 32_768 });
+  console.log('ready');
+  await told();
+  const end = performance.now() + seconds * 1000;
+  const started = performance.now();
+  let next = 0;
+  let tokens = 0;
+  const worker = async () => {
+    while (performance.now() < end) {
+      const asked = requestOf(next++);
+      const run = model.generate(asked.prompt, { maxTokens: asked.tokens, ignoreEos: true });
+      for await (const chunk of run) tokens += chunk.tokens.length;
+    }
+  };
+  await Promise.all(Array.from({ length: 64 }, worker));
+  console.log(JSON.stringify({ tokens, ms: performance.now() - started }));
+  await told();
+  await model.dispose();
+  process.stdin.unref();
+}
+
+const rates = (tokens, ms, { mainMs, processMs }) => ({
+  tokens,
+  tokensPerSecond: round((tokens / ms) * 1000, 1),
+  tokensPerCpuSecond: round((tokens / processMs) * 1000, 1),
+  mainUsPerToken: round((mainMs / tokens) * 1000, 1),
+});
+
+async function loadServer(reference, seconds, clients, folder) {
+  const args = [
+    'serve',
+    `model=${reference}`,
+    '--port',
+    '0',
+    '--kv-capacity',
+    '32768',
+    '--max-queue',
+    '1024',
+  ];
+  const server = startProbed([here('../../dist/cli/main.js'), ...args], folder);
+  const address = await server.line();
+  const firstToken = await firstTokens(server, address, 100);
+  await server.read();
+  const started = performance.now();
+  const counts = await runClients({
+    address,
+    clients,
+    until: () => performance.now() - started > seconds * 1000,
+  });
+  const ms = performance.now() - started;
+  const took = await server.read();
+  server.child.kill('SIGTERM');
+  const { asked, answered, refused, events, tokens, faults } = counts;
+  return {
+    firstToken,
+    server: {
+      ...{ clients, asked, answered, refused, events, faults: faults.slice(0, 10) },
+      ...rates(tokens, ms, took),
+      ...{
+        mainUsPerEvent: round((took.mainMs / events) * 1000, 1),
+        longestMs: took.longestMs,
+        rssBytes: took.rssBytes,
+      },
+    },
+  };
+}
+
+async function loadEngine(reference, seconds, folder) {
+  const engine = startProbed([fileURLToPath(import.meta.url), reference, String(seconds), 'engine'], folder);
+  await engine.line();
+  await engine.read();
+  engine.child.stdin.write('go on\n');
+  const { tokens, ms } = JSON.parse(await engine.line());
+  const took = await engine.read();
+  engine.child.stdin.write('go on\n');
+  return { ...rates(tokens, ms, took), longestMs: took.longestMs };
+}
+
+const [reference = 'smollm2-135m', seconds = '20', third = '200'] = process.argv.slice(2);
+if (third === 'engine') await runEngine(reference, Number(seconds));
+else {
+  const folder = mkdtempSync(join(tmpdir(), 'kvasir-load-'));
+  try {
+    const { firstToken, server } = await loadServer(reference, Number(seconds), Number(third), folder);
+    const engine = await loadEngine(reference, Number(seconds), folder);
+    const share = round(server.tokensPerCpuSecond / engine.tokensPerCpuSecond, 3);
+    const httpUsPerEvent = round(
+      (server.mainUsPerToken - engine.mainUsPerToken) * (server.tokens / server.events),
+      1,
+    );
+    console.log(
+      JSON.stringify({
+        model: reference,
+        seconds: Number(seconds),
+        firstToken,
+        server,
+        engine,
+        share,
+        httpUsPerEvent,
+      }),
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * `kvasir serve` under 200 clients of another process who ask as fast as they are answered: nothing lost, nothing answered
+ * twice, no fault, and beyond its capacity clean refusals. Seconds here, minutes nightly. scripts/measure/server-load.mjs
+ * measures the same load.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Counts, runClients } from '../../scripts/measure/load-clients.mjs';
+import { amount } from '../nightly.js';
+import { RunningServer } from './running-server.js';
+
+const clients = 200;
+const seconds = amount(5, 300);
+
+/** The load, and the most requests that ran and waited at a time. */
+async function load(server: RunningServer): Promise<{ counts: Counts; running: number; waiting: number }> {
+  const end = performance.now() + seconds * 1000;
+  let [running, waiting, over] = [0, 0, false];
+  const watch = async (): Promise<void> => {
+    while (!over) {
+      running = Math.max(running, await server.running());
+      waiting = Math.max(waiting, await server.waiting());
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  };
+  const watching = watch();
+  const counts = await runClients({
+    address: server.address,
+    clients,
+    mostTokens: 12,
+    until: () => performance.now() > end,
+  });
+  over = true;
+  await watching;
+  return { counts, running, waiting };
+}
+
+async function residentBytes(server: RunningServer): Promise<number> {
+  const text = await (await fetch(`${server.address}/metrics`)).text();
+  return Number(/^process_resident_memory_bytes (\S+)$/m.exec(text)![1]);
+}
+
+/** What the server itself says of its requests: each is logged once. */
+function statusesOf(server: RunningServer): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { event, path, status } of server.log) {
+    if (event === 'request' && path === '/v1/completions')
+      counts[String(status)] = (counts[String(status)] ?? 0) + 1;
+  }
+  return counts;
+}
+
+describe('with room for all of them', () => {
+  let server: RunningServer;
+  beforeAll(async () => {
+    server = await RunningServer.start(['--max-queue', '1024']);
+  });
+  afterAll(() => server.stop());
+
+  it('each request is answered once and whole, and memory stays', async () => {
+    await load(server);
+    const warm = await residentBytes(server);
+    const before = statusesOf(server)['200'] ?? 0;
+    const { counts, running } = await load(server);
+    expect(counts.faults).toEqual([]);
+    expect(counts.refused).toBe(0);
+    expect(counts.answered).toBe(counts.asked);
+    expect(counts.answered).toBeGreaterThan(clients);
+    expect(running).toBeGreaterThan(8);
+    expect(running).toBeLessThanOrEqual(64);
+    const statuses = statusesOf(server);
+    expect(Object.keys(statuses)).toEqual(['200']);
+    expect(statuses['200']! - before).toBe(counts.answered);
+    expect((await residentBytes(server)) - warm).toBeLessThan(64 * 2 ** 20);
+  }, 400_000);
+});
+
+describe('with room for a quarter of them', () => {
+  let server: RunningServer;
+  beforeAll(async () => {
+    server = await RunningServer.start(['--max-concurrent', '16', '--max-queue', '34']);
+  });
+  afterAll(() => server.stop());
+
+  it('the queue stays bounded and every refusal is a clean 429', async () => {
+    const { counts, running, waiting } = await load(server);
+    expect(counts.faults).toEqual([]);
+    expect(counts.refused).toBeGreaterThan(0);
+    expect(counts.answered).toBeGreaterThan(0);
+    expect(counts.answered + counts.refused).toBe(counts.asked);
+    expect(running).toBeLessThanOrEqual(16);
+    expect(waiting).toBeGreaterThan(0);
+    expect(waiting).toBeLessThanOrEqual(34);
+    const statuses = statusesOf(server);
+    expect(statuses).toEqual({ 200: counts.answered, 429: counts.refused });
+  }, 400_000);
+});
