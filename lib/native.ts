@@ -234,6 +234,12 @@ export interface LayerRun {
   rows: Int32Array;
   /** Last parts of the names of intermediate tensors that are wanted, such as 'attn_norm'; see native/model/transformer.cc. */
   taps: readonly string[];
+  /** Goes on behind this sequence; with `commit` the tokens are then part of it. Default: a fresh one. */
+  sequence?: number;
+  commit?: boolean;
+  /** Heads of every layer that runs whose outputs are replaced, by `attended` [tokens, heads, headDim]. */
+  heads?: Int32Array;
+  attended?: Float32Array;
 }
 
 /** One low-rank change: y += scale * B (A x). */
@@ -269,7 +275,7 @@ export interface NativeInspection {
   applyLinear(name: string, x: Float32Array): Promise<Float32Array>;
   /** [rows, inputs of its down] of x [rows, inputs]: what activation makes of a layer's gate_up (of an expert, a shared one). */
   applyGateUp(name: string, x: Float32Array): Promise<Float32Array>;
-  /** [count, inputs] of the weights as they lie in memory, dequantized. */
+  /** [count, columns] of a linear or a vector as it lies in memory, dequantized. */
   weightRows(name: string, first: number, count: number): Promise<Float32Array>;
   /**
    * Uses these linears of another model of the same shape in place of its own, until the next call; what it lends stays

@@ -29,7 +29,7 @@ export async function addWeights(
     await weights.norm(`layers.${layer}.attn_norm`);
     await weights.layer(layer, position);
   }
-  weights.positions();
+  await weights.positions();
   const ids = data.chosen.flatMap(
     (at) => data.predictions[at]?.top.slice(0, headRows).map(([id]) => id) ?? [],
   );
@@ -130,17 +130,12 @@ class WeightReader {
     }
   }
 
-  positions(): void {
-    const { positions, scale = 1, types, norm } = this.traced.spec.embedding ?? {};
-    if (positions === undefined || scale !== 1 || types !== undefined || norm) return;
-    const { shape, values } = this.trace.get('embed');
-    const token = this.trace.get('token_embed').values;
-    this.text.add(
-      'position_embed',
-      shape,
-      'all',
-      values.map((value, i) => value - token[i]!),
-    );
+  async positions(): Promise<void> {
+    const { positions, positionOffset = 0 } = this.traced.spec.embedding ?? {};
+    if (positions === undefined) return;
+    const { length } = this.trace.tokens;
+    const values = await this.#rows('embed.positions', positionOffset, length);
+    this.text.add('position_embed', [length, this.traced.spec.hiddenSize], 'all', values);
   }
 
   /** @returns the biases of these tokens, where the output layer has any */

@@ -11,6 +11,8 @@ const nativeNames = {
   q: 'qkv',
   k: 'qkv',
   v: 'qkv',
+  q_rotated: 'q_rotated',
+  k_rotated: 'k_rotated',
   scores: 'scores',
   weights: 'weights',
   attended: 'attention',
@@ -73,9 +75,11 @@ export function layerTensor(
     const { heads, kvHeads, headDim } = attention;
     const [q, kv] = [heads * headDim, kvHeads * headDim];
     if (name === 'q') return make(headsOf(source, 0, heads, headDim, kept));
-    if (name === 'k') return make(headsOf(source, q, kvHeads, headDim, keptKeys(kept, heads / kvHeads)));
-    if (name === 'v') return make(headsOf(source, q + kv, kvHeads, headDim, keptKeys(kept, heads / kvHeads)));
-    if (name === 'attended') return make(headsOf(source, 0, heads, headDim, kept));
+    const keys = keptKeys(kept, heads / kvHeads);
+    if (name === 'k') return make(headsOf(source, q, kvHeads, headDim, keys));
+    if (name === 'v') return make(headsOf(source, q + kv, kvHeads, headDim, keys));
+    if (name === 'k_rotated') return make(headsOf(source, 0, kvHeads, headDim, keys));
+    if (name === 'attended' || name === 'q_rotated') return make(headsOf(source, 0, heads, headDim, kept));
     if (name === 'scores' || name === 'weights') return make(positionsOf(source, heads, kept));
   }
   const { gated = false, size } = feedForwardOf(spec, layer);

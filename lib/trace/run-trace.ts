@@ -6,7 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Engine } from '../engine/engine.js';
 import { overflowError } from '../engine/engine.js';
 import { invalidOption } from '../given.js';
-import type { NativeInspection } from '../native.js';
+import type { LayerRun, NativeInspection } from '../native.js';
 import { attentionOf, layerCount, type ModelSpec, modelKind } from '../spec.js';
 import { attribute, checkAttributable, type Contribution, headsAddUp } from './attribution.js';
 import {
@@ -19,6 +19,7 @@ import {
 import { RowReader } from './predictions.js';
 import { TracedTensor } from './tensor.js';
 import type { LensRow, Prediction, TracedToken } from './trace.js';
+import { type HeadPatch, headPatch } from './head-patch.js';
 import { Trace } from './trace.js';
 import type { Attributed, Intervention, TraceSettings } from './trace-options.js';
 
@@ -35,6 +36,7 @@ export interface Traced {
 
 /** Logits are taken so many rows at a time. */
 const rowsAtOnce = 16;
+const none = new Int32Array(0);
 
 /** Throws CONTEXT_OVERFLOW for a text that no step holds, INVALID_OPTION, DISPOSED or the signal's reason. */
 export async function runTrace(
@@ -59,13 +61,18 @@ export async function runTrace(
 }
 
 function checkInterventions(interventions: readonly Intervention[], tokens: number, spec: ModelSpec): void {
-  for (const { residual, token } of interventions) {
+  for (const { layer, residual, token, attended } of interventions) {
     if (token !== undefined && token >= tokens) {
       throw invalidOption('interventions', token, `at tokens from 0 to ${tokens - 1}`);
     }
     if (residual !== undefined && token === undefined && residual.length !== tokens * spec.hiddenSize) {
       const needed = `${tokens * spec.hiddenSize} values: ${tokens} tokens of ${spec.hiddenSize}`;
       throw invalidOption('interventions', residual.length, needed);
+    }
+    const { headDim = 0 } = attentionOf(spec, layer) ?? {};
+    if (attended !== undefined && token === undefined && attended.length !== tokens * headDim) {
+      const needed = `${tokens * headDim} values: ${tokens} tokens of ${headDim}`;
+      throw invalidOption('interventions', attended.length, needed);
     }
   }
 }
@@ -117,7 +124,7 @@ class Run {
     for (let layer = 0; layer < this.#layers; ++layer) {
       const changes = interventions.filter((one) => one.layer === layer);
       const isKept = layers.includes(layer);
-      if (!changes.some(({ skip }) => skip))
+      if (!changes.some(({ skip, head }) => skip && head === undefined))
         hidden = await this.#layer(layer, hidden, isKept ? perLayer : []);
       hidden = changed(hidden, changes, this.traced.spec.hiddenSize);
       if (lens > 0 && this.#hasHead && isKept) await this.#lensRows(layer, hidden);
@@ -166,7 +173,15 @@ class Run {
     const also: LayerTensorName[] = attributed
       ? ['attn_residual', ...(byHeads ? (['attended'] as const) : [])]
       : [];
-    const { hidden, taps } = await this.#look(layer, layer + 1, input, nativeNamesOf([...names, ...also]));
+    const patch = await this.#headPatch(layer, input);
+    const { hidden, taps } = await this.#look(
+      layer,
+      layer + 1,
+      input,
+      nativeNamesOf([...names, ...also]),
+      none,
+      patch,
+    );
     const byOp = new Map(
       Object.entries(taps).map(([name, values]) => [name.slice(name.lastIndexOf('.') + 1), values]),
     );
@@ -183,6 +198,27 @@ class Run {
       await nextTurn();
     }
     return hidden;
+  }
+
+  /** What interventions put in the place of heads' outputs. */
+  async #headPatch(layer: number, input: Float32Array): Promise<HeadPatch | undefined> {
+    const changes = this.settings.interventions.filter(
+      (one) => one.layer === layer && one.head !== undefined,
+    );
+    if (changes.length === 0) return undefined;
+    // Of other tokens a head keeps what it attended: that is computed first.
+    const own = async (): Promise<Float32Array> => {
+      const { taps } = await this.#visit({
+        first: layer,
+        end: layer + 1,
+        input,
+        rows: none,
+        taps: ['attention'],
+      });
+      return taps[`layers.${layer}.attention`]!;
+    };
+    const whole = changes.every(({ token }) => token === undefined);
+    return headPatch(this.traced.spec, changes, this.ids.length, whole ? undefined : await own());
   }
 
   /** Rows of hidden states through final norm and head, some at a time. */
@@ -255,14 +291,22 @@ class Run {
     end: number,
     input: Float32Array | undefined,
     taps: readonly string[],
-    rows: Int32Array = new Int32Array(0),
+    rows: Int32Array = none,
+    patch: HeadPatch | undefined = undefined,
   ) {
-    const { engine, inspection } = this.traced;
-    this.settings.signal?.throwIfAborted();
-    const run = { tokens: this.ids, input, first, end, rows, taps };
-    const seen = await engine.visit(this.ids.length, () => inspection.runLayers(run));
-    this.settings.signal?.throwIfAborted();
+    const seen = await this.#visit({ first, end, input, rows, taps, ...patch });
     if (end > first) this.settings.onProgress?.({ done: ++this.#done, total: this.#layers });
+    return seen;
+  }
+
+  async #visit(run: Omit<LayerRun, 'tokens'>) {
+    const { engine, inspection } = this.traced;
+    const { signal } = this.settings;
+    signal?.throwIfAborted();
+    const seen = await engine.visit(this.ids.length, () =>
+      inspection.runLayers({ tokens: this.ids, ...run }),
+    );
+    signal?.throwIfAborted();
     return seen;
   }
 }

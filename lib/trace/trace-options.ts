@@ -9,7 +9,7 @@ export type OuterTensorName = (typeof outerNames)[number];
 /**
  * Outside of layers: 'token_embed' and, after scale, positions and norm, 'embed' [tokens, hidden]; 'final_norm'; 'logits' [tokens,
  * vocabulary]. Of each layer: 'attn_norm', the input of 'q' [heads, tokens, head dim], 'k' and 'v' (as the linear gives them,
- * before norms of heads and rotary embedding); 'scores' and 'weights' [heads, tokens, tokens]; 'attended' [heads, tokens, head
+ * before norms of heads and rotary embedding); 'q_rotated' and 'k_rotated', as scores take them; 'scores' and 'weights' [heads, tokens, tokens]; 'attended' [heads, tokens, head
  * dim]; 'attn_residual', the residual stream behind attention; 'ffn_norm', 'gate', 'up', 'activation' [tokens, size];
  * 'ffn_residual', the residual stream behind the layer. With experts 'router', 'experts_used', 'experts' and those of the
  * shared one; of layers with a state their input and gates. A layer that lacks one is passed over.
@@ -17,15 +17,19 @@ export type OuterTensorName = (typeof outerNames)[number];
 export type TraceTensorName = OuterTensorName | LayerTensorName;
 export const traceTensorNames: readonly string[] = [...outerNames, ...layerTensorNames];
 
-/** A change of the residual stream while the text is computed. */
+/** A change of the residual stream, or of what a head attended, while the text is computed. */
 export interface Intervention {
   /** From 0 on. */
   layer: number;
-  /** Leave the layer out: the residual stream goes through as it came. */
+  /** Leave the layer out: the residual stream goes through as it came; with `head`: what it attended is 0. */
   skip?: boolean;
+  /** The head of queries that is meant, of a layer with attention. */
+  head?: number;
+  /** With `head`: what takes the place of what it attended, [tokens, head dim] or, with `token`, [head dim]. */
+  attended?: Float32Array;
   /** What takes the place of the residual stream behind the layer, [tokens, hidden] or, with `token`, [hidden]. */
   residual?: Float32Array;
-  /** Position of the one token whose residual stream is replaced. */
+  /** Position of the one token that is meant. */
   token?: number;
 }
 
@@ -98,7 +102,7 @@ function rulesFor(spec: ModelSpec): Record<keyof TraceOptions, Rule> {
     interventions: {
       copy: (v) => (Array.isArray(v) && v.length <= 4096 ? Array.from(v, copyIntervention) : v),
       fits: (v) => Array.isArray(v) && v.every((one) => isIntervention(one, spec)),
-      allowed: `a list of { layer, skip: true } or { layer, residual, token? }, with layers from 0 to ${layers - 1} and residuals of ${spec.hiddenSize} values a token`,
+      allowed: `a list of { layer, skip: true }, { layer, residual, token? }, { layer, head, skip: true, token? } or { layer, head, attended, token? }, with layers from 0 to ${layers - 1} and residuals of ${spec.hiddenSize} values a token`,
     },
     attribute: {
       copy: (v) => (typeof v === 'object' && v !== null ? { ...v } : v),
@@ -118,20 +122,34 @@ function isAttributed(value: unknown): boolean {
 
 function copyIntervention(given: unknown): unknown {
   if (typeof given !== 'object' || given === null) return given;
-  const { layer, skip, residual, token, ...others } = given as Record<string, unknown>;
+  const { layer, skip, residual, token, head, attended, ...others } = given as Record<string, unknown>;
   if (Object.keys(others).length > 0) return undefined;
-  const copy = residual instanceof Float32Array ? new Float32Array(residual) : residual;
-  return { layer, skip, residual: copy, token };
+  const copyOf = (values: unknown): unknown =>
+    values instanceof Float32Array ? new Float32Array(values) : values;
+  return { layer, skip, residual: copyOf(residual), token, head, attended: copyOf(attended) };
 }
 
 function isIntervention(value: unknown, spec: ModelSpec): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  const { layer, skip, residual, token } = value as Record<string, unknown>;
+  const { layer, skip, residual, token, head, attended } = value as Record<string, unknown>;
   if (!isIndex(layer, layerCount(spec))) return false;
+  if (head !== undefined) return residual === undefined && isOfHead(value as Record<string, unknown>, spec);
+  if (attended !== undefined) return false;
   if (residual === undefined) return skip === true && token === undefined;
   if (skip !== undefined || !(residual instanceof Float32Array)) return false;
   if (token === undefined) return residual.length > 0 && residual.length % spec.hiddenSize === 0;
   return isIndex(token, 2 ** 31) && residual.length === spec.hiddenSize;
+}
+
+function isOfHead({ layer, skip, token, head, attended }: Record<string, unknown>, spec: ModelSpec): boolean {
+  const attention = attentionOf(spec, layer as number);
+  if (attention === undefined || !isIndex(head, attention.heads)) return false;
+  if (token !== undefined && !isIndex(token, 2 ** 31)) return false;
+  if (attended === undefined) return skip === true;
+  if (skip !== undefined || !(attended instanceof Float32Array) || attended.length === 0) return false;
+  return token === undefined
+    ? attended.length % attention.headDim === 0
+    : attended.length === attention.headDim;
 }
 
 /** Throws INVALID_OPTION. */

@@ -22,9 +22,12 @@ class SelectingSink : public TapSink {
   explicit SelectingSink(std::vector<std::string> wanted) : wanted_(std::move(wanted)) {}
 
   void Record(const std::string& name, const float* values, int64_t rows, int64_t columns) override {
-    const std::string op = name.substr(name.rfind('.') + 1);
-    if (std::find(wanted_.begin(), wanted_.end(), op) == wanted_.end()) return;
+    if (!Wants(name.substr(name.rfind('.') + 1))) return;
     taps.push_back({name, std::vector<float>(values, values + rows * columns)});
+  }
+
+  bool Wants(const std::string& op) const override {
+    return std::find(wanted_.begin(), wanted_.end(), op) != wanted_.end();
   }
 
   std::vector<Tap> taps;
@@ -38,6 +41,9 @@ struct LayerRunRequest {
   std::vector<float> input;
   int64_t first = 0, end = 0;
   std::vector<std::string> taps;
+  LayerRunPlace place;
+  HeadPatch patch;
+  std::vector<float> attended;  // of the patch
 };
 
 LayerRunRequest LayerRunFromJs(const Napi::Value& value) {
@@ -51,6 +57,14 @@ LayerRunRequest LayerRunFromJs(const Napi::Value& value) {
   request.taps = NamesFromJs(object.Get("taps"), "taps");
   if (!object.Get("input").IsUndefined()) {
     request.input = VectorFromTypedArray<float>(object.Get("input"), napi_float32_array, "input");
+  }
+  if (!object.Get("sequence").IsUndefined()) {
+    request.place.sequence = object.Get("sequence").ToNumber().Int32Value();
+    request.place.commit = object.Get("commit").ToBoolean().Value();
+  }
+  if (!object.Get("heads").IsUndefined()) {
+    request.patch.heads = VectorFromTypedArray<int32_t>(object.Get("heads"), napi_int32_array, "heads");
+    request.attended = VectorFromTypedArray<float>(object.Get("attended"), napi_float32_array, "attended");
   }
   return request;
 }
@@ -87,25 +101,56 @@ int64_t RowsFor(const LinearWeight& linear, const std::vector<float>& x) {
   return rows;
 }
 
+// [count, columns] of a linear, or of what is none.
+std::vector<float> RowsOf(Transformer& transformer, const std::string& name, int64_t first, int64_t count) {
+  const LinearWeight* linear = FindLinear(transformer.spec(), transformer.weights(), name);
+  if (linear == nullptr) return transformer.VectorRows(name, first, count);
+  if (first < 0 || count < 1 || count > linear->n || first > linear->n - count) {
+    throw Error(ErrorCode::kInvalidOption, "The linear has no such rows");
+  }
+  std::vector<int32_t> ids(static_cast<size_t>(count));
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(first) + static_cast<int32_t>(i);
+  return transformer.WeightRows(*linear, ids);
+}
+
 // What a run of layers gave, until it is JS's.
 struct LayerRunResult {
   std::vector<float> hidden, logits;
   std::vector<Tap> taps;
 };
 
+// Values of a patch are those of its heads in every layer that runs.
+void CheckAttended(const ModelSpec& spec, const LayerRunRequest& request) {
+  if (request.patch.heads.empty()) return;
+  for (int64_t layer = std::max<int64_t>(0, request.first); layer < std::min(request.end, spec.n_layers());
+       ++layer) {
+    if (spec.has_state(layer)) throw Error(ErrorCode::kInvalidOption, "A layer with a state has no heads");
+    const size_t values = request.tokens.size() * request.patch.heads.size() *
+                          static_cast<size_t>(spec.attention_of(layer).head_dim);
+    if (request.attended.size() == values) continue;
+    throw Error(ErrorCode::kInvalidOption, "What heads attend does not fit them");
+  }
+}
+
 LayerRunResult RunRequest(Transformer& transformer, const LayerRunRequest& request) {
   const size_t hidden = request.tokens.size() * static_cast<size_t>(transformer.spec().hidden_size);
   if (!request.input.empty() && request.input.size() != hidden) {
     throw Error(ErrorCode::kInvalidOption, "input does not fit the tokens");
   }
+  HeadPatch patch = request.patch;
+  patch.values = request.attended.data();
+  CheckAttended(transformer.spec(), request);
   LayerRunResult result;
   result.hidden.resize(hidden);
   const size_t vocab = static_cast<size_t>(transformer.spec().vocab_size);
   result.logits.resize(request.rows.size() * vocab);
   SelectingSink sink(request.taps);
   transformer.RunLayers(
-      request.tokens, {request.first, request.end, request.input.empty() ? nullptr : request.input.data()},
-      request.rows, request.taps.empty() ? nullptr : &sink, result.hidden.data(), [&](const StepRows& rows) {
+      request.tokens,
+      {request.first, request.end, request.input.empty() ? nullptr : request.input.data(),
+       patch.heads.empty() ? nullptr : &patch},
+      request.place, request.rows, request.taps.empty() ? nullptr : &sink, result.hidden.data(),
+      [&](const StepRows& rows) {
         std::vector<float> buffer;
         const int64_t values = rows.count * transformer.spec().vocab_size;
         std::copy_n(transformer.backend().HostView(rows.logits, values, &buffer), values,
@@ -180,27 +225,19 @@ Napi::Value ModelWrap::ApplyGateUp(const Napi::CallbackInfo& info) {
   });
 }
 
-// weightRows(name, first, count) -> [count, k], as the weights are in memory
+// weightRows(name, first, count) -> [count, columns], as the weights are in memory
 Napi::Value ModelWrap::WeightRows(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Guard(env, [&]() -> Napi::Value {
     Live();
-    return RunAsync(env, "kvasir.weightRows",
-                    [engine = engine_, name = info[0].ToString().Utf8Value(),
-                     first = info[1].ToNumber().Int64Value(), count = info[2].ToNumber().Int64Value()] {
-                      auto out = std::make_shared<std::vector<float>>();
-                      engine->Inspect([&](Transformer& transformer) {
-                        const LinearWeight& linear = LinearNamed(transformer, name);
-                        if (first < 0 || count < 1 || count > linear.n || first > linear.n - count) {
-                          throw Error(ErrorCode::kInvalidOption, "The linear has no such rows");
-                        }
-                        std::vector<int32_t> ids(static_cast<size_t>(count));
-                        for (size_t i = 0; i < ids.size(); ++i)
-                          ids[i] = static_cast<int32_t>(first) + static_cast<int32_t>(i);
-                        *out = transformer.WeightRows(linear, ids);
-                      });
-                      return [out](Napi::Env js) -> Napi::Value { return FloatsToJs(js, *out); };
-                    });
+    return RunAsync(
+        env, "kvasir.weightRows",
+        [engine = engine_, name = info[0].ToString().Utf8Value(), first = info[1].ToNumber().Int64Value(),
+         count = info[2].ToNumber().Int64Value()] {
+          auto out = std::make_shared<std::vector<float>>();
+          engine->Inspect([&](Transformer& transformer) { *out = RowsOf(transformer, name, first, count); });
+          return [out](Napi::Env js) -> Napi::Value { return FloatsToJs(js, *out); };
+        });
   });
 }
 

@@ -20,7 +20,60 @@ void Softmax(const float* scores, int64_t from, int64_t to, const float* sink, f
   for (int64_t j = from; j < to; ++j) weights[j] = static_cast<float>(term(scores[j]) / sum);
 }
 
+// x *= weight / rms(x), of n values.
+void RmsNorm(const float* weight, int64_t n, float eps, double* x) {
+  double squares = 0;
+  for (int64_t i = 0; i < n; ++i) squares += x[i] * x[i];
+  const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) x[i] *= scale * weight[i];
+}
+
+// x [head_dim] of one head.
+void Rotate(const AttentionShape& shape, int64_t position, double* x) {
+  const int64_t half = shape.rope_dim / 2;
+  for (int64_t i = 0; i < half; ++i) {
+    const bool interleaved = shape.rope == RopeKind::kInterleaved;
+    double& low = x[interleaved ? 2 * i : i];
+    double& high = x[interleaved ? 2 * i + 1 : i + half];
+    const double cos = shape.rope_cos[position * half + i], sin = shape.rope_sin[position * half + i];
+    const double turned = low * cos - high * sin;
+    high = high * cos + low * sin;
+    low = turned;
+  }
+}
+
+// One row's heads, of `row` [n * head_dim] into `out`; `scale` multiplies them at the end.
+void MeetRow(const AttentionShape& shape, const HeadNorm& norm, const float* weight, int64_t position,
+             int64_t n, double scale, const float* row, float* out) {
+  const int64_t dim = shape.head_dim;
+  std::vector<double> x(row, row + n * dim);
+  if (norm.kind == HeadNormKind::kFullRow) RmsNorm(weight, n * dim, norm.eps, x.data());
+  const bool per_head = norm.kind == HeadNormKind::kPerHead;
+  for (int64_t h = 0; h < n; ++h) {
+    double* head = x.data() + h * dim;
+    if (per_head && !norm.after_rope) RmsNorm(weight, dim, norm.eps, head);
+    if (shape.rope != RopeKind::kNone) Rotate(shape, position, head);
+    if (per_head && norm.after_rope) RmsNorm(weight, dim, norm.eps, head);
+  }
+  for (int64_t i = 0; i < n * dim; ++i) out[i] = static_cast<float>(x[static_cast<size_t>(i)] * scale);
+}
+
 }  // namespace
+
+MetHeads MeetingHeads(const AttentionShape& shape, const HeadNorm& norm, const int32_t* positions,
+                      int64_t rows, const float* qkv) {
+  const int64_t q = shape.n_heads * shape.head_dim, k = shape.n_kv_heads * shape.head_dim;
+  MetHeads met = {std::vector<float>(static_cast<size_t>(rows * q)),
+                  std::vector<float>(static_cast<size_t>(rows * k))};
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t position = positions[row];
+    const double scale = shape.q_scales == nullptr ? 1 : shape.q_scales[position];
+    const float* values = qkv + row * (q + 2 * k);
+    MeetRow(shape, norm, norm.q_weight, position, shape.n_heads, scale, values, met.q.data() + row * q);
+    MeetRow(shape, norm, norm.k_weight, position, shape.n_kv_heads, 1, values + q, met.k.data() + row * k);
+  }
+  return met;
+}
 
 TracedAttention TraceAttention(const AttentionArgs& args, const float* scores, const float* sinks) {
   const AttentionShape& shape = *args.shape;

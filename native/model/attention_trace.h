@@ -1,4 +1,5 @@
-// What attention of a traced step shows: the scores where rows attend, and the softmax weights that they give.
+// What attention of a traced step shows: queries and keys as they meet, the scores where rows attend, and the softmax weights
+// that they give.
 #pragma once
 
 #include <vector>
@@ -14,6 +15,16 @@ struct TracedAttention {
 
 // `scores` as args.trace has them and `sinks` as args.bias has them, both on the host.
 TracedAttention TraceAttention(const AttentionArgs& args, const float* scores, const float* sinks);
+
+// Queries [rows, n_heads * head_dim] and keys [rows, n_kv_heads * head_dim] as scores take them, in their own basis.
+struct MetHeads {
+  std::vector<float> q, k;
+};
+
+// Of qkv [rows, (n_heads + 2 n_kv_heads) * head_dim] at `positions` [rows]: through the norm of heads, the rotary embedding and
+// the scale of the position, in float64. The tables of `shape` and the weights of `norm` are on the host.
+MetHeads MeetingHeads(const AttentionShape& shape, const HeadNorm& norm, const int32_t* positions,
+                      int64_t rows, const float* qkv);
 
 // Throws Error(kInternal) for a sequence that is cut although its tokens attend to later ones: their keys would be missing.
 void CheckSpans(const AttentionShape& shape, const SequenceSpan* sequences, int64_t n_sequences);

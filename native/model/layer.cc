@@ -36,6 +36,7 @@ void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& bloc
   Adapt(w.qkv, input, s.adapted, s.wide, w.qkv.n);
   Record(step, layer, "attn_norm", input.f32, n, spec_.hidden_size);
   Record(step, layer, "qkv", s.wide, n, w.qkv.n);
+  if (step.taps != nullptr) TapQueriesAndKeys(step, layer, s.wide);
   backend_->StoreKv(ArgsOf(step, layer), block, s.wide, &scratch_.queries);
 }
 

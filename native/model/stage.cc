@@ -52,13 +52,12 @@ Stage::Stage(const ModelSpec& spec, const Weights& weights, std::unique_ptr<Back
       backend_(std::move(backend)),
       first_(layers.first),
       end_(layers.end),
-      context_length_(options.context_length),
       dtype_(options.dtype),
       kv_layouts_(KvLayoutsOf(spec, options.kv_dtype, tables, layers, backend_->traits().kv_run)),
       state_layout_(StateLayoutOf(spec, StateCountsOf(spec, options).all(), layers.first, layers.end)),
       scratch_(spec, options, ShapeOf(options, backend_->traits()), backend_.get()),
-      tables_(spec, context_length_, backend_.get()),
-      distance_biases_(spec, weights, layers.first, layers.end, context_length_, backend_.get()) {
+      tables_(spec, options.context_length, backend_.get()),
+      distance_biases_(spec, weights, layers.first, layers.end, options.context_length, backend_.get()) {
   for (const KvLayout& pool : kv_layouts_.pools) {
     kv_pages_.push_back(backend_->Allocate(pool.PoolBytes(), "the KV cache", true));
   }
@@ -130,7 +129,7 @@ StepScope Stage::Begin(const Step& step, bool whole) {
   ResolveAdapters(step);
   for (const AttentionShape& shape : attentions_) CheckSpans(shape, step.sequences, step.n_sequences);
   if (step.taps != nullptr) {
-    TakeTraceMemory(step.n_tokens);
+    TakeTraceMemory(step);
   } else {
     traced_scores_.reset();
   }
@@ -185,6 +184,7 @@ void Stage::RunLayers(const Step& step, int64_t first, int64_t end) {
       MixStates(step, layer);
     } else {
       backend_->Attention(ArgsOf(step, layer), scratch_.queries, scratch_.attended);
+      if (step.patch != nullptr) PatchHeads(*step.patch, layer, step.n_tokens);
       if (step.taps != nullptr) TapAttention(step, layer);
     }
     RunAfterAttention(step, layer, AllRows(step), layer + 1 < end ? layer + 1 : kNoLayer);
@@ -282,7 +282,7 @@ AttentionArgs Stage::ArgsOf(const Step& step, int64_t layer) {
           .sequences = step.sequences + table * step.n_sequences,
           .n_sequences = step.n_sequences,
           .table = table,
-          .trace = {scores, context_length_},
+          .trace = {scores, traced_positions_},
           .bias = BiasOf(layer),
           .norm = HeadNormOf(layer)};
 }

@@ -43,6 +43,13 @@ struct StepRows {
 };
 using RowsFn = std::function<void(const StepRows&)>;
 
+// What some heads of one layer attended, put in the place of what they did: values [tokens, heads, head_dim] on the host, in
+// their own basis. Of a step with taps or without; not for serving.
+struct HeadPatch {
+  std::vector<int32_t> heads;
+  const float* values = nullptr;
+};
+
 // The part of a batch that runs at once.
 struct Step {
   const int32_t* tokens;     // [n_tokens]
@@ -59,6 +66,7 @@ struct Step {
   int64_t first_row;  // index of rows[0] among those of the batch
   bool wanted_only;   // nothing is asked of other rows: its last layer may leave them out
   TapSink* taps;
+  const HeadPatch* patch = nullptr;  // of every layer that runs
   const CancellationToken* cancellation;
 };
 
@@ -113,6 +121,8 @@ class Stage {
                    float* out);
   // Rows of a linear, [ids.size(), k].
   std::vector<float> WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids);
+  // `n` values of the backend's memory.
+  std::vector<float> Values(const float* values, int64_t n);
 
  private:
   static constexpr int64_t kNoLayer = -1;  // of taps outside of layers
@@ -163,9 +173,12 @@ class Stage {
               int64_t columns);
   void RecordIds(const Step& step, int64_t layer, const char* op, const int32_t* ids, int64_t rows,
                  int64_t columns);
+  void TapQueriesAndKeys(const Step& step, int64_t layer, const float* qkv);
   void TapAttention(const Step& step, int64_t layer);
+  void TapScores(const Step& step, int64_t layer);
+  void PatchHeads(const HeadPatch& patch, int64_t layer, int64_t rows);
   std::unique_ptr<BackendMemory> OutputOf(const LinearWeight& weight, const float* x, int64_t rows);
-  void TakeTraceMemory(int64_t tokens);
+  void TakeTraceMemory(const Step& step);
   RowScratch& LaneOf(const RowBlock& block, const Step& step);
   AttentionBias BiasOf(int64_t layer) const;
   HeadNorm HeadNormOf(int64_t layer) const;
@@ -196,7 +209,6 @@ class Stage {
   const Weights& weights_;
   std::unique_ptr<Backend> backend_;
   int64_t first_, end_;
-  int64_t context_length_;
   Dtype dtype_;  // of linears that are not kept in float32
   KvLayouts kv_layouts_;
   std::vector<std::unique_ptr<BackendMemory>> kv_pages_;  // of each pool
@@ -217,7 +229,8 @@ class Stage {
   // With taps a step is one block, in memory of its own.
   std::unique_ptr<BackendMemory> traced_memory_;
   RowScratch traced_;
-  std::unique_ptr<BackendMemory> traced_scores_;  // f32 [tokens, n_heads, context]
+  std::unique_ptr<BackendMemory> traced_scores_;  // f32 [tokens, n_heads, traced_positions_]
+  int64_t traced_positions_ = 0;                  // of the longest sequence of the step
   std::vector<float> host_copy_;
 };
 

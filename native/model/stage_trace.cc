@@ -25,7 +25,12 @@ std::string TapName(int64_t layer, const char* op) {
 
 }  // namespace
 
-void Stage::TakeTraceMemory(int64_t tokens) {
+void Stage::TakeTraceMemory(const Step& step) {
+  const int64_t tokens = step.n_tokens;
+  traced_positions_ = 0;
+  for (int64_t i = 0; i < step.n_sequences; ++i) {
+    traced_positions_ = std::max(traced_positions_, step.sequences[i].Length());
+  }
   Arena counting;
   StepScratch::TakeRows(counting, spec_, dtype_, tokens, *backend_, false);
   const auto low = static_cast<size_t>(tokens * adapter_rank_);
@@ -35,7 +40,7 @@ void Stage::TakeTraceMemory(int64_t tokens) {
   traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, *backend_, false);
   traced_.adapted.low = arena.TakeArray<float>(low);
   traced_.gate_up = traced_.wide;
-  traced_scores_ = backend_->Allocate(tokens * MostHeads(spec_) * context_length_ * kFloat,
+  traced_scores_ = backend_->Allocate(tokens * MostHeads(spec_) * traced_positions_ * kFloat,
                                       "the trace of attention", false);
 }
 
@@ -79,9 +84,14 @@ std::vector<float> Stage::WeightRows(const LinearWeight& weight, const std::vect
   return std::vector<float>(view, view + values);
 }
 
+std::vector<float> Stage::Values(const float* values, int64_t n) {
+  const float* view = backend_->HostView(values, n, &host_copy_);
+  return std::vector<float>(view, view + n);
+}
+
 void Stage::Record(const Step& step, int64_t layer, const char* op, const float* values, int64_t rows,
                    int64_t columns) {
-  if (step.taps == nullptr) return;
+  if (step.taps == nullptr || !step.taps->Wants(op)) return;
   step.taps->Record(TapName(layer, op), backend_->HostView(values, rows * columns, &host_copy_), rows,
                     columns);
 }
@@ -97,19 +107,57 @@ void Stage::RecordIds(const Step& step, int64_t layer, const char* op, const int
   step.taps->Record(TapName(layer, op), values.data(), rows, columns);
 }
 
-// The scores that the attention kernel computed, the weights they give, and the heads' outputs in their own basis.
+// Queries and keys as the scores take them. qkv [n_tokens, (n_heads + 2 n_kv_heads) * head_dim]
+void Stage::TapQueriesAndKeys(const Step& step, int64_t layer, const float* qkv) {
+  if (!step.taps->Wants("q_rotated") && !step.taps->Wants("k_rotated")) return;
+  AttentionShape shape = ShapeAt(layer);
+  HeadNorm norm = HeadNormOf(layer);
+  const int64_t q = shape.n_heads * shape.head_dim, k = shape.n_kv_heads * shape.head_dim;
+  std::vector<std::vector<float>> copies;
+  const auto on_host = [&](const float** values, int64_t n) {
+    if (*values == nullptr) return;
+    copies.push_back(Values(*values, n));
+    *values = copies.back().data();
+  };
+  const int64_t angles = traced_positions_ * shape.rope_dim / 2;
+  on_host(&shape.rope_cos, angles);
+  on_host(&shape.rope_sin, angles);
+  on_host(&shape.q_scales, traced_positions_);
+  const bool by_row = norm.kind == HeadNormKind::kFullRow;
+  on_host(&norm.q_weight, by_row ? q : shape.head_dim);
+  on_host(&norm.k_weight, by_row ? k : shape.head_dim);
+  const std::vector<float> rows = Values(qkv, step.n_tokens * (q + 2 * k));
+  const MetHeads met = MeetingHeads(shape, norm, step.positions, step.n_tokens, rows.data());
+  step.taps->Record(TapName(layer, "q_rotated"), met.q.data(), step.n_tokens, q);
+  step.taps->Record(TapName(layer, "k_rotated"), met.k.data(), step.n_tokens, k);
+}
+
+// Other heads keep their bits: what is patched alone is turned into the basis of the cache's values.
+void Stage::PatchHeads(const HeadPatch& patch, int64_t layer, int64_t rows) {
+  const AttentionShape& shape = ShapeAt(layer);
+  const int64_t dim = shape.head_dim, width = shape.n_heads * dim;
+  const auto n_heads = static_cast<int64_t>(patch.heads.size());
+  const auto own = backend_->Allocate(rows * n_heads * dim * kFloat, "what heads attend", false);
+  backend_->Upload(own->data(), patch.values, rows * n_heads * dim * kFloat);
+  LinearInput turned = {.dtype = Dtype::kF32, .width = n_heads * dim};
+  backend_->Prepare(reinterpret_cast<float*>(own->data()), rows, shape.rotation, &turned);
+  const std::vector<float> values = Values(turned.f32, rows * n_heads * dim);
+  std::vector<float> attended = Values(scratch_.attended, rows * width);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t i = 0; i < n_heads; ++i) {
+      std::copy_n(values.data() + (row * n_heads + i) * dim, dim,
+                  attended.data() + row * width + patch.heads[static_cast<size_t>(i)] * dim);
+    }
+  }
+  backend_->Upload(scratch_.attended, attended.data(), rows * width * kFloat);
+  backend_->FinishUploads();
+}
+
+// What the heads attended, in their own basis, and how they came to it.
 void Stage::TapAttention(const Step& step, int64_t layer) {
+  if (step.taps->Wants("scores") || step.taps->Wants("weights")) TapScores(step, layer);
+  if (!step.taps->Wants("attention")) return;
   const AttentionShape& attention = ShapeAt(layer);
-  const int64_t per_row = attention.n_heads * context_length_, n_scores = step.n_tokens * per_row;
-  const float* traced =
-      backend_->HostView(reinterpret_cast<const float*>(traced_scores_->data()), n_scores, &host_copy_);
-  const AttentionArgs args = ArgsOf(step, layer);
-  std::vector<float> buffer;
-  const float* sinks = args.bias.sinks;
-  if (sinks != nullptr) sinks = backend_->HostView(sinks, attention.n_heads, &buffer);
-  const TracedAttention shown = TraceAttention(args, traced, sinks);
-  step.taps->Record(TapName(layer, "scores"), shown.scores.data(), step.n_tokens, per_row);
-  step.taps->Record(TapName(layer, "weights"), shown.weights.data(), step.n_tokens, per_row);
   const int64_t width = attention.n_heads * attention.head_dim;
   const auto own_basis = backend_->Allocate(step.n_tokens * width * kFloat, "the trace of attention", false);
   float* attended = reinterpret_cast<float*>(own_basis->data());
@@ -117,6 +165,23 @@ void Stage::TapAttention(const Step& step, int64_t layer) {
   LinearInput rows = {.dtype = Dtype::kF32, .width = width};
   backend_->Prepare(attended, step.n_tokens, attention.rotation, &rows);
   Record(step, layer, "attention", rows.f32, step.n_tokens, width);
+}
+
+// The scores that the attention kernel computed and the weights they give, [n_tokens, n_heads, traced_positions_].
+void Stage::TapScores(const Step& step, int64_t layer) {
+  const AttentionShape& attention = ShapeAt(layer);
+  const int64_t per_row = attention.n_heads * traced_positions_, n_scores = step.n_tokens * per_row;
+  const float* traced =
+      backend_->HostView(reinterpret_cast<const float*>(traced_scores_->data()), n_scores, &host_copy_);
+  const AttentionArgs args = ArgsOf(step, layer);
+  std::vector<float> buffer;
+  const float* sinks = args.bias.sinks;
+  if (sinks != nullptr) sinks = backend_->HostView(sinks, attention.n_heads, &buffer);
+  const TracedAttention shown = TraceAttention(args, traced, sinks);
+  for (const auto& [op, values] :
+       {std::pair("scores", &shown.scores), std::pair("weights", &shown.weights)}) {
+    if (step.taps->Wants(op)) step.taps->Record(TapName(layer, op), values->data(), step.n_tokens, per_row);
+  }
 }
 
 }  // namespace kvasir

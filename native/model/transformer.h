@@ -31,6 +31,14 @@ struct LayerRange {
   int64_t first = 0;
   int64_t end = 0;
   const float* input = nullptr;
+  const HeadPatch* patch = nullptr;  // of each of these layers, which have attention
+};
+
+// Where a run of RunLayers goes on: behind the positions of a sequence, -1 for a fresh one. Its tokens join the sequence with
+// `commit`, when all its layers have run over them.
+struct LayerRunPlace {
+  int32_t sequence = -1;
+  bool commit = false;
 };
 
 struct Batch {
@@ -83,10 +91,10 @@ class Transformer {
   // What sequences computed with it stays. Throws Error(kInvalidOption) for one that is not there.
   void FreeAdapter(int32_t id);
 
-  // To look into a model (transformer_inspect.cc), where all of it is on one backend. A fresh sequence of tokens through
+  // To look into a model (transformer_inspect.cc), where all of it is on one backend. A sequence of tokens through
   // some layers, then the logits of `rows`; `hidden` [n_tokens, hidden] is the residual stream at the end. At most a
   // step's tokens; `range.input` has as many rows. Throws as Forward does, kInvalidOption for a model on two backends.
-  void RunLayers(const std::vector<int32_t>& tokens, const LayerRange& range,
+  void RunLayers(const std::vector<int32_t>& tokens, const LayerRange& range, const LayerRunPlace& place,
                  const std::vector<int32_t>& rows, TapSink* taps, float* hidden, const RowsFn& on_rows);
   // One linear alone: out [rows, n] of x [rows, k], quantized first where the linear is INT8.
   void ApplyLinear(const LinearWeight& weight, const float* x, int64_t rows, float* out);
@@ -94,6 +102,9 @@ class Transformer {
   void ApplyGateUp(int64_t layer, const LinearWeight& gate_up, const float* x, int64_t rows, float* out);
   // Rows of a linear, [ids.size(), k], as they are in memory.
   std::vector<float> WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids);
+  // Rows [first, first + count) of a vector (a norm, learned positions) of the table of tensors, [count, columns]. Throws
+  // Error(kInvalidOption) where there is none.
+  std::vector<float> VectorRows(const std::string& name, int64_t first, int64_t count);
   // Uses linears of another model of the same shape in place of its own, until the next call; their owner must outlive
   // that. Throws Error(kInvalidOption) for a name or shape that is not there, or memory of another device.
   void Borrow(const Transformer& lender, const std::vector<std::string>& names);
@@ -106,6 +117,7 @@ class Transformer {
   int64_t AddSpans(const std::vector<BatchSequence>& parts);
   void RunStep(Step step, const LayerRange& range, const RowsFn& on_rows);
   Stage& OnlyStage();
+  void CheckPatch(const LayerRange& range) const;
 
   ModelSpec spec_;
   std::unique_ptr<Weights> weights_;

@@ -3,23 +3,40 @@
 
 #include "core/error.h"
 #include "model/linears.h"
+#include "model/tensors.h"
 #include "model/transformer.h"
+#include "model/weight_plan.h"
 
 namespace kvasir {
 
+void Transformer::CheckPatch(const LayerRange& range) const {
+  if (range.patch == nullptr) return;
+  for (int64_t layer = range.first; layer < range.end; ++layer) {
+    const int64_t heads = spec_.has_state(layer) ? 0 : spec_.attention_of(layer).n_heads;
+    for (const int32_t head : range.patch->heads) {
+      if (head >= 0 && head < heads) continue;
+      throw Error(ErrorCode::kInvalidOption,
+                  "Layer " + std::to_string(layer) + " has no head " + std::to_string(head));
+    }
+  }
+}
+
 void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange& range,
-                            const std::vector<int32_t>& rows, TapSink* taps, float* hidden,
-                            const RowsFn& on_rows) {
+                            const LayerRunPlace& place, const std::vector<int32_t>& rows, TapSink* taps,
+                            float* hidden, const RowsFn& on_rows) {
   Stage& stage = OnlyStage();
   const int64_t n = static_cast<int64_t>(tokens.size());
   if (n > static_cast<int64_t>(positions_.size()) || range.first < 0 || range.end > spec_.n_layers() ||
       range.first > range.end) {
     throw Error(ErrorCode::kInternal, "These layers or so many tokens cannot be inspected at once");
   }
-  const int32_t sequence = cache_.Create();
+  CheckPatch(range);
+  const bool fresh = place.sequence < 0;
+  const int32_t sequence = fresh ? cache_.Create() : place.sequence;
   try {
     const std::vector<WantedRow> wanted(rows.begin(), rows.end());
     Check({.sequences = {{sequence, n}}, .tokens = tokens, .wanted = wanted});
+    cache_.GiveBack(sequence);
     cache_.Reserve(sequence, n);
     const int64_t n_sequences = AddSpans({{sequence, n}});
     RunStep({.tokens = tokens.data(),
@@ -36,14 +53,19 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
              .first_row = 0,
              .wanted_only = false,
              .taps = taps,
+             .patch = range.patch,
              .cancellation = nullptr},
             range, on_rows);
     std::copy_n(stage.Output(n), n * spec_.hidden_size, hidden);
+    if (place.commit) {
+      cache_.Commit(sequence, n);
+      cache_.KeepState(sequence);
+    }
   } catch (...) {
-    cache_.Free(sequence);
+    if (fresh) cache_.Free(sequence);
     throw;
   }
-  cache_.Free(sequence);
+  if (fresh) cache_.Free(sequence);
 }
 
 Stage& Transformer::OnlyStage() {
@@ -65,6 +87,17 @@ void Transformer::ApplyGateUp(int64_t layer, const LinearWeight& gate_up, const 
 
 std::vector<float> Transformer::WeightRows(const LinearWeight& weight, const std::vector<int32_t>& ids) {
   return OnlyStage().WeightRows(weight, ids);
+}
+
+std::vector<float> Transformer::VectorRows(const std::string& name, int64_t first, int64_t count) {
+  for (const ModelTensor& tensor : TensorsOf(spec_)) {
+    if (tensor.name != name) continue;
+    const float** values = VectorAt(tensor, weights_.get());
+    if (values == nullptr || *values == nullptr) break;
+    if (first < 0 || count < 1 || count > tensor.rows || first > tensor.rows - count) break;
+    return OnlyStage().Values(*values + first * tensor.columns, count * tensor.columns);
+  }
+  throw Error(ErrorCode::kInvalidOption, "There is no tensor '" + name + "', or it has no such rows");
 }
 
 void Transformer::Borrow(const Transformer& lender, const std::vector<std::string>& names) {

@@ -23,26 +23,6 @@ NormWeight* NormAt(const ModelTensor& tensor, Weights* weights) {
   }
 }
 
-const float** VectorAt(const ModelTensor& tensor, Weights* weights) {
-  switch (tensor.place) {
-    case TensorPlace::kEmbedPositions: return &weights->embed_positions;
-    case TensorPlace::kEmbedTypes: return &weights->embed_types;
-    case TensorPlace::kQNorm: return &LayerOf(tensor, weights).q_norm;
-    case TensorPlace::kKNorm: return &LayerOf(tensor, weights).k_norm;
-    case TensorPlace::kSinks: return &LayerOf(tensor, weights).sinks;
-    case TensorPlace::kScoreBias: return &LayerOf(tensor, weights).score_bias;
-    case TensorPlace::kRouterBias: return &LayerOf(tensor, weights).router_bias;
-    case TensorPlace::kConv: return &LayerOf(tensor, weights).conv;
-    case TensorPlace::kConvBias: return &LayerOf(tensor, weights).conv_bias;
-    case TensorPlace::kDeltaRate: return &LayerOf(tensor, weights).delta_rate;
-    case TensorPlace::kDeltaDt: return &LayerOf(tensor, weights).delta_dt;
-    case TensorPlace::kDeltaNorm: return &LayerOf(tensor, weights).delta_norm;
-    default: break;
-  }
-  NormWeight* norm = NormAt(tensor, weights);
-  return tensor.is_bias ? &norm->bias : &norm->weight;
-}
-
 bool Has(const TensorMap& tensors, const std::string& name) { return tensors.count(name) != 0; }
 
 bool IsThere(const ModelTensor& tensor, const TensorMap& tensors) {
@@ -106,6 +86,27 @@ LinearWeight* LinearAt(const ModelTensor& tensor, Weights* weights) { return Fin
 
 const LinearWeight* LinearAt(const ModelTensor& tensor, const Weights* weights) {
   return FindPlace(tensor, weights);
+}
+
+const float** VectorAt(const ModelTensor& tensor, Weights* weights) {
+  if (tensor.role != TensorRole::kVector) return nullptr;
+  switch (tensor.place) {
+    case TensorPlace::kEmbedPositions: return &weights->embed_positions;
+    case TensorPlace::kEmbedTypes: return &weights->embed_types;
+    case TensorPlace::kQNorm: return &LayerOf(tensor, weights).q_norm;
+    case TensorPlace::kKNorm: return &LayerOf(tensor, weights).k_norm;
+    case TensorPlace::kSinks: return &LayerOf(tensor, weights).sinks;
+    case TensorPlace::kScoreBias: return &LayerOf(tensor, weights).score_bias;
+    case TensorPlace::kRouterBias: return &LayerOf(tensor, weights).router_bias;
+    case TensorPlace::kConv: return &LayerOf(tensor, weights).conv;
+    case TensorPlace::kConvBias: return &LayerOf(tensor, weights).conv_bias;
+    case TensorPlace::kDeltaRate: return &LayerOf(tensor, weights).delta_rate;
+    case TensorPlace::kDeltaDt: return &LayerOf(tensor, weights).delta_dt;
+    case TensorPlace::kDeltaNorm: return &LayerOf(tensor, weights).delta_norm;
+    default: break;
+  }
+  NormWeight* norm = NormAt(tensor, weights);
+  return tensor.is_bias ? &norm->bias : &norm->weight;
 }
 
 std::vector<TensorPlan> PlanTensors(const ModelSpec& spec, const TensorMap& tensors, Weights* weights) {

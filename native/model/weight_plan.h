@@ -55,6 +55,9 @@ std::vector<TensorPlan> PlanTensors(const ModelSpec& spec, const TensorMap& tens
 LinearWeight* LinearAt(const ModelTensor& tensor, Weights* weights);
 const LinearWeight* LinearAt(const ModelTensor& tensor, const Weights* weights);
 
+// Where the address of a vector's values lies in *weights; nullptr for a table or linear.
+const float** VectorAt(const ModelTensor& tensor, Weights* weights);
+
 // The embedding goes by its bare name, linears by "<name>.weight".
 std::string WeightName(const TensorPart& part, const TensorMap& tensors);
 

@@ -70,11 +70,12 @@ KV_TEST(transformer_taps_change_nothing_and_see_everything) {
       KV_EXPECT_EQ(BitDifference({logits.end() - kind.spec.vocab_size, logits.end()}, expected.back()), "");
       // Each row of attention weights sums to 1 over what it may see, and is 0 beyond.
       const std::vector<float>& weights = taps.tensors.at("layers.1.weights");
+      KV_EXPECT_EQ(static_cast<int64_t>(weights.size()), 70 * kind.spec.attentions[0].n_heads * 70);
       for (int64_t row = 0; row < 70 * kind.spec.attentions[0].n_heads; ++row) {
         double sum = 0, beyond = 0;
-        for (int64_t i = 0; i < 128; ++i) {
+        for (int64_t i = 0; i < 70; ++i) {
           (i <= row / kind.spec.attentions[0].n_heads ? sum : beyond) +=
-              std::abs(weights[static_cast<size_t>(row * 128 + i)]);
+              std::abs(weights[static_cast<size_t>(row * 70 + i)]);
         }
         KV_EXPECT(std::abs(sum - 1) < 1e-5 && beyond == 0);
       }

@@ -2,10 +2,12 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { Model, type Trace } from '../../lib/index.js';
-import { logitsOf } from '../../lib/model.js';
+import { logitsOf, tracedOf } from '../../lib/model.js';
+import { attentionOf } from '../../lib/spec.js';
 import {
   expectErrorWithin,
   expectSameBits,
+  expectWithin,
   fixtures,
   type GoldenError,
   type GoldenTensor,
@@ -61,6 +63,38 @@ describe.each(readdirSync(`${fixtures}families`))('%s', (family) => {
       const expected = joined(prompts.map((prompt) => valuesOf(prompt.hidden) as Float32Array));
       expectErrorWithin(joined(hidden), expected, float32Error.hidden, 2, 'hidden states');
     });
+  });
+
+  it('scores are the scaled products of the queries and keys that it shows', async () => {
+    const { prompts } = readGolden<FamilyGolden>(`families/${family}/golden.json`);
+    await using model = await Model.load(folder, { device: 'cpu', dtype: 'fp32', kvDtype: 'fp32' });
+    const { spec } = tracedOf(model);
+    const trace = await model.trace(Int32Array.from(prompts[0]!.ids), {
+      tensors: ['q_rotated', 'k_rotated', 'scores', 'weights'],
+    });
+    let layers = 0;
+    for (let layer = 0; layer < spec.stack.layers.length; layer++) {
+      const attention = attentionOf(spec, layer);
+      if (attention === undefined) continue;
+      layers++;
+      const [q, k, s, w] = ['q_rotated', 'k_rotated', 'scores', 'weights'].map((name) =>
+        trace.get(`layers.${layer}.${name}`),
+      );
+      const { heads, kvHeads, headDim, softCap, scale = 1 / Math.sqrt(headDim) } = attention;
+      const [actual, expected]: number[][] = [[], []];
+      for (let i = 0; i < s!.values.length; i++) {
+        if (w!.values[i] === 0) continue;
+        const n = trace.tokens.length;
+        const [head, row, key] = [Math.floor(i / (n * n)), Math.floor(i / n) % n, i % n];
+        const keys = k!.at(Math.floor((head * kvHeads) / heads), key);
+        const product = scale * q!.at(head, row).reduce((sum, value, d) => sum + value * keys[d]!, 0);
+        expected!.push(softCap === undefined ? product : softCap * Math.tanh(product / softCap));
+        actual!.push(s!.values[i]!);
+      }
+      const size = Math.max(...expected!.map(Math.abs));
+      expectWithin(actual!, expected!, 1e-5 * (1 + size), `layer ${layer}`);
+    }
+    expect(layers).toBeGreaterThan(0);
   });
 
   it.each(['fp32', 'int8'] as const)('logits have the bits of those that generate, %s', async (dtype) => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Model, type Trace } from '../../lib/index.js';
+import { tracedOf } from '../../lib/model.js';
 import { expectSameBits, expectWithin, type GoldenTensor, readGolden, valuesOf } from './golden.js';
 import { readTensor } from './testing-addon.js';
 
@@ -192,6 +193,53 @@ describe('stories-260k', () => {
     expect(one.get('logits').at(n - 2)).not.toEqual(whole.get('logits').at(n - 2));
   });
 
+  it('a head that is left out attends nothing, the others what they did, and o makes the rest of it', async () => {
+    await using exact = await Model.load('stories-260k', { device: 'cpu', dtype: 'fp32', kvDtype: 'fp32' });
+    const tensors = ['attended', 'attn_residual', 'ffn_residual', 'logits'] as const;
+    const plain = await exact.trace(prompt, { tensors });
+    const without = await exact.trace(prompt, {
+      tensors,
+      interventions: [{ layer: 2, head: 5, skip: true }],
+    });
+    const [before, after] = [plain, without].map((trace) => trace.get('layers.2.attended'));
+    for (let head = 0; head < 8; head++) {
+      if (head === 5) expect(after!.at(head).every((value) => value === 0)).toBe(true);
+      else expectSameBits(after!.at(head), before!.at(head), `head ${head}`);
+    }
+    const n = plain.tokens.length;
+    const rows = Float32Array.from({ length: n * 64 }, (_, i) =>
+      Math.floor((i % 64) / 8) === 5
+        ? 0
+        : before!.at(Math.floor((i % 64) / 8), Math.floor(i / 64), i % 8)[0]!,
+    );
+    const { engine, inspection } = tracedOf(exact);
+    const added = await engine.visit(1, () => inspection.applyLinear('layers.2.o', rows));
+    const stream = plain.get('layers.1.ffn_residual').values.map((value, i) => value + added[i]!);
+    expectWithin(without.get('layers.2.attn_residual').values, stream, 1e-5, 'attn_residual');
+    expect(without.get('logits').values).not.toEqual(plain.get('logits').values);
+  });
+
+  it("another run's head in its place brings what it attended, at one token or all, and its own changes nothing", async () => {
+    await using exact = await Model.load('stories-260k', { device: 'cpu', dtype: 'fp32', kvDtype: 'fp32' });
+    const tensors = ['attended', 'logits'] as const;
+    const plain = await exact.trace(prompt, { tensors });
+    const ids = Int32Array.from(plain.tokens, ({ id }) => id);
+    ids[3] = 300;
+    const other = await exact.trace(ids, { tensors });
+    const own = { layer: 1, head: 4, attended: plain.get('layers.1.attended').at(4) };
+    const same = await exact.trace(prompt, { tensors, interventions: [own] });
+    expectSameBits(same.get('logits').values, plain.get('logits').values, 'logits');
+    const foreign = other.get('layers.1.attended');
+    const one = { layer: 1, head: 4, token: 6, attended: foreign.at(4, 6) };
+    const patched = await exact.trace(prompt, { tensors, interventions: [one] });
+    const seen = patched.get('layers.1.attended');
+    expectSameBits(seen.at(4, 6), foreign.at(4, 6), 'patched');
+    expectSameBits(seen.at(4, 5), plain.get('layers.1.attended').at(4, 5), 'beside it');
+    expectSameBits(seen.at(3), plain.get('layers.1.attended').at(3), 'another head');
+    expect(patched.get('logits').at(6)).not.toEqual(plain.get('logits').at(6));
+    expectSameBits(patched.get('logits').at(5), plain.get('logits').at(5), 'what comes before');
+  });
+
   it('attention rollout gives each token shares of the input that sum to 1', () => {
     const n = whole.tokens.length;
     const rollout = whole.rollout();
@@ -274,6 +322,13 @@ describe('stories-260k', () => {
     [{ interventions: [{ layer: 0, residual: new Float32Array(64), token: 99 }] }, 'interventions'],
     [{ interventions: [{ layer: 0, residual: new Float32Array(65) }] }, 'interventions'],
     [{ interventions: [{ layer: 0, residual: new Float32Array(128) }] }, 'interventions'],
+    [{ interventions: [{ layer: 0, head: 8, skip: true }] }, 'interventions'],
+    [{ interventions: [{ layer: 0, head: 1 }] }, 'interventions'],
+    [{ interventions: [{ layer: 0, head: 1, attended: new Float32Array(8) }] }, 'interventions'],
+    [{ interventions: [{ layer: 0, attended: new Float32Array(8) }] }, 'interventions'],
+    [{ interventions: [{ layer: 0, head: 1, attended: new Float32Array(7), token: 0 }] }, 'interventions'],
+    [{ top: 0 }, 'top'],
+    [{ top: 101 }, 'top'],
     [{ nonsense: 1 }, 'nonsense'],
   ])('%j is refused', async (options, option) => {
     await expect(model.trace(prompt, options as never)).rejects.toMatchObject({
