@@ -43,11 +43,14 @@ function limitExceeded(what: string): KvasirError {
   return new KvasirError('LIMIT_EXCEEDED', `The schema or grammar takes ${what}.`);
 }
 
-class Converter {
+export class Converter {
   readonly #waiting: Job[] = [];
   #current: Job | undefined;
   #worker: Worker | undefined;
   #timer: NodeJS.Timeout | undefined;
+
+  /** @param longest milliseconds that one may take. */
+  constructor(readonly longest = longestMs) {}
 
   convert(task: AnswerTask): Promise<GrammarTable> {
     return new Promise((resolve, reject) => {
@@ -70,9 +73,9 @@ class Converter {
       const running = worker ?? this.#start();
       running.ref();
       running.postMessage(this.#current.task);
-      this.#timeIn(longestMs, () => {
+      this.#timeIn(this.longest, () => {
         this.#end();
-        this.#settle(limitExceeded(`longer than ${longestMs / 1000} s to compile`));
+        this.#settle(limitExceeded(`longer than ${this.longest / 1000} s to compile`));
       });
     } catch (cause) {
       const error = new KvasirError('INTERNAL', 'The thread of grammars does not start.', { cause });
