@@ -5,12 +5,16 @@
 const rooms = {
   'errors.ts': [],
   'given.ts': ['errors.ts'],
+  'package-root.ts': ['errors.ts'],
+  addon: [],
   'native.ts': [
+    'addon',
     'errors.ts',
     'native-grammar.ts',
     'native-reports.ts',
     'native-tensors.ts',
     'native-vectors.ts',
+    'package-root.ts',
   ],
   'native-grammar.ts': [],
   'native-reports.ts': [],
@@ -23,12 +27,15 @@ const rooms = {
   'json-scanner.ts': [],
   'shard-index.ts': ['errors.ts', 'json-scanner.ts', 'regular-file.ts'],
   generation: ['errors.ts', 'given.ts'],
-  hub: ['errors.ts', 'given.ts', 'shard-index.ts'],
+  hub: ['errors.ts', 'given.ts', 'package-root.ts', 'shard-index.ts'],
   'config-schema.ts': ['errors.ts'],
   'spec.ts': ['config-schema.ts'],
   architectures: ['config-schema.ts', 'errors.ts', 'native.ts', 'spec.ts'],
   templates: ['errors.ts'],
-  tokenizer: ['templates', 'errors.ts', 'given.ts', 'json-scanner.ts', 'native.ts', 'python-json.ts', 'regular-file.ts'],
+  tokenizer: [
+    ...['templates', 'errors.ts', 'given.ts', 'json-scanner.ts', 'native.ts', 'package-root.ts', 'python-json.ts'],
+    'regular-file.ts',
+  ],
   formats: [
     ...['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'options.ts'],
     ...['python-json.ts', 'regular-file.ts', 'shard-index.ts', 'spec.ts', 'classify'],
@@ -39,7 +46,7 @@ const rooms = {
   'prompt-options.ts': ['lora', 'errors.ts', 'given.ts', 'tokenizer'],
   output: ['generation', 'structure'],
   tools: ['engine', 'output', 'structure', 'tokenizer', 'errors.ts', 'given.ts'],
-  structure: ['generation', 'errors.ts', 'given.ts', 'native.ts'],
+  structure: ['generation', 'errors.ts', 'given.ts', 'native.ts', 'package-root.ts'],
   'options.ts': ['generation', 'prompt-options.ts', 'structure', 'tools', 'given.ts', 'native.ts'],
   adapters: ['engine', 'given.ts', 'model.ts', 'options.ts', 'prompt.ts'],
   'ai-sdk': [
@@ -77,7 +84,7 @@ const rules = [
     name: 'one-loader',
     comment: 'Only lib/native.ts loads the addon.',
     from: { path: '^lib/', pathNot: '^lib/native[.]ts$' },
-    to: { path: '(^|/)bindings(/|$)|[.]node$' },
+    to: { path: '[.]node$' },
   },
   {
     name: 'command-line-on-top',

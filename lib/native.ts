@@ -4,8 +4,8 @@
  */
 import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { addonFolders, buildFolder, explainMissing } from './addon/folders.js';
 import { KvasirError, type KvasirErrorCode } from './errors.js';
 import type { TokenTrie } from './native-grammar.js';
 import type {
@@ -17,7 +17,9 @@ import type {
 } from './native-reports.js';
 import type { ModelTensor, TensorEntry, TensorMap } from './native-tensors.js';
 import type { NativeVectors } from './native-vectors.js';
+import { packageFile, packageRoot } from './package-root.js';
 
+export { packageRoot } from './package-root.js';
 export type { GrammarTable, NativeGrammar, NativeMatcher, TokenTrie } from './native-grammar.js';
 export type { CpuReport, CudaDeviceInfo, CudaReport, KvTable } from './native-reports.js';
 export type {
@@ -341,46 +343,46 @@ export interface NativeAddon {
   cuda(freeMemory: boolean): Promise<CudaReport>;
 }
 
-const here = dirname(fileURLToPath(import.meta.url));
-const require = createRequire(import.meta.url);
-/** The package's root, from lib/ and from dist/ alike. */
-export const packageRoot = join(here, '..');
+const file = 'kvasir.node';
+// From a file of the package: where a bundler has put this code, `import.meta.url` may be another file's, or none.
+const require = createRequire(join(packageRoot, 'package.json'));
 
-/** Where the build puts the addon. */
-export const addonPath = join(packageRoot, 'build', 'Release', 'kvasir.node');
+let loaded: { addon: NativeAddon; path: string } | undefined;
 
-// When this file is imported, and nobody waits for the event loop yet: it takes milliseconds.
-const bindings = require('bindings') as (options: object) => NativeAddon;
+/** The addon that is loaded, else the first that is there, else where a build would put it. */
+export function addonPath(): string {
+  if (loaded !== undefined) return loaded.path;
+  return presentAddons()[0] ?? join(buildFolder(packageRoot), file);
+}
 
-let loaded: NativeAddon | undefined;
+function presentAddons(): string[] {
+  return addonFolders(packageRoot)
+    .map((folder) => join(folder, file))
+    .filter((path) => existsSync(path));
+}
 
 /**
- * The native addon, loaded on first use.
- * @throws KvasirError ADDON_MISSING when it was not built or does not fit this system, with the remedy.
+ * The native addon, loaded on first use: one that was built in the package itself, else that of the system's package.
+ * @throws KvasirError ADDON_MISSING when there is none or it does not fit this system, with the command that mends it.
  */
 export function native(): NativeAddon {
-  if (loaded !== undefined) return loaded;
-  if (!existsSync(addonPath)) {
-    throw new KvasirError(
-      'ADDON_MISSING',
-      `The native addon is missing (${addonPath}); build it with 'npm run build' in ${packageRoot}`,
-    );
+  if (loaded !== undefined) return loaded.addon;
+  // Without a package there is nothing to look into.
+  packageFile(file);
+  const failures: Error[] = [];
+  for (const path of presentAddons()) {
+    try {
+      loaded = { addon: require(path) as NativeAddon, path };
+      return loaded.addon;
+    } catch (error) {
+      failures.push(error as Error);
+    }
   }
-  try {
-    // Explicit candidates: the default list of `bindings` prefers a stale Debug build.
-    loaded = bindings({
-      bindings: 'kvasir.node',
-      module_root: packageRoot,
-      try: [['module_root', 'build', 'Release', 'bindings']],
-    });
-  } catch (error) {
-    throw new KvasirError(
-      'ADDON_MISSING',
-      `The native addon cannot be loaded (${(error as Error).message}); rebuild it with 'npm run build' in ${packageRoot}`,
-      { cause: error },
-    );
-  }
-  return loaded;
+  const what = explainMissing(
+    packageRoot,
+    failures.map(({ message }) => message),
+  );
+  throw new KvasirError('ADDON_MISSING', what, { cause: failures[0] });
 }
 
 /** A native error as KvasirError; anything else as it is. */

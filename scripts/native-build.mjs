@@ -1,9 +1,9 @@
 // Builds the native core: the addon through cmake-js (or node-gyp where CMake is missing), and native_tests under
 // sanitizers through plain CMake. Node built-ins only; node_modules must be there for the addon.
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { copyFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { findTool, toolsEnv } from './build-tools.mjs';
 import { run } from './command.mjs';
 import { buildFraction, sayUpToDate, Step } from './progress.mjs';
 import { hashInputs, listFiles, Stamp } from './stamp.mjs';
@@ -24,13 +24,11 @@ export function jobs(env = process.env) {
 }
 
 function packageFolder(root, name) {
-  try {
-    return dirname(createRequire(join(root, 'package.json')).resolve(`${name}/package.json`));
-  } catch {
-    throw new SetupError(
-      `The package '${name}' is not installed: run 'npm ci' (or 'npm install') in ${root} first.`,
-    );
-  }
+  const folder = findTool(root, name);
+  if (folder) return folder;
+  throw new SetupError(
+    `The package '${name}' is not installed: run 'npm ci' (or 'npm install') in ${root} first.`,
+  );
 }
 
 function packageVersion(root, name) {
@@ -44,7 +42,7 @@ function packageVersion(root, name) {
 function nativeHash(root, builder, testing) {
   const skip = (name) => !testing && /^native\/(testing|backend\/cuda)\b/.test(name);
   const emulation = testing ? ['test/cuda_emulation'] : [];
-  const files = listFiles(root, ['native', 'CMakeLists.txt', 'binding.gyp', ...emulation], skip);
+  const files = listFiles(root, ['native', 'CMakeLists.txt', ...emulation], skip);
   const packages = ['cmake-js', 'node-addon-api', 'node-api-headers'];
   const versions = packages.map((name) => packageVersion(root, name));
   const { platform, arch } = process;
@@ -90,11 +88,16 @@ async function buildWithCmake(root, step, make, testing) {
     '--directory',
     root,
   ];
+  // cmake-js looks for node-addon-api in the package's own dependencies alone.
+  const includes = [
+    join(packageFolder(root, 'node-api-headers'), 'include'),
+    packageFolder(root, 'node-addon-api'),
+  ].join(';');
   dropForeignCache(root, join(root, 'build'), generatorOf(make));
   await runStep(
     step,
     process.execPath,
-    [...cmakeJs, 'configure', `--CDKVASIR_TESTING=${testing ? 'ON' : 'OFF'}`],
+    [...cmakeJs, 'configure', `--CDKVASIR_TESTING=${testing ? 'ON' : 'OFF'}`, `--CDCMAKE_JS_INC=${includes}`],
     {
       cwd: root,
     },
@@ -107,8 +110,16 @@ async function buildWithCmake(root, step, make, testing) {
 
 async function buildWithGyp(root, step, { nodeGyp, nodedir }) {
   const gyp = [nodeGyp, '--directory', root, `--nodedir=${nodedir}`];
-  await runStep(step, process.execPath, [...gyp, 'configure'], { cwd: root });
-  await runStep(step, process.execPath, [...gyp, 'build', `--jobs=${jobs()}`], { cwd: root });
+  const options = { cwd: root, env: toolsEnv(root) };
+  // Not kept there: npm would take it for an install script of the package.
+  const list = join(root, 'binding.gyp');
+  copyFileSync(join(root, 'native', 'binding.gyp'), list);
+  try {
+    await runStep(step, process.execPath, [...gyp, 'configure'], options);
+    await runStep(step, process.execPath, [...gyp, 'build', `--jobs=${jobs()}`], options);
+  } finally {
+    rmSync(list);
+  }
 }
 
 /**

@@ -4,6 +4,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { fetchTools } from './build-tools.mjs';
 import { isMain, run, runMain } from './command.mjs';
 import { buildCuda } from './cuda-build.mjs';
 import { buildAddon, jobs } from './native-build.mjs';
@@ -51,7 +52,7 @@ export async function installDependencies(root) {
   const npm = process.env.npm_execpath?.endsWith('npm-cli.js')
     ? [process.execPath, process.env.npm_execpath]
     : ['npm'];
-  const args = [...npm.slice(1), 'ci', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const args = [...npm.slice(1), 'ci', '--dry-run=false', '--ignore-scripts', '--no-audit', '--no-fund'];
   const { status, output } = await run(npm[0], args, { cwd: root });
   if (status !== 0) {
     step.fail();
@@ -124,10 +125,16 @@ async function main() {
   const unknown = flags.find((flag) => !known.includes(flag));
   if (unknown) throw new SetupError(`Unknown option ${unknown}; known: ${known.join(', ')}`);
   if (flags.includes('--native-only')) {
+    // Before anything is fetched: a machine that cannot compile should say so at once.
+    chooseBuilder(projectRoot);
+    await fetchTools(projectRoot);
     await buildAddon(projectRoot);
     await buildCuda(projectRoot, { jobs: jobs(), optional: true });
-  } else if (flags.includes('--typescript-only')) await compileTypeScript(projectRoot);
-  else await setup({ testing: flags.includes('--testing') });
+  } else if (flags.includes('--typescript-only')) {
+    // For `npm pack`, which may be the first command in a clone.
+    await installDependencies(projectRoot);
+    await compileTypeScript(projectRoot);
+  } else await setup({ testing: flags.includes('--testing') });
 }
 
 if (isMain(import.meta.url)) await runMain(main);

@@ -43,7 +43,7 @@ function firstLine(path: string): string | undefined {
 
 function buildRecord(): BuildRecord | undefined {
   try {
-    return JSON.parse(readFileSync(join(dirname(addonPath), 'kvasir_cuda.json'), 'utf8')) as BuildRecord;
+    return JSON.parse(readFileSync(join(dirname(addonPath()), 'kvasir_cuda.json'), 'utf8')) as BuildRecord;
   } catch {
     return undefined;
   }

@@ -71,9 +71,10 @@ async function examine() {
 function examineAddon(): { path: string; built?: string; cpu?: CpuReport; error?: string } {
   try {
     const cpu = native().cpu();
-    return { path: addonPath, built: statSync(addonPath).mtime.toISOString(), cpu };
+    const path = addonPath();
+    return { path, built: statSync(path).mtime.toISOString(), cpu };
   } catch (error) {
-    return { path: addonPath, error: (error as Error).message };
+    return { path: addonPath(), error: (error as Error).message };
   }
 }
 

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { inFlags } from './arguments.js';
 import { registerBench } from './bench.js';
+import { registerBuild } from './build.js';
 import { registerChat } from './chat.js';
 import { registerClassify } from './classify.js';
 import { registerCompare } from './compare.js';
@@ -58,6 +59,7 @@ function createProgram(interrupts: Interrupts): Command {
   registerQuantize(program, interrupts);
   registerMerge(program, interrupts);
   registerDoctor(program);
+  registerBuild(program, interrupts);
   for (const command of program.commands) {
     command.option('-q, --quiet', 'no progress and no statistics: on stderr are errors alone');
   }

@@ -1,8 +1,8 @@
 /** Memory: each mode alone in a process of its own, so that neither the other one nor this process is counted. */
 import { fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { KvasirError, type KvasirErrorCode } from '../errors.js';
+import { packageFile } from '../package-root.js';
 import type { LoadOptions } from '../options.js';
 
 /** All in bytes, but for `contextTokens`. */
@@ -27,12 +27,9 @@ export interface ProbeRequest {
 
 export type ProbeReply = { memory: ModeMemory } | { error: { code: string; message: string } };
 
-/** The compiled probe: beside this file, or in dist when this file runs as TypeScript. */
+/** The compiled probe, where this file runs as TypeScript or in a bundle too. */
 function probeFile(): string {
-  const beside = fileURLToPath(new URL('./memory-probe.js', import.meta.url));
-  const file = existsSync(beside)
-    ? beside
-    : fileURLToPath(new URL('../../dist/compare/memory-probe.js', import.meta.url));
+  const file = packageFile('dist', 'compare', 'memory-probe.js');
   if (existsSync(file)) return file;
   throw new KvasirError('INTERNAL', `${file} is missing: build the package first (npm run build).`);
 }

@@ -1,7 +1,6 @@
 /** The options of `compare`, validated once, and its default text. */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { packageRoot } from '../native.js';
+import { packageFile } from '../package-root.js';
 import {
   boolean,
   callback,
@@ -140,7 +139,7 @@ export async function parseCompareOptions(options: unknown): Promise<CompareSett
     throw invalidOption('minSpeedup', given.minSpeedup, 'absent where latency is left out');
   }
   if (parts.length === 0) throw invalidOption('memory', false, 'true where all else is left out');
-  const compared = given.text ?? (await readFile(join(packageRoot, 'texts', 'frankenstein.txt'), 'utf8'));
+  const compared = given.text ?? (await readFile(packageFile('texts', 'frankenstein.txt'), 'utf8'));
   checkText(compared);
   const windowTokens = given.windowTokens ?? 0;
   if (Buffer.byteLength(compared) < windowTokens) {

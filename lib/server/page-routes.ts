@@ -40,7 +40,7 @@ class Page {
   /** Paths by name; nothing else is read. */
   readonly #assets = new Map([
     ['style.css', join(source, 'style.css')],
-    ['marked.js', createRequire(import.meta.url).resolve('marked')],
+    ['marked.js', createRequire(join(packageRoot, 'package.json')).resolve('marked')],
     ...readdirSync(built)
       .filter((name) => name.endsWith('.js'))
       .map((name): [string, string] => [name, join(built, name)]),

@@ -3,10 +3,10 @@
  * combinations become nor their regular expressions may hold the event loop. One that takes too long ends with its thread.
  */
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { KvasirError, type KvasirErrorCode } from '../errors.js';
 import type { GrammarTable } from '../native.js';
+import { packageFile } from '../package-root.js';
 import type { AnswerTask } from './answer-shape.js';
 
 /** What the thread answers. */
@@ -26,17 +26,11 @@ const longestMs = 10_000;
 const idleMs = 30_000;
 const resourceLimits = { maxOldGenerationSizeMb: 512 };
 
-/** The compiled worker: beside this file, or in dist when this file runs as TypeScript. */
-function workerFile(): URL {
-  const beside = new URL('./conversion-worker.js', import.meta.url);
-  const file = existsSync(fileURLToPath(beside))
-    ? beside
-    : new URL('../../dist/structure/conversion-worker.js', import.meta.url);
-  if (existsSync(fileURLToPath(file))) return file;
-  throw new KvasirError(
-    'INTERNAL',
-    `${fileURLToPath(file)} is missing: build the package first (npm run build).`,
-  );
+/** The compiled worker, where this file runs as TypeScript or in a bundle too. */
+function workerFile(): string {
+  const file = packageFile('dist', 'structure', 'conversion-worker.js');
+  if (existsSync(file)) return file;
+  throw new KvasirError('INTERNAL', `${file} is missing: build the package first (npm run build).`);
 }
 
 function limitExceeded(what: string): KvasirError {

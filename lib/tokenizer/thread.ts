@@ -1,6 +1,5 @@
 /** The worker thread that a tokenizer lives on, as a channel. It ends with its tokenizer. */
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import {
   MessageChannel,
   type MessagePort,
@@ -9,6 +8,7 @@ import {
   type WorkerOptions,
 } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
+import { packageFile } from '../package-root.js';
 import {
   Shared,
   type Reply,
@@ -18,17 +18,11 @@ import {
   type WorkerStart,
 } from './protocol.js';
 
-/** The compiled worker: beside this file, or in dist when this file runs as TypeScript. */
-function workerFile(): URL {
-  const beside = new URL('./worker.js', import.meta.url);
-  const file = existsSync(fileURLToPath(beside))
-    ? beside
-    : new URL('../../dist/tokenizer/worker.js', import.meta.url);
-  if (existsSync(fileURLToPath(file))) return file;
-  throw new KvasirError(
-    'INTERNAL',
-    `${fileURLToPath(file)} is missing: build the package first (npm run build).`,
-  );
+/** The compiled worker, where this file runs as TypeScript or in a bundle too. */
+function workerFile(): string {
+  const file = packageFile('dist', 'tokenizer', 'worker.js');
+  if (existsSync(file)) return file;
+  throw new KvasirError('INTERNAL', `${file} is missing: build the package first (npm run build).`);
 }
 
 function startWorker(options: WorkerOptions): Worker {

@@ -1,5 +1,4 @@
 // The N-API surface of lib/native.ts: it parses arguments, queues work and converts results. No arithmetic.
-#include <dlfcn.h>
 #include <napi.h>
 
 #include <chrono>
@@ -17,6 +16,7 @@
 #include "backend/cpu.h"
 #include "backend/cuda_library.h"
 #include "core/aligned_buffer.h"
+#include "core/loaded_code.h"
 #include "core/release_memory.h"
 #include "core/thread_pool.h"
 #include "core/thread_schedule.h"
@@ -325,14 +325,6 @@ Napi::Value ReleaseMemory(const Napi::CallbackInfo& info) {
       WithoutThread::kRunHere);
 }
 
-// When the last environment that loaded an addon closes (a worker's, say), Node unloads it, and threads of ours may not be
-// through yet.
-void StayLoaded() {
-  Dl_info self;
-  if (dladdr(reinterpret_cast<void*>(&StayLoaded), &self) == 0) return;
-  dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
-}
-
 // What changes the process around this library is done on request alone. On the thread that may write the environment.
 bool Is(const char* variable, const char* expected) {
   const char* value = std::getenv(variable);
@@ -340,7 +332,7 @@ bool Is(const char* variable, const char* expected) {
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  StayLoaded();
+  KeepThisCodeLoaded();
   if (Is("KVASIR_SHORT_TIME_SLICE", "1")) PreferShortTimeSlice();  // this thread has an event loop
   if (Is("KVASIR_TRIM_HEAP", "1")) AllowReleasing();
   if (Is("KVASIR_MOVE_THREADS", "0")) ThreadPool::StayPut();

@@ -1,7 +1,9 @@
 #include "backend/cuda_library.h"
 
+#if defined(__linux__)
 #include <dlfcn.h>
 #include <unistd.h>
+#endif
 
 #include <cstdlib>
 #include <cstring>
@@ -9,14 +11,13 @@
 #include <mutex>
 
 #include "core/error.h"
+#include "core/loaded_code.h"
 
 namespace kvasir {
 
 namespace {
 
 constexpr char kFileName[] = "kvasir_cuda.so";
-constexpr char kBuildAgain[] =
-    "build Kvasir again ('npm rebuild kvasir', or 'npm run build' in its checkout)";
 // What a cudart status says that this file must know without a CUDA header; CUDA keeps these numbers.
 constexpr int kInsufficientDriver = 35;
 constexpr int kNoDeviceFound = 100;
@@ -27,16 +28,13 @@ struct Opened {
   std::string message;
 };
 
-// The folder of the file (addon or executable) that holds this function, with a slash at its end.
-std::string OwnFolder() {
-  Dl_info info;
-  if (dladdr(reinterpret_cast<const void*>(&OwnFolder), &info) == 0 || info.dli_fname == nullptr) return "./";
-  const std::string path = info.dli_fname;
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "./" : path.substr(0, slash + 1);
+std::string PathOf(const std::string& library) {
+  return library.empty() ? FolderOfThisCode() + kFileName : library;
 }
 
-std::string PathOf(const std::string& library) { return library.empty() ? OwnFolder() + kFileName : library; }
+#if defined(__linux__)
+
+constexpr char kBuildAgain[] = "build Kvasir again ('npx kvasir build', or 'npm run build' in its checkout)";
 
 Opened NotThere(const std::string& path, bool forced) {
   if (forced) {
@@ -75,6 +73,14 @@ Opened OpenAt(const std::string& path, bool forced) {
   }
   return {library, CudaStatus::kOk, ""};
 }
+
+#else
+
+Opened OpenAt(const std::string&, bool) {
+  return {nullptr, CudaStatus::kNoLibrary, "The CUDA backend is for Linux."};
+}
+
+#endif
 
 // Open libraries stay open: backends may live in them. What could not be opened is tried again. Nothing here is freed: a
 // thread may still load while the process exits.

@@ -1,10 +1,9 @@
 #include "core/aligned_buffer.h"
 
-#include <sys/mman.h>
-
 #include <atomic>
 
 #include "core/error.h"
+#include "core/mapped_memory.h"
 
 namespace kvasir {
 
@@ -20,10 +19,8 @@ AlignedBuffer::AlignedBuffer(size_t bytes, const std::string& purpose, bool lazy
   // Over-allocated by one huge page so that the start can be aligned to one; the kernel backs only touched pages.
   const bool huge = bytes >= kHugePage;
   mapping_size_ = bytes + (huge ? kHugePage : 0);
-  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (lazy ? MAP_NORESERVE : 0);
-  mapping_ = mmap(nullptr, mapping_size_, PROT_READ | PROT_WRITE, flags, -1, 0);
-  if (mapping_ == MAP_FAILED) {
-    mapping_ = nullptr;
+  mapping_ = MapMemory(mapping_size_, lazy);
+  if (mapping_ == nullptr) {
     throw Error(ErrorCode::kInsufficientMemory, "The system refused " + std::to_string(bytes) +
                                                     " bytes for " + purpose +
                                                     "; close other programs or use a smaller model");
@@ -31,9 +28,7 @@ AlignedBuffer::AlignedBuffer(size_t bytes, const std::string& purpose, bool lazy
   uintptr_t start = reinterpret_cast<uintptr_t>(mapping_);
   if (huge) {
     start = (start + kHugePage - 1) & ~(kHugePage - 1);
-#ifdef MADV_HUGEPAGE
-    madvise(reinterpret_cast<void*>(start), bytes, MADV_HUGEPAGE);
-#endif
+    PreferHugePages(reinterpret_cast<void*>(start), bytes);
   }
   data_ = reinterpret_cast<uint8_t*>(start);
   counted_ = bytes;
@@ -50,12 +45,12 @@ void AlignedBuffer::ReleaseFrom(size_t offset) {
   const uintptr_t begin =
       (reinterpret_cast<uintptr_t>(data_) + offset + kLargestPage - 1) & ~(kLargestPage - 1);
   const uintptr_t end = reinterpret_cast<uintptr_t>(data_) + size_;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  if (begin < end) DiscardMemory(reinterpret_cast<void*>(begin), end - begin);
 }
 
 void AlignedBuffer::Unmap() {
   if (mapping_ == nullptr) return;
-  munmap(mapping_, mapping_size_);
+  UnmapMemory(mapping_, mapping_size_);
   live_bytes -= static_cast<int64_t>(counted_);
 }
 

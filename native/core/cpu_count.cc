@@ -1,13 +1,16 @@
 #include "core/cpu_count.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <fstream>
 #include <string>
 #include <thread>
 
-#ifdef __linux__
+#if defined(__linux__)
 #include <sched.h>
+#elif defined(_WIN32)
+#include <windows.h>
 #endif
 
 namespace kvasir {
@@ -34,9 +37,12 @@ double CgroupQuota() {
 
 int AvailableCpus() {
   int cpus = static_cast<int>(std::thread::hardware_concurrency());
-#ifdef __linux__
+#if defined(__linux__)
   cpu_set_t mask;
   if (sched_getaffinity(0, sizeof mask, &mask) == 0) cpus = CPU_COUNT(&mask);
+#elif defined(_WIN32)
+  DWORD_PTR own = 0, all = 0;
+  if (GetProcessAffinityMask(GetCurrentProcess(), &own, &all) != 0 && own != 0) cpus = std::popcount(own);
 #endif
   const double quota = CgroupQuota();
   if (quota > 0) cpus = std::min(cpus, static_cast<int>(std::ceil(quota)));

@@ -1,24 +1,24 @@
 #include "io/file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
 #include "core/error.h"
+#include "io/descriptor.h"
 #include "io/format_error.h"
 
 namespace kvasir {
 namespace {
 
-static_assert(sizeof(off_t) == 8, "model files are larger than 2 GB: build with 64-bit file offsets");
-
 // macOS refuses reads above INT_MAX, Linux cuts them at 2 GB.
 constexpr uint64_t kLargestRead = uint64_t{1} << 30;
+
+[[noreturn]] void ThrowNotRegular(const std::string& path, FileKind kind) {
+  ThrowFormat(path, kind == FileKind::kDirectory ? "is a directory" : "is not a regular file",
+              "Give the path of a .safetensors or .gguf file.");
+}
 
 [[noreturn]] void ThrowOpenError(const std::string& path, int error) {
   if (error == ENOENT || error == ENOTDIR) {
@@ -28,6 +28,7 @@ constexpr uint64_t kLargestRead = uint64_t{1} << 30;
     ThrowFormat(path, "permission denied",
                 "Give the user of this process read access to it and to its folders.");
   }
+  if (error == EISDIR) ThrowNotRegular(path, FileKind::kDirectory);
   if (error == EMFILE || error == ENFILE) {
     ThrowFormat(path, "too many open files",
                 "Raise the limit (ulimit -n) or dispose models no longer in use.");
@@ -42,24 +43,22 @@ File::File(const std::string& path) : path_(path) {
   if (path.find('\0') != std::string::npos) {
     throw Error(ErrorCode::kModelNotFound, Quote(path) + ": a path cannot hold a zero byte. Check the path.");
   }
-  // O_NONBLOCK: opening a pipe must not wait for a writer. It means nothing to regular files.
-  descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  // It waits for nothing: a path may name a pipe.
+  descriptor_ = OpenToRead(path);
   if (descriptor_ < 0) ThrowOpenError(path, errno);
-  struct stat status;
-  const int failed = fstat(descriptor_, &status) == 0 ? 0 : errno;
-  if (failed != 0 || !S_ISREG(status.st_mode)) {
+  FileStatus status;
+  const int failed = StatusOf(descriptor_, &status) == 0 ? 0 : errno;
+  if (failed != 0 || status.kind != FileKind::kRegular) {
     // A throwing constructor runs no destructor.
-    close(descriptor_);
+    CloseDescriptor(descriptor_);
     if (failed != 0) ThrowOpenError(path, failed);
-    const bool directory = S_ISDIR(status.st_mode);
-    ThrowFormat(path, directory ? "is a directory" : "is not a regular file",
-                "Give the path of a .safetensors or .gguf file.");
+    ThrowNotRegular(path, status.kind);
   }
-  size_ = static_cast<uint64_t>(status.st_size);
+  size_ = status.bytes;
 }
 
 File::~File() {
-  if (descriptor_ >= 0) close(descriptor_);
+  if (descriptor_ >= 0) CloseDescriptor(descriptor_);
 }
 
 File::File(File&& other) noexcept
@@ -72,7 +71,7 @@ void File::ReadAt(uint64_t offset, void* out, uint64_t size, std::string_view wh
   }
   auto* to = static_cast<uint8_t*>(out);
   while (size > 0) {
-    const ssize_t got = pread(descriptor_, to, std::min(size, kLargestRead), static_cast<off_t>(offset));
+    const int64_t got = ReadSomeAt(descriptor_, offset, to, std::min(size, kLargestRead));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
       ThrowFormat(path_,

@@ -1,8 +1,5 @@
 #include "io/safetensors_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -10,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "io/descriptor.h"
 
 namespace kvasir {
 
@@ -18,7 +16,10 @@ namespace {
 constexpr uint64_t kLargestWrite = uint64_t{8} << 20;
 
 [[noreturn]] void ThrowWrite(const std::string& path, int error) {
-  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  bool full = error == ENOSPC || error == EFBIG;
+#ifdef EDQUOT
+  full = full || error == EDQUOT;
+#endif
   throw Error(ErrorCode::kInvalidOption,
               path + ": cannot be written: " + std::generic_category().message(error) +
                   (full ? ". Make room there, or choose a folder on another disk"
@@ -66,12 +67,12 @@ std::string Header(const std::map<std::string, std::string>& metadata,
 class NewFile {
  public:
   explicit NewFile(const std::string& path) : path_(path) {
-    descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    descriptor_ = CreateToWrite(path);
     if (descriptor_ < 0) ThrowWrite(path, errno);
   }
   ~NewFile() {
-    if (descriptor_ >= 0) close(descriptor_);
-    if (!finished_) unlink(path_.c_str());
+    if (descriptor_ >= 0) CloseDescriptor(descriptor_);
+    if (!finished_) RemoveFile(path_);
   }
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
@@ -79,7 +80,7 @@ class NewFile {
   void Write(const void* bytes, uint64_t size) {
     const auto* from = static_cast<const char*>(bytes);
     while (size > 0) {
-      const ssize_t written = write(descriptor_, from, std::min(size, kLargestWrite));
+      const int64_t written = WriteSome(descriptor_, from, std::min(size, kLargestWrite));
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) ThrowWrite(path_, errno);
       from += written;
@@ -89,7 +90,9 @@ class NewFile {
 
   // Some file systems report a full disk only here.
   void Finish() {
-    if (fsync(descriptor_) != 0 || close(std::exchange(descriptor_, -1)) != 0) ThrowWrite(path_, errno);
+    if (Flush(descriptor_) != 0 || CloseDescriptor(std::exchange(descriptor_, -1)) != 0) {
+      ThrowWrite(path_, errno);
+    }
     finished_ = true;
   }
 

@@ -36,7 +36,7 @@ async function endWorkers(work: string, moments: readonly Moment[], after = ''):
   return (await promisify(execFile)(process.execPath, args, { timeout: 170_000 })).stdout;
 }
 
-const addon = `require(${JSON.stringify(addonPath)})`;
+const addon = `require(${JSON.stringify(addonPath())})`;
 const moments = (phase: string, delays: readonly number[]) => delays.map((delay) => ({ phase, delay }));
 
 it('in the middle of a native call', async () => {

@@ -46,7 +46,7 @@ describe('native/sources.txt', () => {
     );
     const of = (path: string) =>
       commands.find(({ file }) => file === join(checkout, 'native', path))?.command;
-    const gyp = readFileSync(join(checkout, 'binding.gyp'), 'utf8');
+    const gyp = readFileSync(join(checkout, 'native/binding.gyp'), 'utf8');
     const tables = readSources(checkout).filter(({ kind }) => kind.startsWith('isa:'));
     expect(tables.length).toBeGreaterThan(5);
     for (const { kind, path } of tables) {
@@ -83,7 +83,9 @@ describe('compiler flags', () => {
         /-ffast-math|-Ofast|-march=|-funsafe-math|-ffinite-math|-fassociative-math/,
       );
     }
-    expect(readFileSync(join(checkout, 'binding.gyp'), 'utf8').match(/"-ffp-contract=off"/g)).toHaveLength(2);
+    expect(
+      readFileSync(join(checkout, 'native/binding.gyp'), 'utf8').match(/"-ffp-contract=off"/g),
+    ).toHaveLength(2);
   });
 
   it('give instruction sets to kernels only', () => {
@@ -229,7 +231,7 @@ describe('the npm package', () => {
       'package.json',
       'LICENSE',
       'CMakeLists.txt',
-      'binding.gyp',
+      'native/binding.gyp',
       'dist/index.js',
       'dist/index.d.ts',
       'dist/compare/memory-probe.js',
@@ -253,11 +255,13 @@ describe('the npm package', () => {
       expect(names.includes(`native/${path}`), path).toBe(shipped);
     }
     expect(names.filter((name) => /^(test|docs|\.ci|build|node_modules)\//.test(name))).toEqual([]);
+    // npm would take it for an install script.
+    expect(names).not.toContain('binding.gyp');
     for (const script of names.filter((name) => /^scripts\/.*\.mjs$/.test(name))) {
       const text = readFileSync(join(checkout, script), 'utf8');
       for (const [, name] of text.matchAll(/from '\.\/([^']+)'/g)) expect(names).toContain(`scripts/${name}`);
     }
-  });
+  }, 120_000);
 
   it('resolves by its own name in the checkout, through import and require', () => {
     const print = 'console.log(Object.keys(k).includes("Model"))';

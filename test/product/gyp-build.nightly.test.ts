@@ -3,7 +3,7 @@
  * CMake, and the addon generates.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,6 +25,7 @@ beforeAll(() => {
   rmSync(join(folder, 'native/testing'), { recursive: true });
   symlinkSync(join(checkout, 'node_modules'), join(folder, 'node_modules'));
   symlinkSync(join(checkout, 'models'), join(folder, 'models'));
+  copyFileSync(join(folder, 'native/binding.gyp'), join(folder, 'binding.gyp'));
   const gyp = [findNodeGyp(checkout)!, '--directory', folder, `--nodedir=${nodedir}`];
   execFileSync(process.execPath, [...gyp, 'configure'], { stdio: 'pipe' });
   execFileSync(process.execPath, [...gyp, 'build', '--jobs=2'], { stdio: 'pipe' });

@@ -1,6 +1,6 @@
 # The fallback where CMake is missing: every kernel table that the compiler can build, with the flags of CMakeLists.txt, from
 # the list of sources that CMake reads. gyp has flags for targets only, so each table is a library of its own.
-# scripts/setup.mjs runs it; by hand: node-gyp configure build --nodedir=<prefix with include/node>.
+# scripts/native-build.mjs copies it beside package.json for as long as node-gyp runs: npm would take it for an install script.
 {
   "variables": {
     "kernel_tables%": "<!(node scripts/kernel-tables.mjs)",
