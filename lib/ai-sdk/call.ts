@@ -78,14 +78,11 @@ function toolsOf({ tools = [], toolChoice }: LanguageModelV4CallOptions, warning
       continue;
     }
     const { name, description, inputSchema, strict } = tool;
-    if (strict) {
-      const details = 'Arguments are not held to their schema.';
-      warnings.push({ type: 'unsupported', feature: `strict of the tool ${name}`, details });
-    }
     told.push({
       name,
       ...(description ? { description } : {}),
       parameters: inputSchema as Record<string, unknown>,
+      ...(typeof strict === 'boolean' ? { strict } : {}),
     });
   }
   if (told.length === 0) return {};

@@ -17,13 +17,11 @@ function toolOf(tool: Record<string, unknown>, i: number): ToolFunction {
     throw invalidOption(`tools[${i}]`, tool, "a tool of LangChain, or { type: 'function', function: {...} }");
   }
   const { name, description, parameters, strict } = definition;
-  if (strict === true) {
-    throw invalidOption(`tools[${i}].strict`, strict, 'absent: arguments are not held to their schema');
-  }
   return {
     name: name as string,
     ...(description ? { description: description as string } : {}),
     ...(parameters ? { parameters: parameters as Record<string, unknown> } : {}),
+    ...(typeof strict === 'boolean' ? { strict } : {}),
   };
 }
 

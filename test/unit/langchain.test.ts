@@ -175,7 +175,9 @@ describe('tools', () => {
 
   it('damaged calls are invalid ones', async () => {
     scripted.next('<tool_call>{"name": "add", "arguments": {"a": }}</tool_call>');
-    const answer = await chatModel().bindTools([add]).invoke('Hi');
+    // The model writes what it likes.
+    const free = { type: 'function', function: { name: 'add', parameters: {}, strict: false } };
+    const answer = await chatModel().bindTools([free]).invoke('Hi');
     expect(answer.tool_calls).toEqual([]);
     expect(answer.invalid_tool_calls).toMatchObject([
       { name: 'add', args: '{"a": }}', error: 'The arguments are no JSON.' },
@@ -195,9 +197,8 @@ describe('tools', () => {
     expect(asked.options.toolChoice).toEqual(expected);
   });
 
-  it('what is no tool, or strict, is refused when it is bound', () => {
-    const strict = { type: 'function', function: { name: 'a', parameters: {}, strict: true } };
-    for (const wrong of [{ nonsense: 1 }, strict]) {
+  it('what is no tool is refused when it is bound', () => {
+    for (const wrong of [{ nonsense: 1 }, { type: 'function' }]) {
       expect(() => chatModel().bindTools([wrong])).toThrow(
         expect.objectContaining({ code: 'INVALID_OPTION' }),
       );
