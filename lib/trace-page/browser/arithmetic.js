@@ -1,6 +1,6 @@
 /** The arithmetic of one cell, spelled out with its own numbers. */
 import { fill, h } from './dom.js';
-import { show } from './numbers.js';
+import { resolution, show } from './numbers.js';
 
 /** Terms that are written out; the others are one sum. */
 const written = 8;
@@ -37,7 +37,8 @@ function show_(box, cell) {
   }
   const { name, steps, terms, value, computed, note } = cell;
   const difference = Math.abs(computed - value);
-  const near = difference <= 1e-4 * Math.max(1e-2, Math.abs(value));
+  // Terms are known to the digits that the page holds.
+  const near = difference <= 2 * resolution() * Math.max(1e-2, Math.abs(value), ...largestOf(terms));
   fill(
     box,
     h('h4', {}, 'One cell: ', h('code', {}, name)),
@@ -57,6 +58,13 @@ function show_(box, cell) {
     ),
   );
 }
+
+/** @param {[string, number][] | undefined} terms */
+const largestOf = (terms) =>
+  (terms ?? [])
+    .map(([, value]) => Math.abs(value))
+    .sort((a, b) => b - a)
+    .slice(0, 1);
 
 /** The largest terms, what the others sum to, and what else joins them. @param {Cell} cell */
 function sum({ terms = [], factor, added }) {

@@ -8,6 +8,11 @@ export function setDigits(count) {
   digits = count;
 }
 
+/** Half of the last digit of a value, as a share of it: at most. A float32 beside it counts for no less than 5e-5. */
+export function resolution() {
+  return Math.max(5e-5, 10 ** (1 - digits) / 2);
+}
+
 /** @param {number} value @param {number} [count] of digits */
 export function show(value, count = digits) {
   if (Number.isNaN(value)) return 'NaN';
