@@ -27,7 +27,10 @@
     "conditions": [
       ["',avxvnni,' not in kernel_tables", { "defines": ["KVASIR_NO_AVXVNNI"] }],
       ["',avx512,' not in kernel_tables", { "defines": ["KVASIR_NO_AVX512"] }],
-      ["',amx,' not in kernel_tables", { "defines": ["KVASIR_NO_AMX"] }]
+      ["',amx,' not in kernel_tables", { "defines": ["KVASIR_NO_AMX"] }],
+      ["',neon,' not in kernel_tables", { "defines": ["KVASIR_NO_NEON"] }],
+      ["',neon_dotprod,' not in kernel_tables", { "defines": ["KVASIR_NO_NEON_DOTPROD"] }],
+      ["',neon_i8mm,' not in kernel_tables", { "defines": ["KVASIR_NO_NEON_I8MM"] }]
     ]
   },
   "targets": [
@@ -99,6 +102,39 @@
       ]
     },
     {
+      "target_name": "kvasir_neon",
+      "type": "static_library",
+      "conditions": [
+        ["',neon,' in kernel_tables", {
+          "sources": ["<!@(node scripts/sources.mjs isa:neon)"],
+          "cflags_cc": ["<@(kernel_flags)", "-fno-schedule-insns"],
+          "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["<@(kernel_flags)"] }
+        }]
+      ]
+    },
+    {
+      "target_name": "kvasir_neon_dotprod",
+      "type": "static_library",
+      "conditions": [
+        ["',neon_dotprod,' in kernel_tables", {
+          "sources": ["<!@(node scripts/sources.mjs isa:neon_dotprod)"],
+          "cflags_cc": ["<@(kernel_flags)", "-fno-schedule-insns"],
+          "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["<@(kernel_flags)"] }
+        }]
+      ]
+    },
+    {
+      "target_name": "kvasir_neon_i8mm",
+      "type": "static_library",
+      "conditions": [
+        ["',neon_i8mm,' in kernel_tables", {
+          "sources": ["<!@(node scripts/sources.mjs isa:neon_i8mm)"],
+          "cflags_cc": ["<@(kernel_flags)", "-fno-schedule-insns"],
+          "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["<@(kernel_flags)"] }
+        }]
+      ]
+    },
+    {
       "target_name": "kvasir",
       "sources": ["<!@(node scripts/sources.mjs core shared addon)"],
       "dependencies": ["kvasir_scalar"],
@@ -108,6 +144,9 @@
         ["',avx512vnni,' in kernel_tables", { "dependencies": ["kvasir_avx512vnni"] }],
         ["',avxvnni,' in kernel_tables", { "dependencies": ["kvasir_avxvnni"] }],
         ["',amx,' in kernel_tables", { "dependencies": ["kvasir_amx"] }],
+        ["',neon,' in kernel_tables", { "dependencies": ["kvasir_neon"] }],
+        ["',neon_dotprod,' in kernel_tables", { "dependencies": ["kvasir_neon_dotprod"] }],
+        ["',neon_i8mm,' in kernel_tables", { "dependencies": ["kvasir_neon_i8mm"] }],
         ["OS=='linux'", { "libraries": ["-ldl"], "ldflags": ["-Wl,--version-script=<(module_root_dir)/native/addon/exports.map"] }]
       ]
     }

@@ -76,7 +76,7 @@ async function runStep(step, command, args, options = {}) {
   throw new SetupError(`${output.trimEnd()}\n\nThe native build failed: ${[command, ...args].join(' ')}`);
 }
 
-function generatorOf(make) {
+export function generatorOf(make) {
   return make.endsWith('ninja') ? 'Ninja' : 'Unix Makefiles';
 }
 

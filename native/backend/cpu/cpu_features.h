@@ -12,6 +12,9 @@ struct CpuFeatures {
   bool avx512 = false;      // F, BW, DQ, VL, and zmm state saved by the system
   bool avx512vnni = false;  // avx512 and VNNI
   bool amx = false;  // avx512vnni, AMX-TILE and AMX-INT8, and tile state that the system granted this process
+  bool neon = false;          // AArch64, all of it
+  bool neon_dotprod = false;  // SDOT
+  bool neon_i8mm = false;     // neon_dotprod, and USDOT and USMMLA
 };
 
 // Linux wants to be asked for the state of tiles, once and for all threads of the process. Whoever does not want them should

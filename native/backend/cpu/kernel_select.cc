@@ -1,6 +1,7 @@
 #include "backend/cpu/kernel_select.h"
 
 #include "backend/cpu/cpu_features.h"
+#include "backend/cpu/kernel_tables_neon.h"
 #include "core/error.h"
 
 namespace kvasir::cpu {
@@ -19,6 +20,9 @@ bool Runs(const CpuFeatures& cpu, const std::string& name) {
   if (name == "avx512") return cpu.avx512;
   if (name == "avx512vnni") return cpu.avx512vnni;
   if (name == "amx") return cpu.amx;
+  if (name == "neon") return cpu.neon;
+  if (name == "neon_dotprod") return cpu.neon_dotprod;
+  if (name == "neon_i8mm") return cpu.neon_i8mm;
   return name == "scalar";
 }
 
@@ -43,6 +47,16 @@ std::vector<const KernelTable*> CompiledKernels() {
   tables.push_back(&Avx512VnniKernels());
 #ifndef KVASIR_NO_AMX
   tables.push_back(&AmxKernels());
+#endif
+#endif
+#elif defined(__aarch64__)
+#ifndef KVASIR_NO_NEON
+  tables.push_back(&NeonKernels());
+#ifndef KVASIR_NO_NEON_DOTPROD
+  tables.push_back(&NeonDotprodKernels());
+#ifndef KVASIR_NO_NEON_I8MM
+  tables.push_back(&NeonI8mmKernels());
+#endif
 #endif
 #endif
 #endif

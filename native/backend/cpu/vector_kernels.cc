@@ -14,6 +14,8 @@ DotVectors DotVectorsOf([[maybe_unused]] const KernelTable& table) {
   if (cpu.avx512 && (name == "avx512" || name == "avx512vnni" || name == "amx")) return DotVectorsAvx512;
 #endif
   if (cpu.avx2 && name != "scalar") return DotVectorsAvx2;
+#elif defined(__aarch64__) && !defined(KVASIR_NO_NEON)
+  if (std::string(table.name) != "scalar") return DotVectorsNeon;
 #endif
   return DotVectorsScalar;
 }

@@ -18,6 +18,7 @@ using DotVectors = void (*)(const int8_t* vectors, int64_t rows, const int16_t* 
 void DotVectorsScalar(const int8_t* vectors, int64_t rows, const int16_t* query, int64_t n, int32_t* dots);
 void DotVectorsAvx2(const int8_t* vectors, int64_t rows, const int16_t* query, int64_t n, int32_t* dots);
 void DotVectorsAvx512(const int8_t* vectors, int64_t rows, const int16_t* query, int64_t n, int32_t* dots);
+void DotVectorsNeon(const int8_t* vectors, int64_t rows, const int16_t* query, int64_t n, int32_t* dots);
 
 // That of a table's instructions, as far as this CPU has them. With VNNI there is nothing to gain: memory is what it waits for.
 DotVectors DotVectorsOf(const KernelTable& table);
