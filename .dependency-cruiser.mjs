@@ -47,7 +47,10 @@ const rooms = {
   output: ['generation', 'structure'],
   tools: ['engine', 'output', 'structure', 'tokenizer', 'errors.ts', 'given.ts'],
   structure: ['generation', 'errors.ts', 'given.ts', 'native.ts', 'package-root.ts'],
-  'options.ts': ['generation', 'prompt-options.ts', 'structure', 'tools', 'given.ts', 'native.ts'],
+  speculation: ['errors.ts', 'given.ts'],
+  'options.ts': [
+    ...['generation', 'prompt-options.ts', 'speculation', 'structure', 'tools', 'given.ts', 'native.ts'],
+  ],
   adapters: ['engine', 'given.ts', 'model.ts', 'options.ts', 'prompt.ts'],
   'ai-sdk': [
     ...['adapters', 'classify', 'embed', 'engine', 'output', 'structure', 'tools'],
@@ -60,7 +63,7 @@ const rooms = {
   trace: ['engine', 'generation', 'errors.ts', 'given.ts', 'native.ts', 'spec.ts'],
   // The page's own code (browser/) imports nothing from elsewhere: nothing else is in the file.
   'trace-page': ['trace', 'compare', 'errors.ts', 'given.ts', 'info.ts', 'native.ts', 'spec.ts', 'version.ts'],
-  engine: ['generation', 'output', 'structure', 'errors.ts', 'native.ts', 'options.ts'],
+  engine: ['generation', 'output', 'speculation', 'structure', 'errors.ts', 'native.ts', 'options.ts'],
 };
 
 const pathOf = (name) => (name.endsWith('.ts') ? `^lib/${name.replace('.', '[.]')}$` : `^lib/${name}/`);

@@ -23,6 +23,7 @@ import {
   type TokenEmbeddings,
 } from './embed/embed-tokens.js';
 import { KvasirError } from './errors.js';
+import { enlist } from './engine/draft-model.js';
 import { Engine } from './engine/engine.js';
 import { guardedRun } from './engine/guarded-run.js';
 import { type Generator, launch } from './engine/launch.js';
@@ -149,6 +150,7 @@ export class Model {
       buffers: new SamplerBuffers(info.vocabSize),
       structures: new Structures(native, structureVocabularyOf(tokenizer, info.vocabSize, endTokens)),
     };
+    enlist(this, this.#generator, info.kind === 'decoder');
   }
 
   /**

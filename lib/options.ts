@@ -35,6 +35,12 @@ import {
 } from './given.js';
 import type { KvDtype } from './native.js';
 import { type PromptOptions, promptRules } from './prompt-options.js';
+import {
+  checkSpeculation,
+  type Speculate,
+  type SpeculateOptions,
+  speculateRules,
+} from './speculation/options.js';
 import { checkBeside, type ResponseFormat, responseFormatRule } from './structure/response-format.js';
 import { type ChatOptions, type ChatSettings, chatRules, chatSettings } from './tools/definitions.js';
 
@@ -102,7 +108,8 @@ export interface GenerateOptions
     HookOptions,
     ChainOptions,
     SearchOptions,
-    PromptOptions {
+    PromptOptions,
+    SpeculateOptions {
   /** Most tokens to generate, at least 1. Default 256. The context limits it too. */
   maxTokens?: number;
   /**
@@ -163,6 +170,7 @@ export interface GenerateSettings {
   /** Alternatives per token; absent: no log-probabilities. */
   logprobs: number | undefined;
   responseFormat: ResponseFormat | undefined;
+  speculate: Speculate;
   signal: AbortSignal | undefined;
   chat: ChatSettings;
   hooks: HookOptions;
@@ -250,6 +258,7 @@ export const generateRules = {
   ...chainRules,
   ...searchRules,
   ...promptRules,
+  ...speculateRules,
 } satisfies Record<keyof GenerateOptions, Rule>;
 
 /** Checks what the caller gave; defaults that depend on the model are `Model.load`'s. */
@@ -268,6 +277,7 @@ export function parseGenerateOptions(
 ): GenerateSettings {
   const given = parseOptions(generateRules, options, 'generate') as GenerateOptions;
   checkBeside(given);
+  checkSpeculation(given);
   const bias = given.logitBias ?? {};
   for (const id of Object.keys(bias)) {
     if (Number(id) < vocabSize) continue;
@@ -286,6 +296,7 @@ export function parseGenerateOptions(
     ignoreEos: given.ignoreEos ?? false,
     logprobs: given.logprobs,
     responseFormat: given.responseFormat,
+    speculate: given.speculate ?? false,
     signal: given.signal,
     chat: chatSettings(given),
     hooks: { processLogits: given.processLogits, guard: given.guard },

@@ -5,9 +5,11 @@ import { KvasirError } from '../errors.js';
 import type { Model } from '../model.js';
 import type { GenerateOptions } from '../options.js';
 import { adapterOf } from './adapter-flag.js';
+import type { DraftOptions } from '../speculation/options.js';
 import { addGenerateFlags, addLoadFlags, generateOptionsOf, loadOptionsOf } from './arguments.js';
 import { type ChatState, commandHelp, obey } from './chat-commands.js';
 import { Conversation } from './conversation.js';
+import { addDraftFlags, type DraftFlags, drafted, withDraft } from './draft.js';
 import { reportFailure } from './failure.js';
 import type { Interrupts } from './interrupt.js';
 import { Lines } from './lines.js';
@@ -17,7 +19,7 @@ import { engineJson, milliseconds, rate } from './report.js';
 import { streamText } from './stream.js';
 import { WordWrap } from './word-wrap.js';
 
-interface ChatFlags extends Record<string, unknown> {
+interface ChatFlags extends DraftFlags, Record<string, unknown> {
   system?: string;
   json?: boolean;
 }
@@ -40,28 +42,38 @@ export function registerChat(program: Command, interrupts: Interrupts): void {
     .option('--system <text>', 'system message')
     .addHelpText('after', help)
     .action((reference: string, flags: ChatFlags) => chat(reference, flags, interrupts));
-  addGenerateFlags(addLoadFlags(command)).option('--json', 'print one JSON object at the end');
+  addDraftFlags(addGenerateFlags(addLoadFlags(command))).option('--json', 'print one JSON object at the end');
 }
 
 async function chat(reference: string, flags: ChatFlags, interrupts: Interrupts): Promise<void> {
   const loadOptions = loadOptionsOf(flags);
   const options = generateOptionsOf(flags);
-  await withModel(reference, { ...loadOptions, signal: interrupts.signal }, async (model) => {
-    if (model.tokenizer.chatTemplate === undefined) {
-      throw new KvasirError(
-        'INVALID_OPTION',
-        `${model.info.name} has no chat template, so it cannot converse: complete text with "kvasir run".`,
-      );
-    }
-    const lines = new Lines(interrupts);
-    try {
-      const adapter = await adapterOf(model, flags);
-      const turns = await new Chat(model, flags, { ...options, ...adapter }, interrupts, lines).hold();
-      if (flags.json && !interrupts.outputGone) await writeJson({ ...engineJson(model.info), turns });
-    } finally {
-      lines.close();
-    }
-  });
+  const loading = { ...loadOptions, signal: interrupts.signal };
+  await withDraft(flags, loading, (draft) =>
+    withModel(reference, loading, async (model) => {
+      if (model.tokenizer.chatTemplate === undefined) {
+        throw new KvasirError(
+          'INVALID_OPTION',
+          `${model.info.name} has no chat template, so it cannot converse: complete text with "kvasir run".`,
+        );
+      }
+      const lines = new Lines(interrupts);
+      try {
+        const adapter = await adapterOf(model, flags);
+        const turns = await new Chat(
+          model,
+          flags,
+          { ...options, ...adapter },
+          interrupts,
+          lines,
+          draft,
+        ).hold();
+        if (flags.json && !interrupts.outputGone) await writeJson({ ...engineJson(model.info), turns });
+      } finally {
+        lines.close();
+      }
+    }),
+  );
 }
 
 interface Turn extends GenerationResult {
@@ -78,6 +90,7 @@ class Chat {
     options: GenerateOptions,
     private readonly interrupts: Interrupts,
     private readonly lines: Lines,
+    private readonly draft: DraftOptions | undefined,
   ) {
     this.#state = { conversation: new Conversation(model, flags.system), options: { ...options } };
   }
@@ -109,7 +122,11 @@ class Chat {
     const before = conversation.dropped;
     const stream = (run: Generation) => streamText(run, flags.json === true, this.#wrap());
     try {
-      const result = await conversation.send(user, { ...this.#state.options, signal }, stream);
+      const result = await conversation.send(
+        user,
+        { ...drafted(this.#state.options, this.draft), signal },
+        stream,
+      );
       this.#turns.push({ user, ...result });
       if (!interrupts.outputGone) say(turnReport(result, conversation.dropped - before));
     } catch (error) {

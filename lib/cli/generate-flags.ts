@@ -1,5 +1,5 @@
 /** The flags of `generate`, by the names of its options. */
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { collect, parseInteger, parseNumber } from './flag-values.js';
 
 /** Commander reads a name that begins with no- as a switch turned off. */
@@ -43,6 +43,10 @@ const usual: readonly Option[] = [
   ),
   new Option('--seed <number>', 'the same seed, the same text').argParser(parseInteger),
   new Option('--stop <text>', 'end the text here; may be given several times').argParser(collect),
+  new Option(
+    '--speculate <how>',
+    'prompt: draft what followed the same tokens before; or off (the default)',
+  ).argParser(parseSpeculate),
   new Option('--ignore-eos', 'go on past the end of the text'),
   new Option('--logprobs <count>', 'log-probabilities, with this many alternatives (needs --json)').argParser(
     parseInteger,
@@ -97,5 +101,12 @@ const searches: readonly Option[] = [
   new Option('--length-penalty <number>', 'with beams: above 0 favours long texts').argParser(parseNumber),
   new Option('--early-stopping <when>', 'with beams: true, false or never').argParser(parseSwitch),
 ];
+
+/** Of `speculate`, without a draft model. */
+function parseSpeculate(text: string): 'prompt' | false {
+  if (text === 'prompt') return text;
+  if (text === 'off') return false;
+  throw new InvalidArgumentError("It must be 'prompt' or 'off'.");
+}
 
 export const generateFlags: readonly Option[] = [...usual, ...samplers, ...rules, ...answers, ...searches];

@@ -54,6 +54,13 @@ function deviceLine({ device, deviceName, gpuLayers, layers }: ModelInfo): strin
   return `${device}, ${deviceName}${part}`;
 }
 
+/** Where tokens were drafted. */
+function draftLines({ draftedTokens, acceptedTokens }: GenerationResult['timings']): string[][] {
+  return draftedTokens === undefined
+    ? []
+    : [['drafts', `${acceptedTokens} of ${draftedTokens} tokens right`]];
+}
+
 /** What is worth knowing after a generation. */
 export function generationReport(result: GenerationResult, info: ModelInfo): string {
   const { usage, timings } = result;
@@ -66,6 +73,7 @@ export function generationReport(result: GenerationResult, info: ModelInfo): str
       'decode',
       `${usage.completionTokens} tokens, ${rate(timings.decodeTokensPerSecond)}, finish: ${result.finishReason}`,
     ],
+    ...draftLines(timings),
     ['memory', `${size(process.memoryUsage.rss())} resident; weights ${size(weights)}, KV cache ${size(kv)}`],
     ['device', deviceLine(info)],
     ['engine', `${info.dtype}, KV ${info.kvDtype}, ${info.kernels} kernels, ${info.threads} threads`],

@@ -6,13 +6,14 @@ import type { Prompt } from '../prompt.js';
 import { adapterOf } from './adapter-flag.js';
 import { addGenerateFlags, addLoadFlags, generateOptionsOf, loadOptionsOf } from './arguments.js';
 import type { Interrupts } from './interrupt.js';
+import { addDraftFlags, type DraftFlags, drafted, withDraft } from './draft.js';
 import { withModel } from './load.js';
 import { say, writeJson } from './output.js';
 import { readPrompt } from './prompt-input.js';
 import { engineJson, generationReport } from './report.js';
 import { streamText, writeOthers } from './stream.js';
 
-interface RunFlags extends Record<string, unknown> {
+interface RunFlags extends DraftFlags, Record<string, unknown> {
   raw?: boolean;
   system?: string;
   overflow?: 'error' | 'truncate-middle';
@@ -44,7 +45,7 @@ export function registerRun(program: Command, interrupts: Interrupts): void {
     .action((reference: string, prompt: string | undefined, flags: RunFlags) =>
       run(reference, prompt, flags, interrupts),
     );
-  addGenerateFlags(addLoadFlags(command)).option('--json', 'print one JSON object');
+  addDraftFlags(addGenerateFlags(addLoadFlags(command))).option('--json', 'print one JSON object');
 }
 
 async function run(
@@ -57,17 +58,20 @@ async function run(
   const loadOptions = loadOptionsOf(flags);
   const options = generateOptionsOf(flags);
   const text = await readPrompt(argument, signal);
-  await withModel(reference, { ...loadOptions, signal }, async (model, loadMs) => {
-    const prompt = promptOf(text, flags, model);
-    const adapter = await adapterOf(model, flags);
-    const all = { ...options, ...adapter, overflow: flags.overflow, signal };
-    const result = await streamText(model.generate(prompt, all), flags.json === true);
-    if (!flags.json) await writeOthers(result);
-    if (interrupts.outputGone) return;
-    const memory = { rssBytes: process.memoryUsage.rss(), ...model.info.memory };
-    if (flags.json) await writeJson({ ...engineJson(model.info), loadMs, ...result, memory });
-    if (!interrupts.outputGone) say(`\n${generationReport(result, model.info)}`);
-  });
+  const loading = { ...loadOptions, signal };
+  await withDraft(flags, loading, (draft) =>
+    withModel(reference, loading, async (model, loadMs) => {
+      const prompt = promptOf(text, flags, model);
+      const adapter = await adapterOf(model, flags);
+      const all = { ...drafted(options, draft), ...adapter, overflow: flags.overflow, signal };
+      const result = await streamText(model.generate(prompt, all), flags.json === true);
+      if (!flags.json) await writeOthers(result);
+      if (interrupts.outputGone) return;
+      const memory = { rssBytes: process.memoryUsage.rss(), ...model.info.memory };
+      if (flags.json) await writeJson({ ...engineJson(model.info), loadMs, ...result, memory });
+      if (!interrupts.outputGone) say(`\n${generationReport(result, model.info)}`);
+    }),
+  );
 }
 
 /** Throws INVALID_OPTION for a system message that nothing would read. */

@@ -1,6 +1,6 @@
 /** `kvasir serve`: models behind the protocols of OpenAI and Anthropic, until a signal ends it. */
 import type { Server } from 'node:http';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { KvasirError } from '../errors.js';
 import type { LoadOptions } from '../options.js';
 import type { Handler, HandlerOptions, LogEntry } from '../server/index.js';
@@ -22,6 +22,7 @@ interface ServeFlags extends Record<string, unknown> {
   timeout?: number;
   grace?: number;
   memoryBudget?: number;
+  speculate?: 'prompt';
   lenient?: boolean;
   page: boolean;
   withFp32?: boolean;
@@ -64,6 +65,11 @@ export function registerServe(program: Command, interrupts: Interrupts): void {
       'serve the first model in FP32 too, as <name>-fp32, for the page to show beside it',
     )
     .option('--no-page', 'no page to chat in at /')
+    .addOption(
+      new Option('--speculate <how>', 'prompt: draft what followed the same tokens before').choices([
+        'prompt',
+      ]),
+    )
     .option('--lenient', 'leave out unknown fields of requests, in place of refusing them')
     .option('--log-prompts', 'let the log have the bodies of requests')
     .addHelpText('after', help)
@@ -116,6 +122,7 @@ function handlerOptionsOf(models: readonly string[], flags: ServeFlags): Handler
     },
     memoryBudget: flags.memoryBudget === undefined ? undefined : flags.memoryBudget * mebibyte,
     origins: flags.origin,
+    speculate: flags.speculate,
     lenient: flags.lenient,
     page: flags.page,
     logPrompts: flags.logPrompts,

@@ -6,6 +6,7 @@ import { type ContinuationTask, mostTokens, type StructuredOutcome } from './con
 import { perSecond } from './per-second.js';
 import { type CacheUse, Request } from './request.js';
 import type { Choice, FinishReason, GenerationRun } from './run.js';
+import type { SpeculationCounts } from './speculation.js';
 
 export interface ChoicesTask extends ContinuationTask {
   run: GenerationRun;
@@ -60,6 +61,11 @@ export abstract class ChoicesRequest extends Request {
     this.task.run.fail(error);
   }
 
+  /** Absent where nothing is drafted. */
+  protected get speculationCounts(): SpeculationCounts | undefined {
+    return undefined;
+  }
+
   /** A step brought tokens. */
   protected tick(now: number): void {
     if (this.#firstTokenAt === 0) this.#firstTokenAt = now;
@@ -95,6 +101,7 @@ export abstract class ChoicesRequest extends Request {
           ttftMs: first > 0 ? first - createdAt : 0,
           prefillTokensPerSecond: first > 0 ? perSecond(computed, first - this.#startedAt) : 0,
           decodeTokensPerSecond: perSecond(this.generated - 1, this.#lastTokenAt - first),
+          ...this.speculationCounts,
         },
       },
       pieces,

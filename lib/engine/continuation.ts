@@ -15,6 +15,7 @@ import { isAllowed, onlyOf, type TokenMask } from '../generation/masked-row.js';
 import { Steering } from '../output/steering.js';
 import type { GenerateSettings } from '../options.js';
 import { type CompiledStructure, decoderOf, Structure } from '../structure/structure.js';
+import type { CreateSource } from './draft-source.js';
 import type { Branch, WantedRow } from './request.js';
 import type { FinishReason } from './run.js';
 
@@ -47,6 +48,8 @@ export interface ContinuationTask {
   plan?: AnswerPlan;
   /** What `settings.responseFormat` and the tools became. */
   structure?: CompiledStructure;
+  /** Who drafts its tokens. Absent: nobody. */
+  drafts?: CreateSource;
 }
 
 /** Of a text with a structure. */

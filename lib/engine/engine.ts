@@ -8,6 +8,7 @@ import { Deferred } from './deferred.js';
 import { fromNative, type NativeModel, type StepResult } from '../native.js';
 import { invalidOption } from '../options.js';
 import { CheckpointLengths } from './checkpoints.js';
+import { appended, Drafting } from './drafting.js';
 import { Pace } from './pace.js';
 import { Pages } from './pages.js';
 import { planStep, type Slice, type StepPlan } from './plan.js';
@@ -34,6 +35,7 @@ export class Engine {
   /** A running sequence takes a state and another that its step writes, where a model has any. */
   readonly #mostActive: number;
   readonly #pace: Pace;
+  readonly #drafting: Drafting;
   /** Sequences come in one step each: their tokens see later ones. */
   readonly #whole: boolean;
   /** First come, first served. Also requests that were suspended. */
@@ -56,8 +58,14 @@ export class Engine {
     const { stateSlots } = native.info;
     this.#mostActive = stateSlots === 0 ? MAX_ACTIVE : Math.min(MAX_ACTIVE, Math.floor(stateSlots / 2));
     this.#pace = new Pace(native.info.stepTokens);
+    this.#drafting = new Drafting(native.info.stepTokens);
     this.#checkpoints = new CheckpointLengths(native.info);
     this.#pages = new Pages(native, contextLength);
+  }
+
+  /** Sequences can be cut anywhere: no layer has a state, which is that of a sequence's end alone. */
+  get rollsBack(): boolean {
+    return this.#native.info.stateSlots === 0;
   }
 
   /** Throws CONTEXT_OVERFLOW when the request can never run, BUSY when too many wait, DISPOSED after `dispose`. */
@@ -177,7 +185,9 @@ export class Engine {
         for (const request of this.#active) this.#pages.fork(request);
         this.#retire();
         await this.#receive();
+        this.#pages.rollBack(this.#active);
         this.#admit();
+        this.#drafting.choose(this.#active);
         const plan = planStep(this.#active, this.#pace, this.#whole, this.#checkpoints);
         if (plan) await this.#step(plan);
         // Whom it tells something may read on, and so go on.
@@ -260,7 +270,8 @@ export class Engine {
     const now = performance.now();
     if (result.cancelled) return;
     this.#pace.record(plan.promptTokens, now - started);
-    for (const { branch, count } of plan.slices) branch.computed += count;
+    this.#drafting.record(plan, now - started);
+    for (const slice of plan.slices) appended(slice);
     this.#pages.keepCheckpoints(plan.slices, this.#active);
     let turnStarted = now;
     for (const slice of plan.slices) {

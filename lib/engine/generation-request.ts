@@ -1,5 +1,6 @@
 /** A request that generates one text and streams it to its run. */
 import type { StepResult } from '../native.js';
+import type { StepCost } from '../speculation/step-cost.js';
 import {
   Continuation,
   type ContinuationTask,
@@ -8,8 +9,9 @@ import {
   type Vocabulary,
 } from './continuation.js';
 import { perSecond } from './per-second.js';
-import { type CacheUse, Request, type WantedRow } from './request.js';
+import { type Branch, type CacheUse, Request, type WantedRow } from './request.js';
 import type { FinishReason, GenerationResult, GenerationRun } from './run.js';
+import { Speculation } from './speculation.js';
 
 export type { Vocabulary };
 
@@ -28,7 +30,8 @@ export class GenerationRequest extends Request {
   readonly #task: GenerationTask;
   readonly #continuation: Continuation;
   /** What `take` found and the caller does not have yet. */
-  #news: GeneratedToken | undefined;
+  #news: GeneratedToken[] = [];
+  readonly #speculation: Speculation | undefined;
   #cachedTokens = 0;
   #startedAt = 0;
   #firstTokenAt = 0;
@@ -38,6 +41,8 @@ export class GenerationRequest extends Request {
     super(task.prompt, task.prompt.length + mostTokens(task) - 1, task.cache, 1, task.adapter);
     this.#task = task;
     this.#continuation = new Continuation(task);
+    this.#speculation = Speculation.of(task, this.branch.positions);
+    this.mostDrafted = this.#speculation?.most ?? 0;
   }
 
   get paused(): boolean {
@@ -52,11 +57,25 @@ export class GenerationRequest extends Request {
 
   wantedRows(count: number): WantedRow[] {
     if (count < this.remaining(this.branch)) return [];
-    return [this.#continuation.wantedRow(this.branch)];
+    const row = this.#continuation.wantedRow(this.branch);
+    return this.#speculation?.rows(row, this.branch) ?? [row];
+  }
+
+  override get waiting(): boolean {
+    return this.#speculation?.waiting === true;
+  }
+
+  override propose(branch: Branch, cost: StepCost): readonly number[] {
+    return this.#speculation?.propose(branch, cost) ?? [];
   }
 
   take(result: StepResult, first: number, _count: number, now: number): void {
-    this.#news = this.#continuation.take(this.branch, result, first);
+    if (this.#speculation) {
+      this.#news.push(...this.#speculation.take(this.#continuation, this.branch, result, first));
+    } else {
+      const token = this.#continuation.take(this.branch, result, first);
+      if (token) this.#news.push(token);
+    }
     if (this.#firstTokenAt === 0) this.#firstTokenAt = now;
     this.#lastTokenAt = now;
     this.settled = this.#continuation.finishReason !== undefined;
@@ -65,10 +84,11 @@ export class GenerationRequest extends Request {
   override emit(): void {
     const { run } = this.#task;
     const news = this.#news;
-    this.#news = undefined;
-    if (news) run.push(news.token, news.pieces, news.logprob);
+    this.#news = [];
+    for (const { token, pieces, logprob } of news) run.push(token, pieces, logprob);
     this.#continuation.prepare(this.branch);
     if (this.#continuation.finishReason === undefined || run.settled) return;
+    this.#speculation?.end();
     const rest = this.#continuation.flush();
     run.finish(this.#result(this.#continuation.finishReason), rest);
   }
@@ -84,6 +104,7 @@ export class GenerationRequest extends Request {
     if (this.settled) return;
     this.emit();
     this.settled = true;
+    this.#speculation?.end();
     this.#task.run.fail(error);
   }
 
@@ -102,6 +123,7 @@ export class GenerationRequest extends Request {
         ttftMs: first > 0 ? first - this.#task.createdAt : 0,
         prefillTokensPerSecond: first > 0 ? perSecond(computedPrompt, first - this.#startedAt) : 0,
         decodeTokensPerSecond: perSecond(generated - 1, this.#lastTokenAt - first),
+        ...this.#speculation?.counts,
       },
     };
     if (this.#continuation.logprobs) result.logprobs = this.#continuation.logprobs;

@@ -14,6 +14,8 @@ import type { ChoicesTask } from './choices-request.js';
 import { endTokensOf } from './continuation.js';
 import type { CacheUse, Request } from './request.js';
 import { SamplesRequest } from './samples-request.js';
+import type { CreateSource } from './draft-source.js';
+import { draftSources } from './draft-sources.js';
 import { isConstrained, isPromised } from '../structure/answer-shape.js';
 import type { CompiledStructure, Structures } from '../structure/structure.js';
 import { type Generation, type GenerationResult, GenerationRun } from './run.js';
@@ -69,6 +71,7 @@ export function launch(
   const submit = (
     { ids: prompt, plan, droppedTokens }: Encoded,
     structure: CompiledStructure | undefined,
+    drafts: CreateSource | undefined,
   ) => {
     const { contextLength, vocabulary, buffers } = generator;
     request = requestOf({
@@ -83,6 +86,7 @@ export function launch(
       createdAt,
       plan,
       structure,
+      drafts,
       droppedTokens,
     });
     generator.engine.submit(request);
@@ -105,7 +109,8 @@ export function launch(
         answerPrefix,
         'left out where a structure or tools shape the answer',
       );
-    if (!run.settled) submit(encoded, structure);
+    const drafts = await draftSources(settings.speculate, generator);
+    if (!run.settled) submit(encoded, structure, drafts);
   };
   start().catch((error) => run.fail(fromNative(error)));
   return run;

@@ -61,7 +61,7 @@ export class PageTables {
    * Pages that a request's branches may still take. Of a window's they hold so many together at most: `own` of them
    * come free as others are taken, those that they share may stay with who shares them.
    */
-  #toCome(table: KvTable, { branches, live, shared }: Request, own: number): number {
+  #toCome(table: KvTable, { branches, live, shared, mostDrafted }: Request, own: number): number {
     const begun = branches.some(({ sequence }) => sequence !== undefined);
     let fresh = 0;
     let most = 0;
@@ -73,7 +73,7 @@ export class PageTables {
       fresh += waits
         ? this.#pagesFor(positions) - Math.floor(shared / this.#pageSize)
         : this.#freshPages(branch);
-      most += this.#most(table, positions, length - (waits ? shared : branch.computed));
+      most += this.#most(table, positions, length - (waits ? shared : branch.computed) + mostDrafted);
     }
     return table.window === 0 ? fresh : Math.min(fresh, Math.max(0, most - own));
   }

@@ -10,6 +10,7 @@
  */
 import type { NativeModel } from '../native.js';
 import { CheckpointLengths } from './checkpoints.js';
+import { rollBack } from './drafting.js';
 import { PageTables } from './page-tables.js';
 import type { Slice } from './plan.js';
 import { longestPrefix, type Prefix, PrefixCache, type SharedPrefix } from './prefixes.js';
@@ -170,6 +171,11 @@ export class Pages {
     this.#makeRoom(active, () => this.#prefixes.evictLoose());
   }
 
+  /** What was drafted wrong leaves the sequences of the running requests. */
+  rollBack(active: readonly Request[]): void {
+    for (const { live } of active) for (const branch of live) rollBack(this.#native, branch);
+  }
+
   /** Takes the sequences from the branches of a request that are over, and keeps them where they may serve again. */
   release(request: Request, keep: boolean): void {
     for (const branch of request.branches)
@@ -177,6 +183,7 @@ export class Pages {
   }
 
   #releaseBranch({ cache: { reuse, owner }, adapter }: Request, branch: Branch, keep: boolean): void {
+    rollBack(this.#native, branch);
     const { sequence, computed } = branch;
     if (sequence === undefined) return;
     branch.sequence = undefined;

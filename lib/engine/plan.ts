@@ -33,9 +33,10 @@ export function planStep(
 ): StepPlan | undefined {
   const slices: Slice[] = [];
   for (const request of active) {
-    if (request.paused) continue;
+    if (request.paused || request.waiting) continue;
     for (const branch of request.live) {
-      if (branch.sequence !== undefined) slices.push({ request, branch, count: 1, firstRow: 0, rows: 0 });
+      const { sequence, drafted } = branch;
+      if (sequence !== undefined) slices.push({ request, branch, count: 1 + drafted, firstRow: 0, rows: 0 });
     }
   }
   if (slices.length === 0) return undefined;
@@ -45,10 +46,9 @@ export function planStep(
     return { slice, most: Math.min(remainingOf(slice), toCheckpoint) };
   });
   const filling = parts.filter(({ most }) => most > 1);
-  const promptTokens = sharePrompts(
-    filling,
-    pace.promptTokens(slices.length > 1, slices.length - filling.length),
-  );
+  const drafted = slices.reduce((sum, { branch }) => sum + branch.drafted, 0);
+  const decodeTokens = slices.length - filling.length + drafted;
+  const promptTokens = sharePrompts(filling, pace.promptTokens(slices.length > 1, decodeTokens));
   return { slices, promptTokens, batch: assemble(slices) };
 }
 

@@ -4,6 +4,7 @@
  * steps.
  */
 import { NO_ADAPTER, type StepResult } from '../native.js';
+import type { StepCost } from '../speculation/step-cost.js';
 
 /** One row that a request wants of a step. */
 export interface WantedRow {
@@ -40,6 +41,10 @@ export class Branch {
   sequence: number | undefined;
   /** It takes no more steps; its request may go on. */
   settled = false;
+  /** Tokens behind `length` that are only drafted: the next step computes them too, and `take` finds out which are right. */
+  drafted = 0;
+  /** Positions beyond `computed` that the native sequence holds, of drafts that are not known to be right. */
+  excess = 0;
 
   constructor(
     prompt: Int32Array,
@@ -55,6 +60,7 @@ export class Branch {
     this.sequence = sequence;
     this.computed = inherited;
     this.inherited = inherited;
+    this.excess = 0;
   }
 
   /** It holds none. */
@@ -62,6 +68,7 @@ export class Branch {
     this.sequence = undefined;
     this.computed = 0;
     this.inherited = 0;
+    this.excess = 0;
   }
 }
 
@@ -78,6 +85,8 @@ export abstract class Request {
   parents: readonly number[] | undefined;
   /** [tokens] the type of each token of the prompt, of a model that has them. Absent: all are of the first. */
   readonly types?: Int32Array;
+  /** Drafts that a step may check of one of its branches. */
+  mostDrafted = 0;
   /** Native was told to stop its sequences in the middle of a step. */
   interrupted = false;
 
@@ -109,6 +118,16 @@ export abstract class Request {
 
   /** Nobody reads the output at present: no step until somebody does. */
   abstract readonly paused: boolean;
+
+  /** It takes no step until its drafts are there. */
+  get waiting(): boolean {
+    return false;
+  }
+
+  /** Writes drafts behind a branch's tokens, and returns the chances that they are right up to each of them. */
+  propose(_branch: Branch, _cost: StepCost): readonly number[] {
+    return [];
+  }
 
   /** Tokens of a branch that are known and not computed yet; at least 1 while it is not settled. */
   remaining(branch: Branch): number {

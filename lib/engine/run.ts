@@ -56,6 +56,9 @@ export interface GenerationResult {
     prefillTokensPerSecond: number;
     /** Tokens after the first, per second; 0 when there are fewer than two. */
     decodeTokensPerSecond: number;
+    /** With `speculate`: tokens that were drafted and checked, and those of them that were right. */
+    draftedTokens?: number;
+    acceptedTokens?: number;
   };
   /** One per generated token, when `logprobs` asked for them. */
   logprobs?: GeneratedLogprob[];

@@ -6,13 +6,17 @@
 import type { SearchSettings } from '../generation/search-options.js';
 import type { OutputPiece } from '../output/pieces.js';
 import type { StepResult } from '../native.js';
+import type { StepCost } from '../speculation/step-cost.js';
 import { ChoicesRequest, type ChoicesTask, type EndedText } from './choices-request.js';
 import { Continuation, type GeneratedToken } from './continuation.js';
 import type { Branch, WantedRow } from './request.js';
+import { Speculation, sumOf } from './speculation.js';
 
 export class SamplesRequest extends ChoicesRequest {
   readonly #search: SearchSettings;
   readonly #continuations: readonly Continuation[];
+  /** [branches] where tokens are drafted. */
+  readonly #speculations: readonly Speculation[];
   /** What the first text got and its reader does not have yet; absent where texts are chosen. */
   #news: GeneratedToken[] | undefined;
 
@@ -26,10 +30,19 @@ export class SamplesRequest extends ChoicesRequest {
       const sampling = { ...settings.sampling, seed: (settings.sampling.seed + i) % Number.MAX_SAFE_INTEGER };
       return new Continuation({ ...task, settings: { ...settings, sampling }, scored: isChosen });
     });
+    const speculations = this.branches.map(({ positions }) => Speculation.of(task, positions));
+    this.#speculations = speculations.filter((one) => one !== undefined);
+    this.mostDrafted = this.#speculations[0]?.most ?? 0;
   }
 
   wantedRows(count: number, branch: Branch): WantedRow[] {
-    return count < this.remaining(branch) ? [] : [this.#of(branch).wantedRow(branch)];
+    if (count < this.remaining(branch)) return [];
+    const row = this.#of(branch).wantedRow(branch);
+    return this.#speculationOf(branch)?.rows(row, branch) ?? [row];
+  }
+
+  override propose(branch: Branch, cost: StepCost): readonly number[] {
+    return this.#speculationOf(branch)?.propose(branch, cost) ?? [];
   }
 
   take(result: StepResult, first: number, _count: number, now: number, branch: Branch): void {
@@ -38,9 +51,9 @@ export class SamplesRequest extends ChoicesRequest {
     const atPrompt = branch.length === this.shared;
     for (const one of atPrompt ? this.branches : [branch]) {
       const continuation = this.#of(one);
-      const token = continuation.take(one, result, first);
-      if (token) this.generated++;
-      if (token && one === this.branch) this.#news?.push(token);
+      const tokens = this.#take(continuation, one, result, first);
+      this.generated += tokens.length;
+      if (one === this.branch) this.#news?.push(...tokens);
       one.settled = continuation.finishReason !== undefined;
     }
     if (this.live.length === 0) this.settled = true;
@@ -59,6 +72,21 @@ export class SamplesRequest extends ChoicesRequest {
     for (const continuation of this.#continuations) continuation.finishReason ??= 'abort';
     this.settled = true;
     this.emit();
+  }
+
+  #take(continuation: Continuation, branch: Branch, result: StepResult, first: number): GeneratedToken[] {
+    const speculation = this.#speculationOf(branch);
+    if (speculation) return speculation.take(continuation, branch, result, first);
+    const token = continuation.take(branch, result, first);
+    return token ? [token] : [];
+  }
+
+  protected override get speculationCounts() {
+    return sumOf(this.#speculations);
+  }
+
+  #speculationOf(branch: Branch): Speculation | undefined {
+    return this.#speculations[this.branches.indexOf(branch)];
   }
 
   #of(branch: Branch): Continuation {

@@ -85,6 +85,7 @@ function beamsOf(given: SearchOptions, beams: number, vocabSize: number): BeamSe
   for (const [name, value] of Object.entries(given)) {
     // Greedy is what beams are compared with.
     if (WITH_BEAMS.includes(name) || (name === 'temperature' && value === 0)) continue;
+    if (name === 'speculate' && value === false) continue;
     throw invalidOption(name, value, 'left out with beams');
   }
   const { n = 1, bestOf, lengthPenalty = 1, earlyStopping = false } = given;

@@ -6,7 +6,8 @@ import { EventStream } from './event-stream.js';
 import { Exchange, type RequestFacts } from './exchange.js';
 import { Failure, failureOf } from './failure.js';
 import { KeyRing } from './keys.js';
-import { startGeneration } from '../model.js';
+import { type Model, startGeneration } from '../model.js';
+import { type Speculate, speculationBeside } from '../speculation/options.js';
 import { Metrics } from './metrics.js';
 import { type HandlerOptions, type HandlerSettings, parseHandlerOptions } from './options.js';
 import { Origins } from './origins.js';
@@ -213,10 +214,16 @@ class ServerCore {
     }
   }
 
-  #callOf(exchange: Exchange, { model, id }: Lease): Call {
+  #callOf(exchange: Exchange, { model, id, speculate = this.#speculateWith(model) }: Lease): Call {
     return {
       model,
-      generate: (prompt, options, variables) => startGeneration(model, prompt, options, { variables }),
+      generate: (prompt, options, variables) =>
+        startGeneration(
+          model,
+          prompt,
+          { ...options, speculate: speculationBeside(speculate, options) },
+          { variables },
+        ),
       modelId: id,
       id: exchange.facts.id,
       created: Math.floor(Date.now() / 1000),
@@ -225,6 +232,11 @@ class ServerCore {
       limits: this.#settings.limits,
       facts: exchange.facts,
     };
+  }
+
+  /** What holds for all models, for those that can. */
+  #speculateWith({ info }: Model): Speculate {
+    return info.stateSlots === 0 ? this.#settings.speculate : false;
   }
 
   async #send(answer: Answer, taken: Taken): Promise<Response> {

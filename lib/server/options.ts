@@ -13,6 +13,7 @@ import {
   reading,
 } from '../given.js';
 import { parseLoadOptions } from '../options.js';
+import { type Speculate, speculateRules } from '../speculation/options.js';
 import type { KeyOptions } from './keys.js';
 import type { ServedModel } from './pool.js';
 
@@ -51,6 +52,10 @@ export interface HandlerOptions {
   limits?: ServerLimits;
   /** Bytes that models which the handler loads may take together. Default: what is available at the start. */
   memoryBudget?: number;
+  /**
+   * 'prompt': `speculate` of all that is generated, by models that can. Texts are the same with and without. Default false.
+   */
+  speculate?: 'prompt' | false;
   /** Leave out fields that are unknown, in place of refusing them. Default false. */
   lenient?: boolean;
   /** Origins of pages that may use it, besides those of this machine: 'https://chat.example.com'. */
@@ -72,6 +77,7 @@ export interface HandlerSettings {
   keys: readonly KeyOptions[];
   limits: Readonly<Required<ServerLimits>>;
   memoryBudget: number;
+  speculate: Speculate;
   lenient: boolean;
   origins: readonly string[];
   page: boolean;
@@ -111,6 +117,7 @@ const modelRules = {
   model: { fits: (v) => v instanceof Model || isName(v), allowed: 'a Model or a reference' },
   aliases: list(isName, 0, 100, 'a list of names'),
   options: { fits: isObject, allowed: 'an object' },
+  ...speculateRules,
 } satisfies Record<keyof ServedModel, Rule>;
 
 const rules = {
@@ -118,6 +125,7 @@ const rules = {
   keys: anything,
   limits: anything,
   memoryBudget: integer(0, Number.MAX_SAFE_INTEGER),
+  speculate: { fits: (v) => v === 'prompt' || v === false, allowed: "'prompt' or false" },
   lenient: boolean,
   origins: list(isName, 0, 1000, 'a list of origins'),
   page: boolean,
@@ -151,6 +159,7 @@ function read(options: unknown): HandlerSettings {
     keys: keysOf(given.keys),
     limits: { ...defaultLimits, ...(parseOptions(limitRules, given.limits, 'limits') as ServerLimits) },
     memoryBudget: given.memoryBudget ?? availableMemory(),
+    speculate: given.speculate ?? false,
     lenient: given.lenient ?? false,
     origins: given.origins ?? [],
     page: given.page ?? true,

@@ -8,6 +8,7 @@ import { predictLoad } from '../load.js';
 import { mebibytes } from '../memory.js';
 import { Model } from '../model.js';
 import type { LoadOptions } from '../options.js';
+import type { Speculate } from '../speculation/options.js';
 import { Failure } from './failure.js';
 import { orAborted } from './or-aborted.js';
 
@@ -21,12 +22,15 @@ export interface ServedModel {
   aliases?: readonly string[];
   /** For a reference. */
   options?: Omit<LoadOptions, 'signal' | 'onProgress'>;
+  /** As `generate` takes it, for all that this model generates. Default: that of the handler. */
+  speculate?: Speculate;
 }
 
 /** A model that will not be unloaded before it is released. */
 export interface Lease {
   readonly id: string;
   readonly model: Model;
+  readonly speculate: Speculate | undefined;
   /** Idempotent. */
   release(): void;
 }
@@ -36,6 +40,7 @@ interface Entry {
   readonly aliases: readonly string[];
   readonly reference: string | undefined;
   readonly options: LoadOptions;
+  readonly speculate: Speculate | undefined;
   model: Model | undefined;
   loading: Promise<Model> | undefined;
   users: number;
@@ -61,11 +66,12 @@ export class ModelPool {
 
   constructor(models: readonly ServedModel[], options: PoolOptions) {
     this.#options = options;
-    this.#entries = models.map(({ id, model, aliases = [], options: loading = {} }) => ({
+    this.#entries = models.map(({ id, model, aliases = [], options: loading = {}, speculate }) => ({
       id: id ?? (typeof model === 'string' ? model : model.info.name),
       aliases,
       reference: typeof model === 'string' ? model : undefined,
       options: loading,
+      speculate,
       model: typeof model === 'string' ? undefined : model,
       loading: undefined,
       users: 0,
@@ -117,6 +123,7 @@ export class ModelPool {
     return {
       id: entry.id,
       model,
+      speculate: entry.speculate,
       release: () => {
         if (released) return;
         released = true;

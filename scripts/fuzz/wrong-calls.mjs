@@ -17,7 +17,7 @@ const generateNames = [
   ...['topNSigma', 'xtcProbability', 'xtcThreshold', 'dynatempRange', 'dynatempExponent'],
   ...['mirostat', 'mirostatTau', 'mirostatEta', 'samplers', 'dryMultiplier', 'dryBase', 'dryAllowedLength'],
   ...['dryPenaltyLastN', 'drySequenceBreakers', 'badWords', 'minTokens', 'noRepeatNgram'],
-  ...['n', 'bestOf', 'beams', 'lengthPenalty', 'earlyStopping', 'adapter'],
+  ...['n', 'bestOf', 'beams', 'lengthPenalty', 'earlyStopping', 'adapter', 'speculate'],
 ];
 const loadNames = [
   'device',

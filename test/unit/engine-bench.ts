@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, expect, vi } from 'vitest';
 import { Engine } from '../../lib/engine/engine.js';
+import type { CreateSource } from '../../lib/engine/draft-source.js';
 import type { Vocabulary } from '../../lib/engine/generation-request.js';
 import { requestOf } from '../../lib/engine/launch.js';
 import type { Request } from '../../lib/engine/request.js';
@@ -29,6 +30,7 @@ interface StartOptions extends Omit<GenerateOptions, 'adapter'> {
   owner?: object;
   adapter?: number;
   endTokens?: number[];
+  drafts?: CreateSource;
 }
 
 export class Bench {
@@ -45,7 +47,7 @@ export class Bench {
   }
 
   start(prompt: number[], options: StartOptions = {}): { run: GenerationRun; request: Request } {
-    const { reuse = true, owner, endTokens, adapter, ...generate } = options;
+    const { reuse = true, owner, endTokens, adapter, drafts, ...generate } = options;
     const run = new GenerationRun();
     const request = requestOf({
       run,
@@ -56,6 +58,7 @@ export class Bench {
       buffers: this.#buffers,
       cache: { reuse, owner },
       adapter,
+      drafts,
       createdAt: performance.now(),
     });
     run.attach({ onDemand: () => this.engine.wake(), onCancel: () => this.engine.cancel(request) });

@@ -30,6 +30,8 @@ export interface FakeOptions {
   /** Milliseconds of a step, and of each token in it. */
   stepMs?: number;
   tokenMs?: number;
+  /** Logits depend on so many last tokens alone; 0, the default: on all. */
+  memory?: number;
   /** Never give this token: an end-of-text id that would end runs at random. */
   banned?: number;
 }
@@ -80,7 +82,16 @@ export class FakeNative implements NativeModel {
   constructor(options: FakeOptions = {}) {
     const { window, ...rest } = options;
     const sizes = { vocabSize: 300, kvCapacity: 4096, kvPageSize: 16, stepTokens: 512 };
-    this.#options = { ...sizes, stateSlots: 0, keptStates: 0, stepMs: 0, tokenMs: 0, banned: -1, ...rest };
+    this.#options = {
+      ...sizes,
+      stateSlots: 0,
+      keptStates: 0,
+      stepMs: 0,
+      tokenMs: 0,
+      memory: 0,
+      banned: -1,
+      ...rest,
+    };
     const { kvCapacity, kvPageSize, stateSlots, keptStates, stepTokens } = this.#options;
     const kvTables = [{ window: 0, pages: Math.floor(kvCapacity / kvPageSize) }];
     if (window) kvTables.push({ window: window.window, pages: window.pages });
@@ -263,7 +274,7 @@ export class FakeNative implements NativeModel {
         if (wanted.has(place))
           rows.push(
             fakeLogits(
-              [...adapterTokens(adapter), ...sequence.tokens],
+              [...adapterTokens(adapter), ...sequence.tokens.slice(-this.#options.memory)],
               this.#options.vocabSize,
               this.#options.banned,
             ),
