@@ -25,6 +25,7 @@ const using = [
   'tracing',
   'server',
   'frameworks',
+  'gpu',
   'errors',
   'environment',
 ].filter((page) => existsSync(join(docs, `${page}.md`)));
