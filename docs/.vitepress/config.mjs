@@ -21,6 +21,7 @@ const using = [
   'embeddings',
   'vectors',
   'classification',
+  'adapters',
   'compare',
   'tracing',
   'server',
