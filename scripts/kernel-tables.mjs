@@ -28,6 +28,7 @@ function assembles(instruction, compiler) {
   return spawnSync(command, args, { input: `int main() { asm("${instruction}"); }` }).status === 0;
 }
 
+/** @returns {string[]} */
 export function kernelTables(arch = process.arch, compiler = process.env.CXX || 'c++') {
   const tables = tablesOf[arch] ?? ['scalar'];
   return tables.filter((name) => !(name in probes) || assembles(probes[name], compiler));

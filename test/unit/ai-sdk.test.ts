@@ -148,7 +148,7 @@ describe('tools', () => {
     const result = await generateText({
       model: model(),
       // The model writes what it likes.
-      tools: { add: { ...add, strict: false } },
+      tools: { add: { ...add, strict: false } as unknown as typeof add },
       prompt: 'Hi',
       stopWhen: stepCountIs(2),
       ...quiet,
