@@ -48,7 +48,7 @@ export type { ToolCall } from './output/pieces.js';
 export type { ScoreOptions, ScoreResult } from './score.js';
 export type { Overflow as SessionOverflow } from './prompt-options.js';
 export { mergeModel, type MergeOptions, type MergeProgress, type MergeResult } from './merge.js';
-export type { DraftOptions, Speculate } from './speculation/options.js';
+export type { DraftModel, DraftOptions, Speculate } from './speculation/options.js';
 export { ChatSession, type SessionOptions } from './session.js';
 export {
   type ChatTemplateOptions,

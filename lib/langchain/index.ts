@@ -1,6 +1,7 @@
 /** `kvasir/langchain`: loaded models for LangChain; needs `@langchain/core` beside it. */
 export type { ModelSettings } from '../adapters/settings.js';
 export { ChatKvasir, type ChatKvasirCallOptions, type ChatKvasirFields } from './chat-model.js';
+export type { OutputSchema } from './structured-output.js';
 export {
   KvasirEmbeddings,
   type KvasirEmbeddingsFields,
