@@ -10,12 +10,14 @@ const rooms = {
   'native.ts': [
     'addon',
     'errors.ts',
+    'native-adapters.ts',
     'native-grammar.ts',
     'native-reports.ts',
     'native-tensors.ts',
     'native-vectors.ts',
     'package-root.ts',
   ],
+  'native-adapters.ts': [],
   'native-grammar.ts': [],
   'native-reports.ts': [],
   'native-tensors.ts': [],
@@ -40,6 +42,7 @@ const rooms = {
     ...['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'options.ts'],
     ...['python-json.ts', 'regular-file.ts', 'shard-index.ts', 'spec.ts', 'classify'],
   ],
+  saved: ['engine', 'errors.ts', 'given.ts', 'native.ts'],
   lora: [
     ...['architectures', 'engine', 'formats', 'errors.ts', 'given.ts', 'memory.ts', 'native.ts', 'spec.ts'],
   ],

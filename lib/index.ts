@@ -50,6 +50,7 @@ export type { Overflow as SessionOverflow } from './prompt-options.js';
 export { mergeModel, type MergeOptions, type MergeProgress, type MergeResult } from './merge.js';
 export type { DraftModel, DraftOptions, Speculate } from './speculation/options.js';
 export { ChatSession, type SessionOptions } from './session.js';
+export type { RestoreOptions } from './sessions.js';
 export {
   type ChatTemplateOptions,
   type DecodeOptions,

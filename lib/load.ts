@@ -16,10 +16,8 @@ import {
   type Container,
   fromNative,
   type AdapterTensor,
-  type NativeAdapters,
-  type NativeInspection,
+  type LoadedNative,
   type NativeLoadOptions,
-  type NativeModel,
   native,
   rethrow,
   type TensorMap,
@@ -31,7 +29,7 @@ import { checkVocabularySize } from './tokenizer/vocabulary-size.js';
 
 export interface LoadedModel {
   info: ModelInfo;
-  native: NativeModel & NativeInspection & NativeAdapters;
+  native: LoadedNative;
   /** Bytes that adapters take when all of these are loaded at once. */
   predictAdapters(adapters: readonly (readonly AdapterTensor[])[]): number;
   tokenizer: Tokenizer;

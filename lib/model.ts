@@ -56,7 +56,8 @@ import { PromptEncoding } from './prompt-encoding.js';
 import { checkPromptOptions } from './prompt-options.js';
 import { type ScoreOptions, type ScoreResult, scoreTokens } from './score.js';
 import { seesAhead } from './spec.js';
-import { ChatSession, type GenerationInternals, type SessionOptions } from './session.js';
+import type { ChatSession, GenerationInternals, SessionOptions } from './session.js';
+import { type RestoreOptions, Sessions } from './sessions.js';
 import { Structures } from './structure/structure.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 import { checkChatPrompt } from './tools/chat.js';
@@ -109,6 +110,7 @@ export class Model {
   readonly #judge: Judge;
   readonly #adapters: AdapterLoader;
   readonly #encoding: PromptEncoding;
+  readonly #sessions: Sessions;
   #disposed: Promise<void> | undefined;
 
   static {
@@ -134,6 +136,7 @@ export class Model {
     this.#defaults = description.generationDefaults;
     this.#embedDefaults = embedDefaults;
     this.#encoding = new PromptEncoding(tokenizer, info);
+    this.#sessions = new Sessions(this.#engine, parts, this.#start.bind(this));
     this.#judge = new Judge(this.#engine, parts);
     this.#adapters = new AdapterLoader({
       engine: this.#engine,
@@ -197,13 +200,17 @@ export class Model {
    * @throws INVALID_OPTION, DISPOSED.
    */
   createSession(options: SessionOptions = {}): ChatSession {
-    this.#engine.throwIfDisposed();
-    requireHead(this.info, 'createSession');
-    const host = {
-      generate: this.#start.bind(this),
-      disown: (owner: object) => this.#engine.disown(owner),
-    };
-    return new ChatSession(host, options);
+    return this.#sessions.create(options);
+  }
+
+  /**
+   * Goes on with a session that `session.save` wrote: with its history and options, and with what the cache held of it, so that
+   * the next turn computes only what is new. The model has to be loaded as it was then (weights, dtype, kvDtype, device).
+   * @throws MODEL_NOT_FOUND (no file), MODEL_FORMAT (no session, cut or changed), INVALID_OPTION (another model's, or one that
+   * was loaded otherwise), CONTEXT_OVERFLOW (the cache has no room for it), DISPOSED.
+   */
+  async restoreSession(file: string, options: RestoreOptions = {}): Promise<ChatSession> {
+    return this.#sessions.restore(file, options);
   }
 
   /**
@@ -338,14 +345,8 @@ export class Model {
   async trace(prompt: Prompt, options: TraceOptions = {}): Promise<Trace> {
     this.#engine.throwIfDisposed();
     const settings = parseTraceOptions(options, this.#traced.spec);
-    const given = readPrompt(prompt);
     const { generate: maxTokens, signal } = settings;
-    const encode = async (): Promise<Int32Array> => {
-      if (typeof given === 'string' || given instanceof Int32Array) return this.#encoding.text(given, signal);
-      return this.tokenizer.encodeChat(given, { signal });
-    };
-    const ids = await encode();
-    this.#encoding.checkIds(ids, 'prompt');
+    const ids = await this.#encoding.ids(readPrompt(prompt), signal);
     if (maxTokens === 0) return runTrace(this.#traced, ids, 0, settings);
     const { tokens } = await this.generate(ids, { maxTokens, temperature: 0, signal });
     signal?.throwIfAborted();

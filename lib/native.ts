@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { addonFolders, buildFolder, explainMissing } from './addon/folders.js';
 import { KvasirError, type KvasirErrorCode } from './errors.js';
+import type { AdapterTensor, NativeAdapters, NativeSessions } from './native-adapters.js';
 import type { TokenTrie } from './native-grammar.js';
 import type {
   CheckpointInfo,
@@ -19,6 +20,7 @@ import type { ModelTensor, TensorEntry, TensorMap } from './native-tensors.js';
 import type { NativeVectors } from './native-vectors.js';
 import { packageFile, packageRoot } from './package-root.js';
 
+export type { AdapterTensor, NativeAdapters, NativeSessions } from './native-adapters.js';
 export { packageRoot } from './package-root.js';
 export type { GrammarTable, NativeGrammar, NativeMatcher, TokenTrie } from './native-grammar.js';
 export type { CpuReport, CudaDeviceInfo, CudaReport, KvTable } from './native-reports.js';
@@ -244,29 +246,6 @@ export interface LayerRun {
   attended?: Float32Array;
 }
 
-/** One low-rank change: y += scale * B (A x). */
-export interface AdapterTensor {
-  /** A linear as `NativeModelInfo.linears` names it, or a part of it: 'layers.3.qkv', 'layers.3.q', 'lm_head'. */
-  name: string;
-  /** 1 to 512. */
-  rank: number;
-  /** [rank, inputs] */
-  a: Float32Array;
-  /** [outputs, rank] */
-  b: Float32Array;
-  scale: number;
-}
-
-/** LoRA adapters, any number at once; nothing is merged. Between steps: during one, INTERNAL. */
-export interface NativeAdapters {
-  /** Resolves to its number. Rejects with INVALID_OPTION naming a tensor that does not fit; nothing is loaded then. */
-  loadAdapter(tensors: readonly AdapterTensor[]): Promise<number>;
-  /** What sequences computed with it stays. */
-  freeAdapter(adapter: number): void;
-  /** Bytes of all that are loaded, and of the rows between their products. */
-  adapterBytes(): number;
-}
-
 /** Looking into a model between its steps, for `compare`. Each rejects with INTERNAL while a step or another one runs. */
 export interface NativeInspection {
   /** `hidden` [tokens, hiddenSize] after the layers; `logits` [rows, vocabSize]; taps by name. */
@@ -286,6 +265,8 @@ export interface NativeInspection {
   borrow(lender: NativeModel, names: readonly string[]): void;
 }
 
+export type LoadedNative = NativeModel & NativeInspection & NativeAdapters & NativeSessions;
+
 /** A `ModelSpec` as `specToJson` writes it. */
 export type SpecJson = string;
 
@@ -301,7 +282,9 @@ export interface NativeAddon {
     spec: SpecJson,
     tensors: TensorMap,
     options: NativeLoadOptions,
-  ): { promise: Promise<NativeModel & NativeInspection & NativeAdapters>; cancel(): void };
+  ): { promise: Promise<LoadedNative>; cancel(): void };
+  /** Of a session's file; `positions` 0: it holds no sequence. Rejects with MODEL_NOT_FOUND, MODEL_FORMAT. */
+  readSessionText(path: string): Promise<{ text: string; positions: number }>;
   /**
    * Writes the INT8 form of a model to `path`, a file that must not exist; rejects with INVALID_OPTION where it cannot be
    * written, and with what `loadModel` rejects with; nothing is left then. `metadata` joins what native says of the

@@ -26,6 +26,16 @@ export class PromptEncoding {
     return this.#tokenizer.encodeAsync(text, { signal });
   }
 
+  /** Of a prompt by itself. Throws INVALID_OPTION. */
+  async ids(prompt: Prompt, signal: AbortSignal | undefined): Promise<Int32Array> {
+    const isText = typeof prompt === 'string' || prompt instanceof Int32Array;
+    const ids = isText
+      ? await this.text(prompt, signal)
+      : await this.#tokenizer.encodeChat(prompt, { signal });
+    this.checkIds(ids, 'prompt');
+    return ids;
+  }
+
   /** Throws INVALID_OPTION. */
   checkIds(ids: Int32Array, name: string): void {
     const { vocabSize } = this.#info;
@@ -67,9 +77,7 @@ export class PromptEncoding {
     if (typeof prompt === 'string') {
       return Promise.all(answers.map((answer) => this.text(prompt + answer, signal)));
     }
-    const start =
-      prompt instanceof Int32Array ? prompt : await this.#tokenizer.encodeChat(prompt, { signal });
-    this.checkIds(start, 'prompt');
+    const start = await this.ids(prompt, signal);
     return Promise.all(
       answers.map(async (answer) => {
         const ids = await this.#tokenizer.encodeAsync(answer, { addSpecialTokens: false, signal });

@@ -8,6 +8,7 @@ import { type GenerateOptions, wellFormed } from './options.js';
 import { ConversationFit } from './overflow.js';
 import { type Overflow, overflowRule } from './prompt-options.js';
 import { checkText, type Message, readMessages } from './prompt.js';
+import type { SessionState } from './saved/session-file.js';
 import { type FunctionTool, type ToolDefinition, toolsRule } from './tools/definitions.js';
 import { assistantMessage } from './tools/messages.js';
 
@@ -51,6 +52,8 @@ export interface SessionHost {
     options: GenerateOptions,
     internals: GenerationInternals,
   ): Generation;
+  /** Writes a session to a file; see saved/session-file.ts. */
+  save(owner: object, file: string, state: SessionState): Promise<void>;
   /** Kept sequences of this owner may go. */
   disown(owner: object): void;
 }
@@ -78,8 +81,8 @@ export class ChatSession {
   #busy = false;
   #disposed = false;
 
-  /** Made by `model.createSession`. */
-  constructor(host: SessionHost, options: SessionOptions = {}) {
+  /** Made by `model.createSession` and `model.restoreSession`. @param droppedTurns that no longer are in its prompts */
+  constructor(host: SessionHost, options: SessionOptions = {}, droppedTurns = 0) {
     if (reading('The host', () => typeof host?.generate !== 'function')) {
       throw new KvasirError('INVALID_OPTION', 'A ChatSession is made by model.createSession.');
     }
@@ -94,7 +97,7 @@ export class ChatSession {
     this.#tools = tools as readonly FunctionTool[] | undefined;
     this.#template = template;
     this.#adapter = adapter;
-    this.#fit = new ConversationFit(overflow ?? 'error');
+    this.#fit = new ConversationFit(overflow ?? 'error', droppedTurns);
   }
 
   /** The conversation so far, the turn that is being answered left out. A copy. */
@@ -168,6 +171,24 @@ export class ChatSession {
       adapter: this.#adapter,
       overflow: this.#fit.overflow,
       messages: this.history,
+    });
+  }
+
+  /**
+   * Writes the history, the options and what the KV cache holds of them to a file, for `model.restoreSession`. The file
+   * appears whole or not at all, in the place of what was there. The adapter, and what was computed with one, is not in it.
+   * Rejects with INVALID_OPTION (also while an answer is not finished, or where nothing can be written), and DISPOSED.
+   * @param file its path. With whole-context layers it takes `info.kvBytesPerToken` bytes a token, rounded up to pages.
+   */
+  async save(file: string): Promise<void> {
+    this.#checkFree();
+    const { overflow, dropped } = this.#fit;
+    await this.#host.save(this, file, {
+      messages: this.history,
+      tools: this.#tools,
+      template: this.#template,
+      overflow: typeof overflow === 'string' ? overflow : 'function',
+      droppedTurns: dropped,
     });
   }
 

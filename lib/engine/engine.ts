@@ -11,6 +11,7 @@ import { CheckpointLengths } from './checkpoints.js';
 import { appended, Drafting } from './drafting.js';
 import { Pace } from './pace.js';
 import { Pages } from './pages.js';
+import type { Prefix } from './prefixes.js';
 import { planStep, type Slice, type StepPlan } from './plan.js';
 import type { Request } from './request.js';
 
@@ -141,6 +142,16 @@ export class Engine {
   /** Something changed: a request came, ended, or somebody reads on. */
   wake(): void {
     this.#loop ??= this.#run();
+  }
+
+  /** What is kept of an owner's latest sequence. During a visit only. */
+  keptOf(owner: object): Prefix | undefined {
+    return this.#pages.keptOf(owner);
+  }
+
+  /** Keeps a sequence that came from elsewhere for an owner. During a visit only. */
+  adopt(prefix: Prefix, owner: object): void {
+    this.#pages.adopt(prefix, owner);
   }
 
   /** The owner of kept sequences is gone. */

@@ -200,6 +200,16 @@ export class Pages {
     for (const branch of request.branches) this.#withdraw(branch);
   }
 
+  keptOf(owner: object): Prefix | undefined {
+    return this.#prefixes.ownedBy(owner);
+  }
+
+  /** Keeps a sequence that no request has computed, where any is kept. */
+  adopt(prefix: Prefix, owner: object): void {
+    if (this.#sharesPrefixes) this.#prefixes.keep(prefix, owner);
+    else this.#native.freeSequence(prefix.sequence);
+  }
+
   /** Nothing is kept that was computed with an adapter. */
   forgetAdapter(adapter: number): void {
     this.#prefixes.forgetAdapter(adapter);

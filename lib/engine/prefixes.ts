@@ -96,6 +96,11 @@ export class PrefixCache {
     );
   }
 
+  /** The latest sequence of an owner. */
+  ownedBy(owner: object): Prefix | undefined {
+    return this.#entries.findLast((entry) => entry.owner?.deref() === owner);
+  }
+
   /** The adapter is gone, and no prompt will name it. */
   forgetAdapter(adapter: number): void {
     for (const entry of this.#entries) if (entry.adapter === adapter) this.#drop(entry);

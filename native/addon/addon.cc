@@ -24,6 +24,7 @@
 #include "model/weights.h"
 #include "runtime/load.h"
 #include "runtime/quantize.h"
+#include "runtime/session_file.h"
 
 namespace kvasir::addon {
 
@@ -148,6 +149,21 @@ Napi::Value QuantizeModel(const Napi::CallbackInfo& info) {
             return Napi::Number::New(js, static_cast<double>(bytes));
           };
         });
+  });
+}
+
+// readSessionText(path) -> { text, positions }
+Napi::Value ReadSessionTextForJs(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    return RunAsync(env, "kvasir.readSessionText", [path = info[0].ToString().Utf8Value()] {
+      return [read = ReadSessionText(path)](Napi::Env js) -> Napi::Value {
+        const Napi::Object object = Napi::Object::New(js);
+        object.Set("text", read.text);
+        object.Set("positions", static_cast<double>(read.positions));
+        return object;
+      };
+    });
   });
 }
 
@@ -344,6 +360,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data.release());
   exports.Set("openContainer", Napi::Function::New(env, OpenContainer));
   exports.Set("loadModel", Napi::Function::New(env, LoadModel));
+  exports.Set("readSessionText", Napi::Function::New(env, ReadSessionTextForJs));
   exports.Set("quantizeModel", Napi::Function::New(env, QuantizeModel));
   exports.Set("tensorsOf", Napi::Function::New(env, TensorsOfForJs));
   exports.Set("checkTensors", Napi::Function::New(env, CheckTensorsForJs));

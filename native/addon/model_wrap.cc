@@ -5,6 +5,7 @@
 #include "addon/addon_data.h"
 #include "addon/from_js.h"
 #include "model/linears.h"
+#include "runtime/session_file.h"
 
 namespace kvasir::addon {
 
@@ -146,24 +147,28 @@ int64_t LengthArgument(const Napi::CallbackInfo& info) {
 }  // namespace
 
 Napi::Function ModelWrap::Define(Napi::Env env) {
-  return DefineClass(
-      env, "NativeModel",
-      {InstanceMethod<&ModelWrap::CreateSequence>("createSequence"),
-       InstanceMethod<&ModelWrap::ForkSequence>("forkSequence"),
-       InstanceMethod<&ModelWrap::TruncateSequence>("truncateSequence"),
-       InstanceMethod<&ModelWrap::FreeSequence>("freeSequence"),
-       InstanceMethod<&ModelWrap::SequenceLength>("sequenceLength"),
-       InstanceMethod<&ModelWrap::ShortestPrefix>("shortestPrefix"),
-       InstanceMethod<&ModelWrap::FreePages>("freePages"), InstanceMethod<&ModelWrap::OwnPages>("ownPages"),
-       InstanceMethod<&ModelWrap::Step>("step"), InstanceMethod<&ModelWrap::RunLayers>("runLayers"),
-       InstanceMethod<&ModelWrap::ApplyLinear>("applyLinear"),
-       InstanceMethod<&ModelWrap::ApplyGateUp>("applyGateUp"),
-       InstanceMethod<&ModelWrap::WeightRows>("weightRows"), InstanceMethod<&ModelWrap::Borrow>("borrow"),
-       InstanceMethod<&ModelWrap::LoadAdapter>("loadAdapter"),
-       InstanceMethod<&ModelWrap::FreeAdapter>("freeAdapter"),
-       InstanceMethod<&ModelWrap::AdapterBytes>("adapterBytes"),
-       InstanceMethod<&ModelWrap::CancelSequence>("cancelSequence"),
-       InstanceMethod<&ModelWrap::Dispose>("dispose")});
+  return DefineClass(env, "NativeModel",
+                     {InstanceMethod<&ModelWrap::CreateSequence>("createSequence"),
+                      InstanceMethod<&ModelWrap::ForkSequence>("forkSequence"),
+                      InstanceMethod<&ModelWrap::TruncateSequence>("truncateSequence"),
+                      InstanceMethod<&ModelWrap::FreeSequence>("freeSequence"),
+                      InstanceMethod<&ModelWrap::SequenceLength>("sequenceLength"),
+                      InstanceMethod<&ModelWrap::ShortestPrefix>("shortestPrefix"),
+                      InstanceMethod<&ModelWrap::FreePages>("freePages"),
+                      InstanceMethod<&ModelWrap::OwnPages>("ownPages"),
+                      InstanceMethod<&ModelWrap::Step>("step"),
+                      InstanceMethod<&ModelWrap::RunLayers>("runLayers"),
+                      InstanceMethod<&ModelWrap::ApplyLinear>("applyLinear"),
+                      InstanceMethod<&ModelWrap::ApplyGateUp>("applyGateUp"),
+                      InstanceMethod<&ModelWrap::WeightRows>("weightRows"),
+                      InstanceMethod<&ModelWrap::Borrow>("borrow"),
+                      InstanceMethod<&ModelWrap::LoadAdapter>("loadAdapter"),
+                      InstanceMethod<&ModelWrap::FreeAdapter>("freeAdapter"),
+                      InstanceMethod<&ModelWrap::AdapterBytes>("adapterBytes"),
+                      InstanceMethod<&ModelWrap::SaveSequence>("saveSequence"),
+                      InstanceMethod<&ModelWrap::RestoreSequence>("restoreSequence"),
+                      InstanceMethod<&ModelWrap::CancelSequence>("cancelSequence"),
+                      InstanceMethod<&ModelWrap::Dispose>("dispose")});
 }
 
 Napi::Value ModelWrap::Wrap(Napi::Env env, std::unique_ptr<Engine> engine) {
@@ -260,6 +265,39 @@ void ModelWrap::FreeAdapter(const Napi::CallbackInfo& info) {
 Napi::Value ModelWrap::AdapterBytes(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&] {
     return Napi::Number::New(info.Env(), static_cast<double>(Live().transformer().adapter_bytes()));
+  });
+}
+
+// saveSequence(sequence, text, path) -> bytes
+Napi::Value ModelWrap::SaveSequence(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    Live();
+    const int32_t sequence = SequenceArgument(info);
+    return RunAsync(env, "kvasir.saveSequence",
+                    [engine = engine_, sequence, text = info[1].ToString().Utf8Value(),
+                     path = info[2].ToString().Utf8Value()] {
+                      int64_t bytes = 0;
+                      engine->Inspect([&](Transformer& model) {
+                        bytes = WriteSessionFile(&model, sequence, text, path);
+                      });
+                      return [bytes](Napi::Env js) -> Napi::Value {
+                        return Napi::Number::New(js, static_cast<double>(bytes));
+                      };
+                    });
+  });
+}
+
+// restoreSequence(path) -> sequence
+Napi::Value ModelWrap::RestoreSequence(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Guard(env, [&]() -> Napi::Value {
+    Live();
+    return RunAsync(env, "kvasir.restoreSequence", [engine = engine_, path = info[0].ToString().Utf8Value()] {
+      int32_t sequence = kNoSequence;
+      engine->Inspect([&](Transformer& model) { sequence = RestoreFromSessionFile(&model, path); });
+      return [sequence](Napi::Env js) -> Napi::Value { return Napi::Number::New(js, sequence); };
+    });
   });
 }
 

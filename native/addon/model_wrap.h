@@ -37,6 +37,8 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value LoadAdapter(const Napi::CallbackInfo& info);
   void FreeAdapter(const Napi::CallbackInfo& info);
   Napi::Value AdapterBytes(const Napi::CallbackInfo& info);
+  Napi::Value SaveSequence(const Napi::CallbackInfo& info);
+  Napi::Value RestoreSequence(const Napi::CallbackInfo& info);
   void CancelSequence(const Napi::CallbackInfo& info);
   Napi::Value Dispose(const Napi::CallbackInfo& info);
 

@@ -33,6 +33,10 @@ int64_t ReadSomeAt(int descriptor, uint64_t offset, void* out, uint64_t size) {
 
 int64_t WriteSome(int descriptor, const void* bytes, uint64_t size) { return write(descriptor, bytes, size); }
 
+int64_t WriteSomeAt(int descriptor, uint64_t offset, const void* bytes, uint64_t size) {
+  return pwrite(descriptor, bytes, size, static_cast<off_t>(offset));
+}
+
 int Flush(int descriptor) { return fsync(descriptor); }
 
 int CloseDescriptor(int descriptor) { return close(descriptor); }

@@ -52,6 +52,17 @@ int64_t WriteSome(int descriptor, const void* bytes, uint64_t size) {
   return _write(descriptor, bytes, static_cast<unsigned>(size));
 }
 
+int64_t WriteSomeAt(int descriptor, uint64_t offset, const void* bytes, uint64_t size) {
+  OVERLAPPED place = {};
+  place.Offset = static_cast<DWORD>(offset);
+  place.OffsetHigh = static_cast<DWORD>(offset >> 32);
+  const auto file = reinterpret_cast<HANDLE>(_get_osfhandle(descriptor));
+  DWORD written = 0;
+  if (WriteFile(file, bytes, static_cast<DWORD>(size), &written, &place) != 0) return written;
+  errno = GetLastError() == ERROR_DISK_FULL ? ENOSPC : EIO;
+  return -1;
+}
+
 int Flush(int descriptor) { return _commit(descriptor); }
 
 int CloseDescriptor(int descriptor) { return _close(descriptor); }

@@ -1,30 +1,12 @@
 #include "io/safetensors_writer.h"
 
-#include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <system_error>
-#include <utility>
 
-#include "core/error.h"
-#include "io/descriptor.h"
+#include "io/new_file.h"
 
 namespace kvasir {
 
 namespace {
-
-constexpr uint64_t kLargestWrite = uint64_t{8} << 20;
-
-[[noreturn]] void ThrowWrite(const std::string& path, int error) {
-  bool full = error == ENOSPC || error == EFBIG;
-#ifdef EDQUOT
-  full = full || error == EDQUOT;
-#endif
-  throw Error(ErrorCode::kInvalidOption,
-              path + ": cannot be written: " + std::generic_category().message(error) +
-                  (full ? ". Make room there, or choose a folder on another disk"
-                        : ". Choose a folder that this user may write to"));
-}
 
 std::string JsonString(const std::string& text) {
   std::string json = "\"";
@@ -63,44 +45,6 @@ std::string Header(const std::map<std::string, std::string>& metadata,
   json.resize((json.size() + 8 + 63) / 64 * 64 - 8, ' ');
   return json;
 }
-
-class NewFile {
- public:
-  explicit NewFile(const std::string& path) : path_(path) {
-    descriptor_ = CreateToWrite(path);
-    if (descriptor_ < 0) ThrowWrite(path, errno);
-  }
-  ~NewFile() {
-    if (descriptor_ >= 0) CloseDescriptor(descriptor_);
-    if (!finished_) RemoveFile(path_);
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-
-  void Write(const void* bytes, uint64_t size) {
-    const auto* from = static_cast<const char*>(bytes);
-    while (size > 0) {
-      const int64_t written = WriteSome(descriptor_, from, std::min(size, kLargestWrite));
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) ThrowWrite(path_, errno);
-      from += written;
-      size -= static_cast<uint64_t>(written);
-    }
-  }
-
-  // Some file systems report a full disk only here.
-  void Finish() {
-    if (Flush(descriptor_) != 0 || CloseDescriptor(std::exchange(descriptor_, -1)) != 0) {
-      ThrowWrite(path_, errno);
-    }
-    finished_ = true;
-  }
-
- private:
-  const std::string& path_;
-  int descriptor_ = -1;
-  bool finished_ = false;
-};
 
 }  // namespace
 

@@ -137,6 +137,25 @@ int32_t KvCache::Fork(int32_t sequence, int64_t length) {
   return id;
 }
 
+int32_t KvCache::Restore(int64_t length) {
+  const int64_t end = PagesFor(length);
+  for (const Pool& pool : pools_) {
+    if (end - FirstPage(pool.table, length) > static_cast<int64_t>(pool.free.size())) ThrowFull(pool);
+  }
+  Sequence restored;
+  states_.Begin(&restored.state);
+  for (Pool& pool : pools_) {
+    Held held = {std::vector<int32_t>(static_cast<size_t>(end), -1), FirstPage(pool.table, length)};
+    for (int64_t page = held.first; page < end; ++page)
+      held.pages[static_cast<size_t>(page)] = TakePage(&pool);
+    restored.held.push_back(std::move(held));
+  }
+  restored.length = length;
+  const int32_t id = next_id_++;
+  sequences_[id] = std::move(restored);
+  return id;
+}
+
 void KvCache::Truncate(int32_t sequence, int64_t length) {
   Sequence& s = Get(sequence);
   CheckLength(s, length);

@@ -34,6 +34,9 @@ class KvCache {
   // A new sequence holding the first `length` positions of another, 0 or at least Shortest of it. All pages are shared, a
   // partial one too: whoever writes into a shared page copies it first (Reserve). So is the state, where a model has any.
   int32_t Fork(int32_t sequence, int64_t length);
+  // A new sequence of `length` positions with pages of its own, those that a fork of that length would have, and with
+  // states one that is begun: what they hold is for the caller to write (then KeepState). Throws as Reserve does.
+  int32_t Restore(int64_t length);
   // To a length as Fork takes it.
   void Truncate(int32_t sequence, int64_t length);
   void Free(int32_t sequence);
@@ -49,6 +52,8 @@ class KvCache {
   void Reserve(int32_t sequence, int64_t n);
   // The reserved positions now hold values.
   void Commit(int32_t sequence, int64_t n);
+  // Of a sequence of that length, the first page of a table that is needed to go on.
+  int64_t FirstPage(int64_t table, int64_t length) const { return FirstPage(PoolOf(table).table, length); }
   // -1 where a page was given back.
   const int32_t* Pages(int32_t sequence, int64_t table) const;
 

@@ -95,6 +95,12 @@ class Stage {
                               const Ops& ops);
 
   void CopyPage(int64_t table, int32_t from, int32_t to);
+  // A page of a table, and a state, as bytes on the host (stage_pages.cc); nothing of a table without layers here.
+  int64_t PageBytes(int64_t table) const;
+  void ReadPage(int64_t table, int32_t page, uint8_t* out);
+  void WritePage(int64_t table, int32_t page, const uint8_t* from);
+  void ReadState(int32_t slot, uint8_t* out);
+  void WriteState(int32_t slot, const uint8_t* from);
 
   // Takes those of `places` that are in its layers. Throws as Adapter does.
   void LoadAdapter(int32_t id, const std::vector<AdapterPlace>& places, PackPanelFn pack_panel_s8);
@@ -183,6 +189,7 @@ class Stage {
   AttentionBias BiasOf(int64_t layer) const;
   HeadNorm HeadNormOf(int64_t layer) const;
   void CopyPage(const KvLayout& layout, uint8_t* pool, int32_t from, int32_t to);
+  void Download(const uint8_t* from, uint8_t* out, int64_t bytes);
   const AttentionShape& ShapeAt(int64_t layer) const {
     return attentions_[static_cast<size_t>(spec_.layer(layer).attention)];
   }

@@ -91,6 +91,15 @@ class Transformer {
   // What sequences computed with it stays. Throws Error(kInvalidOption) for one that is not there.
   void FreeAdapter(int32_t id);
 
+  // A sequence as bytes, piece by piece (transformer_sequences.cc), and the way back: a new one. `give` fills each piece; what
+  // it throws leaves nothing. RestoreSequence throws as KvCache::Restore does.
+  int64_t SequenceBytes(int64_t length) const;
+  void ReadSequence(int32_t sequence, const std::function<void(const uint8_t*, int64_t)>& take);
+  int32_t RestoreSequence(int64_t length, const std::function<void(uint8_t*, int64_t)>& give);
+  // Of how those bytes lie, and of all weights as they are in memory; the latter is known from the first call on.
+  uint64_t LayoutChecksum() const;
+  uint64_t WeightsChecksum();
+
   // To look into a model (transformer_inspect.cc), where all of it is on one backend. A sequence of tokens through
   // some layers, then the logits of `rows`; `hidden` [n_tokens, hidden] is the residual stream at the end. At most a
   // step's tokens; `range.input` has as many rows. Throws as Forward does, kInvalidOption for a model on two backends.
@@ -114,6 +123,8 @@ class Transformer {
   void CheckWhole(const BatchSequence& sequence) const;
   void CheckIds(const Batch& batch) const;
   void CheckAdapter(int32_t id) const;
+  void ForSequence(int32_t sequence, const std::function<void(Stage*, int64_t, int32_t)>& on_page,
+                   const std::function<void(Stage*)>& on_state);
   int64_t AddSpans(const std::vector<BatchSequence>& parts);
   void RunStep(Step step, const LayerRange& range, const RowsFn& on_rows);
   Stage& OnlyStage();
@@ -132,6 +143,7 @@ class Transformer {
   std::vector<SequenceSpan> spans_;   // [tables, sequences of the step]
   std::set<int32_t> adapters_;
   int32_t next_adapter_ = 0;
+  uint64_t weights_checksum_ = 0;                 // 0: not known yet
   std::map<std::string, LinearWeight> replaced_;  // own linears that borrowed ones stand for
 };
 

@@ -115,7 +115,7 @@ export function wrongCalls(library, model, session) {
     embedTokensOptions: (r) => model.embedTokens('a', wrongOptions(r, ['normalize', 'signal'])),
     embedOptions: (r) => model.embed('a', wrongOptions(r, embedNames)),
     decide: (r) => model.decide(wrongPrompt(r), { boolean: true }),
-    ...wrongToolCalls(library, model),
+    ...wrongToolCalls(library, model, session),
     decideOptions: (r) => model.decide('a', wrongOptions(r, ['choices', 'score', 'adapter', 'signal'])),
     trace: (r) => model.trace(wrongPrompt(r)),
     traceOptions: (r) => model.trace('a', wrongOptions(r, traceNames)),
@@ -141,11 +141,24 @@ function wrongClassifyCalls(model) {
   };
 }
 
-/** Of the loop over tools and of passages. */
-function wrongToolCalls({ packPassages }, model) {
-  const { tokenizer } = model;
+/** Of files that a model reads, and of those of sessions. */
+function wrongFileCalls(model, session) {
   return {
     loadAdapter: (r) => model.loadAdapter(wrongText(r)),
+    saveSession: (r) => {
+      const path = wrongText(r);
+      return session.save(typeof path === 'string' ? '' : path);
+    },
+    restoreSession: (r) => model.restoreSession(wrongText(r)),
+    restoreSessionOptions: (r) => model.restoreSession('/none', wrongOptions(r, ['overflow', 'adapter'])),
+  };
+}
+
+/** Of the loop over tools, of passages and of files. */
+function wrongToolCalls({ packPassages }, model, session) {
+  const { tokenizer } = model;
+  return {
+    ...wrongFileCalls(model, session),
     runTools: (r) => model.runTools(wrongMessages(r), [runnable]),
     runToolsTools: (r) => model.runTools(hello, [wrongValue(r)]),
     runToolsOptions: (r) => model.runTools(hello, [runnable], wrongOptions(r, runToolsNames)),

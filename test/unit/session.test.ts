@@ -62,6 +62,7 @@ function converse(options: SessionOptions = {}, native: FakeOptions = {}) {
         },
       });
     },
+    save: async () => {},
     disown: (owner) => engine.disown(owner),
   };
   return { session: new ChatSession(host, options), host, engine, fake, prompts };
