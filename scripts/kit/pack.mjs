@@ -15,9 +15,13 @@ import { listFiles } from '../stamp.mjs';
 
 export const mostBytes = 55_000_000;
 
-/** The npm packages that compiled JavaScript imports, and theirs: names as package-lock.json has them. */
+/**
+ * The npm packages that compiled JavaScript imports, and theirs: names as package-lock.json has them. Optional peers are
+ * their users' own.
+ */
 export function runtimePackages(root) {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  const own = packages[''].dependencies;
   const imported = new Set();
   for (const name of listFiles(root, ['dist']).filter((file) => file.endsWith('.js'))) {
     const text = readFileSync(join(root, name), 'utf8');
@@ -33,7 +37,7 @@ export function runtimePackages(root) {
     wanted.add(path);
     for (const next of Object.keys(packages[path].dependencies ?? {})) add(next, path);
   };
-  for (const name of imported) add(name, '');
+  for (const name of imported) if (name in own) add(name, '');
   return [...wanted].sort();
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runtimePackages } from '../../scripts/kit/pack.mjs';
 import { planParts, readResults } from '../../scripts/kit/parts.mjs';
 import { floorOf, workOf } from '../../scripts/kit/steps.mjs';
 
@@ -91,6 +92,19 @@ describe('the GPU kit', () => {
     const { status, parts } = check(300, { ...emulated, KVASIR_EMULATION_FAULT: 'device:none' });
     expect({ status, parts: parts.length }).toEqual({ status: 1, parts: 1 });
     expect(parts[0]!.results.at(-1)!.text).toMatch(/^There is no NVIDIA driver/);
+  });
+});
+
+describe('the packages in it', () => {
+  it('are what the package needs, and no optional peer', () => {
+    const { peerDependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+    const packed = runtimePackages(root);
+    expect(packed).toContain('node_modules/valibot');
+    const peers = Object.keys(peerDependencies).map((name) => `node_modules/${name}`);
+    expect(peers.length).toBeGreaterThan(0);
+    expect(packed.filter((path: string) => peers.includes(path))).toEqual([]);
+    // Some of 14 MB; those of a framework would be four times as many.
+    expect(packed.length).toBeLessThan(45);
   });
 });
 
