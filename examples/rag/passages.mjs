@@ -45,10 +45,11 @@ function rowsOf(table) {
   return rows.map((row) => row.split('|').slice(1, -1).map((cell) => cell.trim()).join('; '));
 }
 
-/** Of every .md file below a folder. */
+/** Of every .md file below a folder, but for packages, hidden folders and a reference that was generated. */
 export function passagesOf(folder) {
   return readdirSync(folder, { recursive: true })
-    .filter((file) => file.endsWith('.md'))
+    .map((file) => file.replaceAll('\\', '/'))
+    .filter((file) => file.endsWith('.md') && !/(^|\/)(node_modules|reference|\..*)\//.test(file))
     .sort()
-    .flatMap((file) => passagesOfPage(file.replaceAll('\\', '/'), readFileSync(join(folder, file), 'utf8')));
+    .flatMap((file) => passagesOfPage(file, readFileSync(join(folder, file), 'utf8')));
 }

@@ -31,14 +31,14 @@ AlignedBuffer::AlignedBuffer(size_t bytes, const std::string& purpose, bool lazy
     PreferHugePages(reinterpret_cast<void*>(start), bytes);
   }
   data_ = reinterpret_cast<uint8_t*>(start);
-  counted_ = bytes;
-  live_bytes += static_cast<int64_t>(counted_);
+  kept_ = bytes;
+  live_bytes += static_cast<int64_t>(kept_);
 }
 
 void AlignedBuffer::ReleaseFrom(size_t offset) {
-  if (offset < counted_) {
-    live_bytes -= static_cast<int64_t>(counted_ - offset);
-    counted_ = offset;
+  if (offset < kept_) {
+    live_bytes -= static_cast<int64_t>(kept_ - offset);
+    kept_ = offset;
   }
   // Whole pages of any size that a kernel has.
   constexpr size_t kLargestPage = size_t{64} << 10;
@@ -51,7 +51,7 @@ void AlignedBuffer::ReleaseFrom(size_t offset) {
 void AlignedBuffer::Unmap() {
   if (mapping_ == nullptr) return;
   UnmapMemory(mapping_, mapping_size_);
-  live_bytes -= static_cast<int64_t>(counted_);
+  live_bytes -= static_cast<int64_t>(kept_);
 }
 
 AlignedBuffer::~AlignedBuffer() { Unmap(); }
@@ -61,12 +61,12 @@ AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
   Unmap();
   data_ = other.data_;
   size_ = other.size_;
-  counted_ = other.counted_;
+  kept_ = other.kept_;
   mapping_ = other.mapping_;
   mapping_size_ = other.mapping_size_;
   other.data_ = nullptr;
   other.size_ = 0;
-  other.counted_ = 0;
+  other.kept_ = 0;
   other.mapping_ = nullptr;
   other.mapping_size_ = 0;
   return *this;

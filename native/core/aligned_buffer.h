@@ -22,6 +22,8 @@ class AlignedBuffer {
 
   uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
+  // Without what was released; that may read as anything.
+  size_t kept() const { return kept_; }
   // Gives the physical memory from `offset` on back to the kernel; what was there is lost.
   void ReleaseFrom(size_t offset);
   // Sizes of all buffers that there are, without what was released of them: everything of a model's size is in one.
@@ -32,7 +34,7 @@ class AlignedBuffer {
   size_t size_ = 0;
   void Unmap();
 
-  size_t counted_ = 0;  // in LiveBytes
+  size_t kept_ = 0;  // in LiveBytes
   void* mapping_ = nullptr;
   size_t mapping_size_ = 0;
 };

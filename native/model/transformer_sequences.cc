@@ -40,7 +40,7 @@ uint64_t Transformer::LayoutChecksum() const {
 
 uint64_t Transformer::WeightsChecksum() {
   if (weights_checksum_ != 0) return weights_checksum_;
-  uint64_t sum = Checksum(weights_->memory.data(), weights_->memory.size());
+  uint64_t sum = Checksum(weights_->memory.data(), weights_->memory.kept());
   if (weights_->device_memory != nullptr) {
     constexpr size_t kPiece = size_t{64} << 20;
     std::vector<float> copy;
