@@ -84,16 +84,15 @@ describe('layer check', () => {
   it('catches what looks up within lib/', () => {
     put('package.json', '{ "type": "module" }');
     put('lib/errors.ts', "export * from './native.js';");
-    put('lib/native.ts', "import bindings from 'bindings';\nimport './errors.js';\nexport default bindings;");
+    put('lib/native.ts', "import './errors.js';\nexport * from './kvasir.node';");
     put('lib/index.ts', "export * from './engine/a.js';");
     put('lib/engine/a.ts', "export type { B } from '../tokenizer/b.js';");
     put('lib/tokenizer/b.ts', 'export interface B { id: number }');
     put('lib/tokenizer/worker.ts', "import '../cli/main.js';");
     put('lib/cli/main.ts', "import '../architectures/c.js';\nimport './nowhere.js';");
     put('lib/architectures/c.ts', "export * from '../index.js';");
-    put('lib/compare/d.ts', "import '../tokenizer/worker.js';\nawait import('bindings');");
-    put('node_modules/bindings/package.json', '{ "name": "bindings", "main": "index.js" }');
-    put('node_modules/bindings/index.js', '');
+    put('lib/compare/d.ts', "import '../tokenizer/worker.js';\nawait import('../kvasir.node');");
+    put('lib/kvasir.node', '');
     const cruise = join(checkout, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
     const config = join(checkout, '.dependency-cruiser.mjs');
     const { stdout } = spawnSync(
