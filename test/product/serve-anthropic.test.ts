@@ -58,7 +58,7 @@ describe("Anthropic's own client", () => {
   it('is given a call where it demands one', async () => {
     const message = await client.messages.create({
       ...request,
-      max_tokens: 40,
+      max_tokens: 80,
       tools: [{ name: 'tell', description: 'Tells.', input_schema: { type: 'object', properties: {} } }],
       tool_choice: { type: 'tool', name: 'tell' },
     });
