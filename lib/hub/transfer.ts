@@ -110,9 +110,10 @@ export class Transfer {
       } catch (cause) {
         signal?.throwIfAborted();
         if (!(cause instanceof Interrupted)) throw cause;
+        // What is thrown away was none of the file, however much of it came.
+        if (cause instanceof MustRestart) await this.#rewind();
         failures = this.#partial.bytes - furthest >= leastProgress ? 1 : failures + 1;
         furthest = Math.max(furthest, this.#partial.bytes);
-        if (cause instanceof MustRestart) await this.#rewind();
         if (failures > delays.length || this.#received > this.#mostBytes()) throw await this.#givingUp(cause);
         await sleep(delays[failures - 1], undefined, { signal }).catch(() => signal?.throwIfAborted());
       }
