@@ -71,6 +71,11 @@ export async function run(command, args, { cwd, env, show = false, onLine } = {}
   return { status, output };
 }
 
+/** The npm that runs this script, else the one on PATH. */
+export function npmCommand(env = process.env) {
+  return env.npm_execpath?.endsWith('npm-cli.js') ? [process.execPath, env.npm_execpath] : ['npm'];
+}
+
 /** Runs a script's main function: one message instead of a stack for what the user can mend, 130 after Ctrl-C. */
 export async function runMain(main) {
   watchInterrupt();

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { createGzip } from 'node:zlib';
-import { isMain, run, runMain } from './command.mjs';
+import { isMain, npmCommand, run, runMain } from './command.mjs';
 import { readManifest } from './cuda-code.mjs';
 import { mostBytes, packApp, packFallbacks, sizeOf } from './kit/pack.mjs';
 import { buildPortable } from './kit/portable.mjs';
@@ -24,11 +24,9 @@ async function fetchNode() {
   const unpacked = join(folder, 'node-package');
   rmSync(unpacked, { recursive: true, force: true });
   mkdirSync(unpacked, { recursive: true });
-  const npm = process.env.npm_execpath?.endsWith('npm-cli.js')
-    ? [process.execPath, process.env.npm_execpath]
-    : ['npm'];
-  const args = [...npm.slice(1), 'pack', nodePackage, '--silent', '--pack-destination', unpacked];
-  const packed = await run(npm[0], args, { cwd: root });
+  const [npm, ...first] = npmCommand();
+  const args = [...first, 'pack', nodePackage, '--silent', '--pack-destination', unpacked];
+  const packed = await run(npm, args, { cwd: root });
   if (packed.status !== 0) {
     throw new SetupError(
       `${packed.output.trimEnd()}\n\n${nodePackage} cannot be fetched: it needs the npm registry once.`,

@@ -5,7 +5,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fetchTools } from './build-tools.mjs';
-import { isMain, run, runMain } from './command.mjs';
+import { isMain, npmCommand, run, runMain } from './command.mjs';
 import { buildCuda } from './cuda-build.mjs';
 import { buildAddon, jobs } from './native-build.mjs';
 import { sayUpToDate, Step } from './progress.mjs';
@@ -48,12 +48,9 @@ export async function installDependencies(root) {
   }
   const step = new Step(title);
   step.update(reason);
-  // The npm that runs this script, else the one on PATH. Our own install script would build a second time.
-  const npm = process.env.npm_execpath?.endsWith('npm-cli.js')
-    ? [process.execPath, process.env.npm_execpath]
-    : ['npm'];
-  const args = [...npm.slice(1), 'ci', '--dry-run=false', '--ignore-scripts', '--no-audit', '--no-fund'];
-  const { status, output } = await run(npm[0], args, { cwd: root });
+  const [npm, ...first] = npmCommand();
+  const args = [...first, 'ci', '--dry-run=false', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const { status, output } = await run(npm, args, { cwd: root });
   if (status !== 0) {
     step.fail();
     throw new SetupError(

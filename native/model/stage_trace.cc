@@ -80,8 +80,7 @@ std::vector<float> Stage::WeightRows(const LinearWeight& weight, const std::vect
   const auto memory = backend_->Allocate(values * kFloat, "rows of a linear", false);
   float* rows = reinterpret_cast<float*>(memory->data());
   backend_->UnpackRows(weight, ids.data(), n, rows);
-  const float* view = backend_->HostView(rows, values, &host_copy_);
-  return std::vector<float>(view, view + values);
+  return Values(rows, values);
 }
 
 std::vector<float> Stage::Values(const float* values, int64_t n) {

@@ -3,7 +3,7 @@
 // alone, so that `npm ci` of a checkout asks no registry for them.
 import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run } from '../command.mjs';
+import { npmCommand, run } from '../command.mjs';
 import { SetupError } from '../toolchain.mjs';
 import { packageName, targets } from './targets.mjs';
 
@@ -13,7 +13,7 @@ export const mostBytes = 5_000_000;
 export const readManifest = (root) => JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 /** The manifest that is published of the checkout's own. */
-export function publishedManifest(manifest) {
+function publishedManifest(manifest) {
   const { scripts: _, ...published } = manifest;
   const platforms = targets.map((target) => [packageName(target), manifest.version]);
   return { ...published, optionalDependencies: Object.fromEntries(platforms) };
@@ -42,11 +42,6 @@ export function platformManifest({ version, license, repository, homepage, bugs,
 }
 
 const writeJson = (path, value) => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
-
-/** The npm that runs this script, else the one on PATH. */
-export function npmCommand(env = process.env) {
-  return env.npm_execpath?.endsWith('npm-cli.js') ? [process.execPath, env.npm_execpath] : ['npm'];
-}
 
 async function npm(args, cwd) {
   const [command, ...first] = npmCommand();

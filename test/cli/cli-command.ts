@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const command = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const examples = fileURLToPath(new URL('../../examples', import.meta.url));
 const models = fileURLToPath(new URL('../../models', import.meta.url));
 
 export interface Outcome {
@@ -69,6 +70,15 @@ export class RunningCommand {
     this[stream] += text;
     this.#changed();
   }
+}
+
+/** A program of examples/ as it stands. */
+export function runExample(path: string, args: readonly string[], input = ''): Promise<Outcome> {
+  const program = join(examples, path);
+  return new RunningCommand(process.execPath, [program, ...args], { KVASIR_THREADS: '1' }).end(
+    input,
+    450_000,
+  );
 }
 
 export function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCommand {

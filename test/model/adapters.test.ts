@@ -13,6 +13,7 @@ import {
   readGolden,
   valuesOf,
 } from './golden.js';
+import { naiveKl } from './naive-kl.js';
 import { describeAt, type LoadSettings, withModel } from './native-model.js';
 
 interface Golden {
@@ -85,13 +86,8 @@ function meanKl(p: Float32Array, q: Float32Array, vocabulary: number): number {
   const rows = p.length / vocabulary;
   let sum = 0;
   for (let row = 0; row < rows; row++) {
-    const [a, b] = [p, q].map((logits) => {
-      const own = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
-      const largest = Math.max(...own);
-      const norm = Math.log(own.reduce((total, logit) => total + Math.exp(logit - largest), 0)) + largest;
-      return own.map((logit) => logit - norm);
-    });
-    sum += a!.reduce((total, logprob, i) => total + Math.exp(logprob) * (logprob - b![i]!), 0);
+    const own = (logits: Float32Array) => logits.subarray(row * vocabulary, (row + 1) * vocabulary);
+    sum += naiveKl(own(p), own(q));
   }
   return sum / rows;
 }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GenerateOptions, type GenerationResult, Model, type Prompt } from '../../lib/index.js';
 import { createHandler, type Handler } from '../../lib/server/index.js';
 import { fixtures } from './golden.js';
+import { type Body, post, replyOf } from './served.js';
 import { windowedFolder } from './windowed-folder.js';
 
 const comparable = ({ timings: _, usage: { cachedTokens: __, ...usage }, ...rest }: GenerationResult) => ({
@@ -179,11 +180,9 @@ it('the server drafts where it is told to, and answers the same', async () => {
       seed: 3,
     });
     const ask = async (handler: Handler, name: string, n = 2) => {
-      const init = { method: 'POST', body: JSON.stringify({ ...body(name), n }) };
-      const headers = { 'content-type': 'application/json' };
-      const response = await handler(new Request('http://here/v1/completions', { ...init, headers }));
-      expect(response.status).toBe(200);
-      return ((await response.json()) as { choices: { text: string }[] }).choices.map(({ text }) => text);
+      const { status, body: answer } = await replyOf(post(handler, '/v1/completions', { ...body(name), n }));
+      expect(status).toBe(200);
+      return answer.choices.map(({ text }: Body) => text);
     };
     const plain = createHandler({ models: { model } });
     const expected = await ask(plain, 'model');

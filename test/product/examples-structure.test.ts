@@ -1,12 +1,10 @@
 /** The JSON extractor and the tool-calling agent of examples/, as they stand, over a model that knows nothing of either. */
-import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, expect, it } from 'vitest';
-import { packageRoot } from '../../lib/native.js';
-import { makeChatModel } from '../cli/cli-command.js';
+import { makeChatModel, runExample } from '../cli/cli-command.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'kvasir-examples-'));
 const chat = makeChatModel();
@@ -14,17 +12,6 @@ afterAll(() => {
   chat.remove();
   rmSync(scratch, { recursive: true });
 });
-
-function run(example: string, args: string[], input = '') {
-  return new Promise<{ status: number; stdout: string; stderr: string }>((resolve) => {
-    const env = { ...process.env, KVASIR_THREADS: '1' };
-    const path = join(packageRoot, 'examples', example);
-    const child = execFile(process.execPath, [path, ...args], { env }, (error, stdout, stderr) =>
-      resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
-    );
-    child.stdin!.end(input);
-  });
-}
 
 it('extracts a record of the schema from each line', async () => {
   const schema = {
@@ -40,7 +27,7 @@ it('extracts a record of the schema from each line', async () => {
   const file = join(scratch, 'person.schema.json');
   writeFileSync(file, JSON.stringify(schema));
   const lines = Array.from({ length: 18 }, (_, i) => `Anna ${i} is happy.`);
-  const { status, stdout, stderr } = await run(
+  const { status, stdout, stderr } = await runExample(
     'json-extractor/extract.mjs',
     [file, 'stories-260k', '40'],
     lines.join('\n'),
@@ -51,13 +38,17 @@ it('extracts a record of the schema from each line', async () => {
   const records = stdout.trim().split('\n');
   expect(records).toHaveLength(lines.length);
   for (const record of records) expect(validate(JSON.parse(record)), record).toBe(true);
-  const without = await run('json-extractor/extract.mjs', []);
+  const without = await runExample('json-extractor/extract.mjs', []);
   expect([without.status, without.stderr]).toEqual([1, expect.stringContaining('usage:')]);
 });
 
 it('calls tools with arguments of their schemas, and goes on with their results', async () => {
   writeFileSync(join(scratch, 'notes.txt'), 'one\ntwo\nthree');
-  const { status, stderr } = await run('tool-agent/agent.mjs', ['How many lines?', scratch, chat.folder]);
+  const { status, stderr } = await runExample('tool-agent/agent.mjs', [
+    'How many lines?',
+    scratch,
+    chat.folder,
+  ]);
   expect(stderr).not.toContain('Error:');
   expect(status).toBe(0);
   const called = [...stderr.matchAll(/^call (\w+) (.*)$/gm)];

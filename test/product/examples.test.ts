@@ -1,11 +1,9 @@
 /** The short programs of examples/ run as they stand, from a checkout. The chat server has a file of its own. */
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { packageRoot } from '../../lib/native.js';
-import { makeChatModel } from '../cli/cli-command.js';
+import { makeChatModel, runExample } from '../cli/cli-command.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'kvasir-examples-'));
 const chat = makeChatModel();
@@ -14,27 +12,14 @@ afterAll(() => {
   rmSync(scratch, { recursive: true });
 });
 
-interface Ended {
-  status: number;
-  stdout: string;
-  stderr: string;
-}
-
-const run = (example: string, args: string[], input = ''): Promise<Ended> =>
-  new Promise((resolve) => {
-    const env = { ...process.env, KVASIR_THREADS: '1' };
-    const path = join(packageRoot, 'examples', example);
-    const child = execFile(process.execPath, [path, ...args], { env }, (error, stdout, stderr) =>
-      resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
-    );
-    child.stdin!.end(input);
-  });
-
 it('summarizes each text of a folder, also one that is longer than the context', async () => {
   writeFileSync(join(scratch, 'b.txt'), 'A short text.');
   writeFileSync(join(scratch, 'a.md'), 'Once there was a long text. '.repeat(2000));
   writeFileSync(join(scratch, 'c.bin'), 'not a text');
-  const { status, stdout, stderr } = await run('summarize-folder/summarize.mjs', [scratch, chat.folder]);
+  const { status, stdout, stderr } = await runExample('summarize-folder/summarize.mjs', [
+    scratch,
+    chat.folder,
+  ]);
   expect(stderr).not.toContain('Error');
   expect(status).toBe(0);
   expect(stdout.trim().split('\n')).toHaveLength(2);
@@ -44,7 +29,7 @@ it('summarizes each text of a folder, also one that is longer than the context',
 it('labels lines in their order', async () => {
   const texts = Array.from({ length: 20 }, (_, i) => `Text number ${i}`);
   const args = ['stories-260k', 'red', 'blue'];
-  const { status, stdout } = await run('label-texts/label.mjs', args, `${texts.join('\n')}\n\n`);
+  const { status, stdout } = await runExample('label-texts/label.mjs', args, `${texts.join('\n')}\n\n`);
   expect(status).toBe(0);
   const rows = stdout
     .trim()
@@ -62,11 +47,11 @@ it('labels lines in their order', async () => {
 
 it('checks what INT8 costs: the status tells a build, the page a reader', async () => {
   const page = join(scratch, 'int8.html');
-  const passed = await run('compare-in-ci/check.mjs', ['stories-260k', '10', page]);
+  const passed = await runExample('compare-in-ci/check.mjs', ['stories-260k', '10', page]);
   expect(passed.status).toBe(0);
   expect(passed.stdout).toMatch(/^mean KL \d\.\d{4}, same best token [\d.]+ % of \d+; see /);
   expect(readFileSync(page, 'utf8')).toContain('<html');
-  const failed = await run('compare-in-ci/check.mjs', ['stories-260k', '0', page]);
+  const failed = await runExample('compare-in-ci/check.mjs', ['stories-260k', '0', page]);
   expect(failed.status).toBe(1);
   expect(failed.stderr).toContain('maxKl');
 });

@@ -1,6 +1,6 @@
 /**
  * The packages as they are published, installed with npm from a registry on this machine: no install script runs, no compiler
- * is there, and the embedded model answers. The addon is the checkout's own; scripts/package.mjs cross-compiles others.
+ * is there, and the embedded model answers. The addon is the checkout's own.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
