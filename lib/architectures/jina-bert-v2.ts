@@ -32,7 +32,7 @@ export function jinaOr(type: unknown, { position_embedding_type: kind }: Readonl
  * One for each head [heads], in float32: 2^(-8 / n), its square and so on for a power of two n; of other numbers the largest
  * power of two below, then every other one of twice that.
  */
-export function slopesOf(heads: number): number[] {
+function slopesOf(heads: number): number[] {
   const power = 2 ** Math.floor(Math.log2(heads));
   const ratio = (n: number) => 2 ** (-8 / n);
   return Array.from({ length: heads }, (_, head) =>

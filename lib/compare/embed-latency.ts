@@ -5,11 +5,10 @@
 import { KvasirError } from '../errors.js';
 import { Random } from '../generation/random.js';
 import type { Model } from '../model.js';
-import { isNarrow } from './latency.js';
-import type { MeasuredSpeedup } from './latency-report.js';
+import { isEnough } from './latency.js';
+import { describeQuads, type MeasuredSpeedup } from './latency-report.js';
 import type { ModelPair, Side } from './model-pair.js';
-import { percentile } from './quality-statistics.js';
-import { estimateSpeedup, median, type Quad, turnOrder } from './speedup.js';
+import { median, type Quad, quantile, turnOrder } from './speedup.js';
 
 /** One mode at one length. */
 export interface EmbedRun {
@@ -35,8 +34,6 @@ export interface EmbedSpeed {
 }
 
 const LEAST_QUADS = 3;
-const ENOUGH_QUADS = 6;
-const MOST_QUADS = 100;
 
 interface Series {
   text: string;
@@ -44,6 +41,8 @@ interface Series {
   /** ms */
   quads: Record<Side, number[]>[];
   spentMs: number;
+  /** The interval is narrow, or there are samples enough: no more are taken. */
+  done: boolean;
 }
 
 export interface EmbedLatencySettings {
@@ -94,7 +93,7 @@ export async function measureEmbedding(
   for (const length of lengths) {
     const found = await textOf(first, length, settings);
     if (found && into.every(({ textTokens }) => textTokens !== found.textTokens))
-      into.push({ ...found, quads: [], spentMs: 0 });
+      into.push({ ...found, quads: [], spentMs: 0, done: false });
   }
   if (!pair.bothFit) return measureApart(pair, into, signal);
   const random = new Random(1);
@@ -106,6 +105,7 @@ export async function measureEmbedding(
     for (const side of turnOrder(random))
       quad[side].push(await sample(await pair.use(side), next.text, signal));
     next.quads.push(quad);
+    next.done = isEnough(next.quads.map(speeds));
     next.spentMs += performance.now() - started;
     const spent = into.reduce((sum, { spentMs }) => sum + spentMs, 0);
     const left = Math.max(0, 1000 * seconds - spent);
@@ -132,12 +132,7 @@ function nextOf(all: readonly Series[], seconds: number): Series | undefined {
   const lacking = all.filter(({ quads }) => quads.length < LEAST_QUADS);
   if (lacking.length > 0) return least(lacking);
   if (all.reduce((sum, { spentMs }) => sum + spentMs, 0) >= 1000 * seconds) return undefined;
-  return least(all.filter((series) => !isDone(series)));
-}
-
-function isDone({ quads }: Series): boolean {
-  if (quads.length >= MOST_QUADS) return true;
-  return quads.length >= ENOUGH_QUADS && isNarrow(estimateSpeedup(quads.map(speeds)));
+  return least(all.filter(({ done }) => !done));
 }
 
 const speeds = ({ a, b }: Record<Side, number[]>): Quad => ({
@@ -158,21 +153,16 @@ export function describeEmbedding(all: readonly Series[], modes: readonly [strin
       textTokens,
       ms: middle,
       tokensPerSecond: (1000 * textTokens) / middle,
-      p95: {
-        ms: percentile(
-          [...ms].sort((x, y) => x - y),
-          0.95,
-        ),
-      },
+      p95: { ms: quantile(ms, 0.95) },
       samples: { ms },
     };
   };
   return {
     runs: measured.flatMap((series) => [run(series, 'a', modes[0]), run(series, 'b', modes[1])]),
-    speedupByLength: measured.map(({ textTokens, quads }) => {
-      const speedup = estimateSpeedup(quads.map(speeds));
-      return { textTokens, ...speedup, quads: quads.length, endedBy: isNarrow(speedup) ? 'aim' : 'limit' };
-    }),
+    speedupByLength: measured.map(({ textTokens, quads }) => ({
+      textTokens,
+      ...describeQuads(quads.map(speeds)),
+    })),
   };
 }
 

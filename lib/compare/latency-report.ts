@@ -1,8 +1,7 @@
 /** What the samples of a speed measurement say. */
 import { INTERVAL_AIM, isNarrow, prefillQuads, type Series } from './latency.js';
 import type { Side } from './model-pair.js';
-import { percentile } from './quality-statistics.js';
-import { estimateSpeedup, median, type Quad, type Speedup, spread } from './speedup.js';
+import { estimateSpeedup, median, type Quad, quantile, type Speedup, spread } from './speedup.js';
 
 /** One mode at one length. Times in ms, speeds in tokens per second. */
 export interface LatencyRun {
@@ -47,11 +46,6 @@ export function describeRun(series: Series, side: Side, mode: string): LatencyRu
     prefill: prompts.map(({ prefill }) => prefill),
     decode: series.decode.flatMap((quad) => quad[side]),
   };
-  const at = (values: readonly number[], fraction: number) =>
-    percentile(
-      [...values].sort((x, y) => x - y),
-      fraction,
-    );
   return {
     mode,
     promptTokens: series.promptTokens,
@@ -60,9 +54,9 @@ export function describeRun(series: Series, side: Side, mode: string): LatencyRu
     prefill: median(samples.prefill),
     decode: median(samples.decode),
     p95: {
-      ttftMs: at(samples.ttftMs, 0.95),
-      prefill: at(samples.prefill, 0.05),
-      decode: at(samples.decode, 0.05),
+      ttftMs: quantile(samples.ttftMs, 0.95),
+      prefill: quantile(samples.prefill, 0.05),
+      decode: quantile(samples.decode, 0.05),
     },
     samples,
   };
@@ -75,13 +69,13 @@ export function describeSpeedup(series: Series): LengthSpeedup {
   }));
   return {
     promptTokens: series.promptTokens,
-    ttft: describe(perMs),
-    prefill: describe(prefillQuads(series)),
-    decode: describe(series.decode),
+    ttft: describeQuads(perMs),
+    prefill: describeQuads(prefillQuads(series)),
+    decode: describeQuads(series.decode),
   };
 }
 
-function describe(quads: readonly Quad[]): MeasuredSpeedup {
+export function describeQuads(quads: readonly Quad[]): MeasuredSpeedup {
   const speedup = estimateSpeedup(quads);
   return { ...speedup, quads: quads.length, endedBy: isNarrow(speedup) ? 'aim' : 'limit' };
 }

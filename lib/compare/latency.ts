@@ -57,6 +57,10 @@ export function prefillQuads({ prefill }: Series): Quad[] {
 /** Whether no more is measured for this interval's sake. */
 export const isNarrow = (speedup: Speedup): boolean => halfWidth(speedup) <= INTERVAL_AIM;
 
+/** Whether no more quads are taken: the interval is narrow, or there are samples enough. */
+export const isEnough = (quads: readonly Quad[]): boolean =>
+  quads.length >= MOST_QUADS || (quads.length >= ENOUGH_QUADS && isNarrow(estimateSpeedup(quads)));
+
 /** Prefill of prompts of so many tokens stands for all lengths, or of the longest that is shorter. */
 const HEADLINE_PROMPT = 512;
 
@@ -209,9 +213,7 @@ class Course {
       // The first slices may have to compute their prompt again, which shall not be all that a turn is spent on.
       if (metric === 'decode') longest = Math.max(longest, 2 * (now - started));
     } while (now - began < longest && this.series[metric].length < MOST_QUADS);
-    const quads = metric === 'prefill' ? prefillQuads(this.series) : this.series.decode;
-    this.done[metric] =
-      quads.length >= MOST_QUADS || (quads.length >= ENOUGH_QUADS && isNarrow(estimateSpeedup(quads)));
+    this.done[metric] = isEnough(metric === 'prefill' ? prefillQuads(this.series) : this.series.decode);
   }
 
   async #takeQuad(metric: Metric): Promise<void> {

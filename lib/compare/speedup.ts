@@ -102,11 +102,16 @@ function trimmedMean(sorted: Float64Array): number {
   return sum / (sorted.length - 2 * cut);
 }
 
-export function median(values: readonly number[]): number {
+/** @param values at least one, in any order. */
+export function quantile(values: readonly number[], fraction: number): number {
   return percentile(
     [...values].sort((x, y) => x - y),
-    0.5,
+    fraction,
   );
+}
+
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
 }
 
 /**

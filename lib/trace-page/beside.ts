@@ -7,7 +7,7 @@ import { ErrorSum, type TensorError } from '../compare/tensor-error.js';
 import { type ModelTensor, native } from '../native.js';
 import { attentionOf, feedForwardOf, layerCount, type ModelSpec, specToJson } from '../spec.js';
 import type { Traced } from '../trace/run-trace.js';
-import type { TracedTensor } from '../trace/tensor.js';
+import { joined, rowAt, type TracedTensor } from '../trace/tensor.js';
 import type { Trace } from '../trace/trace.js';
 
 export interface PlaceError extends TensorError {
@@ -34,8 +34,6 @@ export interface Beside {
   other: string;
   /** Of linears given what the reference gives them, the greatest first. */
   ranking: PlaceError[];
-  /** Of the residual stream behind each layer. */
-  layers: TensorError[];
   components: ComponentError[];
   /** Absent without an output layer. */
   parted?: {
@@ -66,16 +64,11 @@ export async function besideOf(reference: Side, other: Side): Promise<Beside> {
     components.push(componentError(reference.traced.spec, tensor, other.trace.get(tensor.name)));
     await nextTurn();
   }
-  const layers = Array.from({ length: layerCount(reference.traced.spec) }, (_, layer) => {
-    const { nmse, cosine } = components.find(({ name }) => name === `layers.${layer}.ffn_residual`)!;
-    return { nmse, cosine };
-  });
   const parted = partingOf(reference.trace, other.trace);
   return {
     reference: reference.name,
     other: other.name,
     ranking: ranking.sort((a, b) => b.nmse - a.nmse),
-    layers,
     components,
     ...(parted ? { parted } : {}),
   };
@@ -288,12 +281,7 @@ function headOf(a: Float32Array, b: Float32Array, columns: number, heads: number
 /** [tokens, columns], heads one after the other. */
 function rowsOf(tensor: TracedTensor): Float32Array {
   if (tensor.shape.length === 2) return tensor.values;
-  const [heads = 0, tokens = 0, dim = 0] = tensor.shape;
-  const rows = new Float32Array(tensor.values.length);
-  for (let head = 0; head < heads; head++)
-    for (let token = 0; token < tokens; token++)
-      rows.set(tensor.at(head, token), (token * heads + head) * dim);
-  return rows;
+  return joined(Array.from({ length: tensor.shape[1]! }, (_, token) => rowAt(tensor, token)));
 }
 
 function columnsOf(values: Float32Array, width: number, first: number, columns: number): Float32Array {
@@ -302,14 +290,4 @@ function columnsOf(values: Float32Array, width: number, first: number, columns: 
   for (let row = 0; row * width < values.length; row++)
     picked.set(values.subarray(row * width + first, row * width + first + columns), row * columns);
   return picked;
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

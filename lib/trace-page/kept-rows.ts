@@ -1,5 +1,5 @@
 /** Which rows of which tensors a page holds, so that it stays within its bytes. */
-import type { TracedTensor } from '../trace/tensor.js';
+import { joined, type TracedTensor } from '../trace/tensor.js';
 import { charactersOf, type RowsKept, type ValueKind } from './values.js';
 
 export interface KeptRows {
@@ -30,12 +30,7 @@ export function spread(tokens: number, count: number): number[] {
 }
 
 /** Values that a page holds of a tensor with all its tokens. */
-export function valuesHeld(
-  { shape, values }: TracedTensor,
-  rows: RowsKept,
-  tokens: number,
-  chosen: number,
-): number {
+function valuesHeld({ shape, values }: TracedTensor, rows: RowsKept, tokens: number, chosen: number): number {
   if (rows === 'chosen') return (values.length / tokens) * chosen;
   if (rows === 'lower') return (shape[0]! * tokens * (tokens + 1)) / 2;
   return values.length;
@@ -102,11 +97,5 @@ export function heldValues(
       parts.push(values.subarray(from, from + (rows === 'lower' ? position + 1 : columns)));
     }
   }
-  const held = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    held.set(part, at);
-    at += part.length;
-  }
-  return held;
+  return joined(parts);
 }

@@ -5,6 +5,7 @@
 import { isKvasirError } from '../errors.js';
 import { attentionOf, feedForwardOf, layerCount } from '../spec.js';
 import type { Traced } from '../trace/run-trace.js';
+import { rowAt } from '../trace/tensor.js';
 import type { Trace } from '../trace/trace.js';
 import type { PageData } from './page-data.js';
 import type { ValueText } from './values.js';
@@ -75,7 +76,7 @@ class WeightReader {
     const at = `layers.${layer}.`;
     const attention = attentionOf(spec, layer);
     const largest = (name: string): number | undefined =>
-      trace.has(at + name) ? indexOfLargest(rowAt(trace, at + name, position)) : undefined;
+      trace.has(at + name) ? indexOfLargest(rowAt(trace.get(at + name), position)) : undefined;
     if (attention) {
       const [q, kv] = [attention.heads * attention.headDim, attention.kvHeads * attention.headDim];
       await this.#cells(`${at}qkv`, {
@@ -108,9 +109,9 @@ class WeightReader {
           ? 'embed'
           : `layers.${layer - 1}.ffn_residual`;
     if (!this.trace.has(`layers.${layer}.${name}`) || !this.trace.has(beforeName)) return undefined;
-    const before = rowAt(this.trace, beforeName, position);
+    const before = rowAt(this.trace.get(beforeName), position);
     return indexOfLargest(
-      rowAt(this.trace, `layers.${layer}.${name}`, position).map((value, i) => value - before[i]!),
+      rowAt(this.trace.get(`layers.${layer}.${name}`), position).map((value, i) => value - before[i]!),
     );
   }
 
@@ -150,16 +151,6 @@ class WeightReader {
     if (biases.every((bias) => bias === 0)) return undefined;
     return Object.fromEntries(ids.map((id, i) => [id, biases[i]!]));
   }
-}
-
-/** All of a position: [columns], heads one after the other. */
-function rowAt(trace: Trace, name: string, position: number): Float32Array {
-  const tensor = trace.get(name);
-  if (tensor.shape.length === 2) return tensor.at(position);
-  const [heads = 0, , columns = 0] = tensor.shape;
-  const row = new Float32Array(heads * columns);
-  for (let head = 0; head < heads; head++) row.set(tensor.at(head, position), head * columns);
-  return row;
 }
 
 function indexOfLargest(values: Float32Array): number {

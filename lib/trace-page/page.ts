@@ -1,4 +1,5 @@
 /** The page as one HTML file: its data, its values, its code and its style, and nothing from elsewhere. */
+import { escapeText, jsonScript } from '../compare/page/markup.js';
 import { pageCode } from './code.js';
 import type { PageData } from './page-data.js';
 import { style } from './style.js';
@@ -8,13 +9,6 @@ export interface PageContent {
   /** Base64 of the tensors that `data` tables. */
   values: string;
 }
-
-function escapeText(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-/** No `<` may end the element or open a comment. */
-const jsonText = (value: unknown): string => JSON.stringify(value).replaceAll('<', '\\u003c');
 
 /** Nothing but what is in the file, whatever a name or a token holds. */
 const policy =
@@ -55,7 +49,7 @@ export function pageHtml({ data, values }: PageContent): string {
 </div>
 <footer><p>Keys: ${help}. Written by kvasir ${escapeText(data.kvasir)}.</p></footer>
 <noscript><p>The page draws its pictures with a script of its own; it asks for nothing from elsewhere.</p></noscript>
-<script type="application/json" id="data">${jsonText(data)}</script>
+${jsonScript('data', data).source}
 <script type="text/plain" id="values">${values}</script>
 <script>${pageCode().replaceAll('</script', '<\\/script')}</script>
 </body>

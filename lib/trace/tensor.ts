@@ -44,6 +44,24 @@ export class TracedTensor {
   }
 }
 
+/** All of a position: [columns], heads one after the other. */
+export function rowAt(tensor: TracedTensor, position: number): Float32Array {
+  if (tensor.shape.length === 2) return tensor.at(position);
+  const [heads = 0] = tensor.shape;
+  return joined(Array.from({ length: heads }, (_, head) => tensor.at(head, position)));
+}
+
+/** One after the other. */
+export function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
 function statisticsOf(values: Float32Array): TensorStatistics {
   let [min, max, sum, squares, notFinite] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0, 0];
   for (const value of values) {

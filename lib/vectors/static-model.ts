@@ -11,6 +11,7 @@ import { type Container, native, rethrow } from '../native.js';
 import { readRegularFile } from '../regular-file.js';
 import { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { StaticTexts } from './static-texts.js';
+import { tableOf } from './token-vectors.js';
 import { MOST_WORDS, WordTable } from './word-table.js';
 
 const configSchema = v.looseObject({
@@ -19,8 +20,6 @@ const configSchema = v.looseObject({
   /** null: all tokens of a text. */
   max_length: v.optional(v.nullable(count), 512),
 });
-/** Values that are read at a time. */
-const PART = 2 ** 18;
 const LONGEST_CONFIG = 2 ** 20;
 const MOST_DIMENSIONS = 65_536;
 
@@ -113,21 +112,14 @@ class Rows {
   }
 
   /** As the file has them. */
-  async #rows(signal: AbortSignal | undefined): Promise<WordTable> {
-    const table = new WordTable(this.#dimensions);
-    const atOnce = Math.max(1, Math.floor(PART / this.#dimensions));
-    for (let first = 0; first < this.#count; first += atOnce) {
-      signal?.throwIfAborted();
-      const count = Math.min(atOnce, this.#count - first);
+  #rows(signal: AbortSignal | undefined): Promise<WordTable> {
+    const read = async (first: number, count: number) => {
       const values = await this.container.readRows('embeddings', first, count).catch(rethrow);
       if (!values.every(Number.isFinite))
         throw damaged(this.path, '"embeddings" has a number that is not finite');
-      for (let i = 0; i < count; i++) {
-        table.next().set(values.subarray(i * this.#dimensions, (i + 1) * this.#dimensions));
-        table.append('');
-      }
-    }
-    return table;
+      return values;
+    };
+    return tableOf({ size: this.#count, dimensions: this.#dimensions, spelling: () => '', read }, signal);
   }
 
   #shapeOf(name: string): readonly number[] | undefined {

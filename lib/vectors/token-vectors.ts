@@ -30,6 +30,11 @@ export interface TokenRows {
 /** Throws INVALID_OPTION, INSUFFICIENT_MEMORY, what `read` throws, or the signal's reason. */
 export async function tokenVectorsOf(rows: TokenRows, options: unknown): Promise<WordVectors> {
   const { threads, signal } = parseOptions(rules, options, 'tokenVectors') as TokenVectorsOptions;
+  return indexWords(await tableOf(rows, signal), { threads, signal });
+}
+
+/** Throws INSUFFICIENT_MEMORY, what `read` throws, or the signal's reason. */
+export async function tableOf(rows: TokenRows, signal: AbortSignal | undefined): Promise<WordTable> {
   const table = new WordTable(rows.dimensions);
   const atOnce = Math.max(1, Math.floor(PART / rows.dimensions));
   for (let first = 0; first < rows.size; first += atOnce) {
@@ -41,5 +46,5 @@ export async function tokenVectorsOf(rows: TokenRows, options: unknown): Promise
       table.append(rows.spelling(first + i));
     }
   }
-  return indexWords(table, { threads, signal });
+  return table;
 }

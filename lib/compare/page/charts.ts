@@ -54,6 +54,13 @@ export interface Point {
   high: number;
 }
 
+/** A value with the best and the worst of 90 % of its samples. */
+export function pointOf(at: string, value: number, samples: readonly number[]): Point {
+  const sorted = [...samples].sort((x, y) => x - y);
+  const cut = Math.floor(sorted.length / 20);
+  return { at, value, low: sorted[cut]!, high: sorted.at(-1 - cut)! };
+}
+
 /** One mode: `a` is drawn as the reference, `b` as what is compared. */
 export interface Line {
   name: string;

@@ -28,7 +28,7 @@ function sourceOf(child: Child): string {
   return escapeText(String(child));
 }
 
-function escapeText(text: string): string {
+export function escapeText(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 

@@ -7,6 +7,7 @@ import { layerSection } from './layer-section.js';
 import { greedySection, memorySection, qualitySection, speedSection } from './sections.js';
 import { type Child, element, jsonScript, Markup } from './markup.js';
 import { megabytes, percent, significant, times } from './numbers.js';
+import { verdictOf } from './parts.js';
 import { shown } from './shown.js';
 import { style } from './style.js';
 import { embeddingSection, vectorCards, vectorSection } from './vector-sections.js';
@@ -89,11 +90,9 @@ function figures(report: CompareReport): Markup {
     cards.push(element('div', { class: 'figure' }, element('b', {}, value), element('small', {}, text)));
   for (const metric of ['prefill', 'decode'] as const) {
     if (!speedup) continue;
-    const { ratio, significant: differs, promptTokens } = speedup[metric];
-    const verdict = !differs ? 'no significant difference' : ratio > 1 ? `${b} is faster` : `${b} is slower`;
     card(
       shown(report, `speedup.${metric}.ratio`, times),
-      `${metric}, prompt of ${promptTokens}: ${verdict} (`,
+      `${metric}, prompt of ${speedup[metric].promptTokens}: ${verdictOf(speedup[metric], b)} (`,
       shown(report, `speedup.${metric}.low`, times),
       ' to ',
       shown(report, `speedup.${metric}.high`, times),

@@ -1,4 +1,5 @@
 /** What every section of the page is made of. */
+import type { Speedup } from '../speedup.js';
 import { type Child, element, type Markup } from './markup.js';
 
 export function section(title: string, ...children: Child[]): Markup {
@@ -20,6 +21,12 @@ export function table(head: readonly string[], rows: readonly Child[]): Markup {
     { class: 'scroll' },
     element('table', {}, element('thead', {}, names), element('tbody', {}, rows)),
   );
+}
+
+/** What a ratio of b says. */
+export function verdictOf({ significant, ratio }: Pick<Speedup, 'significant' | 'ratio'>, b: string): string {
+  if (!significant) return 'no significant difference';
+  return `${b} is ${ratio > 1 ? 'faster' : 'slower'}`;
 }
 
 export function key(...names: readonly [string, string][]): Markup {

@@ -1,7 +1,7 @@
 /** The sections of the page: each a chart or more, and the table behind them. */
 import { type LatencyRun, unmetAim } from '../latency-report.js';
 import type { CompareReport, QualityReport } from '../report.js';
-import { histogramChart, type Line, lineChart, ratioChart, stackChart } from './charts.js';
+import { histogramChart, type Line, lineChart, pointOf, ratioChart, stackChart } from './charts.js';
 import { element, type Markup } from './markup.js';
 import { megabytes, percent, significant, times } from './numbers.js';
 import { figure, key, section, table } from './parts.js';
@@ -52,16 +52,7 @@ function linesOf(report: CompareReport, field: 'ttftMs' | 'prefill' | 'decode'):
     side: i === 0 ? 'a' : 'b',
     points: report.runs
       .filter((run) => run.mode === mode)
-      .map((run) => {
-        const sorted = [...run.samples[field]].sort((x, y) => x - y);
-        const cut = Math.floor(sorted.length / 20);
-        return {
-          at: String(run.promptTokens),
-          value: run[field],
-          low: sorted[cut]!,
-          high: sorted.at(-1 - cut)!,
-        };
-      }),
+      .map((run) => pointOf(String(run.promptTokens), run[field], run.samples[field])),
   }));
 }
 

@@ -2,10 +2,10 @@
 import type { EmbedSpeed } from '../embed-latency.js';
 import type { CompareReport } from '../report.js';
 import type { VectorQuality } from '../vectors.js';
-import { type Line, lineChart, ratioChart } from './charts.js';
+import { type Line, lineChart, pointOf, ratioChart } from './charts.js';
 import { type Child, element, type Markup } from './markup.js';
 import { percent, significant, times } from './numbers.js';
-import { figure, key, section, table } from './parts.js';
+import { figure, key, section, table, verdictOf } from './parts.js';
 import { shown } from './shown.js';
 
 const fifth = (value: number) => value.toFixed(5);
@@ -39,11 +39,7 @@ function linesOf({ modes, embedding }: CompareReport): Line[] {
     side: i === 0 ? 'a' : 'b',
     points: embedding!.runs
       .filter((run) => run.mode === mode)
-      .map(({ textTokens, ms, samples }) => {
-        const sorted = [...samples.ms].sort((x, y) => x - y);
-        const cut = Math.floor(sorted.length / 20);
-        return { at: String(textTokens), value: ms, low: sorted[cut]!, high: sorted.at(-1 - cut)! };
-      }),
+      .map(({ textTokens, ms, samples }) => pointOf(String(textTokens), ms, samples.ms)),
   }));
 }
 
@@ -96,14 +92,9 @@ export function vectorSection(report: CompareReport, { texts, pairs }: VectorQua
 export function vectorCards(report: CompareReport): [Child, ...Child[]][] {
   const { vectors, embedding, modes } = report;
   const cards: [Child, ...Child[]][] = [];
-  for (const [i, { textTokens, significant: differs, ratio }] of (
-    embedding?.speedupByLength ?? []
-  ).entries()) {
-    const verdict = !differs
-      ? 'no significant difference'
-      : `${modes[1]} is ${ratio > 1 ? 'faster' : 'slower'}`;
+  for (const [i, one] of (embedding?.speedupByLength ?? []).entries()) {
     const value = shown(report, `embedding.speedupByLength.${i}.ratio`, times);
-    cards.push([value, `a text of ${textTokens} tokens: ${verdict}`]);
+    cards.push([value, `a text of ${one.textTokens} tokens: ${verdictOf(one, modes[1])}`]);
   }
   if (vectors) {
     const least = shown(report, 'vectors.cosine.least', fifth);

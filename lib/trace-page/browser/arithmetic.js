@@ -5,6 +5,9 @@ import { resolution, show } from './numbers.js';
 /** Terms that are written out; the others are one sum. */
 const written = 8;
 
+/** Why the page's own sum of a linear differs from the trace's. */
+export const rounded = 'INT8 rounds the row before it is multiplied.';
+
 /**
  * What a cell is made of, and what the trace has for it.
  * - `name`: 'q[3, 12]'; `steps`: lines of text, each the one before with numbers put in

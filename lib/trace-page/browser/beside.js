@@ -1,5 +1,5 @@
 /** INT8 beside FP32: where the error comes from, how it grows along the layers, and where the texts part. */
-import { h, svg } from './dom.js';
+import { h, svg, tableHead } from './dom.js';
 import { percent, show } from './numbers.js';
 
 /** @typedef {import('./context.js').Context} Context */
@@ -74,26 +74,18 @@ function ranking(ctx) {
       h(
         'table',
         { class: 'ranking' },
-        h(
-          'thead',
-          {},
-          h(
-            'tr',
-            {},
-            ['', 'place', 'squared error / size', 'cosine', ''].map((name) =>
-              h('th', { scope: 'col' }, name),
-            ),
-          ),
-        ),
+        tableHead(['', 'place', 'squared error / size', 'cosine', '']),
         h('tbody', {}, places.slice(0, 30).map(row)),
       ),
     ),
   );
 }
 
-/** Along the layers, on a logarithmic axis. @param {Context} ctx */
+/** Of the residual stream behind each layer, on a logarithmic axis. @param {Context} ctx */
 function growth(ctx) {
-  const { layers } = ctx.data.beside;
+  const layers = ctx.spec.layers.map((/** @type {unknown} */ _, /** @type {number} */ layer) =>
+    ctx.data.beside.components.find((/** @type {any} */ one) => one.name === `layers.${layer}.ffn_residual`),
+  );
   const [width, height, left] = [640, 180, 60];
   const logs = layers.map((/** @type {any} */ one) => Math.log10(Math.max(1e-12, one.nmse)));
   const [low, high] = [Math.floor(Math.min(...logs)), Math.ceil(Math.max(...logs))];
@@ -150,8 +142,8 @@ function components(ctx) {
       h('td', {}, show(one.nmse, 3)),
       h('td', {}, show(one.cosine, 6)),
       h('td', {}, show(one.largest, 3)),
-      h('td', {}, one.saturation === undefined ? '' : percent(one.saturation)),
-      h('td', {}, one.outlier === undefined ? '' : show(one.outlier, 3)),
+      h('td', {}, percent(one.saturation)),
+      h('td', {}, show(one.outlier, 3)),
       h('td', {}, one.turned === undefined ? '' : show(one.turned, 3)),
     );
   return h(
@@ -169,23 +161,15 @@ function components(ctx) {
       h(
         'table',
         {},
-        h(
-          'thead',
-          {},
-          h(
-            'tr',
-            {},
-            [
-              'component',
-              'squared error / size',
-              'cosine',
-              'largest error',
-              'saturation',
-              'outlier',
-              'rotated',
-            ].map((name) => h('th', { scope: 'col' }, name)),
-          ),
-        ),
+        tableHead([
+          'component',
+          'squared error / size',
+          'cosine',
+          'largest error',
+          'saturation',
+          'outlier',
+          'rotated',
+        ]),
         h('tbody', {}, own.map(row)),
       ),
     ),

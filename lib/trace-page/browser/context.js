@@ -158,6 +158,15 @@ export function grid(ctx, tensor, { title, signed, end, none, seen, onpick }) {
   });
 }
 
+/**
+ * What joins the stream between two of its tensors.
+ * @param {Tensor | undefined} before @param {Tensor | undefined} after @param {number} position @param {number} c
+ */
+export function added(before, after, position, c) {
+  const [x, y] = [before?.row(position), after?.row(position)];
+  return x && y ? y[c] - x[c] : undefined;
+}
+
 /** Whether a token sees another one in the layer that is looked at. @param {Context} ctx @returns {(row: number, column: number) => boolean} */
 export function sees(ctx) {
   const { attention } = ctx.layer;

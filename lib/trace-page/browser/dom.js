@@ -28,6 +28,19 @@ function add(element, children) {
   }
 }
 
+/** Of a table whose columns have names. @param {string[]} names */
+export function tableHead(names) {
+  return h(
+    'thead',
+    {},
+    h(
+      'tr',
+      {},
+      names.map((name) => h('th', { scope: 'col' }, name)),
+    ),
+  );
+}
+
 /** @param {Element} element @param {...(Child | Child[])} children */
 export function fill(element, ...children) {
   element.replaceChildren();

@@ -1,13 +1,12 @@
 /** Parts 6 to 12: self-attention, from the rows that it reads to what it adds to the residual stream. */
-import { arithmetic, dot } from './arithmetic.js';
-import { derived, grid, rows, sees } from './context.js';
+import { arithmetic, dot, rounded } from './arithmetic.js';
+import { added, derived, grid, rows, sees } from './context.js';
 import { h } from './dom.js';
 import { thumbnail } from './heat.js';
 import { percent, show } from './numbers.js';
 
 /** @typedef {import('./context.js').Context} Context */
 
-const rounded = 'INT8 rounds the row before it is multiplied.';
 const oneRow =
   'Of each map one row of weights is in the page, that of its largest output: a pick writes it out at its token.';
 
@@ -352,12 +351,6 @@ export const attended = {
   }),
 };
 
-/** What attention adds to the stream. @param {Context} ctx @param {number} position @param {number} c */
-function addedByAttention(ctx, position, c) {
-  const [after, before] = [ctx.own('attn_residual')?.row(position), ctx.before()?.row(position)];
-  return after && before ? after[c] - before[c] : undefined;
-}
-
 export const projection = {
   title: 'Projection',
   formula: (/** @type {Context} */ ctx) =>
@@ -366,11 +359,11 @@ export const projection = {
       : 'o_i = W_o [a_i^{head 0}, …], through a norm',
   why: 'The heads lie side by side. One more linear map mixes them and brings them back to the width of the stream.',
   view: (/** @type {Context} */ ctx) => {
-    const after = ctx.own('attn_residual');
+    const [before, after] = [ctx.before(), ctx.own('attn_residual')];
     if (after === undefined) return undefined;
     const input = ctx.own('attn_gated') ?? ctx.own('attended');
     const read = (/** @type {number} */ position, /** @type {number} */ row) =>
-      addedByAttention(ctx, position, row);
+      added(before, after, position, row);
     const cell = (/** @type {number} */ position) =>
       ctx.spec.joins === 'plain'
         ? linearCell(ctx, { name: 'o', left: 'a', input, position, read, added: true })
@@ -380,7 +373,7 @@ export const projection = {
       ctx,
       after.positions,
       after.columns,
-      (p, c) => addedByAttention(ctx, p, c) ?? Number.NaN,
+      (p, c) => added(before, after, p, c) ?? Number.NaN,
       {
         title: `What attention adds to the stream in layer ${ctx.state.layer}`,
         column: ctx.data.cells[`layers.${ctx.state.layer}.o`]?.row,

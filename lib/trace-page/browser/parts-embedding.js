@@ -1,7 +1,7 @@
 /** Parts 1 to 5: from text to the rows that the first layer reads, and the norm that each layer begins with. */
 import { arithmetic } from './arithmetic.js';
 import { derived, rows } from './context.js';
-import { h, tokenText } from './dom.js';
+import { h, tableHead, tokenText } from './dom.js';
 import { percent, show } from './numbers.js';
 
 /** @typedef {import('./context.js').Context} Context */
@@ -25,22 +25,13 @@ export const tokens = {
         h('td', {}, token.generated ? 'generated' : 'prompt'),
       );
     };
-    const head = ['#', 'token', 'id', 'probability it had', 'from'];
     return h(
       'div',
       { class: 'scroll' },
       h(
         'table',
         {},
-        h(
-          'thead',
-          {},
-          h(
-            'tr',
-            {},
-            head.map((name) => h('th', { scope: 'col' }, name)),
-          ),
-        ),
+        tableHead(['#', 'token', 'id', 'probability it had', 'from']),
         h('tbody', {}, ctx.data.tokens.map(row)),
       ),
       h(

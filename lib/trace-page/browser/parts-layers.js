@@ -1,7 +1,7 @@
 /** Parts 13 to 16: the feed-forward, the residual stream, the block, and blocks on top of each other. */
 import { arithmetic } from './arithmetic.js';
-import { derived, norm, rows } from './context.js';
-import { fill, h, tokenText } from './dom.js';
+import { added, derived, norm, rows } from './context.js';
+import { fill, h, tableHead, tokenText } from './dom.js';
 import { picture } from './heat.js';
 import { show } from './numbers.js';
 import { linearCell } from './parts-attention.js';
@@ -46,6 +46,7 @@ export const feedForward = {
   view(ctx) {
     if (ctx.layer.feedForward.experts) return expertsView(ctx);
     const [input, gate, up, act] = ['ffn_norm', 'gate', 'up', 'activation'].map((name) => ctx.own(name));
+    const [before, after] = [ctx.own('attn_residual'), ctx.own('ffn_residual')];
     const box = arithmetic(activationCell(ctx, ctx.positionIn(act), 0));
     const linear =
       (/** @type {string} */ name, /** @type {import('./values.js').Tensor | undefined} */ output) =>
@@ -53,9 +54,8 @@ export const feedForward = {
         const read = (/** @type {number} */ at, /** @type {number} */ row) => output?.row(at)?.[row];
         box.update(linearCell(ctx, { name, left: 'n', input, position, read }));
       };
-    const after = ctx.own('ffn_residual');
     const down = (/** @type {number} */ position) => {
-      const read = (/** @type {number} */ at, /** @type {number} */ row) => added(ctx, at, row);
+      const read = (/** @type {number} */ at, /** @type {number} */ row) => added(before, after, at, row);
       return ctx.spec.joins === 'plain'
         ? linearCell(ctx, { name: 'down', left: 'h', input: act, position, read, added: true })
         : undefined;
@@ -73,7 +73,7 @@ export const feedForward = {
       }),
       after &&
         input &&
-        derived(ctx, input.positions, after.columns, (p, c) => added(ctx, p, c) ?? Number.NaN, {
+        derived(ctx, input.positions, after.columns, (p, c) => added(before, after, p, c) ?? Number.NaN, {
           title: 'Down: what the layer adds to the stream',
           column: column('down'),
           onpick: (position) => box.update(down(position)),
@@ -82,12 +82,6 @@ export const feedForward = {
     );
   },
 };
-
-/** @param {Context} ctx @param {number} position @param {number} c */
-function added(ctx, position, c) {
-  const [after, before] = [ctx.own('ffn_residual')?.row(position), ctx.own('attn_residual')?.row(position)];
-  return after && before ? after[c] - before[c] : undefined;
-}
 
 /** @param {Context} ctx @param {number} position @param {number} c */
 function activationCell(ctx, position, c) {
@@ -246,17 +240,7 @@ export const block = {
       h(
         'table',
         {},
-        h(
-          'thead',
-          {},
-          h(
-            'tr',
-            {},
-            ['component', 'shape', 'root mean square', 'least', 'largest'].map((name) =>
-              h('th', { scope: 'col' }, name),
-            ),
-          ),
-        ),
+        tableHead(['component', 'shape', 'root mean square', 'least', 'largest']),
         h('tbody', {}, componentsOf(ctx).map(row)),
       ),
       h('p', { class: 'quiet' }, 'Shapes and statistics are of all tokens; pictures hold the chosen ones.'),

@@ -1,7 +1,7 @@
 /** Parts 17 to 20: logits and their softmax, models of other sizes, and the way as a whole. */
-import { arithmetic, dot } from './arithmetic.js';
+import { arithmetic, dot, rounded } from './arithmetic.js';
 import { rows } from './context.js';
-import { h, tokenText } from './dom.js';
+import { h, tableHead, tokenText } from './dom.js';
 import { bytes, percent, short, show } from './numbers.js';
 import { scaleDrawing } from './scale.js';
 
@@ -77,7 +77,7 @@ export const outputLayer = {
       const note = ctx.spec.logitsSoftCap
         ? 'The cap comes behind this sum.'
         : ctx.data.model.dtype === 'int8'
-          ? 'INT8 rounds the row before it is multiplied.'
+          ? rounded
           : '';
       return dot({
         name: `z[${position}, ${id}]`,
@@ -152,6 +152,8 @@ export const outputSoftmax = {
   },
 };
 
+const columns = ['model', 'layers', 'heads', 'width', 'vocabulary', 'context', 'parameters', 'of this one'];
+
 /** Sizes of published models, from their configurations alone. @param {Context} ctx */
 function sizes(ctx) {
   const all = [...ctx.data.scaling].sort((a, b) => a.parameters - b.parameters);
@@ -192,26 +194,7 @@ function sizes(ctx) {
         ),
       ),
     ),
-    h(
-      'div',
-      { class: 'scroll' },
-      h(
-        'table',
-        {},
-        h(
-          'thead',
-          {},
-          h(
-            'tr',
-            {},
-            ['model', 'layers', 'heads', 'width', 'vocabulary', 'context', 'parameters', 'of this one'].map(
-              (name) => h('th', { scope: 'col' }, name),
-            ),
-          ),
-        ),
-        h('tbody', {}, all.map(row)),
-      ),
-    ),
+    h('div', { class: 'scroll' }, h('table', {}, tableHead(columns), h('tbody', {}, all.map(row)))),
   );
 }
 
