@@ -34,6 +34,10 @@ export const boolean: Rule = { fits: (v) => typeof v === 'boolean', allowed: 'tr
 export const callback: Rule = { fits: (v) => typeof v === 'function', allowed: 'a function' };
 export const text: Rule = { fits: (v) => typeof v === 'string', allowed: 'a string' };
 
+/** An object, and no list. */
+export const isRecord = (v: unknown): v is Record<string, unknown> =>
+  typeof v === 'object' && v !== null && !Array.isArray(v);
+
 const abortedOf = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted')!.get!;
 
 /** One that only looks like a signal fails when it is read, far from here. */
@@ -96,9 +100,7 @@ export function parseOptions(rules: Readonly<Record<string, Rule>>, options: unk
 }
 
 function parse(rules: Readonly<Record<string, Rule>>, given: unknown, call: string): unknown {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw invalidOption(`of ${call}`, given, 'an object');
-  }
+  if (!isRecord(given)) throw invalidOption(`of ${call}`, given, 'an object');
   const unknown = Object.keys(given).find((name) => !Object.hasOwn(rules, name));
   if (unknown !== undefined) {
     const known = Object.keys(rules).join(', ');
@@ -108,7 +110,7 @@ function parse(rules: Readonly<Record<string, Rule>>, given: unknown, call: stri
   }
   const parsed: Record<string, unknown> = {};
   for (const [name, { fits, allowed, copy }] of Object.entries(rules)) {
-    const value = (given as Record<string, unknown>)[name];
+    const value = given[name];
     if (value === undefined) continue;
     const own = copy ? copy(value) : value;
     if (!fits(own)) throw invalidOption(name, own, allowed);

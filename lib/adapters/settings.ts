@@ -1,5 +1,5 @@
 /** Options of `generate` as a framework's model has them: given once for all calls, or with one. Read once, checked. */
-import { invalidOption, parseOptions, plainData, type Rule, reading } from '../given.js';
+import { invalidOption, isRecord, parseOptions, plainData, type Rule, reading } from '../given.js';
 import { type GenerateOptions, generateRules } from '../options.js';
 
 /** What each call says itself, in the framework's own words, and what one answer has no place for. */
@@ -24,7 +24,7 @@ const rules = {
   ...ownRules,
   templateVariables: {
     copy: (v) => plainData(v, 'templateVariables'),
-    fits: (v) => typeof v === 'object' && v !== null && !Array.isArray(v),
+    fits: isRecord,
     allowed: 'an object of what the chat template knows',
   },
 } satisfies Record<keyof ModelSettings, Rule>;
@@ -43,7 +43,7 @@ export const DEFAULT_ANSWER_TOKENS = 2048;
 export function copiedOptions<T extends object>(given: T | undefined, call: string): T {
   return reading(`The options of ${call}`, () => {
     if (given === undefined) return {} as T;
-    if (typeof given === 'object' && given !== null && !Array.isArray(given)) return { ...given };
+    if (isRecord(given)) return { ...given };
     throw invalidOption(`of ${call}`, given, 'an object');
   });
 }

@@ -3,7 +3,7 @@ import type { LanguageModelV4StreamPart, SharedV4Warning } from '@ai-sdk/provide
 import type { GenerationChunk, Generation } from '../engine/run.js';
 import { abortErrorOf, finishReasonOf, metadataOf, responseOf, usageOf } from './answer.js';
 
-export interface StreamTask {
+interface StreamTask {
   run: Generation;
   modelId: string;
   warnings: SharedV4Warning[];

@@ -12,8 +12,6 @@ import { UsageError } from './failure.js';
 import { parseInteger } from './flag-values.js';
 import { generateFlags } from './generate-flags.js';
 
-export { parseCount, parseInteger, parseNumber } from './flag-values.js';
-
 /** 'auto' or an integer. */
 function parseLayers(text: string): 'auto' | number {
   return text === 'auto' ? text : parseInteger(text);

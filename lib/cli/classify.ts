@@ -2,8 +2,9 @@
 import { type Command, Option } from 'commander';
 import type { ClassifyOptions } from '../classify/classify.js';
 import type { Model } from '../model.js';
-import { addLoadFlags, loadOptionsOf, parseCount } from './arguments.js';
+import { addLoadFlags, loadOptionsOf } from './arguments.js';
 import { UsageError } from './failure.js';
+import { parseCount } from './flag-values.js';
 import type { Interrupts } from './interrupt.js';
 import { groupsOf, type Item, stdinLines, textOf } from './json-lines.js';
 import { withModel } from './load.js';

@@ -2,8 +2,8 @@
 import { type Command, Option } from 'commander';
 import type { GenerateOptions, LoadOptions } from '../options.js';
 import type { DraftOptions } from '../speculation/options.js';
-import { parseInteger } from './arguments.js';
 import { UsageError } from './failure.js';
+import { parseInteger } from './flag-values.js';
 import { withModel } from './load.js';
 
 export interface DraftFlags {

@@ -7,7 +7,7 @@ import type { Trace } from '../trace/trace.js';
 import { withModel } from './load.js';
 import { createProgress } from './progress.js';
 
-export interface PageWanted {
+interface PageWanted {
   reference: string;
   prompt: string;
   generate?: number;

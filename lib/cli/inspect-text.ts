@@ -2,8 +2,9 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Trace } from '../trace/trace.js';
 import { type TraceOptions, traceTensorNames } from '../trace/trace-options.js';
-import { addLoadFlags, loadOptionsOf, parseCount } from './arguments.js';
+import { addLoadFlags, loadOptionsOf } from './arguments.js';
 import { UsageError } from './failure.js';
+import { parseCount } from './flag-values.js';
 import { inspectPage } from './inspect-page.js';
 import type { Interrupts } from './interrupt.js';
 import { withModel } from './load.js';

@@ -1,8 +1,9 @@
 /** `kvasir rerank`: documents by how well they answer a query, as JSON lines. */
 import type { Command } from 'commander';
 import type { RerankOptions } from '../classify/rerank.js';
-import { addLoadFlags, loadOptionsOf, parseCount } from './arguments.js';
+import { addLoadFlags, loadOptionsOf } from './arguments.js';
 import { UsageError } from './failure.js';
+import { parseCount } from './flag-values.js';
 import type { Interrupts } from './interrupt.js';
 import { groupsOf, type Item, stdinLines, textOf } from './json-lines.js';
 import { withModel } from './load.js';

@@ -4,8 +4,9 @@ import { type Command, Option } from 'commander';
 import { KvasirError } from '../errors.js';
 import type { LoadOptions } from '../options.js';
 import type { Handler, HandlerOptions, LogEntry } from '../server/index.js';
-import { addLoadFlags, loadOptionsOf, parseCount, parseNumber } from './arguments.js';
+import { addLoadFlags, loadOptionsOf } from './arguments.js';
 import { UsageError } from './failure.js';
+import { collect, parseCount, parseNumber } from './flag-values.js';
 import type { Interrupts } from './interrupt.js';
 import { say, writeData } from './output.js';
 
@@ -75,10 +76,6 @@ export function registerServe(program: Command, interrupts: Interrupts): void {
     .addHelpText('after', help)
     .action((models: string[], flags: ServeFlags) => serve(models, flags, interrupts));
   addLoadFlags(command);
-}
-
-function collect(text: string, before: string[] | undefined): string[] {
-  return [...(before ?? []), text];
 }
 
 async function serve(models: readonly string[], flags: ServeFlags, interrupts: Interrupts): Promise<void> {

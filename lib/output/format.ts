@@ -16,6 +16,8 @@ export interface WrittenCall {
 export interface Source {
   reader: Reader;
   answer: Answer;
+  /** The text of the answer is what `responseFormat` asks for: no marker is looked for in it. */
+  isStructured: boolean;
 }
 
 /** A tool as formats see it. */
@@ -36,8 +38,6 @@ export interface FormatContext {
   tellsReasoning: boolean;
   /** The prompt's last tokens, special ones spelled. */
   promptEnd: string;
-  /** The text of the answer is what `responseFormat` asks for: no marker is looked for in it. */
-  isStructured: boolean;
 }
 
 export interface CallFormat {

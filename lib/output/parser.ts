@@ -25,7 +25,11 @@ export class OutputParser {
 
   constructor(task: ParserTask) {
     this.answer = task.answer;
-    const source = { reader: this.#reader, answer: task.answer };
+    const source: Source = {
+      reader: this.#reader,
+      answer: task.answer,
+      isStructured: task.isStructured === true,
+    };
     if (task.startsReasoning && !task.format?.whole) task.answer.beginReasoning();
     if (task.format?.whole) this.#parsing = task.format.whole(source);
     else this.#parsing = task.isStructured ? readStructured(source, task) : read(source, task);

@@ -129,19 +129,18 @@ export class EventStream {
   }
 
   /** The next event, waited for as long as a ping. */
-  async #outcome(): Promise<Outcome> {
+  #outcome(): Promise<Outcome> {
     this.#pending ??= this.#events.next().then(
       (next) => ({ next }),
       (error: unknown) => ({ error }),
     );
-    let timer: NodeJS.Timeout | undefined;
-    const silence = new Promise<Outcome>((resolve) => {
-      timer = setTimeout(() => resolve('nothing yet'), this.#ends.pingMs);
+    const pending = this.#pending;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve('nothing yet'), this.#ends.pingMs);
+      void pending.then((outcome) => {
+        clearTimeout(timer);
+        resolve(outcome);
+      });
     });
-    try {
-      return await Promise.race([this.#pending, silence]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 }

@@ -6,6 +6,7 @@ import {
   callback,
   integer,
   invalidOption,
+  isRecord,
   list,
   number,
   parseOptions,
@@ -90,7 +91,6 @@ export interface HandlerSettings {
 const longest = 2 ** 31 - 1;
 const isName = (v: unknown) => typeof v === 'string' && v.length > 0 && v.length <= 1000;
 const name: Rule = { fits: isName, allowed: 'a string of 1 to 1000 characters' };
-const isObject = (v: unknown) => typeof v === 'object' && v !== null && !Array.isArray(v);
 /** Read with rules of its own below. */
 const anything: Rule = { fits: () => true, allowed: 'anything' };
 
@@ -116,7 +116,7 @@ const modelRules = {
   id: name,
   model: { fits: (v) => v instanceof Model || isName(v), allowed: 'a Model or a reference' },
   aliases: list(isName, 0, 100, 'a list of names'),
-  options: { fits: isObject, allowed: 'an object' },
+  options: { fits: isRecord, allowed: 'an object' },
   ...speculateRules,
 } satisfies Record<keyof ServedModel, Rule>;
 
@@ -173,8 +173,8 @@ function read(options: unknown): HandlerSettings {
 function modelsOf(models: unknown): ServedModel[] {
   if (models instanceof Model || typeof models === 'string') return modelsOf([models]);
   if (Array.isArray(models) && models.length > 0) return models.map(modelOf);
-  if (isObject(models) && Object.keys(models as object).length > 0) {
-    return Object.entries(models as object).map(([id, model]) => modelOf({ id, model }));
+  if (isRecord(models) && Object.keys(models).length > 0) {
+    return Object.entries(models).map(([id, model]) => modelOf({ id, model }));
   }
   throw invalidOption(
     'models',

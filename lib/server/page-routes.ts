@@ -69,22 +69,20 @@ const loadedPage = (): Page => {
   return page;
 };
 
-export const pageRoute: PlainRoute = {
+const pageRoute: PlainRoute = {
   method: 'GET',
   path: '/',
   protocol: openAi,
   summary: 'A page to chat in. Needs no key; what it asks for does.',
-  content: 'text/html',
   open: true,
   respond: () => loadedPage().respond(),
 };
 
-export const assetRoute: PlainRoute = {
+const assetRoute: PlainRoute = {
   method: 'GET',
   path: '/assets/:id',
   protocol: openAi,
   summary: 'Parts of the page.',
-  content: 'text/javascript',
   open: true,
   respond: (_exchange, _state, id) => loadedPage().respondAsset(id ?? ''),
 };

@@ -1,6 +1,6 @@
 /** The option `speculate`: who proposes tokens that the model then only has to check. */
 import type { KvasirError } from '../errors.js';
-import { integer, invalidOption, type Rule } from '../given.js';
+import { integer, invalidOption, isRecord, type Rule } from '../given.js';
 
 /** A loaded `Model`. */
 export interface DraftModel {
@@ -29,17 +29,14 @@ export interface SpeculateOptions {
 export const MOST_DRAFTED = 16;
 const tokens = integer(1, MOST_DRAFTED);
 
-const isObject = (v: unknown): v is Record<string, unknown> =>
-  typeof v === 'object' && v !== null && !Array.isArray(v);
-
 function isDraft(v: unknown): boolean {
-  if (!isObject(v) || Object.keys(v).some((name) => name !== 'draft' && name !== 'tokens')) return false;
-  return isObject(v.draft) && (v.tokens === undefined || tokens.fits(v.tokens));
+  if (!isRecord(v) || Object.keys(v).some((name) => name !== 'draft' && name !== 'tokens')) return false;
+  return isRecord(v.draft) && (v.tokens === undefined || tokens.fits(v.tokens));
 }
 
 export const speculateRules = {
   speculate: {
-    copy: (v) => (isObject(v) ? { ...v } : v),
+    copy: (v) => (isRecord(v) ? { ...v } : v),
     fits: (v) => v === false || v === 'prompt' || isDraft(v),
     allowed: `'prompt', false or { draft: a Model, tokens: ${tokens.allowed} }`,
   },

@@ -135,16 +135,15 @@ async function planOf(
   const { tools, make, reasoning } = style;
   const specials = specialTokens(tokenizer);
   const spelled = [...specials.keys()];
-  const context = (isStructured: boolean): FormatContext => ({
+  const context: FormatContext = {
     coded: (marker) => codedMarker(marker, spelled),
     marker: (marker) => markerOf(marker, specials),
     tools: tools.map((tool) => tool.function),
     tellsReasoning: reasoning !== undefined,
     promptEnd,
-    isStructured,
-  });
-  const { coded, marker } = context(false);
-  const format = make?.(context(false));
+  };
+  const { coded, marker } = context;
+  const format = make?.(context);
   const startsReasoning = reasoning !== undefined && promptEnd.trimEnd().endsWith(reasoning.open.trimEnd());
   const hasThought = reasoning !== undefined && promptEnd.trimEnd().endsWith(reasoning.close);
   const markers = reasoning && {
@@ -165,7 +164,7 @@ async function planOf(
   return {
     createParser: (stops, isStructured) =>
       new OutputParser({
-        format: isStructured ? make?.(context(true)) : format,
+        format,
         reasoning: markers,
         startsReasoning,
         isStructured,

@@ -3,6 +3,7 @@ import { KvasirError } from '../errors.js';
 import {
   integer,
   invalidOption,
+  isRecord,
   oneOf,
   parseOptions,
   plainData,
@@ -48,9 +49,6 @@ export type ToolFormat = 'auto' | 'template' | 'generic';
 const mostTools = 1024;
 const goodName = /^[\w.:-]{1,128}$/;
 const noArguments = { type: 'object', properties: {} };
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Throws INVALID_OPTION. */
 function checkedTool(plain: unknown, i: number): FunctionTool {

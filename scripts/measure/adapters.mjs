@@ -4,18 +4,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describeModel } from '../../dist/formats/index.js';
-import { resolveModel } from '../../dist/hub/index.js';
 import { Model } from '../../dist/index.js';
-import { native } from '../../dist/native.js';
+import { tracedOf } from '../../dist/model.js';
+import { safetensors } from '../embedded/safetensors.mjs';
+import { median } from '../peers/statistics.mjs';
 
 const [reference = 'smollm2-135m', rounds = '7', rank = '16'] = process.argv.slice(2);
 const model = await Model.load(reference);
-const files = await resolveModel(reference);
-const container = await native().openContainer(files.weights);
-const { spec } = await describeModel(files, container);
-container.close();
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+const { spec } = tracedOf(model);
 const round = (value) => Number(value.toFixed(3));
 
 let state = 1;
@@ -26,29 +22,17 @@ function random() {
 
 /** A folder as PEFT saves it. */
 function writeAdapter(folder, modules) {
-  const header = {};
-  const values = [];
-  let at = 0;
+  const tensors = {};
   for (const [name, [rows, columns]] of modules.flatMap(([name, inputs, outputs]) => [
     [`${name}.lora_A.weight`, [Number(rank), inputs]],
     [`${name}.lora_B.weight`, [outputs, Number(rank)]],
   ])) {
-    const bytes = 4 * rows * columns;
-    header[`base_model.model.${name}`] = {
-      dtype: 'F32',
+    tensors[`base_model.model.${name}`] = {
       shape: [rows, columns],
-      data_offsets: [at, at + bytes],
+      data: Float32Array.from({ length: rows * columns }, () => 0.02 * random()),
     };
-    values.push(Float32Array.from({ length: rows * columns }, () => 0.02 * random()));
-    at += bytes;
   }
-  const json = Buffer.from(JSON.stringify(header));
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(json.length));
-  writeFileSync(
-    join(folder, 'adapter_model.safetensors'),
-    Buffer.concat([size, json, ...values.map((one) => Buffer.from(one.buffer))]),
-  );
+  writeFileSync(join(folder, 'adapter_model.safetensors'), safetensors(tensors));
   writeFileSync(
     join(folder, 'adapter_config.json'),
     JSON.stringify({ peft_type: 'LORA', r: Number(rank), lora_alpha: 2 * Number(rank) }),

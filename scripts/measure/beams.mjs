@@ -1,12 +1,12 @@
 // What beam search costs beside plain requests: node scripts/measure/beams.mjs [model] [rounds]
 // Milliseconds a step of four beams and of four plain greedy requests, 64 tokens after prompts of 64, in turn; medians.
 import { Model } from '../../dist/index.js';
+import { median } from '../peers/statistics.mjs';
 
 const [reference = 'smollm2-135m', rounds = '9'] = process.argv.slice(2);
 const model = await Model.load(reference);
 const { vocabSize } = model.info;
 const steps = 64;
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const round = (value) => Number(value.toFixed(3));
 
 function prompt(seed) {

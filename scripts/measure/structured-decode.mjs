@@ -2,6 +2,7 @@
 // turns, for one request and for a batch of 8. Median ratio of the rounds.
 // node scripts/measure/structured-decode.mjs [model, default smollm2-135m] [tokens, default 48] [rounds, default 7]
 import { isMain, runMain } from '../command.mjs';
+import { median } from '../peers/statistics.mjs';
 
 const people = {
   type: 'array',
@@ -16,8 +17,6 @@ const people = {
     additionalProperties: false,
   },
 };
-
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 async function main([reference = 'smollm2-135m', tokens = '48', rounds = '7']) {
   const { Model } = await import('../../dist/index.js');

@@ -50,7 +50,6 @@ function parserFor(
     tools,
     marker: (marker) => [marker],
     tellsReasoning: true,
-    isStructured: false,
     promptEnd,
   });
   const markers = reasoningMarkers(family.fragment);

@@ -115,7 +115,6 @@ function context(known: ReadonlyMap<string, number>) {
     tools,
     tellsReasoning: true,
     promptEnd: '',
-    isStructured: false,
   };
 }
 

@@ -14,14 +14,15 @@ export const harmony: FormatMaker = ({ coded, marker, tellsReasoning }): CallFor
   const ends = ['<|end|>', '<|call|>', '<|return|>', '<|start|>'].map(coded);
   const isLast = (end: string | undefined): boolean => end === ends[1] || end === ends[2];
 
-  function* whole({ reader, answer }: Source): Reading<void> {
+  function* whole(source: Source): Reading<void> {
+    const { reader, answer } = source;
     for (;;) {
       reader.record(true);
       const header = yield* reader.shortText(message, longestHeader);
       const taken = reader.record(false);
       if (header === undefined) answer.addText(taken);
       const { isThought, tool } = readHeader(spelledText(header ?? ''));
-      const end = yield* content({ reader, answer }, tellsReasoning && isThought, tool);
+      const end = yield* content(source, tellsReasoning && isThought, tool);
       answer.ended = isLast(end);
       if (end === undefined || answer.ended) return;
     }

@@ -153,11 +153,11 @@ export const kimi = namedJson({
 });
 
 /** Functionary 3.2: the prompt has opened the first recipient. */
-export const functionary32: FormatMaker = ({ isStructured }) => ({
+export const functionary32: FormatMaker = () => ({
   openers: [],
   *calls() {},
   *whole(source) {
-    const { reader, answer } = source;
+    const { reader, answer, isStructured } = source;
     const next = ['>>>'];
     yield* reader.take(next);
     for (;;) {

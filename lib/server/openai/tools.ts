@@ -4,17 +4,13 @@ import type { GenerationChunk } from '../../engine/run.js';
 import type { GenerateOptions } from '../../options.js';
 import type { ToolCall } from '../../output/pieces.js';
 import { invalid } from '../failure.js';
-import { bool, text } from '../fields.js';
+import { text } from '../fields.js';
+import { functionFields, functionOf } from '../function-tools.js';
 
 export const toolsSchema = v.array(
   v.strictObject({
     type: v.literal('function'),
-    function: v.strictObject({
-      name: text,
-      description: v.optional(v.nullable(text)),
-      parameters: v.optional(v.nullable(v.record(v.string(), v.unknown()))),
-      strict: v.optional(v.nullable(bool)),
-    }),
+    function: v.strictObject(functionFields),
   }),
 );
 
@@ -39,12 +35,7 @@ export function toolOptions({ tools, tool_choice, parallel_tool_calls }: ToolFie
     throw invalid('How many calls there are cannot be bounded.', 'parallel_tool_calls', 'unsupported_value');
   }
   return {
-    tools: tools.map(({ function: { name, description, parameters, strict } }) => ({
-      name,
-      ...(description ? { description } : {}),
-      ...(parameters ? { parameters } : {}),
-      ...(strict ? { strict } : {}),
-    })),
+    tools: tools.map((tool) => functionOf(tool.function)),
     toolChoice:
       typeof tool_choice === 'object' ? { name: tool_choice.function.name } : (tool_choice ?? 'auto'),
   };

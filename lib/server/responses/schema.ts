@@ -5,6 +5,7 @@ import type { Message } from '../../prompt.js';
 import { type Failure, invalid } from '../failure.js';
 import { bool, callerFields, count, fraction, range, text } from '../fields.js';
 import { formatOptions, textFormatSchema } from '../format.js';
+import { functionFields, functionOf } from '../function-tools.js';
 
 const part = v.looseObject({ type: v.string() });
 const message = v.looseObject({
@@ -28,13 +29,7 @@ const thoughts = v.looseObject({
   content: v.optional(v.nullable(v.array(part))),
 });
 
-const tool = v.strictObject({
-  type: v.literal('function'),
-  name: text,
-  description: v.optional(v.nullable(text)),
-  parameters: v.optional(v.nullable(v.record(v.string(), v.unknown()))),
-  strict: v.optional(v.nullable(bool)),
-});
+const tool = v.strictObject({ type: v.literal('function'), ...functionFields });
 
 export const responseSchema = v.strictObject({
   model: v.optional(text),
@@ -138,12 +133,7 @@ export function responseOptions(body: ResponseBody, maxTokens: number): Generate
   if (body.temperature !== undefined) options.temperature = body.temperature;
   if (body.top_p !== undefined) options.topP = body.top_p;
   if (tools.length > 0) {
-    options.tools = tools.map(({ name, description, parameters, strict }) => ({
-      name,
-      ...(description ? { description } : {}),
-      ...(parameters ? { parameters } : {}),
-      ...(strict ? { strict } : {}),
-    }));
+    options.tools = tools.map(functionOf);
     options.toolChoice =
       typeof tool_choice === 'object' ? { name: tool_choice.name } : (tool_choice ?? 'auto');
   } else if (tool_choice === 'required' || typeof tool_choice === 'object') {
