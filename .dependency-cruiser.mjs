@@ -23,7 +23,10 @@ const rooms = {
   'native-tensors.ts': [],
   'native-vectors.ts': [],
   'safetensors-file.ts': [],
-  vectors: ['tokenizer', 'config-schema.ts', 'errors.ts', 'given.ts', 'native.ts', 'regular-file.ts'],
+  'out-file.ts': [],
+  vectors: [
+    ...['tokenizer', 'config-schema.ts', 'errors.ts', 'given.ts', 'native.ts', 'out-file.ts', 'regular-file.ts'],
+  ],
   'python-json.ts': [],
   'regular-file.ts': ['errors.ts'],
   'json-scanner.ts': [],
@@ -42,9 +45,10 @@ const rooms = {
     ...['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'options.ts'],
     ...['python-json.ts', 'regular-file.ts', 'shard-index.ts', 'spec.ts', 'classify'],
   ],
-  saved: ['engine', 'errors.ts', 'given.ts', 'native.ts'],
+  saved: ['engine', 'errors.ts', 'given.ts', 'native.ts', 'out-file.ts'],
   lora: [
-    ...['architectures', 'engine', 'formats', 'errors.ts', 'given.ts', 'memory.ts', 'native.ts', 'spec.ts'],
+    ...['architectures', 'engine', 'formats', 'errors.ts', 'given.ts', 'memory.ts', 'native.ts'],
+    ...['safetensors-file.ts', 'spec.ts'],
   ],
   'prompt-options.ts': ['lora', 'errors.ts', 'given.ts', 'tokenizer'],
   output: ['generation', 'structure'],
@@ -63,7 +67,7 @@ const rooms = {
     ...['adapters', 'classify', 'embed', 'engine', 'structure', 'tools'],
     ...['errors.ts', 'given.ts', 'model.ts', 'options.ts', 'prompt.ts'],
   ],
-  trace: ['engine', 'generation', 'errors.ts', 'given.ts', 'native.ts', 'spec.ts'],
+  trace: ['engine', 'generation', 'errors.ts', 'given.ts', 'native.ts', 'safetensors-file.ts', 'spec.ts'],
   // The page's own code (browser/) imports nothing from elsewhere: nothing else is in the file.
   'trace-page': ['trace', 'compare', 'errors.ts', 'given.ts', 'info.ts', 'native.ts', 'spec.ts', 'version.ts'],
   engine: ['generation', 'output', 'speculation', 'structure', 'errors.ts', 'native.ts', 'options.ts'],

@@ -1,5 +1,5 @@
 /** From a checkpoint and a LoRA adapter to a folder of the checkpoint with the adapter in its weights. */
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Change } from './lora/merged-rows.js';
 import { bytesOfValue } from './lora/merged-rows.js';
@@ -9,6 +9,7 @@ import { writeMerged } from './lora/write-merged.js';
 import { copySentenceFiles } from './embed/sentence-files.js';
 import { KvasirError } from './errors.js';
 import { describeModel, type ModelDescription } from './formats/index.js';
+import { readJsonObject } from './formats/json-file.js';
 import { invalidOption } from './given.js';
 import { type HfFolderFiles, type ModelFiles, resolveModel } from './hub/index.js';
 import { type AdapterTensor, type Container, native, rethrow } from './native.js';
@@ -124,7 +125,7 @@ async function copyTexts(
   folder: string,
   asFloat32: boolean,
 ): Promise<void> {
-  const config = JSON.parse(await readFile(files.config, 'utf8')) as Record<string, unknown>;
+  const config = await readJsonObject(files.config);
   if (asFloat32) for (const name of ['torch_dtype', 'dtype']) if (name in config) config[name] = 'float32';
   await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
   if (files.generationConfig) await copyFile(files.generationConfig, join(folder, 'generation_config.json'));

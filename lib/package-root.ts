@@ -2,7 +2,7 @@
  * Where the files of this package lie: the addon, the embedded models, what runs on threads of its own. Beside this file, or,
  * where a bundler has moved this code into another file, in the installed package.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -68,4 +68,16 @@ export function packageFile(...parts: string[]): string {
     'ADDON_MISSING',
     "Kvasir was bundled, and its package, with the native addon and the files beside it, is not installed where the bundle runs: install it there, and leave 'kvasir' external (docs/install.md)",
   );
+}
+
+/**
+ * The path of compiled code that runs on a thread or in a process of its own, where the caller runs as TypeScript or in a
+ * bundle too.
+ * @param parts below dist/
+ * @throws KvasirError INTERNAL where nothing is built, and what `packageFile` throws.
+ */
+export function compiledFile(...parts: string[]): string {
+  const file = packageFile('dist', ...parts);
+  if (existsSync(file)) return file;
+  throw new KvasirError('INTERNAL', `${file} is missing: build the package first (npm run build).`);
 }

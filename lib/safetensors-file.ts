@@ -1,4 +1,4 @@
-/** Writes float32 tensors into a file of the safetensors format, which any reader of it takes. */
+/** Writes files of the safetensors format, which any reader of it takes: the header, and whole files of float32 tensors. */
 import { type FileHandle, open } from 'node:fs/promises';
 
 export interface FloatTensor {
@@ -8,17 +8,33 @@ export interface FloatTensor {
   values: Float32Array;
 }
 
-/** Its length, and JSON in whole words of 8 bytes. */
-function header(tensors: readonly FloatTensor[], metadata: Readonly<Record<string, string>>): Buffer {
+/** What a header says of one tensor. */
+export interface HeaderEntry {
+  name: string;
+  dtype: string;
+  /** Outermost dimension first. */
+  shape: readonly number[];
+  bytes: number;
+}
+
+/**
+ * The length of the JSON, and the JSON. The tensors follow in this order, with nothing between.
+ * @param wordBytes a power of 2: with spaces at its end the header is whole words of so many bytes.
+ */
+export function safetensorsHeader(
+  entries: readonly HeaderEntry[],
+  metadata: Readonly<Record<string, string>>,
+  wordBytes = 8,
+): Buffer {
   let at = 0;
-  const entries = tensors.map(({ name, shape, values }) => {
-    const offsets = [at, at + values.byteLength];
-    at += values.byteLength;
-    return [name, { dtype: 'F32', shape, data_offsets: offsets }];
+  const tensors = entries.map(({ name, dtype, shape, bytes }) => {
+    const offsets = [at, at + bytes];
+    at += bytes;
+    return [name, { dtype, shape, data_offsets: offsets }];
   });
   const own = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};
-  const json = JSON.stringify({ ...own, ...Object.fromEntries(entries) });
-  const text = Buffer.from(json + ' '.repeat((8 - (Buffer.byteLength(json) % 8)) % 8));
+  const json = JSON.stringify({ ...own, ...Object.fromEntries(tensors) });
+  const text = Buffer.from(json + ' '.repeat(-(8 + Buffer.byteLength(json)) & (wordBytes - 1)));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
   return Buffer.concat([length, text]);
@@ -30,9 +46,15 @@ export async function writeSafetensors(
   tensors: readonly FloatTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
+  const entries = tensors.map(({ name, shape, values }) => ({
+    name,
+    dtype: 'F32',
+    shape,
+    bytes: values.byteLength,
+  }));
   const file: FileHandle = await open(path, 'w');
   try {
-    await file.writeFile(header(tensors, metadata));
+    await file.writeFile(safetensorsHeader(entries, metadata));
     for (const { values } of tensors) {
       await file.writeFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     }

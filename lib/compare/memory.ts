@@ -1,8 +1,7 @@
 /** Memory: each mode alone in a process of its own, so that neither the other one nor this process is counted. */
 import { fork } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { KvasirError, type KvasirErrorCode } from '../errors.js';
-import { packageFile } from '../package-root.js';
+import { compiledFile } from '../package-root.js';
 import type { LoadOptions } from '../options.js';
 
 /** All in bytes, but for `contextTokens`. */
@@ -27,13 +26,6 @@ export interface ProbeRequest {
 
 export type ProbeReply = { memory: ModeMemory } | { error: { code: string; message: string } };
 
-/** The compiled probe, where this file runs as TypeScript or in a bundle too. */
-function probeFile(): string {
-  const file = packageFile('dist', 'compare', 'memory-probe.js');
-  if (existsSync(file)) return file;
-  throw new KvasirError('INTERNAL', `${file} is missing: build the package first (npm run build).`);
-}
-
 /**
  * Loads the model in a new process, fills its context once and tells what that took.
  * @throws what `Model.load` throws there, INTERNAL when the process dies, the signal's reason; the process is gone then.
@@ -45,7 +37,7 @@ export async function measureMemory(
 ): Promise<ModeMemory> {
   signal.throwIfAborted();
   // In a process group of its own: a Ctrl-C at the terminal is for us, and we end it.
-  const child = fork(probeFile(), {
+  const child = fork(compiledFile('compare', 'memory-probe.js'), {
     detached: true,
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

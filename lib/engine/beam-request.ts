@@ -12,7 +12,7 @@ import type { TokenRule } from '../generation/token-rules.js';
 import type { StepResult } from '../native.js';
 import { invalidOption } from '../options.js';
 import { Structure } from '../structure/structure.js';
-import { ChoicesRequest, type ChoicesTask, type EndedText } from './choices-request.js';
+import { ChoicesRequest, type EndedText } from './choices-request.js';
 import {
   CANDIDATES,
   endTokensOf,
@@ -21,6 +21,7 @@ import {
   rowOf,
   type StructuredOutcome,
 } from './continuation.js';
+import type { GenerationTask } from './generation-request.js';
 import type { Branch, WantedRow } from './request.js';
 import type { FinishReason } from './run.js';
 
@@ -42,6 +43,8 @@ interface Found {
   /** Log-probability over length to the power of the penalty. */
   score: number;
   finishReason: FinishReason;
+  /** It has accepted these tokens and no other. */
+  structure: Structure | undefined;
   /** Its structure was closed for want of tokens. */
   closed?: boolean;
 }
@@ -64,7 +67,7 @@ export class BeamRequest extends ChoicesRequest {
   /** The best first, at most as many as beams. */
   #found: Found[] = [];
 
-  constructor(task: ChoicesTask, n: number, settings: BeamSettings) {
+  constructor(task: GenerationTask, n: number, settings: BeamSettings) {
     super(task, settings.beams);
     const { settings: given, vocabulary, plan } = task;
     if (plan?.steering) {
@@ -123,6 +126,7 @@ export class BeamRequest extends ChoicesRequest {
         tokens: own,
         score: this.#scored(this.#scores[i], Math.max(1, generated)),
         finishReason: 'abort',
+        structure: this.#structures[i],
       });
     }
     this.settled = true;
@@ -193,16 +197,17 @@ export class BeamRequest extends ChoicesRequest {
       tokens: this.#ends.has(token) ? own.subarray(0, -1) : own,
       score: this.#scored(score, generated),
       finishReason: isOver ? 'stop' : 'length',
+      structure,
       closed: structure?.closed,
     });
   }
 
   /** Rules leave too few tokens to go on with: that is the end. Throws INVALID_OPTION where there is none at all. */
-  #leave(running: readonly Candidate[], generated: number): void {
-    for (const { beam, token, score } of running) {
+  #leave(running: readonly Running[], generated: number): void {
+    for (const { beam, token, score, structure } of running) {
       const { tokens, length } = this.branches[beam];
       const own = Int32Array.of(...tokens.subarray(this.shared, length), token);
-      this.#keep({ tokens: own, score: this.#scored(score, generated), finishReason: 'length' });
+      this.#keep({ tokens: own, score: this.#scored(score, generated), finishReason: 'length', structure });
     }
     if (this.#found.length > 0) return;
     throw new KvasirError('INVALID_OPTION', 'Every token is forbidden (badWords, noRepeatNgram, minTokens).');
@@ -236,7 +241,7 @@ export class BeamRequest extends ChoicesRequest {
     this.finishAtOnce(texts);
   }
 
-  #read({ tokens, score, finishReason, closed }: Found): EndedText {
+  #read({ tokens, score, finishReason, structure, closed }: Found): EndedText {
     const output = outputOf(this.task, []);
     const pieces = output.begin(this.task.settings.prompt.answerPrefix ?? '');
     pieces.push(...[...tokens].flatMap((token) => output.push(token, false)));
@@ -249,20 +254,18 @@ export class BeamRequest extends ChoicesRequest {
       finishReason: finishReason === 'stop' && calls > 0 ? 'tool_calls' : finishReason,
       answer: output.answer,
       score,
-      outcome: this.#outcome(tokens, text, { closed, isAnswer: finishReason !== 'abort' && calls === 0 }),
+      outcome: this.#outcome(structure, text, { closed, isAnswer: finishReason !== 'abort' && calls === 0 }),
     };
   }
 
   #outcome(
-    tokens: Int32Array,
+    structure: Structure | undefined,
     text: string,
     { closed = false, isAnswer }: { closed: boolean | undefined; isAnswer: boolean },
   ): StructuredOutcome | undefined {
-    if (!this.task.structure) return undefined;
-    const whole = new Structure(this.task.structure, this.#maxTokens, this.#ends);
-    for (const token of tokens) whole.accept(token);
-    if (!whole.hasFormat) return closed ? { closed } : {};
-    const object = whole.complete && isAnswer ? whole.object(text) : undefined;
+    if (!structure) return undefined;
+    if (!structure.hasFormat) return closed ? { closed } : {};
+    const object = structure.complete && isAnswer ? structure.object(text) : undefined;
     return object === undefined ? { closed } : { object, closed };
   }
 }

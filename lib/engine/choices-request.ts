@@ -2,22 +2,12 @@
 import type { GeneratedLogprob } from '../generation/logprobs.js';
 import type { Answer } from '../output/answer.js';
 import type { OutputPiece } from '../output/pieces.js';
-import { type ContinuationTask, mostTokens, type StructuredOutcome } from './continuation.js';
+import { mostTokens, type StructuredOutcome } from './continuation.js';
+import type { GenerationTask } from './generation-request.js';
 import { perSecond } from './per-second.js';
-import { type CacheUse, Request } from './request.js';
-import type { Choice, FinishReason, GenerationRun } from './run.js';
+import { Request } from './request.js';
+import type { Choice, FinishReason } from './run.js';
 import type { SpeculationCounts } from './speculation.js';
-
-export interface ChoicesTask extends ContinuationTask {
-  run: GenerationRun;
-  cache: CacheUse;
-  /** What `loadAdapter` gave. Default: none. */
-  adapter?: number;
-  /** When `generate` was called, in ms of `performance.now()`. */
-  createdAt: number;
-  /** What a session left out of its conversation to make it fit. */
-  droppedTokens?: number;
-}
 
 /** One text that has ended. */
 export interface EndedText {
@@ -31,7 +21,7 @@ export interface EndedText {
 }
 
 export abstract class ChoicesRequest extends Request {
-  protected readonly task: ChoicesTask;
+  protected readonly task: GenerationTask;
   /** Tokens of all texts, also of those that do not come. */
   protected generated = 0;
   #cachedTokens = 0;
@@ -39,7 +29,7 @@ export abstract class ChoicesRequest extends Request {
   #firstTokenAt = 0;
   #lastTokenAt = 0;
 
-  constructor(task: ChoicesTask, branches: number) {
+  constructor(task: GenerationTask, branches: number) {
     const { prompt, cache, adapter } = task;
     super(prompt, prompt.length + mostTokens(task) - 1, cache, branches, adapter);
     this.task = task;

@@ -3,6 +3,7 @@
  * for an answer that is near; others go on beside it.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { classOf } from '../speculation/acceptance.js';
 import { type DraftOptions, type Speculate, speculateError } from '../speculation/options.js';
 import type { Proposal } from '../speculation/proposal.js';
 import type { StepCost } from '../speculation/step-cost.js';
@@ -171,7 +172,7 @@ export class DraftModelSource implements DraftSource {
   }
 
   #read({ tokens, probabilities }: Expected, most: number, { acceptance }: Worth): Proposal {
-    const classes = probabilities.map(classOf);
+    const classes = probabilities.map((probability) => classOf(probability, CLASS_ENDS));
     const chances = classes.map((one) => acceptance.chance(one));
     this.#chance = smoothed(this.#chance, chances.reduce((sum, chance) => sum + chance, 0) / chances.length);
     return { tokens: tokens.slice(0, most), classes: classes.slice(0, most) };
@@ -215,9 +216,4 @@ export class DraftModelSource implements DraftSource {
 
 function smoothed(before: number | undefined, value: number): number {
   return before === undefined ? value : before + SMOOTHING * (value - before);
-}
-
-function classOf(probability: number): number {
-  const found = CLASS_ENDS.findIndex((end) => probability <= end);
-  return found < 0 ? CLASS_ENDS.length : found;
 }

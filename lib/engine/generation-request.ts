@@ -1,5 +1,6 @@
 /** A request that generates one text and streams it to its run. */
 import type { StepResult } from '../native.js';
+import { MOST_DRAFTED } from '../speculation/options.js';
 import type { StepCost } from '../speculation/step-cost.js';
 import {
   Continuation,
@@ -42,7 +43,7 @@ export class GenerationRequest extends Request {
     this.#task = task;
     this.#continuation = new Continuation(task);
     this.#speculation = Speculation.of(task, this.branch.positions);
-    this.mostDrafted = this.#speculation?.most ?? 0;
+    this.mostDrafted = this.#speculation ? MOST_DRAFTED : 0;
   }
 
   get paused(): boolean {

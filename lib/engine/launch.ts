@@ -7,10 +7,9 @@ import type { SamplerBuffers } from '../generation/sampler.js';
 import { fromNative } from '../native.js';
 import { type GenerateSettings, invalidOption } from '../options.js';
 import { type Engine, overflowError } from './engine.js';
-import { GenerationRequest, type Vocabulary } from './generation-request.js';
+import { GenerationRequest, type GenerationTask, type Vocabulary } from './generation-request.js';
 import type { AnswerPlan } from '../output/plan.js';
 import { BeamRequest } from './beam-request.js';
-import type { ChoicesTask } from './choices-request.js';
 import { endTokensOf } from './continuation.js';
 import type { CacheUse, Request } from './request.js';
 import { SamplesRequest } from './samples-request.js';
@@ -139,7 +138,7 @@ async function structureOf(
 }
 
 /** Throws INVALID_OPTION. */
-export function requestOf(task: ChoicesTask): Request {
+export function requestOf(task: GenerationTask): Request {
   const { search } = task.settings;
   if (!search) return new GenerationRequest(task);
   return search.beams ? new BeamRequest(task, search.n, search.beams) : new SamplesRequest(task, search);

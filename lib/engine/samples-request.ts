@@ -6,9 +6,11 @@
 import type { SearchSettings } from '../generation/search-options.js';
 import type { OutputPiece } from '../output/pieces.js';
 import type { StepResult } from '../native.js';
+import { MOST_DRAFTED } from '../speculation/options.js';
 import type { StepCost } from '../speculation/step-cost.js';
-import { ChoicesRequest, type ChoicesTask, type EndedText } from './choices-request.js';
+import { ChoicesRequest, type EndedText } from './choices-request.js';
 import { Continuation, type GeneratedToken } from './continuation.js';
+import type { GenerationTask } from './generation-request.js';
 import type { Branch, WantedRow } from './request.js';
 import { Speculation, sumOf } from './speculation.js';
 
@@ -20,7 +22,7 @@ export class SamplesRequest extends ChoicesRequest {
   /** What the first text got and its reader does not have yet; absent where texts are chosen. */
   #news: GeneratedToken[] | undefined;
 
-  constructor(task: ChoicesTask, search: SearchSettings) {
+  constructor(task: GenerationTask, search: SearchSettings) {
     super(task, search.bestOf);
     this.#search = search;
     const isChosen = search.bestOf > search.n;
@@ -32,7 +34,7 @@ export class SamplesRequest extends ChoicesRequest {
     });
     const speculations = this.branches.map(({ positions }) => Speculation.of(task, positions));
     this.#speculations = speculations.filter((one) => one !== undefined);
-    this.mostDrafted = this.#speculations[0]?.most ?? 0;
+    this.mostDrafted = this.#speculations.length > 0 ? MOST_DRAFTED : 0;
   }
 
   wantedRows(count: number, branch: Branch): WantedRow[] {

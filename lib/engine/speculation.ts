@@ -21,7 +21,7 @@ import type { DraftSource } from './draft-source.js';
 import type { Branch, WantedRow } from './request.js';
 
 /** What no text can go on with need not be checked. */
-export class DraftFilter {
+class DraftFilter {
   readonly #endTokens: ReadonlySet<number>;
   readonly #structure: DraftedStructure | undefined;
 
@@ -54,7 +54,6 @@ export interface SpeculationCounts {
 
 export class Speculation {
   readonly counts: SpeculationCounts = { draftedTokens: 0, acceptedTokens: 0 };
-  readonly most = MOST_DRAFTED;
   readonly #source: DraftSource;
   readonly #filter: DraftFilter;
   readonly #acceptance: Acceptance;

@@ -1,6 +1,7 @@
 /** Writes a checkpoint's tensors with an adapter's changes in them as one safetensors file, a few MiB at a time. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { type Container, rethrow, type TensorEntry } from '../native.js';
+import { safetensorsHeader } from '../safetensors-file.js';
 import { addChange, bytesOfValue, type Change, encodeValues } from './merged-rows.js';
 
 const pieceBytes = 2 ** 22;
@@ -30,28 +31,21 @@ function targetOf(entry: TensorEntry, asFloat32: boolean): Target {
 /** Returns bytes of the file. Rejects with the signal's reason, INVALID_OPTION, and what the file system says. */
 export async function writeMerged(path: string, task: MergeTask): Promise<number> {
   const targets = task.container.tensors.map((entry) => targetOf(entry, task.asFloat32));
-  const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
-  let at = 0;
-  for (const { entry, dtype, bytes } of targets) {
-    header[entry.name] = { dtype, shape: entry.shape, data_offsets: [at, at + bytes] };
-    at += bytes;
-  }
-  const text = JSON.stringify(header);
-  const json = Buffer.from(text + ' '.repeat(-(Buffer.byteLength(text) + 8) & 63));
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(json.length));
+  const entries = targets.map(({ entry: { name, shape }, dtype, bytes }) => ({ name, dtype, shape, bytes }));
+  const header = safetensorsHeader(entries, { format: 'pt' }, 64);
+  const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
   const file = await open(path, 'wx');
   try {
-    await file.writeFile(Buffer.concat([size, json]));
+    await file.writeFile(header);
     let written = 0;
     for (const target of targets) {
       await writeTensor(file, target, task, (bytes) => {
         written += bytes;
-        task.onBytes(written, at);
+        task.onBytes(written, total);
       });
     }
     await file.sync();
-    return 8 + json.length + at;
+    return header.length + total;
   } finally {
     await file.close();
   }

@@ -3,13 +3,13 @@
  * reads (native/runtime/session_file.h: checksums, and those of the model's weights). The file of another model, of one that
  * was loaded otherwise, or one that was cut or changed is refused.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { rename, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { Engine } from '../engine/engine.js';
 import { KvasirError } from '../errors.js';
 import { invalidOption } from '../given.js';
 import { fromNative, type NativeSessions, NO_ADAPTER, native, rethrow } from '../native.js';
+import { writeWholeFile } from '../out-file.js';
 
 /** What a session is beside its cache. */
 export interface SessionState {
@@ -80,19 +80,18 @@ export async function saveSession(
   state: SessionState,
 ): Promise<void> {
   checkFile(file);
-  const partial = `${file}.${process.pid}.${randomUUID().slice(0, 8)}.partial`;
   try {
-    await engine.visit(0, async () => {
-      const kept = engine.keptOf(owner);
-      // An adapter is not part of the file, so what was computed with one could not be told from what was not.
-      const own = kept?.adapter === NO_ADAPTER ? kept : undefined;
-      const tokens = own ? bytesOf(own.tokens).toString('base64') : '';
-      const saved: Saved = { model: identity, session: { ...state } as Saved['session'], tokens };
-      await model.saveSequence(own?.sequence ?? -1, JSON.stringify(saved), partial);
-    });
-    await rename(partial, file);
+    await writeWholeFile(file, (partial) =>
+      engine.visit(0, async () => {
+        const kept = engine.keptOf(owner);
+        // An adapter is not part of the file, so what was computed with one could not be told from what was not.
+        const own = kept?.adapter === NO_ADAPTER ? kept : undefined;
+        const tokens = own ? bytesOf(own.tokens).toString('base64') : '';
+        const saved: Saved = { model: identity, session: { ...state } as Saved['session'], tokens };
+        await model.saveSequence(own?.sequence ?? -1, JSON.stringify(saved), partial);
+      }),
+    );
   } catch (error) {
-    await rm(partial, { force: true }).catch(() => {});
     const { syscall, message } = error as NodeJS.ErrnoException;
     if (syscall === undefined) throw fromNative(error);
     throw new KvasirError('INVALID_OPTION', `${file} cannot be written: ${message}`, { cause: error });

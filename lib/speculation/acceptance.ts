@@ -41,3 +41,9 @@ export class Acceptance {
     this.#right[of] = this.#right[of] * MEMORY + (isRight ? 1 : 0);
   }
 }
+
+/** The first class whose upper end is not below a value; beyond all of them is a class of its own. */
+export function classOf(value: number, ends: readonly number[]): number {
+  const found = ends.findIndex((end) => value <= end);
+  return found < 0 ? ends.length : found;
+}

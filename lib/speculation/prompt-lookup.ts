@@ -2,6 +2,7 @@
  * Prompt lookup: the tokens that followed the last time that a text ended as it does now. Every place in the text is found by
  * the two tokens before it, as LZ77 finds matches: a table of the latest place for each hash, and a chain to earlier ones.
  */
+import { classOf } from './acceptance.js';
 import type { Proposal } from './proposal.js';
 
 /** Places that are looked at, the latest first; among them the one with the longest match counts. */
@@ -60,7 +61,7 @@ export class PromptLookup {
     for (let i = 0; i < most; i++) {
       proposed.push(place + i < length ? tokens[place + i] : proposed[place + i - length]);
     }
-    return { tokens: proposed, classes: proposed.map((_, i) => classOf(longest + i)) };
+    return { tokens: proposed, classes: proposed.map((_, i) => classOf(longest + i, CLASS_ENDS)) };
   }
 
   #enter(tokens: Int32Array, length: number): void {
@@ -86,9 +87,4 @@ function matchedBefore(tokens: Int32Array, earlier: number, later: number): numb
   let matched = 0;
   while (matched < most && tokens[earlier - 1 - matched] === tokens[later - 1 - matched]) matched++;
   return matched;
-}
-
-function classOf(matched: number): number {
-  const found = CLASS_ENDS.findIndex((end) => matched <= end);
-  return found < 0 ? CLASS_ENDS.length : found;
 }

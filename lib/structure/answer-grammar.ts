@@ -81,9 +81,14 @@ class AnswerGrammar {
     const thought = this.#thought;
     const whole = this.#calls?.syntax.isBare ? this.#bareOr(this.#calls) : this.#mixed();
     if (thought?.state !== 'begun') return whole;
-    const closes = [textOf(thought.close)].filter((one) => one !== undefined);
     const over = builder.sequence([text.upTo(thought.close, []), text.space(), whole]);
-    return builder.choice([text.without(closes), over]);
+    return builder.choice([this.#unclosed(thought), over]);
+  }
+
+  /** A thought behind which nothing comes. */
+  #unclosed({ close }: ThoughtTask): Node {
+    const closes = textOf(close);
+    return this.#text.without(closes === undefined ? [] : [closes]);
   }
 
   /** @param never what the text does not begin with. */
@@ -109,9 +114,8 @@ class AnswerGrammar {
     const ends = [begun(text.without(texts))];
     if (thought) {
       const opened = begun(text.upTo(thought.open, texts));
-      const closes = [textOf(thought.close)].filter((one) => one !== undefined);
       parts.push(builder.sequence([opened, text.upTo(thought.close, [])]));
-      ends.push(builder.sequence([opened, text.without(closes)]));
+      ends.push(builder.sequence([opened, this.#unclosed(thought)]));
     }
     return { parts, ends };
   }
@@ -127,13 +131,12 @@ class AnswerGrammar {
     const calls = builder.sequence([text.space(), this.#grammar!.bare(), text.space()]);
     const answer = builder.choice([calls, this.#mixed(never)]);
     if (!thought) return answer;
-    const closes = [textOf(thought.close)].filter((one) => one !== undefined);
     const opened = builder.sequence([text.space(), text.marker(thought.open)]);
     const over = builder.sequence([text.upTo(thought.close, []), text.space()]);
     const thoughts = builder.repeat(builder.sequence([opened, over]), 0);
     return builder.sequence([
       thoughts,
-      builder.choice([answer, builder.sequence([opened, text.without(closes)])]),
+      builder.choice([answer, builder.sequence([opened, this.#unclosed(thought)])]),
     ]);
   }
 

@@ -2,11 +2,10 @@
  * Makes the tables of grammars on a thread of their own, one at a time: schemas come from strangers, and neither what their
  * combinations become nor their regular expressions may hold the event loop. One that takes too long ends with its thread.
  */
-import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { KvasirError, type KvasirErrorCode } from '../errors.js';
 import type { GrammarTable } from '../native.js';
-import { packageFile } from '../package-root.js';
+import { compiledFile } from '../package-root.js';
 import type { AnswerTask } from './answer-shape.js';
 
 /** What the thread answers. */
@@ -25,13 +24,6 @@ const longestMs = 10_000;
 /** A thread that has nothing to do for so long ends. */
 const idleMs = 30_000;
 const resourceLimits = { maxOldGenerationSizeMb: 512 };
-
-/** The compiled worker, where this file runs as TypeScript or in a bundle too. */
-function workerFile(): string {
-  const file = packageFile('dist', 'structure', 'conversion-worker.js');
-  if (existsSync(file)) return file;
-  throw new KvasirError('INTERNAL', `${file} is missing: build the package first (npm run build).`);
-}
 
 function limitExceeded(what: string): KvasirError {
   return new KvasirError('LIMIT_EXCEEDED', `The schema or grammar takes ${what}.`);
@@ -78,7 +70,8 @@ export class Converter {
   }
 
   #start(): Worker {
-    const worker = new Worker(workerFile(), { execArgv: [], stdout: true, stderr: true, resourceLimits });
+    const file = compiledFile('structure', 'conversion-worker.js');
+    const worker = new Worker(file, { execArgv: [], stdout: true, stderr: true, resourceLimits });
     this.#worker = worker;
     worker.on('message', (converted: Converted) => {
       if (this.#worker !== worker) return;

@@ -11,7 +11,8 @@ import {
 } from './facts.js';
 import { formats, integerFormats, numberFormats } from './formats.js';
 import { alternativesOf, Atom, Negated } from './negate.js';
-import { isObject, type SchemaDocument } from './schema-document.js';
+import type { SchemaDocument } from './schema-document.js';
+import { isRecord } from './written-types.js';
 
 /** They describe; nothing is to be enforced. */
 const annotations = new Set([
@@ -61,7 +62,7 @@ function listOf(value: unknown, path: string): Located[] {
 }
 
 function entriesOf(value: unknown, path: string): [string, Located][] {
-  if (!isObject(value)) throw wrongValue(path, value, 'an object');
+  if (!isRecord(value)) throw wrongValue(path, value, 'an object');
   return Object.entries(value).map(([key, schema]) => [key, { schema, path: pointer(path, key) }]);
 }
 
@@ -290,7 +291,7 @@ export function gatherInto(
     gatherNegated(facts, schema, document, around);
     return;
   }
-  if (!isObject(schema)) throw wrongValue(path, schema, 'a schema: an object, true or false');
+  if (!isRecord(schema)) throw wrongValue(path, schema, 'a schema: an object, true or false');
   facts.seen.add(schema);
   const context = { facts, document, schema, path, chain: [...around, schema] };
   const groups = facts.groups.length;
@@ -329,7 +330,7 @@ function gatherNegated(
 
 /** What a schema points to when it is a reference and says nothing more. */
 export function onlyReference({ schema, path }: Located, document: SchemaDocument): Located | undefined {
-  if (!isObject(schema)) return undefined;
+  if (!isRecord(schema)) return undefined;
   const [key, ...others] = Object.keys(schema).filter((name) => !isAnnotation(name));
   if (others.length > 0 || (key !== '$ref' && key !== '$dynamicRef')) return undefined;
   return document.resolve(schema[key], pointer(path, key), key === '$dynamicRef');

@@ -1,7 +1,7 @@
 /** What a schema does not say: alternatives of which one holds where the schema does not. */
 import { type Facts, type JsonType, jsonTypes, type Located, pointer, refused } from './facts.js';
 import type { Bound } from './number-ranges.js';
-import { isObject } from './schema-document.js';
+import { isRecord } from './written-types.js';
 
 /** A schema that must not hold. */
 export class Negated {
@@ -120,7 +120,7 @@ export function alternativesOf(
 ): Located[] {
   if (schema instanceof Negated) return [schema.located];
   if (typeof schema === 'boolean') return schema ? [] : [{ schema: true, path }];
-  if (!isObject(schema) || schema instanceof Atom) throw refused(path, 'cannot be negated');
+  if (!isRecord(schema) || schema instanceof Atom) throw refused(path, 'cannot be negated');
   return Object.entries(schema).flatMap(([key, value]): Located[] => {
     if (isAnnotation(key)) return [];
     const at = pointer(path, key);

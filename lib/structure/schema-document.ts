@@ -1,6 +1,7 @@
 /** A schema as a whole: what its references point to. Only references into the document itself are followed. */
 import { cut, plainData } from '../given.js';
 import { type Located, pointer, refused } from './facts.js';
+import { isRecord } from './written-types.js';
 
 /** Of a document without an `$id`. */
 const ownAddress = 'schema://document/';
@@ -72,7 +73,7 @@ export class SchemaDocument {
     for (let next = open.pop(); next; next = open.pop()) {
       const { schema, path } = next;
       if (typeof schema !== 'object' || schema === null) continue;
-      if (isObject(schema)) this.#note(schema, next);
+      if (isRecord(schema)) this.#note(schema, next);
       for (const [key, value] of Object.entries(schema)) {
         // What stands in a list of values is no schema.
         if (key !== 'enum' && key !== 'const') open.push({ schema: value, path: pointer(path, key) });
@@ -95,8 +96,4 @@ export class SchemaDocument {
       if (typeof anchor === 'string') this.#addresses.set(`${own}#${anchor}`, located);
     }
   }
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

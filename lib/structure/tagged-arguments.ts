@@ -8,9 +8,8 @@ import { type FreeText, textOf } from './free-text.js';
 import { lastCodePoint, type Node } from './grammar.js';
 import { regexNode } from './regex.js';
 import type { SchemaCompiler } from './schema-compiler.js';
-import { isObject } from './schema-document.js';
 import { textFits } from './string-grammar.js';
-import { isPlainString, writtenTypes } from './written-types.js';
+import { isPlainString, isRecord, writtenTypes } from './written-types.js';
 
 /** What a schema of arguments may say; members that are not declared are left out. */
 const known = new Set([
@@ -21,13 +20,13 @@ const known = new Set([
 export function taggedArguments(text: FreeText, compiler: SchemaCompiler, tags: TagSyntax): Node {
   const { root } = compiler.document;
   const { builder } = text;
-  if (!isObject(root)) throw refused('#', 'is no object, as arguments between tags need it');
+  if (!isRecord(root)) throw refused('#', 'is no object, as arguments between tags need it');
   const other = Object.keys(root).find((keyword) => !known.has(keyword) && !keyword.startsWith('x-'));
   if (other !== undefined) throw refused(`#/${other}`, 'is not supported for arguments between tags');
   if (root.type !== undefined && root.type !== 'object') throw refused('#/type', 'must be object');
   // Checks the schema as a whole.
   compiler.facts([{ schema: root, path: '#' }]);
-  const properties = isObject(root.properties) ? root.properties : {};
+  const properties = isRecord(root.properties) ? root.properties : {};
   const required = new Set(Array.isArray(root.required) ? root.required : []);
   const lost = [...required].find((name) => !Object.hasOwn(properties, String(name)));
   if (lost !== undefined) throw refused('#/required', 'names what properties does not declare');

@@ -1,5 +1,4 @@
 /** The worker thread that a tokenizer lives on, as a channel. It ends with its tokenizer. */
-import { existsSync } from 'node:fs';
 import {
   MessageChannel,
   type MessagePort,
@@ -8,7 +7,7 @@ import {
   type WorkerOptions,
 } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
-import { packageFile } from '../package-root.js';
+import { compiledFile } from '../package-root.js';
 import {
   Shared,
   type Reply,
@@ -18,16 +17,9 @@ import {
   type WorkerStart,
 } from './protocol.js';
 
-/** The compiled worker, where this file runs as TypeScript or in a bundle too. */
-function workerFile(): string {
-  const file = packageFile('dist', 'tokenizer', 'worker.js');
-  if (existsSync(file)) return file;
-  throw new KvasirError('INTERNAL', `${file} is missing: build the package first (npm run build).`);
-}
-
 function startWorker(options: WorkerOptions): Worker {
   try {
-    return new Worker(workerFile(), options);
+    return new Worker(compiledFile('tokenizer', 'worker.js'), options);
   } catch (cause) {
     if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_WORKER_INIT_FAILED')) throw cause;
     const advice = 'raise the limit on processes (ulimit -u, the pids limit of a container) or on memory';

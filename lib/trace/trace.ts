@@ -1,7 +1,8 @@
 /** What `model.trace` gives: tensors by name, the predictions at each token, and what they are made of. */
-import { mkdir, open, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KvasirError } from '../errors.js';
+import { writeSafetensors } from '../safetensors-file.js';
 import type { Contribution } from './attribution.js';
 import type { TracedTensor } from './tensor.js';
 
@@ -107,15 +108,7 @@ export class Trace {
    */
   async save(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true });
-    const file = await open(join(folder, 'tensors.safetensors'), 'w');
-    try {
-      await file.write(this.#header());
-      for (const { values } of this.tensors) {
-        await file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-      }
-    } finally {
-      await file.close();
-    }
+    await writeSafetensors(join(folder, 'tensors.safetensors'), this.tensors);
     await writeFile(join(folder, 'trace.json'), `${JSON.stringify(this, null, 1)}\n`);
   }
 
@@ -129,21 +122,6 @@ export class Trace {
       statistics,
     }));
     return { tokens, from, predictions, lens, attribution, tensors };
-  }
-
-  /** Of the safetensors format: its length, and JSON in whole words of 8 bytes. */
-  #header(): Uint8Array {
-    let at = 0;
-    const entries = this.tensors.map(({ name, shape, values }) => {
-      const offsets = [at, at + values.byteLength];
-      at += values.byteLength;
-      return [name, { dtype: 'F32', shape, data_offsets: offsets }];
-    });
-    const json = JSON.stringify(Object.fromEntries(entries));
-    const text = Buffer.from(json.padEnd(8 * Math.ceil(Buffer.byteLength(json) / 8)));
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(text.length));
-    return Buffer.concat([length, text]);
   }
 }
 

@@ -4,9 +4,10 @@
  * floor(2^20 / dimensions) vectors, at least 1: their int8 values [vectors, dimensions], and their ids as float64 [vectors].
  * What is cut, longer, damaged or foreign is refused.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
 import { KvasirError } from '../errors.js';
+import { writeWholeFile } from '../out-file.js';
 import { type OpenFile, withRegularFile } from '../regular-file.js';
 
 const MAGIC = 'KVASIRVI';
@@ -44,30 +45,35 @@ export async function writeIndexFile(
   head: IndexHead,
   read: (first: number, count: number) => Uint8Array,
 ): Promise<void> {
-  const partial = `${path}.${process.pid}.${randomUUID().slice(0, 8)}.partial`;
   try {
-    const file = await open(partial, 'wx');
-    try {
-      const start = headBytes(head);
-      const hash = createHash('sha256').update(start);
-      await file.write(Buffer.concat([start, Buffer.alloc(HASH)]));
-      const rows = rowsOfPart(head.dimensions);
-      for (let first = 0; first < head.count; first += rows) {
-        const part = read(first, Math.min(rows, head.count - first));
-        hash.update(part);
-        await file.writeFile(part);
-      }
-      await file.write(hash.digest(), 0, HASH, HEAD);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(partial, path);
+    await writeWholeFile(path, (partial) => writeParts(partial, head, read));
   } catch (cause) {
-    await rm(partial, { force: true }).catch(() => {});
     throw new KvasirError('INVALID_OPTION', `${path} cannot be written: ${(cause as Error).message}`, {
       cause,
     });
+  }
+}
+
+async function writeParts(
+  path: string,
+  head: IndexHead,
+  read: (first: number, count: number) => Uint8Array,
+): Promise<void> {
+  const file = await open(path, 'wx');
+  try {
+    const start = headBytes(head);
+    const hash = createHash('sha256').update(start);
+    await file.write(Buffer.concat([start, Buffer.alloc(HASH)]));
+    const rows = rowsOfPart(head.dimensions);
+    for (let first = 0; first < head.count; first += rows) {
+      const part = read(first, Math.min(rows, head.count - first));
+      hash.update(part);
+      await file.writeFile(part);
+    }
+    await file.write(hash.digest(), 0, HASH, HEAD);
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 
