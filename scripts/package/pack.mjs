@@ -5,6 +5,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from
 import { join } from 'node:path';
 import { npmCommand, run } from '../command.mjs';
 import { SetupError } from '../toolchain.mjs';
+import { bundleDist } from './bundle.mjs';
 import { packageName, targets } from './targets.mjs';
 
 /** Of a tarball, and of an addon. */
@@ -66,7 +67,7 @@ async function packStaged(staging, { name, version }, out) {
 }
 
 /**
- * What npm packs of the checkout, under the manifest that is published.
+ * What npm packs of the checkout, its JavaScript in bundles, under the manifest that is published.
  * @param {string} root of the checkout, with dist/
  * @param {string} staging folder that is written anew
  * @param {string} out of the tarball
@@ -79,6 +80,7 @@ export async function packMain(root, staging, out) {
   await tar(['-xzf', packed, '-C', staging]);
   const manifest = publishedManifest(readManifest(root));
   writeJson(join(staging, 'package', 'package.json'), manifest);
+  await bundleDist(join(staging, 'package'), manifest);
   return packStaged(staging, manifest, out);
 }
 

@@ -9,6 +9,7 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemName } from '../../lib/addon/platform.js';
 import { packageRoot } from '../../lib/package-root.js';
+import { ownThreads } from '../../scripts/package/bundle.mjs';
 import { packMain, packPlatform, platformManifest, readManifest } from '../../scripts/package/pack.mjs';
 import { targets } from '../../scripts/package/targets.mjs';
 import { Project } from './installed.js';
@@ -52,6 +53,19 @@ const generate = [
 ];
 const addonFolder = () => join(project.folder, 'node_modules/@kvasir');
 
+describe('bundles', () => {
+  it('have an entry for whatever runs on a thread of its own', () => {
+    const sources = readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' });
+    const named = sources
+      .filter((name) => name.endsWith('.ts'))
+      .flatMap((name) => [
+        ...readFileSync(join(root, 'lib', name), 'utf8').matchAll(/compiledFile\(('[^)]*')\)/g),
+      ])
+      .map(([, parts]) => parts!.replaceAll("'", '').split(', ').join('/'));
+    expect(named.toSorted()).toEqual(ownThreads);
+  });
+});
+
 describe('npm install kvasir', { timeout: 120_000 }, () => {
   it('installs the addon of this system alone, in 25 MB, and runs nothing', async () => {
     const { status, stderr } = await project.run('npm', ['install', 'kvasir']);
@@ -68,6 +82,21 @@ describe('npm install kvasir', { timeout: 120_000 }, () => {
       Object.keys(manifest.dependencies).filter((name) => /cmake|gyp|bindings|node-api/.test(name)),
     ).toEqual([]);
     expect(project.bytes('node_modules')).toBeLessThan(mostBytes);
+  });
+
+  it('has its JavaScript in few files, which share what they import', async () => {
+    const dist = join(project.folder, 'node_modules/kvasir/dist');
+    const files = readdirSync(dist, { recursive: true, encoding: 'utf8' });
+    expect(files.filter((name) => name.endsWith('.js')).length).toBeLessThan(60);
+    expect(files).toContain('index.d.ts');
+    const { stdout, stderr } = await project.run('node', [
+      '--input-type=module',
+      '-e',
+      `import { KvasirError } from 'kvasir';
+       import { createHandler } from 'kvasir/server';
+       try { createHandler(5); } catch (error) { console.log(error instanceof KvasirError, error.constructor.name, error.code); }`,
+    ]);
+    expect(stdout, stderr).toBe('true KvasirError INVALID_OPTION\n');
   });
 
   it('gives a command that generates', async () => {
