@@ -2,14 +2,19 @@
 // by its seed and number:
 //   node scripts/fuzz.mjs --runs 200 --seed 1
 //   node scripts/fuzz.mjs --seed 1 --from 137 --runs 1 --only files
-// Runs are a child's, in order; a child that dies or says nothing for 10 s is replaced. Faults: a death, a hang, an error
+// Runs are a child's, in order; a child that dies or hangs is replaced. Faults: a death, a hang (10 s of processor time, 10 s
+// in which it does nothing at all, or 100 s: neighbours may have the processor meanwhile), an error
 // that is no KvasirError, INTERNAL, an unhandled rejection, wrong bytes from a hub, a model that answers otherwise afterwards.
 import { fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const child = fileURLToPath(new URL('fuzz/child.mjs', import.meta.url));
 const hangMs = 10_000;
+const longestMs = 100_000;
+/** Of processor time in `hangMs`, by a process that waits for what does not come. */
+const idleMs = 200;
 /** A child's first run waits for the package to be read and a model to be loaded. */
 const startMs = 30_000;
 
@@ -21,6 +26,16 @@ const { values } = parseArgs({
     only: { type: 'string' },
   },
 });
+/** Processor time of a process and all its threads, ms; undefined where /proc does not tell. */
+function processorMs(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1].split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 10; // ticks of user and system time, a hundred a second
+  } catch {
+    return undefined;
+  }
+}
+
 const count = (text) => {
   if (/^\d+$/.test(text)) return Number(text);
   throw new Error(`"${text}" is no number`);
@@ -50,17 +65,20 @@ function runChild(first) {
     worker.stderr.setEncoding('utf8').on('data', (text) => {
       errors = (errors + text).slice(-3000);
     });
-    const watch = () =>
-      setTimeout(
-        () => {
-          hung = true;
-          worker.kill('SIGKILL');
-        },
-        kind === 'start' ? startMs : hangMs,
-      );
-    let timer = watch();
+    let since = { at: performance.now(), used: processorMs(worker.pid) };
+    const heard = () => {
+      since = { at: performance.now(), used: processorMs(worker.pid) };
+    };
+    const timer = setInterval(() => {
+      const silent = performance.now() - since.at;
+      if (silent < (kind === 'start' ? startMs : hangMs)) return;
+      const used = processorMs(worker.pid) - since.used;
+      const works = used > (idleMs * silent) / hangMs && used < hangMs;
+      if (works && silent < longestMs) return;
+      hung = true;
+      worker.kill('SIGKILL');
+    }, 500);
     worker.on('message', (message) => {
-      clearTimeout(timer);
       if (message.kind !== undefined) kind = message.kind;
       if (message.fault !== undefined) fault(next, `${kind}: ${message.fault}`);
       if (message.outcome !== undefined) {
@@ -69,12 +87,12 @@ function runChild(first) {
         if (message.ms > slowest.ms) slowest = { run: next, ms: message.ms, kind };
         next += 1;
       }
-      timer = watch();
+      heard();
     });
     worker.on('close', (status, signal) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       if (next >= end && !hung && status === 0) return resolve(next);
-      if (hung) fault(next, `${kind}: nothing for ${hangMs / 1000} s\n${errors}`);
+      if (hung) fault(next, `${kind}: hangs\n${errors}`);
       else fault(next, `${kind}: the process ended (${signal ?? status})\n${errors}`);
       resolve(next + 1);
     });

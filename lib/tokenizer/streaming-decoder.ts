@@ -15,9 +15,11 @@ export class StreamingDecoder {
   #atStart: boolean;
   /** Leading spaces that may still be dropped. */
   #leading: number;
-  /** Where tokens depend on their neighbours: all so far, and how much of their text is handed out. */
+  /** Where tokens depend on their neighbours: all so far, and how many characters of their text are handed out. */
   readonly #ids: number[] = [];
-  #handedOut = '';
+  #handedOut = 0;
+  /** Of so many tokens the text is looked at again. */
+  #next = 1;
 
   constructor(table: TokenTable, { skipSpecialTokens = true, after }: StreamingDecoderOptions = {}) {
     this.#table = table;
@@ -47,17 +49,24 @@ export class StreamingDecoder {
       : this.#decoder.decode();
   }
 
-  /** The whole text again, and of it what is new. A last character that may still change waits. */
+  /**
+   * The whole text again, and of it what is new. A last character that may still change waits; beyond 32 tokens so does a
+   * 32nd of them, so that the time for a text grows with its length and not with its square.
+   */
   #pushWhole(tokenId: number): string {
+    this.#table.checkId(tokenId);
     this.#ids.push(tokenId);
+    if (this.#ids.length < this.#next) return '';
+    this.#next = this.#ids.length + 1 + (this.#ids.length >> 5);
     const text = this.#table.decode(this.#ids, this.#skipSpecial);
     return text.endsWith('\uFFFD') ? '' : this.#handOut(text);
   }
 
+  /** Where a decoder writes anew what was handed out, that stays, and the text goes on behind as much. */
   #handOut(text: string): string {
-    if (!text.startsWith(this.#handedOut)) return '';
-    const more = text.slice(this.#handedOut.length);
-    this.#handedOut = text;
+    if (text.length <= this.#handedOut) return '';
+    const more = text.slice(this.#handedOut);
+    this.#handedOut = text.length;
     return more;
   }
 }

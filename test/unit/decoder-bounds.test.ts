@@ -1,7 +1,8 @@
 /** What decoders may make of tokens is bounded: no ids and no decoder give a text that no string can be. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { stripToken } from '../../lib/tokenizer/decoders/decoder.js';
 import type { Component } from '../../lib/tokenizer/definition.js';
+import { StreamingDecoder } from '../../lib/tokenizer/streaming-decoder.js';
 import { TokenTable } from '../../lib/tokenizer/token-table.js';
 
 /** Two tokens: 'a' and a long one. */
@@ -57,4 +58,35 @@ test('characters are stripped one by one, from both ends', () => {
     '  a',
     'a',
   ]);
+});
+
+test('a stream of many tokens takes time by its length, whatever its decoder looks at', () => {
+  const ctc: Component = { type: 'CTC', pad_token: '<pad>', word_delimiter_token: '|', cleanup: true };
+  const suffixed: Component = { type: 'BPEDecoder', suffix: 'b' };
+  for (const decoder of [
+    ctc,
+    suffixed,
+    sequence({ type: 'Fuse' }, { type: 'Strip', content: 'b', start: 0, stop: 1 }),
+  ]) {
+    const of = table(decoder, 2);
+    const ids = Array.from({ length: 5000 }, (_, i) => ((i * i) % 3) & 1);
+    const expected = of.decode(ids, false);
+    let decoded = 0;
+    const decode = of.decode.bind(of);
+    vi.spyOn(of, 'decode').mockImplementation((part, skips) => {
+      decoded += part.length;
+      return decode(part, skips);
+    });
+    const stream = new StreamingDecoder(of);
+    expect(() => stream.push(7)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
+    const text = ids.map((id) => stream.push(id)).join('') + stream.flush();
+    expect(text).toBe(expected);
+    expect(decoded).toBeLessThan(100 * ids.length);
+  }
+});
+
+test('a decoder that writes anew what was handed out loses no more than that', () => {
+  const stream = new StreamingDecoder(table(sequence({ type: 'Fuse' }, replace('ab', 'c')), 2));
+  expect([0, 1, 1, 0, 0, 1].map((id) => stream.push(id))).toEqual(['a', 'b', 'bb', 'a', 'a', 'b']);
+  expect(stream.flush()).toBe('');
 });
