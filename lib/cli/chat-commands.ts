@@ -7,6 +7,8 @@ import { UsageError } from './failure.js';
 
 export const commandHelp = `/reset                 forget the conversation
 /retry                 answer the last message again
+/fork                  keep the conversation as it is now, and go on
+/back                  go back to where /fork was last
 /system [text]         another system message, or none; the conversation stays
 /set [option [value]]  show or change an option, such as: /set temperature 0.8
 /save <file>           write the conversation as JSON
@@ -21,10 +23,10 @@ export interface ChatState {
   options: GenerateOptions;
 }
 
-/** What to say, or the message to send again. */
+/** What to say, or the message to answer again. */
 export interface Outcome {
   say?: string;
-  send?: string;
+  retry?: string;
 }
 
 type ChatCommand = (state: ChatState, argument: string) => Outcome | Promise<Outcome>;
@@ -36,8 +38,16 @@ const commands: Readonly<Record<string, ChatCommand>> = {
     return { say: 'The conversation is forgotten.' };
   },
   '/retry': ({ conversation }) => {
-    const send = conversation.takeBack();
-    return send === undefined ? { say: 'There is nothing to answer again.' } : { send };
+    const { question } = conversation;
+    return question === undefined ? { say: 'There is nothing to answer again.' } : { retry: question };
+  },
+  '/fork': ({ conversation }) => {
+    conversation.fork();
+    return { say: '/back comes back to this point.' };
+  },
+  '/back': ({ conversation }) => {
+    if (!conversation.back()) return { say: 'There is no point to go back to: /fork keeps one.' };
+    return { say: `The conversation has ${conversation.messages.length} messages again.` };
   },
   '/system': ({ conversation }, text) => {
     conversation.restart(conversation.messages, { system: text === '' ? undefined : text });

@@ -104,31 +104,27 @@ class Chat {
       if (message === undefined || message === '/exit') return this.#turns;
       if (message === '') continue;
       if (!message.startsWith('/') || message.startsWith('//')) {
-        await this.#answer(message.replace(/^\/\//, '/'));
+        const text = message.replace(/^\/\//, '/');
+        await this.#answer(text, (options) => this.#state.conversation.send(text, options));
         continue;
       }
       const outcome = await obey(message, this.#state);
       if (outcome.say !== undefined) tell(outcome.say);
-      if (outcome.send !== undefined) await this.#answer(outcome.send);
+      if (outcome.retry === undefined) continue;
+      await this.#answer(outcome.retry, (options) => this.#state.conversation.retry(options));
     }
   }
 
-  async #answer(user: string): Promise<void> {
+  async #answer(user: string, start: (options: GenerateOptions) => Generation): Promise<void> {
     const { interrupts, flags } = this;
-    const { conversation } = this.#state;
     const stop = new AbortController();
     const watch = interrupts.handle(() => stop.abort());
     const signal = AbortSignal.any([stop.signal, interrupts.signal]);
-    const before = conversation.dropped;
-    const stream = (run: Generation) => streamText(run, flags.json === true, this.#wrap());
     try {
-      const result = await conversation.send(
-        user,
-        { ...drafted(this.#state.options, this.draft), signal },
-        stream,
-      );
+      const run = start({ ...drafted(this.#state.options, this.draft), signal });
+      const result = await streamText(run, flags.json === true, this.#wrap());
       this.#turns.push({ user, ...result });
-      if (!interrupts.outputGone) say(turnReport(result, conversation.dropped - before));
+      if (!interrupts.outputGone) say(turnReport(result));
     } catch (error) {
       // At a terminal the conversation can go on, after /reset for example.
       if (!this.lines.interactive || !(error instanceof KvasirError)) throw error;
@@ -143,10 +139,11 @@ class Chat {
   }
 }
 
-function turnReport({ usage, timings, finishReason }: GenerationResult, dropped: number): string {
+function turnReport({ usage, timings, finishReason }: GenerationResult): string {
   const speed = `${usage.completionTokens} tokens, ${rate(timings.decodeTokensPerSecond)}`;
   const why =
     finishReason === 'stop' ? '' : `, ${finishReason === 'abort' ? 'stopped' : 'cut at its length'}`;
-  const left = dropped > 0 ? `; ${dropped} old turn(s) left the context` : '';
+  const { droppedTokens = 0 } = usage;
+  const left = droppedTokens > 0 ? `; ${droppedTokens} tokens of old turns left the context` : '';
   return `(${speed}, first after ${milliseconds(timings.ttftMs)}${why}${left})`;
 }

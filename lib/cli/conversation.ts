@@ -1,6 +1,6 @@
-/** A chat's session and what can be done to it as a whole: other system message, retry, save, load. */
+/** A chat's session and what can be done to it as a whole: other system message, retry, fork, save, load. */
 import { writeFile } from 'node:fs/promises';
-import type { Generation, GenerationResult } from '../engine/run.js';
+import type { Generation } from '../engine/run.js';
 import { KvasirError } from '../errors.js';
 import type { Model } from '../model.js';
 import type { GenerateOptions } from '../options.js';
@@ -11,18 +11,23 @@ import type { ChatSession } from '../session.js';
 /** 64 MiB. */
 const largestFile = 1 << 26;
 
+/** Where a conversation may be gone back to. */
+interface Kept {
+  session: ChatSession;
+  system: string | undefined;
+}
+
 export class Conversation {
   #session: ChatSession;
   #system: string | undefined;
-  /** Turns that left the context, in all. */
-  dropped = 0;
+  readonly #kept: Kept[] = [];
 
   constructor(
     private readonly model: Model,
     system: string | undefined,
   ) {
     this.#system = system;
-    this.#session = model.createSession({ system });
+    this.#session = this.#create(system);
   }
 
   /** Without the system message. */
@@ -30,41 +35,49 @@ export class Conversation {
     return this.#session.history.slice(this.#system === undefined ? 0 : 1);
   }
 
+  /** The last user message. */
+  get question(): string | undefined {
+    const content = this.#session.history.findLast(({ role }) => role === 'user')?.content;
+    return typeof content === 'string' ? content : undefined;
+  }
+
   /** Begins anew, after other messages. */
   restart(messages: readonly Message[] = [], { system } = { system: this.#system }): void {
-    const next = this.model.createSession({ system, messages });
+    const next = this.#create(system, messages);
     this.#session.dispose();
     this.#session = next;
     this.#system = system;
   }
 
-  /**
-   * One turn. Where the context is full, the oldest turns leave it, and the turn is tried again.
-   * @param answer streams the run to its end.
-   */
-  async send(
-    text: string,
-    options: GenerateOptions,
-    answer: (run: Generation) => Promise<GenerationResult>,
-  ): Promise<GenerationResult> {
-    for (;;) {
-      try {
-        return await answer(this.#session.send(text, options));
-      } catch (error) {
-        const isFull = error instanceof KvasirError && error.code === 'CONTEXT_OVERFLOW';
-        if (!isFull || !this.#dropOldest()) throw error;
-      }
-    }
+  /** One turn. Where the context is full the oldest turns leave it: the result says how many tokens. */
+  send(text: string, options: GenerateOptions): Generation {
+    return this.#session.send(text, options);
   }
 
-  /** The last user message, which is taken back together with its answer. */
-  takeBack(): string | undefined {
-    const messages = this.messages;
-    const last = messages.findLastIndex(({ role }) => role === 'user');
-    const content = messages[last]?.content;
-    if (typeof content !== 'string') return undefined;
-    this.restart(messages.slice(0, last));
-    return content;
+  /** Answers `question` once more; what was there stays where that fails. */
+  retry(options: GenerateOptions): Generation {
+    const { history } = this.#session;
+    if (history.at(-1)?.role === 'assistant') return this.#session.retry(options);
+    // A saved conversation may end with a question.
+    const last = history.findLastIndex(({ role }) => role === 'user');
+    return this.#session.edit(last, this.question ?? '', options);
+  }
+
+  /** Keeps this point to go back to, and goes on. */
+  fork(): void {
+    const session = this.#session.fork();
+    this.#kept.push({ session: this.#session, system: this.#system });
+    this.#session = session;
+  }
+
+  /** To where it was forked last. False: it was not. */
+  back(): boolean {
+    const kept = this.#kept.pop();
+    if (kept === undefined) return false;
+    this.#session.dispose();
+    this.#session = kept.session;
+    this.#system = kept.system;
+    return true;
   }
 
   /** Throws what the file system says. */
@@ -89,13 +102,7 @@ export class Conversation {
     return messages.length;
   }
 
-  /** The first user message and its answer. False: there is none but the one that does not fit. */
-  #dropOldest(): boolean {
-    const messages = this.messages;
-    const next = messages.findIndex(({ role }, i) => i > 0 && role === 'user');
-    if (messages.length === 0) return false;
-    this.restart(next < 0 ? [] : messages.slice(next));
-    this.dropped += 1;
-    return true;
+  #create(system: string | undefined, messages: readonly Message[] = []): ChatSession {
+    return this.model.createSession({ system, messages, overflow: 'drop-turns' });
   }
 }

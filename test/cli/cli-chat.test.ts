@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasTerminal, kvasir, makeChatModel, start, startAtTerminal } from './cli-command.js';
 
@@ -13,7 +13,7 @@ interface ChatJson {
   turns: {
     user: string;
     text: string;
-    usage: { promptTokens: number; completionTokens: number; cachedTokens: number };
+    usage: { promptTokens: number; completionTokens: number; cachedTokens: number; droppedTokens?: number };
   }[];
 }
 
@@ -118,13 +118,41 @@ describe('chat with a pipe', () => {
     );
   });
 
-  it('drops the oldest turns when the context is full, and says so', async () => {
+  it('answers a question again that a saved conversation ends with', async () => {
+    const file = `${model.folder}/question.json`;
+    writeFileSync(file, JSON.stringify({ messages: [{ role: 'user', content: 'One day' }] }));
+    const { turns } = await chatJson(`/load ${file}\n/retry\n/reset\nOne day\nTom ran\n/retry\n`);
+    expect(turns.map(({ user }) => user)).toEqual(['One day', 'One day', 'Tom ran', 'Tom ran']);
+    expect(turns[1]).toMatchObject({ text: turns[0]!.text });
+    expect(turns[3]).toMatchObject({ text: turns[2]!.text });
+  });
+
+  it('goes back to where /fork was, as often as it was', async () => {
+    const forked = 'One day\n/fork\nTom ran\n/fork\nLily\n/back\n/back\nLily\n/back\n';
+    const { turns } = await chatJson(forked, '--system', 'Be kind.');
+    const straight = await chatJson('One day\nLily\n', '--system', 'Be kind.');
+    expect(turns[3]).toMatchObject({ user: 'Lily', text: straight.turns[1]!.text });
+    expect(turns[3]!.usage.promptTokens).toBe(straight.turns[1]!.usage.promptTokens);
+    expect(turns[2]!.usage.promptTokens).toBeGreaterThan(turns[3]!.usage.promptTokens);
+    const { stderr } = await kvasir(['chat', model.folder, '-n', '6'], { input: '/back\n/fork\n/back\n' });
+    expect(stderr).toMatch(/no point to go back to[\s\S]*0 messages again/);
+  });
+
+  it('drops the oldest turns when the context is full, and says how many tokens', async () => {
     const input = 'One day there was a girl.\n'.repeat(12);
-    const flags = ['chat', model.folder, '-n', '6', '-c', '128'];
-    const { status, stderr } = await kvasir(flags, { input });
+    const { status, stderr } = await kvasir(['chat', model.folder, '-n', '6', '-c', '128'], { input });
     expect(status).toBe(0);
     expect(stderr.match(/\(6 tokens, /g)).toHaveLength(12);
-    expect(stderr).toContain('1 old turn(s) left the context');
+    const told = [...stderr.matchAll(/; (\d+) tokens of old turns left the context\)/g)].map(([, n]) =>
+      Number(n),
+    );
+    const { turns } = await chatJson(input, '-c', '128');
+    expect(turns.map(({ usage }) => usage.droppedTokens).filter(Boolean)).toEqual(told);
+    expect(told.length).toBeGreaterThan(0);
+    for (const { usage } of turns)
+      expect(usage.promptTokens + usage.completionTokens).toBeLessThanOrEqual(128);
+    // What left does not come back, and the last turns are there.
+    expect(turns.at(-1)!.usage.promptTokens).toBeGreaterThan(turns[0]!.usage.promptTokens);
   });
 
   it('stops an answer at Ctrl-C and stays; a second one at the prompt leaves with 130', async () => {
