@@ -1,5 +1,5 @@
 /** `kvasir serve`: models behind the protocols of OpenAI and Anthropic, until a signal ends it. */
-import type { Server } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import { type Command, Option } from 'commander';
 import { KvasirError } from '../errors.js';
 import type { LoadOptions } from '../options.js';
@@ -140,12 +140,23 @@ function firstName({ models }: HandlerOptions): string {
 
 async function createServer(handler: Handler, { limits }: HandlerOptions): Promise<Server> {
   const { createAdaptorServer } = await import('@hono/node-server');
+  const { RESPONSE_ALREADY_SENT } = await import('@hono/node-server/utils/response');
+  const { writeEvents } = await import('../server/node-response.js');
   const timeoutMs = limits?.timeoutMs ?? 600 * seconds;
   const server = createAdaptorServer({
-    fetch: (request) => handler(request),
+    fetch: async (request, { outgoing }) => {
+      const response = await handler(request);
+      return writeEvents(response, outgoing as ServerResponse) ? RESPONSE_ALREADY_SENT : response;
+    },
     overrideGlobalObjects: false,
-    serverOptions: { headersTimeout: 20 * seconds, requestTimeout: Math.max(60 * seconds, timeoutMs) },
+    serverOptions: {
+      headersTimeout: 20 * seconds,
+      requestTimeout: Math.max(60 * seconds, timeoutMs),
+      connectionsCheckingInterval: 5 * seconds,
+    },
   }) as Server;
+  // Longer than load balancers keep theirs: who closes first must not be the one that is asked.
+  server.keepAliveTimeout = 65 * seconds;
   // A connection on which nothing moves for so long holds an answer that nobody reads.
   server.timeout = timeoutMs + 60 * seconds;
   return server;

@@ -54,6 +54,7 @@ export class GenerationRequest extends Request {
     if (this.#startedAt > 0) return;
     this.#startedAt = now;
     this.#cachedTokens = cached;
+    this.#task.run.begin({ promptTokens: this.#task.prompt.length, cachedTokens: cached });
   }
 
   wantedRows(count: number): WantedRow[] {

@@ -92,6 +92,21 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
+/** What is known of a prompt once it runs. */
+export type PromptUsage = Pick<GenerationResult['usage'], 'promptTokens' | 'cachedTokens'>;
+
+/** A run's output for one who is told when there is some: no promise is made for a chunk. */
+export interface ChunkReader {
+  /** What there is; undefined: nothing yet, or nothing any more. Throws what the run failed with, once. */
+  take(): GenerationChunk | undefined;
+  /** Of a run that has ended, once `take` gives nothing. */
+  result(): GenerationResult | undefined;
+  /** There with the first chunk, of a run that generates one text. */
+  prompt(): PromptUsage | undefined;
+  /** Reads no more, and ends the run with `abort` where it has not ended. */
+  leave(): void;
+}
+
 /** Iterate it, await it, both or neither. */
 export interface Generation extends Promise<GenerationResult>, AsyncIterable<GenerationChunk> {}
 
@@ -101,6 +116,9 @@ export class GenerationRun implements Generation {
   #producer: Producer | undefined;
   readonly #unread = new UnreadOutput();
   #waiting: Waiting[] = [];
+  #onNews: (() => void) | undefined;
+  #outcome: GenerationResult | undefined;
+  #prompt: PromptUsage | undefined;
   #state: 'open' | 'ended' | 'failed' | 'left' = 'open';
   #error: unknown;
   #awaited = false;
@@ -128,6 +146,11 @@ export class GenerationRun implements Generation {
   get full(): boolean {
     if (this.#awaited || this.#state !== 'open') return false;
     return this.#unread.tokens >= MAX_UNREAD_TOKENS || this.#unread.characters >= MAX_UNREAD_CHARACTERS;
+  }
+
+  /** The prompt runs. */
+  begin(prompt: PromptUsage): void {
+    this.#prompt = prompt;
   }
 
   push(token: number, pieces: readonly OutputPiece[], logprob: GeneratedLogprob | undefined): void {
@@ -158,6 +181,7 @@ export class GenerationRun implements Generation {
       this.#unread.add(pieces);
       this.#state = 'ended';
     }
+    this.#outcome = result;
     this.#result.resolve(result);
     this.#serve();
     this.#producer?.onSettled?.(result);
@@ -173,6 +197,20 @@ export class GenerationRun implements Generation {
     this.#result.reject(error);
     this.#serve();
     this.#producer?.onSettled?.(undefined);
+  }
+
+  /** In the place of iterators. @param onNews called at once when there is more, or the end; it does not throw */
+  reader(onNews: () => void): ChunkReader {
+    this.#onNews = onNews;
+    return {
+      take: () => this.#takeOrThrow(),
+      result: () => (this.#state === 'ended' ? this.#outcome : undefined),
+      prompt: () => this.#prompt,
+      leave: () => {
+        this.#onNews = undefined;
+        this.#leave();
+      },
+    };
   }
 
   // biome-ignore lint/suspicious/noThenProperty: awaiting the run gives its result
@@ -223,8 +261,18 @@ export class GenerationRun implements Generation {
     if (open) this.#producer?.onCancel();
   }
 
+  #takeOrThrow(): GenerationChunk | undefined {
+    const chunk = this.#takeChunk();
+    if (chunk === undefined && this.#state === 'failed') {
+      this.#state = 'left';
+      throw this.#error;
+    }
+    return chunk;
+  }
+
   /** Gives waiting readers what there is. */
   #serve(): void {
+    this.#onNews?.();
     while (this.#waiting.length > 0) {
       const chunk = this.#takeChunk();
       if (chunk) this.#waiting.shift()?.resolve({ done: false, value: chunk });
@@ -242,4 +290,9 @@ export class GenerationRun implements Generation {
     if (chunk && wasFull) this.#producer?.onDemand();
     return chunk;
   }
+}
+
+/** Reads a run as `GenerationRun.reader` says: every generation is such a run. */
+export function chunkReader(run: Generation, onNews: () => void): ChunkReader {
+  return (run as GenerationRun).reader(onNews);
 }

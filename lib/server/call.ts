@@ -3,6 +3,7 @@ import type { Generation } from '../engine/run.js';
 import type { Model } from '../model.js';
 import type { GenerateOptions } from '../options.js';
 import type { Prompt } from '../prompt.js';
+import type { EventSource } from './event-source.js';
 import type { RequestFacts } from './exchange.js';
 import type { Failure } from './failure.js';
 import type { ServerLimits } from './options.js';
@@ -24,5 +25,5 @@ export interface Call {
   readonly facts: RequestFacts;
 }
 
-/** One JSON text, or events one by one: whole ones, as they go over the wire. */
-export type Answer = { json: unknown } | { events: AsyncGenerator<string, undefined> };
+/** One JSON text, or events. */
+export type Answer = { json: unknown } | { events: EventSource };

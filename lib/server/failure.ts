@@ -74,7 +74,12 @@ export function invalid(message: string, param?: string, code?: string): Failure
 }
 
 /** Names of options as requests spell them, where that is not snake case of ours. */
-const fieldOf: Readonly<Record<string, string>> = { texts: 'input', text: 'input', logprobs: 'top_logprobs' };
+const fieldOf: Readonly<Record<string, string>> = {
+  texts: 'input',
+  text: 'input',
+  logprobs: 'top_logprobs',
+  answerPrefix: 'messages',
+};
 
 const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 

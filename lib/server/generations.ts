@@ -2,11 +2,14 @@
  * The runs of one request: every prompt as often as it is asked for. Drawn answers to one prompt are one run, which computes
  * the prompt once; where they stream, or are greedy, each is a run of its own, side by side in the engine.
  */
-import type { GenerationChunk, Generation, GenerationResult } from '../engine/run.js';
+import type { Generation, GenerationResult } from '../engine/run.js';
 import type { GenerateOptions } from '../options.js';
 import type { Prompt } from '../prompt.js';
+import { withoutBeginning } from './begun-answer.js';
 import type { Call } from './call.js';
+import type { EventSource } from './event-source.js';
 import { failureOf, invalid } from './failure.js';
+import { type EventWriter, RunEvents } from './run-events.js';
 
 export interface GenerationTask {
   prompts: readonly Prompt[];
@@ -17,12 +20,9 @@ export interface GenerationTask {
   variables?: Record<string, unknown>;
   /** All answers are told as they grow. */
   streams?: boolean;
+  /** Text that each answer goes on from, and that is not told. */
+  begun?: string;
 }
-
-/** What one run brings: a chunk, or its end. Runs are numbered prompt by prompt, `n` to each. */
-export type RunPart =
-  | { index: number; chunk: GenerationChunk; result?: undefined }
-  | { index: number; chunk?: undefined; result: GenerationResult };
 
 export interface TotalUsage {
   promptTokens: number;
@@ -36,15 +36,18 @@ export class Generations {
   readonly #call: Call;
   readonly #runs: readonly Generation[];
   readonly #n: number;
+  readonly #begun: string;
 
   /** Throws a Failure for more runs than a request may have. */
-  constructor(call: Call, { prompts, n, options, variables, streams }: GenerationTask) {
+  constructor(call: Call, { prompts, n, options: given, variables, streams, begun = '' }: GenerationTask) {
+    const options = begun === '' ? given : { ...given, answerPrefix: begun };
     const count = prompts.length * Math.max(n, options.bestOf ?? 1);
     if (count > call.limits.sequences) {
       throw invalid(`${count} texts are asked for at once; at most ${call.limits.sequences} may be.`, 'n');
     }
     this.#call = call;
     this.#n = n;
+    this.#begun = begun;
     const { signal } = call;
     const isOne = options.bestOf !== undefined || (n > 1 && !streams && isDrawn(options));
     this.#runs = prompts.flatMap((prompt) => {
@@ -58,7 +61,8 @@ export class Generations {
   /** In the order of the runs. Rejects with what the first run rejects with, or with the call's Failure. */
   async results(): Promise<GenerationResult[]> {
     try {
-      const results = (await Promise.all(this.#runs)).flatMap(answersOf);
+      const answers = (await Promise.all(this.#runs)).flatMap(answersOf);
+      const results = answers.map((answer) => withoutBeginning(answer, this.#begun));
       this.#call.signal.throwIfAborted();
       this.#tell(results);
       return results;
@@ -68,32 +72,16 @@ export class Generations {
     }
   }
 
-  /** Chunks of all runs as they come, and the end of each. Rejects as `results` does. */
-  async *parts(): AsyncGenerator<RunPart, undefined> {
-    const iterators = this.#runs.map((run) => run[Symbol.asyncIterator]());
-    const next = async (index: number) => ({ index, step: await iterators[index].next() });
-    const pending = new Map(iterators.map((_, index) => [index, next(index)]));
-    const results: GenerationResult[] = [];
-    try {
-      while (pending.size > 0) {
-        const { index, step } = await Promise.race(pending.values());
-        if (!step.done) {
-          pending.set(index, next(index));
-          yield { index, chunk: step.value };
-          continue;
-        }
-        pending.delete(index);
-        const result = await this.#runs[index];
-        this.#call.signal.throwIfAborted();
-        results[index] = result;
-        yield { index, result };
-      }
-      this.#tell(results);
-      return undefined;
-    } finally {
-      for (const index of pending.keys()) void iterators[index].return?.();
-      for (const one of pending.values()) one.catch(() => {});
-    }
+  /** What the runs bring, as `writer` tells it. They fail as `results` does. */
+  events(writer: EventWriter): EventSource {
+    const { signal } = this.#call;
+    return new RunEvents({
+      runs: this.#runs,
+      writer,
+      begun: this.#begun,
+      signal,
+      onResults: (results) => this.#tell(results),
+    });
   }
 
   /** Each prompt counts once, however many answers it has. */

@@ -2,7 +2,7 @@
 import { Hono } from 'hono';
 import { isKvasirError, KvasirError } from '../errors.js';
 import type { Answer, Call } from './call.js';
-import { EventStream } from './event-stream.js';
+import { EventStream, streamResponse } from './event-stream.js';
 import { Exchange, type RequestFacts } from './exchange.js';
 import { Failure, failureOf } from './failure.js';
 import { KeyRing } from './keys.js';
@@ -263,7 +263,7 @@ class ServerCore {
       onEnd: giveBack,
     });
     await stream.begin();
-    return new Response(stream.body, { headers: streamHeaders });
+    return streamResponse(stream, streamHeaders);
   }
 
   #refuse(exchange: Exchange, failure: Failure): Response {

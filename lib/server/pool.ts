@@ -140,12 +140,22 @@ export class ModelPool {
   }
 
   #load(entry: Entry): Promise<Model> {
-    entry.loading ??= this.#enqueue(entry).finally(() => {
-      entry.loading = undefined;
+    if (entry.loading !== undefined) return entry.loading;
+    const loading = this.#enqueue(entry).finally(() => {
+      if (entry.loading === loading) entry.loading = undefined;
     });
+    entry.loading = loading;
     // Whoever waits hears of it; after an abort nobody does.
-    entry.loading.catch(() => {});
-    return entry.loading;
+    loading.catch(() => {});
+    return loading;
+  }
+
+  /** A model that nobody waits for any more takes no room from others. Throws a Failure. */
+  #checkWanted(entry: Entry): void {
+    if (entry.users > 0) return;
+    // Who comes from here on begins anew.
+    entry.loading = undefined;
+    throw new Failure('gone', 'Nobody waits for the model any more.');
   }
 
   #enqueue(entry: Entry): Promise<Model> {
@@ -160,13 +170,15 @@ export class ModelPool {
     const started = performance.now();
     try {
       signal.throwIfAborted();
-      await this.#makeRoom(await predictLoad(reference, { ...options, signal }));
+      this.#checkWanted(entry);
+      await this.#makeRoom(await predictLoad(reference, { ...options, signal }), entry);
       const model = await this.#loadEvicting(reference, { ...options, signal });
       entry.model = model;
       const loadMs = Math.round(performance.now() - started);
       this.#options.onEvent('model-loaded', { model: id, loadMs, bytes: model.info.memory.actual });
       return model;
     } catch (error) {
+      if (error instanceof Failure && error.kind === 'gone') throw error;
       const code = isKvasirError(error) ? error.code : 'INTERNAL';
       this.#options.onEvent('model-failed', { model: id, code, error: String(error) });
       if (error instanceof Failure) throw error;
@@ -190,7 +202,7 @@ export class ModelPool {
   }
 
   /** Resolves when `bytes` fit into the budget. */
-  async #makeRoom(bytes: number): Promise<void> {
+  async #makeRoom(bytes: number, entry: Entry): Promise<void> {
     const { memoryBudget } = this.#options;
     if (bytes > memoryBudget) {
       throw new Failure(
@@ -200,6 +212,7 @@ export class ModelPool {
       );
     }
     while (this.#taken() + bytes > memoryBudget) {
+      this.#checkWanted(entry);
       if (await this.#unloadOne()) continue;
       // All of them are in use: the next one that is released may go.
       const released = new Promise<void>((resolve) => this.#onRelease.push(resolve));

@@ -12,6 +12,8 @@ export class StreamingDecoder {
   readonly #table: TokenTable;
   readonly #skipSpecial: boolean;
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  /** The decoder may hold a part of a character. */
+  #isPartial = false;
   #atStart: boolean;
   /** Leading spaces that may still be dropped. */
   #leading: number;
@@ -39,6 +41,14 @@ export class StreamingDecoder {
       if (drops) bytes = bytes.subarray(1);
       this.#leading = drops ? this.#leading - 1 : 0;
     }
+    return this.#textOf(bytes);
+  }
+
+  #textOf(bytes: Uint8Array): string {
+    const ascii = this.#isPartial && bytes.length > 0 ? undefined : asciiText(bytes);
+    if (ascii !== undefined) return ascii;
+    // After a byte of ASCII it holds nothing.
+    this.#isPartial = bytes[bytes.length - 1] >= 0x80;
     return this.#decoder.decode(bytes, { stream: true });
   }
 
@@ -69,4 +79,14 @@ export class StreamingDecoder {
     this.#handedOut = text.length;
     return more;
   }
+}
+
+/** Most tokens are ASCII: a decoder takes longer to call than they are to read. Undefined: not all of them are. */
+function asciiText(bytes: Uint8Array): string | undefined {
+  let text = '';
+  for (let i = 0; i < bytes.length; i++) {
+    if (bytes[i] >= 0x80) return undefined;
+    text += String.fromCharCode(bytes[i]);
+  }
+  return text;
 }

@@ -73,14 +73,13 @@ export class TokenTable {
 
   /** `atStart`: as the first token of a text; the decoder's leading spaces are still there. Throws INVALID_OPTION. */
   bytesOf(id: number, atStart = false): Uint8Array {
-    const spelling = this.spellingOf(id);
     const steps = (atStart && this.#plan?.first) || this.#plan?.steps;
     if (this.#plan === undefined || steps === undefined)
-      return Buffer.from(this.#decoder([spelling]).join(''));
+      return Buffer.from(this.#decoder([this.spellingOf(id)]).join(''));
     const known = steps === this.#plan.first ? this.#firstBytes : this.#bytes;
     let bytes = known.get(id);
     if (bytes === undefined) {
-      bytes = tokenBytes(spelling, steps, this.#plan.byteLevel);
+      bytes = tokenBytes(this.spellingOf(id), steps, this.#plan.byteLevel);
       if (bytes.length > longestToken) throw tooLong(`The token ${id} stands for ${bytes.length} bytes`);
       known.set(id, bytes);
     }

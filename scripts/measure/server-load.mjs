@@ -1,9 +1,12 @@
 // A server under load, beside the engine alone: node scripts/measure/server-load.mjs [model] [seconds] [clients]
 // `kvasir serve` runs in a process of its own and this process holds its clients (200), who ask for mixed prompts as fast as
-// they are answered; then the same requests run in the engine of a third process, 64 at a time. Prints one object:
+// they are answered; then the same requests run in the engine of a third process, 64 at a time, while this one takes as much of
+// the processors as its clients did. Prints one object:
 // - firstToken: ms from request to first event over HTTP, less the engine's own, one client, 100 short requests
 // - perEventUs: time of the server's main thread an event, and of the engine's alone a token: their difference is HTTP's
-// - tokensPerSecond, and tokens for each second of the processors' time: the same work, whatever neighbours do
+// - tokensPerSecond, and tokens for each second of the processors' time: the same work, whatever neighbours do; the server's
+//   part of the engine's, by the clock (shareOfRate) and by the processors (share)
+// - clientsShare: processors that the clients took
 // - longestMs: the longest turn of the main thread's event loop, in time of that thread
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -110,6 +113,16 @@ const rates = (tokens, ms, { mainMs, processMs }) => ({
   mainUsPerToken: round((mainMs / tokens) * 1000, 1),
 });
 
+/** Takes a share of a processor, as clients do. @returns what stops it */
+function burn(share) {
+  const turnMs = 10;
+  const timer = setInterval(() => {
+    const end = performance.now() + Math.min(share, 0.95) * turnMs;
+    while (performance.now() < end);
+  }, turnMs);
+  return () => clearInterval(timer);
+}
+
 async function loadServer(reference, seconds, clients, folder) {
   const args = [
     'serve',
@@ -126,17 +139,20 @@ async function loadServer(reference, seconds, clients, folder) {
   const firstToken = await firstTokens(server, address, 100);
   await server.read();
   const started = performance.now();
+  const before = process.cpuUsage();
   const counts = await runClients({
     address,
     clients,
     until: () => performance.now() - started > seconds * 1000,
   });
   const ms = performance.now() - started;
+  const { user, system } = process.cpuUsage(before);
   const took = await server.read();
   server.child.kill('SIGTERM');
   const { asked, answered, refused, events, tokens, faults } = counts;
   return {
     firstToken,
+    clientsShare: round((user + system) / 1000 / ms),
     server: {
       ...{ clients, asked, answered, refused, events, faults: faults.slice(0, 10) },
       ...rates(tokens, ms, took),
@@ -149,12 +165,14 @@ async function loadServer(reference, seconds, clients, folder) {
   };
 }
 
-async function loadEngine(reference, seconds, folder) {
+async function loadEngine(reference, seconds, folder, neighboursShare) {
   const engine = startProbed([fileURLToPath(import.meta.url), reference, String(seconds), 'engine'], folder);
   await engine.line();
   await engine.read();
   engine.child.stdin.write('go on\n');
+  const stop = burn(neighboursShare);
   const { tokens, ms } = JSON.parse(await engine.line());
+  stop();
   const took = await engine.read();
   engine.child.stdin.write('go on\n');
   return { ...rates(tokens, ms, took), longestMs: took.longestMs };
@@ -165,8 +183,10 @@ if (third === 'engine') await runEngine(reference, Number(seconds));
 else {
   const folder = mkdtempSync(join(tmpdir(), 'kvasir-load-'));
   try {
-    const { firstToken, server } = await loadServer(reference, Number(seconds), Number(third), folder);
-    const engine = await loadEngine(reference, Number(seconds), folder);
+    const loaded = await loadServer(reference, Number(seconds), Number(third), folder);
+    const { firstToken, clientsShare, server } = loaded;
+    const engine = await loadEngine(reference, Number(seconds), folder, clientsShare);
+    const shareOfRate = round(server.tokensPerSecond / engine.tokensPerSecond, 3);
     const share = round(server.tokensPerCpuSecond / engine.tokensPerCpuSecond, 3);
     const httpUsPerEvent = round(
       (server.mainUsPerToken - engine.mainUsPerToken) * (server.tokens / server.events),
@@ -177,8 +197,10 @@ else {
         model: reference,
         seconds: Number(seconds),
         firstToken,
+        clientsShare,
         server,
         engine,
+        shareOfRate,
         share,
         httpUsPerEvent,
       }),

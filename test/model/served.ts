@@ -1,5 +1,8 @@
 /** A handler over the embedded model, with a chat template, and requests to it as clients send them. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Model } from '../../lib/model.js';
+import type { LoadOptions } from '../../lib/options.js';
 import { createHandler, type Handler, type HandlerOptions } from '../../lib/server/index.js';
 import { makeChatModel } from '../cli/cli-command.js';
 
@@ -51,6 +54,11 @@ export function eventsOf(text: string): { event: string | undefined; data: Body 
     });
 }
 
+function setTemplate(path: string, template: string): void {
+  const config = JSON.parse(readFileSync(path, 'utf8')) as object;
+  writeFileSync(path, JSON.stringify({ ...config, chat_template: template }));
+}
+
 export class Served {
   readonly model: Model;
   readonly handler: Handler;
@@ -62,10 +70,15 @@ export class Served {
     this.#remove = remove;
   }
 
-  /** stories-260k with room for 4096 tokens and a plain chat template. */
-  static async start(options: Partial<HandlerOptions> = {}): Promise<Served> {
+  /** stories-260k with room for 4096 tokens, and a plain chat template where no other is given. */
+  static async start(
+    options: Partial<HandlerOptions> = {},
+    { template, ...load }: LoadOptions & { template?: string } = {},
+  ): Promise<Served> {
     const { folder, remove } = makeChatModel();
-    return new Served(await Model.load(folder, { threads: 1, kvCapacity: 32_768 }), options, remove);
+    if (template !== undefined) setTemplate(join(folder, 'tokenizer_config.json'), template);
+    const model = await Model.load(folder, { threads: 1, kvCapacity: 32_768, ...load });
+    return new Served(model, options, remove);
   }
 
   async post(path: string, body: unknown, headers?: Record<string, string>): Promise<Reply> {

@@ -4,6 +4,7 @@ import type { GenerateOptions } from '../../lib/options.js';
 import type { OutputPiece } from '../../lib/output/pieces.js';
 import type { Prompt } from '../../lib/prompt.js';
 import type { Answer, Call } from '../../lib/server/call.js';
+import type { EventSource } from '../../lib/server/event-source.js';
 import type { ModelRoute } from '../../lib/server/route.js';
 import { checkBody } from '../../lib/server/validate.js';
 import { type Body, eventsOf } from '../model/served.js';
@@ -83,7 +84,23 @@ export async function stream(
 ): Promise<ReturnType<typeof eventsOf>> {
   const answer = await ask(route, { ...body, stream: true }, call);
   if (!('events' in answer)) throw new Error('no stream');
+  return eventsOf(await textOf(answer.events));
+}
+
+/** All events, read as they come. */
+export function textOf(events: EventSource): Promise<string> {
   let text = '';
-  for await (const event of answer.events) text += event;
-  return eventsOf(text);
+  return new Promise((resolve, reject) => {
+    events.onNews = () => {
+      try {
+        for (let more = events.read(); more !== ''; more = events.read()) {
+          if (more === undefined) return resolve(text);
+          text += more;
+        }
+      } catch (error) {
+        reject(error);
+      }
+    };
+    events.onNews();
+  });
 }

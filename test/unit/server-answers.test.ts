@@ -79,6 +79,28 @@ describe('/v1/chat/completions', () => {
     expect(events.at(-2)!.data.choices[0].finish_reason).toBe('tool_calls');
   });
 
+  it.each([
+    [{ continue_final_message: true }, 'continue_final_message'],
+    [{ continue_final_message: true, add_generation_prompt: true }, 'add_generation_prompt'],
+    [{ add_generation_prompt: false }, 'add_generation_prompt'],
+    [{ continue_final_message: true, messages: messages.slice(0, 2) }, 'messages'],
+  ])('refuses to go on where there is nothing to go on from: %j', async (change, param) => {
+    const promise = json(chatRoute, { ...body, ...change }, callOf({}));
+    await expect(promise).rejects.toMatchObject({ param, status: 400 });
+  });
+
+  it('goes on with an answer that is begun, of which it tells the rest', async () => {
+    const asked: Asked = {};
+    const begun = [messages[0], { role: 'assistant', content: 'I a' }];
+    const request = { messages: begun, continue_final_message: true, add_generation_prompt: false };
+    const whole = await json(chatRoute, request, callOf(asked));
+    expect(asked).toMatchObject({ prompt: [messages[0]], options: { answerPrefix: 'I a' } });
+    expect(whole.choices[0].message.content).toBe('dd.');
+    const events = await stream(chatRoute, request, callOf({}, pieces.slice(2)));
+    const deltas = events.slice(0, -1).map(({ data }) => data.choices[0].delta);
+    expect(deltas.map(({ content }) => content ?? '').join('')).toBe('dd.');
+  });
+
   it('hands on what the template knows of thinking, and refuses what it does not know', async () => {
     const asked: Asked = {};
     await json(chatRoute, { messages, reasoning_effort: 'none' }, callOf(asked));
@@ -253,7 +275,8 @@ describe('/v1/messages', () => {
     [{ messages: [{ role: 'user', content: [{ type: 'image', source: {} }] }] }, 'messages[0].content[0]'],
     [{ messages: [{ role: 'user', content: [{ type: 'document' }] }] }, 'messages[0].content[0]'],
     [{ messages: [{ role: 'user', content: [{ type: 'text' }] }] }, 'messages[0].content[0].text'],
-    [{ messages: [...messages, { role: 'assistant', content: 'So' }] }, 'messages[3]'],
+    [{ messages: [...messages, messages[1]] }, 'messages'],
+    [{ system: undefined, messages: [{ role: 'assistant', content: 'So' }] }, 'messages'],
     [
       { messages: [{ role: 'user', content: [{ type: 'tool_result', tool_use_id: 'y' }] }] },
       'messages[0].content[0].tool_use_id',

@@ -93,6 +93,18 @@ describe('/v1/responses', () => {
     expect(named('response.function_call_arguments.done')[0]).toMatchObject({ arguments: '{"a": 1}' });
   });
 
+  it('names each item by one id, from its beginning to its end', async () => {
+    const events = (await stream(responsesRoute, { input }, callOf({}))).map(({ data }) => data);
+    const ids = new Set(events.filter(({ response }) => response).map(({ response }) => response.id));
+    expect([...ids]).toEqual(['resp_1']);
+    for (const [i, start] of ['rs_', 'msg_', 'fc_'].entries()) {
+      const own = events.filter(({ output_index }) => output_index === i);
+      expect(own.length).toBeGreaterThan(3);
+      const named = new Set(own.map(({ item, item_id }) => item?.id ?? item_id));
+      expect([...named]).toEqual([expect.stringMatching(new RegExp(`^${start}`))]);
+    }
+  });
+
   it('says when an answer was cut, and a silent one has an empty message', async () => {
     const cut = { ...result, finishReason: 'length' as const, toolCalls: [], reasoning: undefined };
     const whole = await json(responsesRoute, { input }, callOf({}, [], cut));

@@ -1,5 +1,6 @@
 /** POST /v1/messages/count_tokens */
 import { anthropic } from '../protocol.js';
+import { begunConversation } from '../begun-answer.js';
 import { promptTokens } from '../prompt-tokens.js';
 import { modelRoute } from '../route.js';
 import { conversation } from './messages.js';
@@ -12,8 +13,10 @@ export const countTokensRoute = modelRoute<CountBody>({
   summary: 'How many tokens a conversation has, in Anthropic’s protocol.',
   schema: countSchema,
   answer: async (body, call) => {
-    const messages = conversation(body.system, body.messages);
+    const { messages, begun } = begunConversation(conversation(body.system, body.messages));
     const ids = await promptTokens(call, messages, conversationOptions(body), variablesOf(body, call));
-    return { json: { input_tokens: ids.length } };
+    const { model, signal } = call;
+    const behind = await model.tokenizer.encodeAsync(begun, { addSpecialTokens: false, signal });
+    return { json: { input_tokens: ids.length + behind.length } };
   },
 });

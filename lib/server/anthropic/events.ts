@@ -1,10 +1,10 @@
 /** The events of a streamed message: blocks one after the other, each opened, filled and closed. */
-import type { GenerationChunk, GenerationResult } from '../../engine/run.js';
-import type { Generations } from '../generations.js';
+import type { GenerationChunk, GenerationResult, PromptUsage } from '../../engine/run.js';
 import { namedEvent } from '../protocol.js';
+import type { EventWriter, RunPart } from '../run-events.js';
+import { usageBody } from './usage.js';
 
 export interface MessageTask {
-  generations: Generations;
   head: object;
   /** What the last event tells. */
   endOf(result: GenerationResult): { delta: object; usage: object };
@@ -14,31 +14,36 @@ export interface MessageTask {
 
 const event = (type: string, fields: object): string => namedEvent(type, { type, ...fields });
 
-/** Figures are known at the end: there they are all told. */
-const usageAtStart = {
-  input_tokens: 0,
-  cache_read_input_tokens: 0,
-  cache_creation_input_tokens: 0,
-  output_tokens: 0,
-};
+const noUsage: PromptUsage = { promptTokens: 0, cachedTokens: 0 };
 
-export async function* messageEvents(task: MessageTask): AsyncGenerator<string, undefined> {
-  const blocks = new Blocks();
-  let start = event('message_start', {
-    message: { ...task.head, content: [], stop_reason: null, stop_sequence: null, usage: usageAtStart },
-  });
-  for await (const { chunk, result } of task.generations.parts()) {
-    if (chunk !== undefined) {
-      const isHidden = chunk.type === 'reasoning' && !task.showsThoughts;
-      const told = start + (isHidden ? '' : blocks.add(chunk));
-      start = '';
-      if (told !== '') yield told;
-      continue;
-    }
-    const end = event('message_delta', task.endOf(result));
-    yield start + blocks.end() + end + event('message_stop', {});
+export class MessageEvents implements EventWriter {
+  readonly #blocks = new Blocks();
+  #isBegun = false;
+
+  constructor(private readonly task: MessageTask) {}
+
+  part(part: RunPart): string {
+    const { endOf, showsThoughts } = this.task;
+    const { chunk, result } = part;
+    const start = this.#begin(chunk === undefined ? result.usage : part.prompt);
+    if (chunk === undefined) return start + this.#blocks.end() + event('message_delta', endOf(result));
+    const isHidden = chunk.type === 'reasoning' && !showsThoughts;
+    return start + (isHidden ? '' : this.#blocks.add(chunk));
   }
-  return undefined;
+
+  end(): string {
+    return event('message_stop', {});
+  }
+
+  /** What the prompt took is told here; all figures at the end. */
+  #begin(prompt = noUsage): string {
+    if (this.#isBegun) return '';
+    this.#isBegun = true;
+    const usage = usageBody({ ...prompt, completionTokens: 0 });
+    return event('message_start', {
+      message: { ...this.task.head, content: [], stop_reason: null, stop_sequence: null, usage },
+    });
+  }
 }
 
 class Blocks {

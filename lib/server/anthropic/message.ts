@@ -1,13 +1,15 @@
 /** POST /v1/messages */
 import type { GenerationResult } from '../../engine/run.js';
+import { begunConversation } from '../begun-answer.js';
 import type { Answer, Call } from '../call.js';
 import { Generations } from '../generations.js';
 import { anthropic } from '../protocol.js';
 import { modelRoute } from '../route.js';
 import { stopSequenceOf } from '../stop-sequence.js';
-import { messageEvents } from './events.js';
+import { MessageEvents } from './events.js';
 import { conversation } from './messages.js';
 import { type MessageBody, messageOptions, messageSchema, variablesOf } from './schema.js';
+import { usageBody } from './usage.js';
 
 export const messageRoute = modelRoute<MessageBody>({
   method: 'POST',
@@ -19,20 +21,20 @@ export const messageRoute = modelRoute<MessageBody>({
 });
 
 async function answer(body: MessageBody, call: Call): Promise<Answer> {
-  const prompts = [conversation(body.system, body.messages)];
+  const { messages, begun } = begunConversation(conversation(body.system, body.messages));
   const generations = new Generations(call, {
-    prompts,
+    prompts: [messages],
+    begun,
     n: 1,
     options: messageOptions(body),
     variables: variablesOf(body, call),
   });
   const task = {
-    generations,
     head: headOf(call),
     endOf: (result: GenerationResult) => endOf(result, body, call),
     showsThoughts: body.thinking?.type !== 'disabled',
   };
-  if (body.stream) return { events: messageEvents(task) };
+  if (body.stream) return { events: generations.events(new MessageEvents(task)) };
   const [result] = await generations.results();
   const { delta, usage } = task.endOf(result);
   const content = contentOf(result, task.showsThoughts);
@@ -51,21 +53,15 @@ const reasons = {
   content_filter: 'refusal',
 };
 
-/** Why it ended, and figures. Tokens of the prompt that were in the cache count apart. */
+/** Why it ended, and figures. */
 function endOf(result: GenerationResult, { stop_sequences = [] }: MessageBody, { model }: Call) {
-  const { promptTokens, completionTokens, cachedTokens } = result.usage;
   const stop = stopSequenceOf(result, stop_sequences, model.tokenizer);
   return {
     delta: {
       stop_reason: stop === undefined ? reasons[result.finishReason] : 'stop_sequence',
       stop_sequence: stop ?? null,
     },
-    usage: {
-      input_tokens: promptTokens - cachedTokens,
-      cache_read_input_tokens: cachedTokens,
-      cache_creation_input_tokens: 0,
-      output_tokens: completionTokens,
-    },
+    usage: usageBody(result.usage),
   };
 }
 

@@ -64,13 +64,6 @@ export function conversation(system: System | undefined, messages: readonly Mess
     read.messages.push({ role: 'system', content: text });
   }
   for (const [i, message] of messages.entries()) read.add(message, `messages[${i}]`);
-  if (read.messages.at(-1)?.role === 'assistant') {
-    throw invalid(
-      'The last message is the assistant’s: an answer that is begun cannot be gone on with.',
-      `messages[${messages.length - 1}]`,
-      'unsupported_value',
-    );
-  }
   return read.messages;
 }
 

@@ -2,14 +2,17 @@
 import * as v from 'valibot';
 import type { GenerationChunk, GenerationResult } from '../../engine/run.js';
 import type { GenerateOptions } from '../../options.js';
+import { begunConversation } from '../begun-answer.js';
 import type { Answer, Call } from '../call.js';
 import { invalid } from '../failure.js';
 import { bool, callerFields, count, integer, samplingFields, streamOptions, text } from '../fields.js';
 import { Generations } from '../generations.js';
-import { dataEvent, openAi } from '../protocol.js';
+import { openAi } from '../protocol.js';
 import { modelRoute } from '../route.js';
+import type { EventWriter, RunPart } from '../run-events.js';
 import { effortVariablesOf } from '../template-variables.js';
 import { formatFields, formatOptionsOf, responseFormatSchema } from '../format.js';
+import { ChoiceEvents, doneEvent } from './choice-events.js';
 import { chatLogprobs } from './logprobs.js';
 import { chatMessages, messageSchema } from './messages.js';
 import { samplingOptions } from './sampling.js';
@@ -35,6 +38,8 @@ const schema = v.strictObject({
   response_format: v.optional(responseFormatSchema),
   ...formatFields,
   chat_template_kwargs: v.optional(v.record(v.string(), v.unknown())),
+  continue_final_message: v.optional(bool),
+  add_generation_prompt: v.optional(bool),
   // What asks for nothing else than there is.
   store: v.optional(v.literal(false)),
   modalities: v.optional(v.tuple([v.literal('text')])),
@@ -55,16 +60,36 @@ export const chatRoute = modelRoute<Body>({
 async function answer(body: Body, call: Call): Promise<Answer> {
   const options = { ...optionsOf(body, call), ...toolOptions(body), ...formatOptionsOf(body) };
   const variables = { ...effortVariablesOf(body.reasoning_effort, call), ...body.chat_template_kwargs };
-  const prompts = [chatMessages(body.messages)];
+  const { messages, begun } = conversationOf(body);
   const generations = new Generations(call, {
-    prompts,
+    prompts: [messages],
+    begun,
     n: body.n ?? 1,
     options,
     variables,
     streams: body.stream,
   });
-  if (body.stream) return { events: events(body, call, generations) };
+  if (body.stream) {
+    const withUsage = body.stream_options?.include_usage === true;
+    return { events: generations.events(new ChatEvents(call, generations, withUsage)) };
+  }
   return { json: await completion(body, call, generations) };
+}
+
+/** Throws a Failure. */
+function conversationOf({ messages: given, continue_final_message, add_generation_prompt }: Body) {
+  const messages = chatMessages(given);
+  // A new answer, or more of the last one: nothing else is generated.
+  if (add_generation_prompt === (continue_final_message === true)) {
+    throw invalid(
+      'An answer is a new one (add_generation_prompt), or more of the last one (continue_final_message).',
+      'add_generation_prompt',
+      'unsupported_value',
+    );
+  }
+  if (continue_final_message !== true) return { messages, begun: '' };
+  if (messages.at(-1)?.role === 'assistant') return begunConversation(messages);
+  throw invalid('The last message is no answer to go on with.', 'continue_final_message', 'invalid_value');
 }
 
 /** Throws a Failure. */
@@ -120,36 +145,49 @@ function messageOf({ text, reasoning, toolCalls = [] }: GenerationResult) {
   };
 }
 
-function deltaOf(chunk: GenerationChunk): object {
-  if (chunk.type === 'tool-call') return callDelta(chunk);
-  return chunk.type === 'reasoning' ? { reasoning_content: chunk.text } : { content: chunk.text };
+/** As JSON. */
+function deltaOf(chunk: GenerationChunk): string {
+  if (chunk.type === 'tool-call') return JSON.stringify(callDelta(chunk));
+  const text = JSON.stringify(chunk.text);
+  return chunk.type === 'reasoning' ? `{"reasoning_content":${text}}` : `{"content":${text}}`;
 }
 
-async function* events(body: Body, call: Call, generations: Generations): AsyncGenerator<string, undefined> {
-  const head = headOf(call, 'chat.completion.chunk');
-  const withUsage = body.stream_options?.include_usage === true;
-  const usage = withUsage ? { usage: null } : {};
-  const event = (index: number, delta: object, logprobs: unknown, finish: string | null) =>
-    dataEvent({ ...head, choices: [{ index, delta, logprobs, finish_reason: finish }], ...usage });
-  const begun = new Set<number>();
-  const begin = (index: number) => {
-    if (begun.has(index)) return '';
-    begun.add(index);
-    return event(index, { role: 'assistant', content: '' }, null, null);
-  };
-  const results: GenerationResult[] = [];
-  for await (const { index, chunk, result } of generations.parts()) {
-    if (chunk !== undefined) {
-      const logprobs = chunk.logprobs ? chatLogprobs(call.model.tokenizer, chunk.logprobs) : null;
-      yield begin(index) + event(index, deltaOf(chunk), logprobs, null);
-    } else {
-      results[index] = result;
-      yield begin(index) + event(index, {}, null, finishReasonOf(result.finishReason));
-    }
+class ChatEvents implements EventWriter {
+  readonly #chunks: ChoiceEvents;
+  readonly #begun = new Set<number>();
+
+  constructor(
+    private readonly call: Call,
+    private readonly generations: Generations,
+    private readonly withUsage: boolean,
+  ) {
+    this.#chunks = new ChoiceEvents(headOf(call, 'chat.completion.chunk'), withUsage);
   }
-  if (withUsage) {
-    yield dataEvent({ ...head, choices: [], usage: usageBody(generations.usageOf(results)) });
+
+  part({ index, chunk, result }: RunPart): string {
+    const begin = this.#begin(index);
+    if (chunk === undefined) return begin + this.#event(index, '{}', finishReasonOf(result.finishReason));
+    const { logprobs } = chunk;
+    const told = logprobs && JSON.stringify(chatLogprobs(this.call.model.tokenizer, logprobs));
+    return begin + this.#event(index, deltaOf(chunk), undefined, told);
   }
-  yield 'data: [DONE]\n\n';
-  return undefined;
+
+  end(results: readonly GenerationResult[]): string {
+    const { generations, withUsage } = this;
+    return (withUsage ? this.#chunks.usage(usageBody(generations.usageOf(results))) : '') + doneEvent;
+  }
+
+  #begin(index: number): string {
+    if (this.#begun.has(index)) return '';
+    this.#begun.add(index);
+    return this.#event(index, '{"role":"assistant","content":""}');
+  }
+
+  /** @param delta and @param logprobs as JSON */
+  #event(index: number, delta: string, finish?: string, logprobs = 'null'): string {
+    const reason = finish === undefined ? 'null' : JSON.stringify(finish);
+    return this.#chunks.event(
+      `{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":${reason}}`,
+    );
+  }
 }

@@ -9,9 +9,11 @@ import { bool, callerFields, integer, samplingFields, streamOptions, text } from
 import { fillPrompt } from '../fill-in-the-middle.js';
 import { formatFields, formatOptionsOf } from '../format.js';
 import { Generations } from '../generations.js';
-import { dataEvent, openAi } from '../protocol.js';
+import { openAi } from '../protocol.js';
 import { modelRoute } from '../route.js';
-import { type CompletionLogprobs, completionLogprobs } from './logprobs.js';
+import type { EventWriter, RunPart } from '../run-events.js';
+import { ChoiceEvents, doneEvent } from './choice-events.js';
+import { completionLogprobs } from './logprobs.js';
 import { samplingOptions } from './sampling.js';
 import { fingerprintOf, finishReasonOf, usageBody } from './usage.js';
 
@@ -54,7 +56,10 @@ async function answer(body: Body, call: Call): Promise<Answer> {
   const generations = new Generations(call, { prompts, n, options, streams: body.stream });
   const echoes = body.echo ? prompts.map((prompt) => textOf(prompt, call)) : prompts.map(() => '');
   const task = { call, generations, n, echoes };
-  if (body.stream) return { events: events(task, body.stream_options?.include_usage === true) };
+  if (body.stream) {
+    const withUsage = body.stream_options?.include_usage === true;
+    return { events: generations.events(new CompletionEvents(task, withUsage)) };
+  }
   return { json: await completion(task) };
 }
 
@@ -135,29 +140,44 @@ async function completion({ call, generations, n, echoes }: Task): Promise<unkno
   return { ...headOf(call), choices: results.map(choice), usage: usageBody(generations.usageOf(results)) };
 }
 
-async function* events(
-  { call, generations, n, echoes }: Task,
-  withUsage: boolean,
-): AsyncGenerator<string, undefined> {
-  const head = headOf(call);
-  const usage = withUsage ? { usage: null } : {};
-  const event = (index: number, text: string, logprobs: CompletionLogprobs | null, finish: string | null) =>
-    dataEvent({ ...head, choices: [{ index, text, logprobs, finish_reason: finish }], ...usage });
-  const offsets = new Map<number, number>();
-  const results: GenerationResult[] = [];
-  for await (const { index, chunk, result } of generations.parts()) {
-    const echo = offsets.has(index) ? '' : echoes[Math.floor(index / n)];
-    const offset = offsets.get(index) ?? 0;
-    if (chunk !== undefined) {
-      const logprobs = chunk.logprobs ? completionLogprobs(chunk.logprobs, offset) : null;
-      offsets.set(index, offset + (chunk.logprobs ?? []).reduce((sum, { text }) => sum + text.length, 0));
-      yield event(index, echo + chunk.text, logprobs, null);
-    } else {
-      results[index] = result;
-      yield event(index, echo, null, finishReasonOf(result.finishReason));
-    }
+class CompletionEvents implements EventWriter {
+  readonly #chunks: ChoiceEvents;
+  /** Length of the tokens of each answer so far; absent: it has not begun. */
+  readonly #offsets = new Map<number, number>();
+
+  constructor(
+    private readonly task: Task,
+    private readonly withUsage: boolean,
+  ) {
+    this.#chunks = new ChoiceEvents(headOf(task.call), withUsage);
   }
-  if (withUsage) yield dataEvent({ ...head, choices: [], usage: usageBody(generations.usageOf(results)) });
-  yield 'data: [DONE]\n\n';
-  return undefined;
+
+  part({ index, chunk, result }: RunPart): string {
+    const { echoes, n } = this.task;
+    const echo = this.#offsets.has(index) ? '' : echoes[Math.floor(index / n)];
+    if (chunk === undefined)
+      return this.#event(index, echo, 'null', JSON.stringify(finishReasonOf(result.finishReason)));
+    const offset = this.#offsets.get(index) ?? 0;
+    const { logprobs } = chunk;
+    this.#offsets.set(index, logprobs ? offset + lengthOf(logprobs) : offset);
+    const told = logprobs ? JSON.stringify(completionLogprobs(logprobs, offset)) : 'null';
+    return this.#event(index, echo + chunk.text, told, 'null');
+  }
+
+  end(results: readonly GenerationResult[]): string {
+    const { withUsage } = this;
+    const { generations } = this.task;
+    return (withUsage ? this.#chunks.usage(usageBody(generations.usageOf(results))) : '') + doneEvent;
+  }
+
+  /** @param logprobs and @param finish as JSON */
+  #event(index: number, text: string, logprobs: string, finish: string): string {
+    return this.#chunks.event(
+      `{"index":${index},"text":${JSON.stringify(text)},"logprobs":${logprobs},"finish_reason":${finish}}`,
+    );
+  }
+}
+
+function lengthOf(logprobs: readonly { text: string }[]): number {
+  return logprobs.reduce((sum, { text }) => sum + text.length, 0);
 }

@@ -1,34 +1,42 @@
 /** The events of a streamed response: numbered, each item added, filled and done. */
 import type { GenerationChunk, GenerationResult } from '../../engine/run.js';
-import type { Generations } from '../generations.js';
 import { namedEvent } from '../protocol.js';
+import type { EventWriter, RunPart } from '../run-events.js';
 import { contentOf, kindOf, OutputItem } from './items.js';
 
 export interface ResponseTask {
-  generations: Generations;
   /** Behind 'resp_'. */
   id: string;
   /** The whole response, with what is known of it. */
   bodyOf(items: readonly OutputItem[], result?: GenerationResult): { status: string };
 }
 
-export async function* responseEvents(task: ResponseTask): AsyncGenerator<string, undefined> {
-  const stream = new ItemStream(task.id);
-  const response = task.bodyOf([]);
-  let start =
-    stream.event('response.created', { response }) + stream.event('response.in_progress', { response });
-  for await (const { chunk, result } of task.generations.parts()) {
-    if (chunk !== undefined) {
-      const told = start + stream.add(chunk);
-      start = '';
-      if (told !== '') yield told;
-      continue;
-    }
-    const ended = stream.end(result.finishReason === 'length');
-    const whole = task.bodyOf(stream.items, result);
-    yield start + ended + stream.event(`response.${whole.status}`, { response: whole });
+export class ResponseEvents implements EventWriter {
+  readonly #stream: ItemStream;
+  /** The first events, until they go out with what comes next. */
+  #start: string;
+
+  constructor(private readonly task: ResponseTask) {
+    const stream = new ItemStream(task.id);
+    const response = task.bodyOf([]);
+    this.#stream = stream;
+    this.#start =
+      stream.event('response.created', { response }) + stream.event('response.in_progress', { response });
   }
-  return undefined;
+
+  part({ chunk, result }: RunPart): string {
+    const stream = this.#stream;
+    const start = this.#start;
+    this.#start = '';
+    if (chunk !== undefined) return start + stream.add(chunk);
+    const ended = stream.end(result.finishReason === 'length');
+    const whole = this.task.bodyOf(stream.items, result);
+    return start + ended + stream.event(`response.${whole.status}`, { response: whole });
+  }
+
+  end(): string {
+    return '';
+  }
 }
 
 /** Names of the events that an item's content comes in. */

@@ -5,7 +5,7 @@ import { Generations } from '../generations.js';
 import { openAiResponses } from '../protocol.js';
 import { modelRoute } from '../route.js';
 import { effortVariablesOf } from '../template-variables.js';
-import { responseEvents } from './events.js';
+import { ResponseEvents } from './events.js';
 import { itemsOf, type OutputItem } from './items.js';
 import { conversation, type ResponseBody, responseOptions, responseSchema } from './schema.js';
 
@@ -28,7 +28,7 @@ async function answer(body: ResponseBody, call: Call): Promise<Answer> {
   const id = call.id.slice(4);
   const bodyOf = (items: readonly OutputItem[], result?: GenerationResult) =>
     responseBody(body, call, items, result);
-  if (body.stream) return { events: responseEvents({ generations, id, bodyOf }) };
+  if (body.stream) return { events: generations.events(new ResponseEvents({ id, bodyOf })) };
   const [result] = await generations.results();
   return { json: bodyOf(itemsOf(result, id), result) };
 }
