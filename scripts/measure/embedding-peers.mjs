@@ -1,0 +1,129 @@
+// Embeddings beside peers, MiniLM-L6, two threads each, in turn: node scripts/measure/embedding-peers.mjs PYTHON [rounds]
+// PYTHON has what scripts/peers/embedding_driver.py asks for. Three works: 16 texts of 128 tokens, 64 of 8 to 256, one of 16.
+// Prints tokens a second (medians, least and most), ratios to Kvasir's INT8, and how near our linears come to the rate of
+// operations that SmolLM2's prefill has in the same run. All engines' first vectors must agree.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { Model, similarity } from '../../dist/index.js';
+import { resolveModel } from '../../dist/hub/index.js';
+import { median } from '../peers/statistics.mjs';
+
+const [python, rounds = '5'] = process.argv.slice(2);
+if (!python) throw new Error('usage: embedding-peers.mjs PYTHON [rounds]');
+const threads = 2;
+const scratch = mkdtempSync(join(tmpdir(), 'kvasir-embedding-peers-'));
+const { weights } = await resolveModel('minilm-l6-v2');
+const driver = fileURLToPath(new URL('../peers/embedding_driver.py', import.meta.url));
+
+/** One token each. */
+const words =
+  'house river stone winter market paper garden window morning teacher music engine letter island'.split(' ');
+let state = 1;
+const random = (below) => {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+  return state % below;
+};
+/** Of so many tokens, the two around it counted. */
+const textOf = (tokens) => Array.from({ length: tokens - 2 }, () => words[random(words.length)]).join(' ');
+const works = {
+  '16 texts of 128': () => Array.from({ length: 16 }, () => textOf(128)),
+  '64 texts of 8 to 256': () => Array.from({ length: 64 }, (_, i) => textOf(8 + Math.round((i * 248) / 63))),
+  'one text of 16': () => [textOf(16)],
+};
+const tokensOf = (texts) => texts.reduce((sum, text) => sum + text.split(' ').length + 2, 0);
+
+async function peer(engine) {
+  const child = spawn(python, [driver, engine, dirname(weights[0]), String(threads), scratch], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const answer = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`${engine} ended`);
+    return JSON.parse(value);
+  };
+  await answer();
+  const embed = async (texts) => {
+    child.stdin.write(`${JSON.stringify(texts)}\n`);
+    return answer();
+  };
+  return { embed, close: () => child.stdin.end() };
+}
+
+async function own(dtype) {
+  const model = await Model.load('minilm-l6-v2', { dtype, threads });
+  const embed = async (texts) => {
+    const begun = performance.now();
+    const [first] = await model.embed(texts, { pooling: 'mean', normalize: true });
+    return { seconds: (performance.now() - begun) / 1000, first };
+  };
+  return { embed, close: () => model.dispose(), model };
+}
+
+const engines = {
+  'kvasir int8': await own('int8'),
+  'kvasir fp32': await own('fp32'),
+  'onnxruntime int8': await peer('onnxruntime-int8'),
+  'onnxruntime fp32': await peer('onnxruntime-fp32'),
+  'sentence-transformers': await peer('sentence-transformers'),
+};
+const names = Object.keys(engines);
+const rates = Object.fromEntries(
+  Object.keys(works).map((work) => [work, Object.fromEntries(names.map((name) => [name, []]))]),
+);
+const smol = await Model.load('smollm2-135m', { threads });
+const smolRates = [];
+let least = 1;
+for (let round = 0; round <= Number(rounds); round++) {
+  for (const [work, make] of Object.entries(works)) {
+    const texts = make();
+    let reference;
+    for (let i = 0; i < names.length; i++) {
+      const name = names[(i + round) % names.length];
+      const { seconds, first } = await engines[name].embed(texts);
+      reference ??= Float32Array.from(first);
+      least = Math.min(least, similarity(reference, Float32Array.from(first)));
+      if (round > 0) rates[work][name].push(tokensOf(texts) / seconds);
+    }
+  }
+  const prompt = Int32Array.from({ length: 512 }, (_, i) => ((i * 7919 + round) % 40_000) + 100);
+  const { timings } = await smol.generate(prompt, { maxTokens: 1 });
+  if (round > 0) smolRates.push(timings.prefillTokensPerSecond);
+}
+
+const linears = ({ parameters, vocabSize, hiddenSize }) => parameters - vocabSize * hiddenSize;
+const operations = (model, rate) => 2e-9 * linears(model.info) * rate;
+const spread = (values) => [median(values), Math.min(...values), Math.max(...values)].map(Math.round);
+for (const [work, byName] of Object.entries(rates)) {
+  for (const [name, values] of Object.entries(byName)) {
+    const ratio = median(byName['kvasir int8'].map((value, i) => value / values[i]));
+    console.log(
+      JSON.stringify({
+        work,
+        engine: name,
+        tokensPerSecond: spread(values),
+        int8IsTimes: Number(ratio.toFixed(2)),
+      }),
+    );
+  }
+}
+const batch = operations(engines['kvasir int8'].model, median(rates['16 texts of 128']['kvasir int8']));
+const prefill = operations(smol, median(smolRates));
+console.log(
+  JSON.stringify({
+    kernels: smol.info.kernels,
+    leastCosine: Number(least.toFixed(5)),
+    gops: {
+      embed16x128: Math.round(batch),
+      smollm2Prefill: Math.round(prefill),
+      share: Number((batch / prefill).toFixed(2)),
+    },
+  }),
+);
+for (const { close } of Object.values(engines)) await close();
+await smol.dispose();
+rmSync(scratch, { recursive: true });
