@@ -196,10 +196,14 @@ describe('a client that leaves while its model', () => {
     await reader.read();
     const leaving = new AbortController();
     const left = post(handler, '/v1/completions', { ...short, model: 'two' }, { signal: leaving.signal });
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 700));
+    await pause();
     leaving.abort();
     expect((await left).status).toBe(499);
     await reader.cancel();
+    // Long enough to unload the one and to load the other.
+    await pause();
+    expect(events()).toEqual(['model-loaded one']);
     expect((await replyOf(post(handler, '/v1/completions', { ...short, model: 'one' }))).status).toBe(200);
     expect(events()).toEqual(['model-loaded one']);
     // Who asks for it later gets it.
