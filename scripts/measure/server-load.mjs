@@ -106,11 +106,21 @@ async function runEngine(reference, seconds) {
   process.stdin.unref();
 }
 
-const rates = (tokens, ms, { mainMs, processMs }) => ({
+/** What a second of doing nothing costs: the probe wakes the thread a thousand times, which is much beside a slow model. */
+async function idleShare(probed) {
+  await probed.read();
+  const started = performance.now();
+  await sleep(1000);
+  const { mainMs } = await probed.read();
+  return mainMs / (performance.now() - started);
+}
+
+/** What was computed, less what the same time costs an idle process. */
+const rates = (tokens, ms, took, idle) => ({
   tokens,
   tokensPerSecond: round((tokens / ms) * 1000, 1),
-  tokensPerCpuSecond: round((tokens / processMs) * 1000, 1),
-  mainUsPerToken: round((mainMs / tokens) * 1000, 1),
+  tokensPerCpuSecond: round((tokens / (took.processMs - idle * ms)) * 1000, 1),
+  mainUsPerToken: round(((took.mainMs - idle * ms) / tokens) * 1000, 1),
 });
 
 /** Takes a share of a processor, as clients do. @returns what stops it */
@@ -137,7 +147,7 @@ async function loadServer(reference, seconds, clients, folder) {
   const server = startProbed([here('../../dist/cli/main.js'), ...args], folder);
   const address = await server.line();
   const firstToken = await firstTokens(server, address, 100);
-  await server.read();
+  const idle = await idleShare(server);
   const started = performance.now();
   const before = process.cpuUsage();
   const counts = await runClients({
@@ -155,9 +165,9 @@ async function loadServer(reference, seconds, clients, folder) {
     clientsShare: round((user + system) / 1000 / ms),
     server: {
       ...{ clients, asked, answered, refused, events, faults: faults.slice(0, 10) },
-      ...rates(tokens, ms, took),
+      ...rates(tokens, ms, took, idle),
       ...{
-        mainUsPerEvent: round((took.mainMs / events) * 1000, 1),
+        mainUsPerEvent: round(((took.mainMs - idle * ms) / events) * 1000, 1),
         longestMs: took.longestMs,
         rssBytes: took.rssBytes,
       },
@@ -168,14 +178,14 @@ async function loadServer(reference, seconds, clients, folder) {
 async function loadEngine(reference, seconds, folder, neighboursShare) {
   const engine = startProbed([fileURLToPath(import.meta.url), reference, String(seconds), 'engine'], folder);
   await engine.line();
-  await engine.read();
+  const idle = await idleShare(engine);
   engine.child.stdin.write('go on\n');
   const stop = burn(neighboursShare);
   const { tokens, ms } = JSON.parse(await engine.line());
   stop();
   const took = await engine.read();
   engine.child.stdin.write('go on\n');
-  return { ...rates(tokens, ms, took), longestMs: took.longestMs };
+  return { ...rates(tokens, ms, took, idle), longestMs: took.longestMs };
 }
 
 const [reference = 'smollm2-135m', seconds = '20', third = '200'] = process.argv.slice(2);
