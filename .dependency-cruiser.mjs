@@ -67,7 +67,10 @@ const rooms = {
     ...['adapters', 'classify', 'embed', 'engine', 'structure', 'tools'],
     ...['errors.ts', 'given.ts', 'model.ts', 'options.ts', 'prompt.ts'],
   ],
-  trace: ['engine', 'generation', 'errors.ts', 'given.ts', 'native.ts', 'safetensors-file.ts', 'spec.ts'],
+  trace: [
+    ...['engine', 'generation', 'errors.ts', 'given.ts', 'memory.ts', 'native.ts', 'out-file.ts'],
+    ...['safetensors-file.ts', 'spec.ts', 'version.ts'],
+  ],
   // The page's own code (browser/) imports nothing from elsewhere: nothing else is in the file.
   'trace-page': ['trace', 'compare', 'errors.ts', 'given.ts', 'info.ts', 'native.ts', 'spec.ts', 'version.ts'],
   engine: ['generation', 'output', 'speculation', 'structure', 'errors.ts', 'native.ts', 'options.ts'],

@@ -70,8 +70,24 @@ export type {
 } from './tools/definitions.js';
 export type { Contribution } from './trace/attribution.js';
 export { TracedTensor, type TensorStatistics } from './trace/tensor.js';
-export { Trace, type Candidate, type LensRow, type Prediction, type TracedToken } from './trace/trace.js';
-export type { Attributed, Intervention, TraceOptions, TraceTensorName } from './trace/trace-options.js';
+export type { Draw, SamplerStage } from './trace/draws.js';
+export type { TraceFormat } from './trace/formats.js';
+export type { ComponentTime, Timeline } from './trace/timeline.js';
+export {
+  Trace,
+  type Candidate,
+  type LensRow,
+  type Prediction,
+  type SaveOptions,
+  type TracedToken,
+} from './trace/trace.js';
+export type {
+  Attributed,
+  Intervention,
+  TraceOptions,
+  TraceSampling,
+  TraceTensorName,
+} from './trace/trace-options.js';
 export type { Guard, GuardContext, GuardVerdict, LogitsContext, ProcessLogits } from './generation/hooks.js';
 export {
   citedPassages,

@@ -68,10 +68,11 @@ import {
   type RunToolsOptions,
   type RunToolsResult,
 } from './tools/run-tools.js';
-import { runTrace, type Traced } from './trace/run-trace.js';
+import type { Traced } from './trace/text-run.js';
 import { tokenRowsOf } from './trace/token-rows.js';
 import type { Trace } from './trace/trace.js';
 import { parseTraceOptions, type TraceOptions } from './trace/trace-options.js';
+import { traceText } from './trace/trace-text.js';
 import { type TokenVectorsOptions, tokenVectorsOf } from './vectors/token-vectors.js';
 import type { WordVectors } from './vectors/word-vectors.js';
 import { structureVocabularyOf, vocabularyOf } from './vocabulary.js';
@@ -130,6 +131,7 @@ export class Model {
       inspection: model,
       spec: description.spec,
       stepTokens: model.info.stepTokens,
+      info,
       hasOwnHead: 'lm_head' in model.info.linears,
       textOf: (id) => tokenizer.tokenText(id),
     };
@@ -338,19 +340,15 @@ export class Model {
   /**
    * Looks into the model while it computes a text: the intermediate tensors of every layer, what it expects after each token,
    * and (`lens`) what it would expect behind each layer. The layers that are traced are those that generate, with the same
-   * bits. Other requests go on between two layers. Memory is that of one layer and of what is kept.
-   * @param prompt at most as many tokens as a step has (512 with few threads), with those that `generate` adds.
-   * @throws INVALID_OPTION, CONTEXT_OVERFLOW, DISPOSED, or the signal's reason.
+   * bits. Other requests go on between two layers. Memory is that of one layer, or of a part of it, and of what is kept.
+   * @param prompt with those that `generate` adds at most the context, of an encoder a step (512 with few threads).
+   * @throws INVALID_OPTION, CONTEXT_OVERFLOW, INSUFFICIENT_MEMORY, DISPOSED, or the signal's reason.
    */
   async trace(prompt: Prompt, options: TraceOptions = {}): Promise<Trace> {
     this.#engine.throwIfDisposed();
     const settings = parseTraceOptions(options, this.#traced.spec);
-    const { generate: maxTokens, signal } = settings;
-    const ids = await this.#encoding.ids(readPrompt(prompt), signal);
-    if (maxTokens === 0) return runTrace(this.#traced, ids, 0, settings);
-    const { tokens } = await this.generate(ids, { maxTokens, temperature: 0, signal });
-    signal?.throwIfAborted();
-    return runTrace(this.#traced, Int32Array.from([...ids, ...tokens]), tokens.length, settings);
+    const ids = await this.#encoding.ids(readPrompt(prompt), settings.signal);
+    return traceText(this.#traced, ids, settings, (how, watch) => this.#start(ids, how, { watch }));
   }
 
   /**
@@ -377,6 +375,7 @@ export class Model {
       this.#engine.throwIfDisposed();
       requireHead(this.info, 'generate');
       settings = parseGenerateOptions(options, this.#defaults, this.info.vocabSize);
+      settings.watch = internals.watch;
       adapter = Adapter.idOf(settings.prompt.adapter ?? internals.adapter, this.#adapters);
       given = readAnyPrompt(prompt);
       checkChatPrompt(given, settings.chat);

@@ -1,4 +1,4 @@
-/** What the addon says of the machine (processor and CUDA devices), and of the memory that a model takes. */
+/** What the addon says of the machine (processor and CUDA devices), of the memory that a model takes, and of what it sees. */
 export interface CpuReport {
   brand: string;
   /** Kernel tables compiled in, best last. */
@@ -86,4 +86,24 @@ export interface NativeMemoryPrediction {
   windows: readonly number[];
   scratch: number;
   adapters: number;
+}
+
+/** What an op took, and what it wrote. */
+export interface OpTime {
+  /** 'layers.3.qkv' */
+  name: string;
+  /** Nanoseconds since the run of layers began. */
+  start: number;
+  ns: number;
+  bytes: number;
+}
+
+export interface LayersSeen {
+  /** [tokens, hiddenSize] after the layers. */
+  hidden: Float32Array;
+  /** [rows, vocabSize]; empty where the model has no output layer. */
+  logits: Float32Array;
+  taps: Record<string, Float32Array>;
+  /** Where the run is `timed`, in the order in which they ran; else empty. */
+  times: OpTime[];
 }

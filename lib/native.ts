@@ -14,6 +14,7 @@ import type {
   CpuReport,
   CudaReport,
   KvTable,
+  LayersSeen,
   NativeMemoryPrediction,
 } from './native-reports.js';
 import type { ModelTensor, TensorEntry, TensorMap } from './native-tensors.js';
@@ -23,7 +24,14 @@ import { packageFile, packageRoot } from './package-root.js';
 export type { AdapterTensor, NativeAdapters, NativeSessions } from './native-adapters.js';
 export { packageRoot } from './package-root.js';
 export type { GrammarTable, NativeGrammar, NativeMatcher, TokenTrie } from './native-grammar.js';
-export type { CpuReport, CudaDeviceInfo, CudaReport, KvTable } from './native-reports.js';
+export type {
+  CpuReport,
+  CudaDeviceInfo,
+  CudaReport,
+  KvTable,
+  LayersSeen,
+  OpTime,
+} from './native-reports.js';
 export type {
   ModelTensor,
   TensorDtype,
@@ -238,6 +246,8 @@ export interface LayerRun {
   rows: Int32Array;
   /** Last parts of the names of intermediate tensors that are wanted, such as 'attn_norm'; see native/model/transformer.cc. */
   taps: readonly string[];
+  /** `times` are wanted. */
+  timed?: boolean;
   /** Goes on behind this sequence; with `commit` the tokens are then part of it. Default: a fresh one. */
   sequence?: number;
   commit?: boolean;
@@ -248,10 +258,7 @@ export interface LayerRun {
 
 /** Looking into a model between its steps, for `compare`. Each rejects with INTERNAL while a step or another one runs. */
 export interface NativeInspection {
-  /** `hidden` [tokens, hiddenSize] after the layers; `logits` [rows, vocabSize]; taps by name. */
-  runLayers(
-    run: LayerRun,
-  ): Promise<{ hidden: Float32Array; logits: Float32Array; taps: Record<string, Float32Array> }>;
+  runLayers(run: LayerRun): Promise<LayersSeen>;
   /** [rows, outputs] of x [rows, inputs], quantized first where the linear is INT8. */
   applyLinear(name: string, x: Float32Array): Promise<Float32Array>;
   /** [rows, inputs of its down] of x [rows, inputs]: what activation makes of a layer's gate_up (of an expert, a shared one). */

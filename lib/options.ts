@@ -18,6 +18,7 @@ import {
   searchOf,
   searchRules,
 } from './generation/search-options.js';
+import type { SamplerWatch } from './generation/sampler-watch.js';
 import type { SamplingOptions } from './generation/sampling-options.js';
 import { randomSeed } from './generation/random.js';
 import {
@@ -175,6 +176,8 @@ export interface GenerateSettings {
   chat: ChatSettings;
   hooks: HookOptions;
   prompt: PromptOptions;
+  /** Is told how tokens are drawn. Absent: nobody. */
+  watch?: SamplerWatch;
 }
 
 export const DEFAULT_MAX_TOKENS = 256;

@@ -3,6 +3,7 @@ import { type Adapter, adapterRule } from './lora/adapter.js';
 import { KvasirError } from './errors.js';
 import type { CacheUse } from './engine/request.js';
 import { type Generation, type GenerationResult, GenerationRun } from './engine/run.js';
+import type { SamplerWatch } from './generation/sampler-watch.js';
 import { invalidOption, parseOptions, type Rule, reading } from './given.js';
 import { type GenerateOptions, wellFormed } from './options.js';
 import { ConversationFit } from './overflow.js';
@@ -39,6 +40,8 @@ export interface GenerationInternals {
   adapter?: Adapter;
   /** What else the chat template knows, by name. */
   variables?: Record<string, unknown>;
+  /** Is told how tokens are drawn. */
+  watch?: SamplerWatch;
   /** Makes a conversation fit. */
   fit?: ConversationFit;
   /** Called at once when the outcome is there; `undefined`: it failed. */

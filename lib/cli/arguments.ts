@@ -52,8 +52,9 @@ export function addLoadFlags(command: Command, names?: readonly (keyof LoadOptio
   return addFlags(command, loadFlags, names);
 }
 
-export function addGenerateFlags(command: Command): Command {
-  return addFlags(command, [...generateFlags, adapterFlag]);
+/** @param names which ones, as properties of `GenerateOptions`; default: all. */
+export function addGenerateFlags(command: Command, names?: readonly string[]): Command {
+  return addFlags(command, [...generateFlags, adapterFlag], names);
 }
 
 /** By its name or its property: 'top-p', '--top-p' or 'topP'. */

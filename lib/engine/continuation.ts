@@ -99,7 +99,7 @@ export class Continuation {
     this.#endTokens = endTokensOf(task);
     const endTokens = this.#endTokens;
     const bytesOf = (id: number) => vocabulary.bytesOf(id);
-    this.#sampler = new Sampler(settings.sampling, buffers, { endTokens, bytesOf });
+    this.#sampler = new Sampler(settings.sampling, buffers, { endTokens, bytesOf }, settings.watch);
     this.#minTokens = settings.sampling.chain?.minTokens ?? 0;
     this.#sampler.acceptPrompt(prompt);
     const { structure } = task;

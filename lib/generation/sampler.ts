@@ -10,10 +10,12 @@
  */
 import { Dry } from './dry.js';
 import type { Mirostat } from './entropy.js';
+import type { LogitChanges } from './logit-changes.js';
 import { MaskedRows } from './masked-row.js';
 import { Penalties } from './penalties.js';
 import { Random } from './random.js';
 import type { LogitRow, SamplingOptions } from './sampling-options.js';
+import type { SamplerWatch } from './sampler-watch.js';
 import { Shortlist } from './shortlist.js';
 import { planStages, type Stage } from './stages.js';
 import { StepChanges } from './step-changes.js';
@@ -51,12 +53,19 @@ export class Sampler {
   readonly #rules: StepChanges | undefined;
   readonly #random: Random;
   readonly #stages: readonly Stage[];
+  readonly #names: readonly string[];
+  readonly #watch: SamplerWatch | undefined;
   readonly #temperedFirst: boolean;
   readonly #mirostat: Mirostat | undefined;
   /** No stage looks past so many tokens. */
   readonly #limit: number;
 
-  constructor(options: SamplingOptions, buffers: SamplerBuffers, vocabulary = noVocabulary) {
+  constructor(
+    options: SamplingOptions,
+    buffers: SamplerBuffers,
+    vocabulary = noVocabulary,
+    watch?: SamplerWatch,
+  ) {
     this.#temperature = options.temperature;
     this.#buffers = buffers;
     this.#penalties = Penalties.create(options, buffers.vocabSize);
@@ -65,6 +74,8 @@ export class Sampler {
     this.#random = new Random(options.seed);
     const plan = planStages(options, buffers.vocabSize, buffers.typical, this.#random);
     this.#stages = plan.stages;
+    this.#names = plan.names;
+    this.#watch = watch;
     this.#limit = plan.limit;
     this.#temperedFirst = plan.temperedFirst;
     this.#mirostat = plan.mirostat;
@@ -92,8 +103,10 @@ export class Sampler {
     const changes = this.#rules ?? this.#penalties;
     if (this.#temperedFirst) list.load(row, changes, this.#temperature, this.#limit);
     else list.load({ ...row, logSumExp: row.logSumExp1 }, changes, 1, this.#limit);
-    for (const stage of this.#stages) stage(list);
+    if (this.#watch) this.#runWatched(this.#watch, row, changes);
+    else for (const stage of this.#stages) stage(list);
     const token = list.n === 1 && list.complete ? list.ids[0] : this.#draw(list);
+    this.#watch?.chose(token);
     this.#mirostat?.observe(list, token);
     changes?.acceptGenerated(token);
     return token;
@@ -104,8 +117,23 @@ export class Sampler {
     (this.#rules ?? this.#penalties)?.acceptGenerated(token);
   }
 
+  /** The stages; the list comes with the changes of logits, and at the temperature where that is the first stage. */
+  #runWatched(watch: SamplerWatch, row: LogitRow, changes: LogitChanges | undefined): void {
+    const { list } = this.#buffers;
+    watch.begin(row);
+    const tempered = this.#temperedFirst && this.#temperature !== 0 && this.#temperature !== 1;
+    const loaded = [...(changes ? ['penalties'] : []), ...(tempered ? ['temperature'] : [])];
+    if (loaded.length > 0) watch.passed(loaded.join(' and '), list);
+    for (const [i, stage] of this.#stages.entries()) {
+      stage(list);
+      watch.passed(this.#names[i]!, list);
+    }
+  }
+
   #draw(list: Shortlist): number {
-    let remaining = this.#random.uniform() * list.total();
+    const uniform = this.#random.uniform();
+    this.#watch?.drew(uniform);
+    let remaining = uniform * list.total();
     for (let i = 0; i < list.n; i++) {
       remaining -= list.weights[i];
       if (remaining < 0) return list.ids[i];

@@ -11,6 +11,8 @@ export type Stage = (list: Shortlist) => void;
 
 export interface StagePlan {
   stages: readonly Stage[];
+  /** [stages] what they are called. */
+  names: readonly string[];
   /** No stage looks past so many of the most probable tokens. */
   limit: number;
   /** The list begins at the temperature of the options; else at 1. */
@@ -29,7 +31,8 @@ export function planStages(
   random: Random,
 ): StagePlan {
   if (options.temperature === 0) {
-    return { stages: [(list) => list.keepLargest(1)], limit: 1, temperedFirst: true, mirostat: undefined };
+    const stages: readonly Stage[] = [(list) => list.keepLargest(1)];
+    return { stages, names: ['greedy'], limit: 1, temperedFirst: true, mirostat: undefined };
   }
   const order = (options.chain?.order ?? SAMPLER_NAMES).filter((name) => isOn(name, options));
   const temperature = order.indexOf('temperature');
@@ -40,8 +43,9 @@ export function planStages(
   const stages = filters.map((name, i) => stageOf(name, options, { typical, random, next: filters[i + 1] }));
   const mirostat = options.chain?.mirostat ? new Mirostat(options.chain.mirostat) : undefined;
   if (mirostat) stages.push((list) => mirostat.keep(list));
+  const names = mirostat ? [...filters, 'mirostat'] : filters;
   const limit = filters[0] === 'topK' ? options.topK : vocabSize;
-  return { stages, limit, temperedFirst, mirostat };
+  return { stages, names, limit, temperedFirst, mirostat };
 }
 
 /** Penalties and DRY are done before the list is made. */

@@ -6,7 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ErrorSum, type TensorError } from '../compare/tensor-error.js';
 import { type ModelTensor, native } from '../native.js';
 import { attentionOf, feedForwardOf, layerCount, type ModelSpec, specToJson } from '../spec.js';
-import type { Traced } from '../trace/run-trace.js';
+import type { Traced } from '../trace/text-run.js';
 import { joined, rowAt, type TracedTensor } from '../trace/tensor.js';
 import type { Trace } from '../trace/trace.js';
 

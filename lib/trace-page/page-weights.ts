@@ -4,7 +4,7 @@
  */
 import { isKvasirError } from '../errors.js';
 import { attentionOf, feedForwardOf, layerCount } from '../spec.js';
-import type { Traced } from '../trace/run-trace.js';
+import type { Traced } from '../trace/text-run.js';
 import { rowAt } from '../trace/tensor.js';
 import type { Trace } from '../trace/trace.js';
 import type { PageData } from './page-data.js';
@@ -16,7 +16,7 @@ export interface PageWeights {
 }
 
 /** Of the most probable tokens at each chosen position, so many rows of the output layer. */
-const headRows = 5;
+export const headRows = 5;
 
 export async function addWeights(
   traced: Traced,
@@ -36,6 +36,16 @@ export async function addWeights(
   );
   const headBias = await weights.head([...new Set(ids)]);
   return { cells: weights.cells, ...(headBias ? { headBias } : {}) };
+}
+
+/** Adds the rows of the output layer for these tokens. @returns their biases, where it has any */
+export function addHeadRows(
+  traced: Traced,
+  trace: Trace,
+  ids: readonly number[],
+  text: ValueText,
+): Promise<Record<number, number> | undefined> {
+  return new WeightReader(traced, trace, text).head(ids);
 }
 
 class WeightReader {

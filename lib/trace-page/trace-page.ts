@@ -1,18 +1,18 @@
-/** `kvasir inspect --html`: traces a text and writes what came of it as one page. */
+/** `kvasir inspect --html`: what came of a traced text as one page. */
 import { invalidOption } from '../given.js';
 import type { ModelInfo } from '../info.js';
 import { native } from '../native.js';
 import { attentionOf, layerCount, modelKind, type ModelSpec, specToJson } from '../spec.js';
 import { layerTensorNames } from '../trace/layer-tensors.js';
 import { nearestTokens } from '../trace/neighbours.js';
-import type { Traced } from '../trace/run-trace.js';
+import type { Traced } from '../trace/text-run.js';
 import type { TracedTensor } from '../trace/tensor.js';
 import type { Trace } from '../trace/trace.js';
 import type { TraceOptions, TraceTensorName } from '../trace/trace-options.js';
 import { packageVersion } from '../version.js';
 import type { Beside } from './beside.js';
 import { heldValues, keepRows } from './kept-rows.js';
-import { pageHtml } from './page.js';
+import { type PageContent, pageHtml } from './page.js';
 import { type PageData, type PagePrediction, pageSpec } from './page-data.js';
 import { addWeights } from './page-weights.js';
 import { gptSizes, scaleOf } from './scale.js';
@@ -33,7 +33,7 @@ export function pageTraceOptions(spec: ModelSpec): TraceOptions {
   const outer: TraceTensorName[] = ['token_embed', 'embed', 'final_norm'];
   const decoder = modelKind(spec) === 'decoder';
   return {
-    tensors: [...outer, ...layerTensorNames],
+    tensors: [...outer, ...layerTensorNames.filter((name) => name !== 'attention_entropy')],
     ...(decoder ? { lens: 1, top: Math.min(topShown, spec.vocabSize) } : {}),
   };
 }
@@ -48,6 +48,16 @@ export async function tracePage(
   wanted: readonly number[] | undefined,
   beside?: Beside,
 ): Promise<string> {
+  return pageHtml(await pageContent(model, trace, wanted, beside));
+}
+
+/** What `tracePage` writes. */
+export async function pageContent(
+  model: PageModel,
+  trace: Trace,
+  wanted: readonly number[] | undefined,
+  beside?: Beside,
+): Promise<PageContent> {
   const { info, traced } = model;
   const { spec } = traced;
   const tokens = trace.tokens.length;
@@ -91,17 +101,17 @@ export async function tracePage(
     ...weights,
     ...(beside ? { beside } : {}),
   };
-  return pageHtml({ data, values: text.text });
+  return { data, values: text.text };
 }
 
-/** Of the rows of the token table; the first is the token itself, which is left out. */
-async function neighboursOf(
+/** Of the rows of the token table; the first is the token itself, which is left out. @param chosen among those traced */
+export async function neighboursOf(
   traced: Traced,
   trace: Trace,
   chosen: readonly number[],
-): Promise<NonNullable<PageData['neighbours']>> {
+): Promise<PageData['neighbours']> {
   const ids = chosen.map((position) => trace.tokens[position]!.id);
-  const rows = chosen.map((position) => trace.get('token_embed').at(position));
+  const rows = chosen.map((position) => trace.get('token_embed').at(position - trace.from));
   const found = await nearestTokens(traced, rows, neighboursShown + 1);
   return Object.fromEntries(
     chosen.map((position, i) => {
@@ -134,7 +144,7 @@ function sizeOf(info: ModelInfo, spec: ModelSpec): PageData['scaling'][number] {
   };
 }
 
-function predictionsOf({ predictions }: Trace, chosen: readonly number[]): PagePrediction[] {
+export function predictionsOf({ predictions }: Trace, chosen: readonly number[]): PagePrediction[] {
   return predictions.map(({ position, entropy, surprisal, top }) => {
     const [first] = top;
     const entries = (chosen.includes(position) ? top : top.slice(0, 1)).map(

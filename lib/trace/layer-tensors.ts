@@ -3,7 +3,6 @@
  * of the attention's scores and weights only the positions of the text.
  */
 import { attentionOf, feedForwardOf, type ModelSpec } from '../spec.js';
-import { TracedTensor } from './tensor.js';
 
 /** Name -> what native calls it. */
 const nativeNames = {
@@ -15,6 +14,7 @@ const nativeNames = {
   k_rotated: 'k_rotated',
   scores: 'scores',
   weights: 'weights',
+  attention_entropy: 'attention_entropy',
   attended: 'attention',
   attn_gate: 'attn_gate',
   attn_gated: 'attn_gated',
@@ -42,16 +42,20 @@ export function nativeNamesOf(names: readonly LayerTensorName[]): string[] {
   return [...new Set(names.map((name) => nativeNames[name]))];
 }
 
+/** What a layer showed of some tokens. */
 export interface LayerTaps {
   layer: number;
-  /** Tokens of the text. */
+  /** So many. */
   tokens: number;
+  /** Of the whole text. */
+  positions: number;
   /** Last part of a native name -> [tokens, columns]. */
   taps: ReadonlyMap<string, Float32Array>;
 }
 
+/** Of these tokens. */
 export interface Kept {
-  /** Rows [from, to) of the tokens. */
+  /** Rows [from, to). */
   from: number;
   to: number;
   /** Of queries; undefined: all. */
@@ -61,41 +65,44 @@ export interface Kept {
 /** Undefined where the layer has no such tensor. */
 export function layerTensor(
   spec: ModelSpec,
-  { layer, tokens, taps }: LayerTaps,
+  { layer, tokens, positions, taps }: LayerTaps,
   name: LayerTensorName,
   kept: Kept,
-): TracedTensor | undefined {
+): Picked | undefined {
   const tap = taps.get(nativeNames[name]);
   if (tap === undefined) return undefined;
-  const source: Source = { values: tap, tokens, width: tap.length / tokens };
-  const full = `layers.${layer}.${name}`;
-  const make = ([shape, values]: Picked): TracedTensor => new TracedTensor(full, layer, shape, values);
+  const source: Source = { values: tap, positions, width: tap.length / tokens };
   const attention = attentionOf(spec, layer);
   if (attention !== undefined) {
     const { heads, kvHeads, headDim } = attention;
     const [q, kv] = [heads * headDim, kvHeads * headDim];
-    if (name === 'q') return make(headsOf(source, 0, heads, headDim, kept));
+    if (name === 'q') return headsOf(source, 0, heads, headDim, kept);
     const keys = keptKeys(kept, heads / kvHeads);
-    if (name === 'k') return make(headsOf(source, q, kvHeads, headDim, keys));
-    if (name === 'v') return make(headsOf(source, q + kv, kvHeads, headDim, keys));
-    if (name === 'k_rotated') return make(headsOf(source, 0, kvHeads, headDim, keys));
-    if (name === 'attended' || name === 'q_rotated') return make(headsOf(source, 0, heads, headDim, kept));
-    if (name === 'scores' || name === 'weights') return make(positionsOf(source, heads, kept));
+    if (name === 'k') return headsOf(source, q, kvHeads, headDim, keys);
+    if (name === 'v') return headsOf(source, q + kv, kvHeads, headDim, keys);
+    if (name === 'k_rotated') return headsOf(source, 0, kvHeads, headDim, keys);
+    if (name === 'attended' || name === 'q_rotated') return headsOf(source, 0, heads, headDim, kept);
+    if (name === 'scores' || name === 'weights') return positionsOf(source, heads, kept);
+    if (name === 'attention_entropy') return entropiesOf(source, kept);
   }
   const { gated = false, size } = feedForwardOf(spec, layer);
-  if (name === 'gate') return gated ? make(columnsOf(source, 0, size, kept)) : undefined;
-  if (name === 'up') return make(columnsOf(source, gated ? size : 0, size, kept));
-  return make(columnsOf(source, 0, source.width, kept));
+  if (name === 'gate') return gated ? columnsOf(source, 0, size, kept) : undefined;
+  if (name === 'up') return columnsOf(source, gated ? size : 0, size, kept);
+  return columnsOf(source, 0, source.width, kept);
 }
 
 interface Source {
   /** [tokens, width] */
   values: Float32Array;
-  tokens: number;
+  positions: number;
   width: number;
 }
 
-type Picked = [shape: number[], values: Float32Array];
+/** Of the rows that are kept. */
+export interface Picked {
+  shape: number[];
+  values: Float32Array;
+}
 
 /** [rows, columns] */
 function columnsOf({ values, width }: Source, first: number, columns: number, { from, to }: Kept): Picked {
@@ -104,7 +111,20 @@ function columnsOf({ values, width }: Source, first: number, columns: number, { 
     const start = row * width + first;
     picked.set(values.subarray(start, start + columns), (row - from) * columns);
   }
-  return [[to - from, columns], picked];
+  return { shape: [to - from, columns], values: picked };
+}
+
+/** [rows, heads] */
+function entropiesOf(source: Source, kept: Kept): Picked {
+  if (kept.heads === undefined) return columnsOf(source, 0, source.width, kept);
+  const { from, to, heads } = kept;
+  const picked = new Float32Array((to - from) * heads.length);
+  for (let row = from; row < to; ++row) {
+    for (const [i, head] of heads.entries()) {
+      picked[(row - from) * heads.length + i] = source.values[row * source.width + head]!;
+    }
+  }
+  return { shape: [to - from, heads.length], values: picked };
 }
 
 /** [heads, rows, headDim] */
@@ -125,27 +145,27 @@ function headsOf(
       at += headDim;
     }
   }
-  return [[chosen.length, to - from, headDim], picked];
+  return { shape: [chosen.length, to - from, headDim], values: picked };
 }
 
-/** [heads, rows, tokens] of [tokens, heads, positions of the context] */
+/** [heads, rows, positions] of [tokens, heads, positions up to the last of these tokens] */
 function positionsOf(
-  { values, tokens, width }: Source,
+  { values, positions, width }: Source,
   heads: number,
   { from, to, heads: wanted }: Kept,
 ): Picked {
   const chosen = wanted ?? Array.from({ length: heads }, (_, head) => head);
   const context = width / heads;
-  const picked = new Float32Array(chosen.length * (to - from) * tokens);
+  const picked = new Float32Array(chosen.length * (to - from) * positions);
   let at = 0;
   for (const head of chosen) {
     for (let row = from; row < to; ++row) {
       const start = row * width + head * context;
-      picked.set(values.subarray(start, start + tokens), at);
-      at += tokens;
+      picked.set(values.subarray(start, start + Math.min(context, positions)), at);
+      at += positions;
     }
   }
-  return [[chosen.length, to - from, tokens], picked];
+  return { shape: [chosen.length, to - from, positions], values: picked };
 }
 
 /** The heads of keys that the wanted heads of queries read. */

@@ -1,6 +1,6 @@
 /** The tokens whose rows of the token table point the way of a vector. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Traced } from './run-trace.js';
+import type { Traced } from './text-run.js';
 
 export interface Neighbour {
   id: number;

@@ -1,6 +1,13 @@
 /** What a row of logits says. */
 import { LargestFinder } from '../generation/largest.js';
-import type { Candidate } from './trace.js';
+
+export interface Candidate {
+  id: number;
+  text: string;
+  logit: number;
+  /** Of the softmax over the whole vocabulary at temperature 1. */
+  probability: number;
+}
 
 export interface RowFacts {
   /** ln(sum(exp(logit))). */

@@ -1,14 +1,13 @@
 /**
  * Computes a text layer by layer, between the engine's steps, through the body that generates: each layer reads the residual
- * stream that the one before it left, so that memory is that of one layer and of what is kept.
+ * stream that the one before it left, so that memory is that of one layer, or of a part of it, and of what is kept.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Engine } from '../engine/engine.js';
 import { overflowError } from '../engine/engine.js';
 import { invalidOption } from '../given.js';
-import type { LayerRun, NativeInspection } from '../native.js';
-import { attentionOf, layerCount, type ModelSpec, modelKind } from '../spec.js';
+import { attentionOf, layerCount, type ModelSpec, modelKind, seesAhead } from '../spec.js';
 import { attribute, checkAttributable, type Contribution, headsAddUp } from './attribution.js';
+import { type HeadPatch, headPatch } from './head-patch.js';
 import {
   type Kept,
   type LayerTensorName,
@@ -17,47 +16,52 @@ import {
   nativeNamesOf,
 } from './layer-tensors.js';
 import { RowReader } from './predictions.js';
-import { TracedTensor } from './tensor.js';
-import type { LensRow, Prediction, TracedToken } from './trace.js';
-import { type HeadPatch, headPatch } from './head-patch.js';
+import { intoStore } from './tensor-folder.js';
+import type { TensorStore } from './tensor-store.js';
+import { type Part, type Taps, TextRun, type Traced } from './text-run.js';
+import { checkTimed, timelineOf } from './timeline.js';
+import type { Generated, LensRow, Prediction, TracedToken } from './trace.js';
 import { Trace } from './trace.js';
 import type { Attributed, Intervention, TraceSettings } from './trace-options.js';
 
-export interface Traced {
-  engine: Engine;
-  inspection: NativeInspection;
-  spec: ModelSpec;
-  /** Tokens of one native step. */
-  stepTokens: number;
-  /** Else the head is the token table. */
-  hasOwnHead: boolean;
-  textOf: (id: number) => string;
-}
-
 /** Logits are taken so many rows at a time. */
 const rowsAtOnce = 16;
-const none = new Int32Array(0);
 
-/** Throws CONTEXT_OVERFLOW for a text that no step holds, INVALID_OPTION, DISPOSED or the signal's reason. */
+/**
+ * @param generated what of the text was generated for it
+ * @throws CONTEXT_OVERFLOW for a text that is too long, INVALID_OPTION, INSUFFICIENT_MEMORY, DISPOSED, the signal's reason, or
+ * what the file system says of `folder`.
+ */
 export async function runTrace(
   traced: Traced,
   ids: Int32Array,
-  generated: number,
+  generated: Generated | undefined,
   settings: TraceSettings,
 ): Promise<Trace> {
-  const { spec, stepTokens, textOf } = traced;
-  if (ids.length > stepTokens) throw overflowError(ids.length, stepTokens, 'a step', 'contextLength');
+  const { spec, textOf, stepTokens } = traced;
+  const { contextLength } = traced.info;
+  if (ids.length > contextLength)
+    throw overflowError(ids.length, contextLength, 'the context', 'contextLength');
+  if (seesAhead(spec) && ids.length > stepTokens) {
+    throw overflowError(ids.length, stepTokens, 'a step', 'contextLength');
+  }
   const [from, to] = settings.tokens ?? [0, ids.length];
   if (to > ids.length) throw invalidOption('tokens', [from, to], `[from, to) within ${ids.length} tokens`);
+  if (settings.timeline) checkTimed(traced);
   checkInterventions(settings.interventions, ids.length, spec);
   checkAttribution(settings.attribute, ids.length, spec);
-  const run = new Run(traced, ids, settings, { from, to, heads: settings.heads });
-  await run.allLayers();
+  const count = generated?.tokens ?? 0;
   const tokens = Array.from(ids, (id, i): TracedToken => {
-    return { id, text: textOf(id), generated: i >= ids.length - generated };
+    return { id, text: textOf(id), generated: i >= ids.length - count };
   });
-  const { tensors, predictions, lens, attribution } = run;
-  return new Trace({ tokens, from, tensors, predictions, lens, attribution });
+  return intoStore(settings.folder, traced, async (store, file) => {
+    const run = new Run(traced, ids, settings, { from, to, heads: settings.heads }, store);
+    await run.allLayers();
+    const { predictions, lens, attribution } = run;
+    const tensors = await store.finish();
+    const timeline = timelineOf(traced, run.text.ops);
+    return new Trace({ tokens, from, tensors, predictions, lens, attribution, generated, timeline, file });
+  });
 }
 
 function checkInterventions(interventions: readonly Intervention[], tokens: number, spec: ModelSpec): void {
@@ -87,7 +91,7 @@ function checkAttribution(attributed: Attributed | undefined, tokens: number, sp
 }
 
 class Run {
-  readonly tensors: TracedTensor[] = [];
+  readonly text: TextRun;
   readonly predictions: Prediction[] = [];
   readonly lens: LensRow[] = [];
   attribution: Contribution[] = [];
@@ -102,7 +106,9 @@ class Run {
     private readonly ids: Int32Array,
     private readonly settings: TraceSettings,
     private readonly kept: Kept,
+    private readonly store: TensorStore,
   ) {
+    this.text = new TextRun(traced, ids, { timed: settings.timeline, signal: settings.signal });
     this.#hasHead = modelKind(traced.spec) === 'decoder';
     this.#layers = layerCount(traced.spec);
     this.#reader = new RowReader(traced.spec.vocabSize, traced.textOf);
@@ -110,15 +116,7 @@ class Run {
 
   async allLayers(): Promise<void> {
     const { tensors: wanted, layers, interventions, lens } = this.settings;
-    const embed = await this.#look(
-      0,
-      0,
-      undefined,
-      ['token_embed', 'embed'].filter((name) => wanted.has(name)),
-    );
-    for (const name of ['token_embed', 'embed'])
-      this.#keep(name, embed.taps[name], this.traced.spec.hiddenSize);
-    let { hidden } = embed;
+    let hidden = await this.#embedded();
     const embedded = hidden;
     const perLayer = layerTensorNames.filter((name) => wanted.has(name));
     for (let layer = 0; layer < this.#layers; ++layer) {
@@ -133,37 +131,35 @@ class Run {
     if (this.settings.attribute) await this.#attribute(this.settings.attribute, embedded, hidden);
   }
 
-  /** Of one layer, what attribution needs of its token. */
-  #addPart(attention: Float32Array, feedForward: Float32Array, heads: Float32Array | undefined): void {
-    if (!this.settings.attribute) return;
-    const { position = this.ids.length - 1 } = this.settings.attribute;
-    const rowOf = (values: Float32Array): Float32Array => {
-      const width = values.length / this.ids.length;
-      return values.slice(position * width, (position + 1) * width);
-    };
-    this.#parts.push({
-      attention: rowOf(attention),
-      feedForward: rowOf(feedForward),
-      ...(heads === undefined ? {} : { heads: rowOf(heads) }),
+  #embedded(): Promise<Float32Array> {
+    const { hiddenSize } = this.traced.spec;
+    const taps = ['token_embed', 'embed'].filter((name) => this.settings.tensors.has(name));
+    return this.text.through({ first: 0, end: 0, taps }, async (part, seen) => {
+      const { from, to } = this.#rowsOf(part);
+      if (from >= to) return;
+      for (const name of taps) {
+        const values = seen[name]!.slice(from * hiddenSize, to * hiddenSize);
+        await this.#keep(name, undefined, { shape: [to - from, hiddenSize], values }, part);
+      }
     });
   }
 
-  async #attribute(wanted: Attributed, embedded: Float32Array, last: Float32Array): Promise<void> {
-    const { spec, inspection, engine } = this.traced;
-    const { position = this.ids.length - 1 } = wanted;
-    const rows = Int32Array.of(position);
-    const { logits, taps } = await this.#look(this.#layers, this.#layers, last, ['final_norm'], rows);
-    const token = wanted.token ?? this.#reader.best(logits);
-    const weights = (name: string, first: number, count: number): Promise<Float32Array> =>
-      engine.visit(1, () => inspection.weightRows(name, first, count));
-    const hasHead = this.traced.hasOwnHead;
-    const row = await weights(hasHead ? 'lm_head' : 'embed.tokens', token, 1);
-    const { hiddenSize } = spec;
-    const embed = embedded.slice(position * hiddenSize, (position + 1) * hiddenSize);
-    const stream = { embed, layers: this.#parts, finalNorm: taps.final_norm!, logit: logits[token]! };
-    this.attribution = await attribute(spec, stream, row, (layer) =>
-      weights(`layers.${layer}.o`, 0, hiddenSize),
-    );
+  /** Which rows of a part are kept, counted from its first token. */
+  #rowsOf({ first, end }: Part): { from: number; to: number } {
+    const { from, to } = this.kept;
+    return { from: Math.max(from, first) - first, to: Math.min(to, end) - first };
+  }
+
+  /** @param picked rows of a part that are kept, at least one */
+  #keep(
+    name: string,
+    layer: number | undefined,
+    { shape, values }: { shape: readonly number[]; values: Float32Array },
+    { first }: Part,
+  ): Promise<void> {
+    const { from, to } = this.kept;
+    const whole = shape.with(-2, to - from);
+    return this.store.put({ name, layer, shape: whole, values, row: Math.max(from, first) - from });
   }
 
   async #layer(layer: number, input: Float32Array, names: readonly LayerTensorName[]): Promise<Float32Array> {
@@ -174,30 +170,79 @@ class Run {
       ? ['attn_residual', ...(byHeads ? (['attended'] as const) : [])]
       : [];
     const patch = await this.#headPatch(layer, input);
-    const { hidden, taps } = await this.#look(
-      layer,
-      layer + 1,
-      input,
-      nativeNamesOf([...names, ...also]),
-      none,
-      patch,
+    const taps = nativeNamesOf([...names, ...also]);
+    const rows: { attention?: Float32Array; heads?: Float32Array } = {};
+    const hidden = await this.text.through(
+      { first: layer, end: layer + 1, input, taps, patch },
+      async (part, seen) => {
+        const byOp = new Map(
+          Object.entries(seen).map(([name, values]) => [name.slice(name.lastIndexOf('.') + 1), values]),
+        );
+        if (attributed) this.#attributedRows(part, byOp, byHeads === true, rows);
+        await this.#keepLayer(layer, part, byOp, names);
+      },
     );
-    const byOp = new Map(
-      Object.entries(taps).map(([name, values]) => [name.slice(name.lastIndexOf('.') + 1), values]),
-    );
-    if (attributed)
-      this.#addPart(byOp.get('attn_residual')!, hidden, byHeads ? byOp.get('attention') : undefined);
-    for (const name of names) {
-      const tensor = layerTensor(
-        this.traced.spec,
-        { layer, tokens: this.ids.length, taps: byOp },
-        name,
-        this.kept,
-      );
-      if (tensor !== undefined) this.tensors.push(tensor);
-      await nextTurn();
+    this.settings.onProgress?.({ done: ++this.#done, total: this.#layers });
+    if (attributed) {
+      const feedForward = rowOf(hidden, this.#position(attributed), this.ids.length);
+      this.#parts.push({
+        attention: rows.attention!,
+        feedForward,
+        ...(rows.heads ? { heads: rows.heads } : {}),
+      });
     }
     return hidden;
+  }
+
+  async #keepLayer(
+    layer: number,
+    part: Part,
+    taps: ReadonlyMap<string, Float32Array>,
+    names: readonly LayerTensorName[],
+  ): Promise<void> {
+    const { from, to } = this.#rowsOf(part);
+    if (from >= to) return;
+    const seen = { layer, tokens: part.end - part.first, positions: this.ids.length, taps };
+    for (const name of names) {
+      const picked = layerTensor(this.traced.spec, seen, name, { ...this.kept, from, to });
+      if (picked !== undefined) await this.#keep(`layers.${layer}.${name}`, layer, picked, part);
+      await nextTurn();
+    }
+  }
+
+  #position({ position = this.ids.length - 1 }: Attributed): number {
+    return position;
+  }
+
+  /** Of one layer, what attribution needs of its token. */
+  #attributedRows(
+    { first, end }: Part,
+    taps: ReadonlyMap<string, Float32Array>,
+    byHeads: boolean,
+    rows: { attention?: Float32Array; heads?: Float32Array },
+  ): void {
+    const position = this.#position(this.settings.attribute!);
+    if (position < first || position >= end) return;
+    const row = (name: string): Float32Array => rowOf(taps.get(name)!, position - first, end - first);
+    rows.attention = row('attn_residual');
+    if (byHeads) rows.heads = row('attention');
+  }
+
+  async #attribute(wanted: Attributed, embedded: Float32Array, last: Float32Array): Promise<void> {
+    const { spec, inspection, engine } = this.traced;
+    const position = this.#position(wanted);
+    const { logits, taps } = await this.text.ending(last, { first: position, end: position + 1 }, [
+      'final_norm',
+    ]);
+    const token = wanted.token ?? this.#reader.best(logits);
+    const weights = (name: string, first: number, count: number): Promise<Float32Array> =>
+      engine.visit(1, () => inspection.weightRows(name, first, count));
+    const row = await weights(this.traced.hasOwnHead ? 'lm_head' : 'embed.tokens', token, 1);
+    const embed = rowOf(embedded, position, this.ids.length);
+    const stream = { embed, layers: this.#parts, finalNorm: taps.final_norm!, logit: logits[token]! };
+    this.attribution = await attribute(spec, stream, row, (layer) =>
+      weights(`layers.${layer}.o`, 0, spec.hiddenSize),
+    );
   }
 
   /** What interventions put in the place of heads' outputs. */
@@ -206,66 +251,85 @@ class Run {
       (one) => one.layer === layer && one.head !== undefined,
     );
     if (changes.length === 0) return undefined;
-    // Of other tokens a head keeps what it attended: that is computed first.
-    const own = async (): Promise<Float32Array> => {
-      const { taps } = await this.#visit({
-        first: layer,
-        end: layer + 1,
-        input,
-        rows: none,
-        taps: ['attention'],
-      });
-      return taps[`layers.${layer}.attention`]!;
-    };
     const whole = changes.every(({ token }) => token === undefined);
-    return headPatch(this.traced.spec, changes, this.ids.length, whole ? undefined : await own());
+    return headPatch(
+      this.traced.spec,
+      changes,
+      this.ids.length,
+      whole ? undefined : await this.#attended(layer, input),
+    );
+  }
+
+  /** [tokens, heads * headDim]: of other tokens than those of interventions a head keeps what it attended. */
+  async #attended(layer: number, input: Float32Array): Promise<Float32Array> {
+    const { heads, headDim } = attentionOf(this.traced.spec, layer)!;
+    const attended = new Float32Array(this.ids.length * heads * headDim);
+    await this.text.through(
+      { first: layer, end: layer + 1, input, taps: ['attention'] },
+      async (part, seen) => {
+        attended.set(seen[`layers.${layer}.attention`]!, part.first * heads * headDim);
+      },
+    );
+    return attended;
   }
 
   /** Rows of hidden states through final norm and head, some at a time. */
   async #rows(
     hidden: Float32Array,
     names: readonly string[],
-    take: (row: {
-      position: number;
-      logits: Float32Array;
-      taps: Record<string, Float32Array>;
-      at: number;
-    }) => void,
+    take: (part: Part, seen: { logits: Float32Array; taps: Taps }) => Promise<void>,
   ): Promise<void> {
     const { from, to } = this.kept;
-    const { vocabSize } = this.traced.spec;
     for (let first = from; first < to; first += rowsAtOnce) {
-      const positions = Int32Array.from({ length: Math.min(rowsAtOnce, to - first) }, (_, i) => first + i);
-      const { logits, taps } = await this.#look(this.#layers, this.#layers, hidden, names, positions);
-      for (const [at, position] of positions.entries()) {
-        take({ position, logits: logits.subarray(at * vocabSize, (at + 1) * vocabSize), taps, at });
-        if (at % 4 === 3) await nextTurn();
-      }
+      const part = { first, end: Math.min(to, first + rowsAtOnce) };
+      await take(part, await this.text.ending(hidden, part, names));
+    }
+  }
+
+  async #forLogits(
+    { first, end }: Part,
+    logits: Float32Array,
+    take: (position: number, row: Float32Array) => void,
+  ): Promise<void> {
+    const { vocabSize } = this.traced.spec;
+    for (let position = first; position < end; ++position) {
+      const at = (position - first) * vocabSize;
+      take(position, logits.subarray(at, at + vocabSize));
+      if (position % 4 === 3) await nextTurn();
     }
   }
 
   async #lensRows(layer: number, hidden: Float32Array): Promise<void> {
     const { lens } = this.settings;
-    await this.#rows(hidden, [], ({ position, logits }) => {
-      this.lens.push({ layer, position, top: this.#reader.read(logits, lens).top });
-    });
+    await this.#rows(hidden, [], (part, { logits }) =>
+      this.#forLogits(part, logits, (position, row) => {
+        this.lens.push({ layer, position, top: this.#reader.read(row, lens).top });
+      }),
+    );
   }
 
   async #ending(hidden: Float32Array): Promise<void> {
-    const { tensors: wanted, top } = this.settings;
-    const { hiddenSize, vocabSize } = this.traced.spec;
-    if (!this.#hasHead) return;
-    const { from, to } = this.kept;
-    const normed = wanted.has('final_norm') ? new Float32Array((to - from) * hiddenSize) : undefined;
-    const all = wanted.has('logits') ? new Float32Array((to - from) * vocabSize) : undefined;
-    await this.#rows(hidden, normed ? ['final_norm'] : [], ({ position, logits, taps, at }) => {
-      const row = position - from;
-      normed?.set(taps.final_norm!.subarray(at * hiddenSize, (at + 1) * hiddenSize), row * hiddenSize);
-      all?.set(logits, row * vocabSize);
-      this.predictions.push(this.#prediction(position, logits, top));
+    const { tensors: wanted, top, predictions } = this.settings;
+    const { hiddenSize, vocabSize, finalNorm } = this.traced.spec;
+    const predicts = this.#hasHead && predictions;
+    const normed = wanted.has('final_norm') && (this.#hasHead || finalNorm !== false);
+    const all = this.#hasHead && wanted.has('logits');
+    if (!predicts && !normed && !all) return;
+    await this.#rows(hidden, normed ? ['final_norm'] : [], async (part, { logits, taps }) => {
+      const rows = part.end - part.first;
+      if (normed)
+        await this.#keep(
+          'final_norm',
+          undefined,
+          { shape: [rows, hiddenSize], values: taps.final_norm! },
+          part,
+        );
+      if (all) await this.#keep('logits', undefined, { shape: [rows, vocabSize], values: logits }, part);
+      if (!predicts) return;
+      await this.#forLogits(part, logits, (position, row) => {
+        this.predictions.push(this.#prediction(position, row, top));
+      });
     });
-    if (normed) this.tensors.push(new TracedTensor('final_norm', undefined, [to - from, hiddenSize], normed));
-    if (all) this.tensors.push(new TracedTensor('logits', undefined, [to - from, vocabSize], all));
   }
 
   #prediction(position: number, logits: Float32Array, top: number): Prediction {
@@ -278,37 +342,12 @@ class Run {
       ...(next === undefined ? {} : { surprisal: logSumExp - logits[next]! }),
     };
   }
+}
 
-  #keep(name: string, values: Float32Array | undefined, columns: number): void {
-    if (values === undefined) return;
-    const { from, to } = this.kept;
-    const rows = values.slice(from * columns, to * columns);
-    this.tensors.push(new TracedTensor(name, undefined, [to - from, columns], rows));
-  }
-
-  async #look(
-    first: number,
-    end: number,
-    input: Float32Array | undefined,
-    taps: readonly string[],
-    rows: Int32Array = none,
-    patch: HeadPatch | undefined = undefined,
-  ) {
-    const seen = await this.#visit({ first, end, input, rows, taps, ...patch });
-    if (end > first) this.settings.onProgress?.({ done: ++this.#done, total: this.#layers });
-    return seen;
-  }
-
-  async #visit(run: Omit<LayerRun, 'tokens'>) {
-    const { engine, inspection } = this.traced;
-    const { signal } = this.settings;
-    signal?.throwIfAborted();
-    const seen = await engine.visit(this.ids.length, () =>
-      inspection.runLayers({ tokens: this.ids, ...run }),
-    );
-    signal?.throwIfAborted();
-    return seen;
-  }
+/** Row `index` of `count` rows, a copy. */
+function rowOf(values: Float32Array, index: number, count: number): Float32Array {
+  const width = values.length / count;
+  return values.slice(index * width, (index + 1) * width);
 }
 
 /** With the residual streams that take its place; a copy where there are any. */

@@ -1,5 +1,5 @@
 /** The rows of a loaded model's token table, read between its steps. */
-import type { Traced } from './run-trace.js';
+import type { Traced } from './text-run.js';
 
 /** What spells a token. */
 interface Spelling {

@@ -1,5 +1,18 @@
 /** What `model.trace` may be asked for. */
-import { callback, integer, invalidOption, list, parseOptions, type Rule, signal } from '../given.js';
+import { type ChainOptions, chainRules } from '../generation/chain-options.js';
+import type { SamplingOptions } from '../generation/sampling-options.js';
+import {
+  boolean,
+  callback,
+  integer,
+  invalidOption,
+  isRecord,
+  list,
+  parseOptions,
+  type Rule,
+  signal,
+  text,
+} from '../given.js';
 import { attentionOf, layerCount, type ModelSpec } from '../spec.js';
 import { type LayerTensorName, layerTensorNames } from './layer-tensors.js';
 
@@ -9,8 +22,9 @@ export type OuterTensorName = (typeof outerNames)[number];
 /**
  * Outside of layers: 'token_embed' and, after scale, positions and norm, 'embed' [tokens, hidden]; 'final_norm'; 'logits' [tokens,
  * vocabulary]. Of each layer: 'attn_norm', the input of 'q' [heads, tokens, head dim], 'k' and 'v' (as the linear gives them,
- * before norms of heads and rotary embedding); 'q_rotated' and 'k_rotated', as scores take them; 'scores' and 'weights' [heads, tokens, tokens]; 'attended' [heads, tokens, head
- * dim]; 'attn_residual', the residual stream behind attention; 'ffn_norm', 'gate', 'up', 'activation' [tokens, size];
+ * before norms of heads and rotary embedding); 'q_rotated' and 'k_rotated', as scores take them; 'scores' and 'weights' [heads,
+ * tokens, tokens]; 'attention_entropy' [tokens, heads], of these weights, in nats, without holding them; 'attended' [heads,
+ * tokens, head dim]; 'attn_residual', the residual stream behind attention; 'ffn_norm', 'gate', 'up', 'activation' [tokens, size];
  * 'ffn_residual', the residual stream behind the layer. With experts 'router', 'experts_used', 'experts' and those of the
  * shared one; of layers with a state their input and gates. A layer that lacks one is passed over.
  */
@@ -41,6 +55,9 @@ export interface Attributed {
   token?: number;
 }
 
+/** How tokens are drawn: those options of `generate` that say so, as it takes them. */
+export type TraceSampling = Partial<Omit<SamplingOptions, 'chain'>> & ChainOptions;
+
 export interface TraceOptions {
   /** Which layers' tensors are kept, from 0 on. Default: all. */
   layers?: readonly number[];
@@ -58,8 +75,19 @@ export interface TraceOptions {
   top?: number;
   /** Direct logit attribution: what each layer and head adds to one logit. Default: none. */
   attribute?: Attributed;
-  /** Tokens to generate first, greedily; they are traced too. Default 0. */
+  /** Tokens to generate first; they are traced too. Default 0. */
   generate?: number;
+  /** With `generate`: how they are drawn. Default: greedily. */
+  sampling?: TraceSampling;
+  /** What the model expects after each token: `Trace.predictions`. Default true. */
+  predictions?: boolean;
+  /** Time each op: `Trace.timeline`. Not where layers run on a GPU. Default false. */
+  timeline?: boolean;
+  /**
+   * A folder that tensors go to as they are computed, in place of memory: `tensors.safetensors`, and `trace.json` in the end. It
+   * is made where there is none; what it has of a trace is replaced. Default: memory.
+   */
+  folder?: string;
   /** Default: none. */
   interventions?: readonly Intervention[];
   onProgress?: (progress: { done: number; total: number }) => void;
@@ -67,16 +95,23 @@ export interface TraceOptions {
   signal?: AbortSignal;
 }
 
-export type TraceSettings = Required<Pick<TraceOptions, 'lens' | 'top' | 'generate'>> & {
+export type TraceSettings = Required<
+  Pick<TraceOptions, 'lens' | 'top' | 'generate' | 'predictions' | 'timeline'>
+> & {
   layers: readonly number[];
   heads: readonly number[] | undefined;
   tokens: readonly [number, number] | undefined;
   tensors: ReadonlySet<string>;
   interventions: readonly Intervention[];
-} & Pick<TraceOptions, 'attribute' | 'onProgress' | 'signal'>;
+} & Pick<TraceOptions, 'attribute' | 'folder' | 'onProgress' | 'sampling' | 'signal'>;
 
 /** Candidates of a prediction where nobody says how many. */
 const leastTop = 10;
+/** Options of `generate` that say how tokens are drawn. */
+export const samplingNames: readonly string[] = [
+  ...['temperature', 'topK', 'topP', 'minP', 'typicalP', 'repetitionPenalty', 'presencePenalty'],
+  ...['frequencyPenalty', 'logitBias', 'seed', ...Object.keys(chainRules)],
+];
 const defaults = ['embed', 'weights', 'attn_residual', 'ffn_residual', 'final_norm'];
 
 function isIndex(value: unknown, limit: number): boolean {
@@ -99,6 +134,15 @@ function rulesFor(spec: ModelSpec): Record<keyof TraceOptions, Rule> {
     lens: integer(0, 100),
     top: integer(1, 100),
     generate: integer(0, 2 ** 20),
+    // What it holds is read by `generate`.
+    sampling: {
+      copy: (v) => (isRecord(v) ? { ...v } : v),
+      fits: (v) => isRecord(v) && Object.keys(v).every((name) => samplingNames.includes(name)),
+      allowed: `an object of ${samplingNames.join(', ')}`,
+    },
+    predictions: boolean,
+    timeline: boolean,
+    folder: { fits: (v) => text.fits(v) && /^[^\0]+$/.test(v as string), allowed: 'the path of a folder' },
     interventions: {
       copy: (v) => (Array.isArray(v) && v.length <= 4096 ? Array.from(v, copyIntervention) : v),
       fits: (v) => Array.isArray(v) && v.every((one) => isIntervention(one, spec)),
@@ -160,13 +204,20 @@ export function parseTraceOptions(given: unknown, spec: ModelSpec): TraceSetting
     lens = 0,
     top = Math.max(leastTop, lens),
     generate = 0,
+    predictions = true,
+    timeline = false,
     interventions = [],
     tensors = defaults,
     heads,
     attribute,
+    sampling,
+    folder,
   } = options;
   if (tokens && tokens[0] >= tokens[1])
     throw invalidOption('tokens', tokens, '[from, to) with at least one token');
+  if (sampling !== undefined && generate === 0) {
+    throw invalidOption('sampling', sampling, 'left out where nothing is generated: give generate');
+  }
   const all = Array.from({ length: layerCount(spec) }, (_, layer) => layer);
   const layers = options.layers ?? all;
   const fewest = Math.min(
@@ -184,6 +235,10 @@ export function parseTraceOptions(given: unknown, spec: ModelSpec): TraceSetting
     lens,
     top,
     generate,
+    sampling,
+    predictions,
+    timeline,
+    folder,
     interventions,
     attribute,
     onProgress,

@@ -1,5 +1,6 @@
 // The methods of a model that look into it; see NativeInspection in lib/native.ts. Each runs on a thread of its own.
 #include <algorithm>
+#include <chrono>
 
 #include "addon/addon_data.h"
 #include "addon/from_js.h"
@@ -16,10 +17,26 @@ struct Tap {
   std::vector<float> values;
 };
 
+using Clock = std::chrono::steady_clock;
+
+// What an op took and wrote.
+struct OpTime {
+  std::string name;
+  int64_t start;  // ns since the run of layers began
+  int64_t ns;
+  int64_t bytes;
+};
+
 // Keeps the tensors whose names end in one of `wanted`: scores and weights of attention would fill the memory.
 class SelectingSink : public TapSink {
  public:
   explicit SelectingSink(std::vector<std::string> wanted) : wanted_(std::move(wanted)) {}
+
+  void Ran(const std::string& name, int64_t bytes) override {
+    times.push_back({name, Nanoseconds(since_ - began_), Nanoseconds(Clock::now() - since_), bytes});
+  }
+
+  void Resume() override { since_ = Clock::now(); }
 
   void Record(const std::string& name, const float* values, int64_t rows, int64_t columns) override {
     if (!Wants(name.substr(name.rfind('.') + 1))) return;
@@ -31,9 +48,15 @@ class SelectingSink : public TapSink {
   }
 
   std::vector<Tap> taps;
+  std::vector<OpTime> times;
 
  private:
+  static int64_t Nanoseconds(Clock::duration time) {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+  }
+
   std::vector<std::string> wanted_;
+  Clock::time_point began_ = Clock::now(), since_ = began_;
 };
 
 struct LayerRunRequest {
@@ -41,6 +64,7 @@ struct LayerRunRequest {
   std::vector<float> input;
   int64_t first = 0, end = 0;
   std::vector<std::string> taps;
+  bool timed = false;
   LayerRunPlace place;
   HeadPatch patch;
   std::vector<float> attended;  // of the patch
@@ -55,6 +79,7 @@ LayerRunRequest LayerRunFromJs(const Napi::Value& value) {
   request.first = object.Get("first").ToNumber().Int64Value();
   request.end = object.Get("end").ToNumber().Int64Value();
   request.taps = NamesFromJs(object.Get("taps"), "taps");
+  request.timed = object.Get("timed").ToBoolean().Value();
   if (!object.Get("input").IsUndefined()) {
     request.input = VectorFromTypedArray<float>(object.Get("input"), napi_float32_array, "input");
   }
@@ -117,7 +142,21 @@ std::vector<float> RowsOf(Transformer& transformer, const std::string& name, int
 struct LayerRunResult {
   std::vector<float> hidden, logits;
   std::vector<Tap> taps;
+  std::vector<OpTime> times;
 };
+
+Napi::Value TimesToJs(Napi::Env env, const std::vector<OpTime>& times) {
+  const Napi::Array list = Napi::Array::New(env, times.size());
+  for (uint32_t i = 0; i < times.size(); ++i) {
+    const Napi::Object time = Napi::Object::New(env);
+    time.Set("name", times[i].name);
+    time.Set("start", static_cast<double>(times[i].start));
+    time.Set("ns", static_cast<double>(times[i].ns));
+    time.Set("bytes", static_cast<double>(times[i].bytes));
+    list.Set(i, time);
+  }
+  return list;
+}
 
 // Values of a patch are those of its heads in every layer that runs.
 void CheckAttended(const ModelSpec& spec, const LayerRunRequest& request) {
@@ -142,21 +181,24 @@ LayerRunResult RunRequest(Transformer& transformer, const LayerRunRequest& reque
   CheckAttended(transformer.spec(), request);
   LayerRunResult result;
   result.hidden.resize(hidden);
+  const bool has_logits = transformer.spec().head == HeadKind::kLogits;
   const size_t vocab = static_cast<size_t>(transformer.spec().vocab_size);
-  result.logits.resize(request.rows.size() * vocab);
+  if (has_logits) result.logits.resize(request.rows.size() * vocab);
   SelectingSink sink(request.taps);
   transformer.RunLayers(
       request.tokens,
       {request.first, request.end, request.input.empty() ? nullptr : request.input.data(),
        patch.heads.empty() ? nullptr : &patch},
-      request.place, request.rows, request.taps.empty() ? nullptr : &sink, result.hidden.data(),
-      [&](const StepRows& rows) {
+      request.place, request.rows, request.taps.empty() && !request.timed ? nullptr : &sink,
+      result.hidden.data(), [&](const StepRows& rows) {
+        if (!has_logits) return;  // its final norm is a tap
         std::vector<float> buffer;
         const int64_t values = rows.count * transformer.spec().vocab_size;
         std::copy_n(transformer.backend().HostView(rows.logits, values, &buffer), values,
                     result.logits.begin() + static_cast<int64_t>(static_cast<size_t>(rows.first) * vocab));
       });
   result.taps = std::move(sink.taps);
+  if (request.timed) result.times = std::move(sink.times);
   return result;
 }
 
@@ -176,6 +218,7 @@ Napi::Value ModelWrap::RunLayers(const Napi::CallbackInfo& info) {
         const Napi::Object taps = Napi::Object::New(js);
         for (const Tap& tap : result->taps) taps.Set(tap.name, FloatsToJs(js, tap.values));
         object.Set("taps", taps);
+        object.Set("times", TimesToJs(js, result->times));
         return object;
       };
     });

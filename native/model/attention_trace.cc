@@ -9,15 +9,60 @@ namespace kvasir {
 
 namespace {
 
-// weights[j] of scores[j], j in [from, to); a sink is one more score.
-void Softmax(const float* scores, int64_t from, int64_t to, const float* sink, float* weights) {
-  float max = *std::max_element(scores + from, scores + to);
-  if (sink != nullptr) max = std::max(max, *sink);
+// The scores of a row and a head where it attends, [first, end), and its sink, which is one more score, or nullptr.
+struct ScoresOfRow {
+  const float* first;
+  const float* end;
+  const float* sink;
+
+  float Max() const {
+    const float max = *std::max_element(first, end);
+    return sink == nullptr ? max : std::max(max, *sink);
+  }
+};
+
+void Softmax(const ScoresOfRow& row, float* weights) {
+  const float max = row.Max();
   const auto term = [max](float score) { return std::exp(static_cast<double>(score - max)); };
   double sum = 0;
-  for (int64_t j = from; j < to; ++j) sum += term(scores[j]);
-  if (sink != nullptr) sum += term(*sink);
-  for (int64_t j = from; j < to; ++j) weights[j] = static_cast<float>(term(scores[j]) / sum);
+  for (const float* score = row.first; score < row.end; ++score) sum += term(*score);
+  if (row.sink != nullptr) sum += term(*row.sink);
+  for (const float* score = row.first; score < row.end; ++score) {
+    *weights++ = static_cast<float>(term(*score) / sum);
+  }
+}
+
+// With w = exp(s - max) / sum: -sum(w ln w) = ln(sum) - sum(exp(s - max) (s - max)) / sum.
+float Entropy(const ScoresOfRow& row) {
+  const float max = row.Max();
+  double sum = 0, weighted = 0;
+  const auto add = [&](float score) {
+    const double below = static_cast<double>(score - max), term = std::exp(below);
+    sum += term;
+    if (term > 0) weighted += term * below;
+  };
+  for (const float* score = row.first; score < row.end; ++score) add(*score);
+  if (row.sink != nullptr) add(*row.sink);
+  return static_cast<float>(std::log(sum) - weighted / sum);
+}
+
+// Calls take(scores, index of the first of them in [rows, n_heads, positions], row * n_heads + head) for each row and head.
+template <typename Take>
+void ForScores(const AttentionArgs& args, const ScoreRows& rows, const Take& take) {
+  const AttentionShape& shape = *args.shape;
+  for (int64_t i = 0; i < args.n_sequences; ++i) {
+    const SequenceSpan& s = args.sequences[i];
+    const int64_t first = std::max(rows.first, s.row), end = std::min(rows.end, s.row + s.n_tokens);
+    for (int64_t row = first; row < end; ++row) {
+      const int64_t position = s.start + row - s.row;
+      const int64_t from = shape.From(position), to = shape.To(position, s.Length());
+      for (int64_t head = 0; head < shape.n_heads; ++head) {
+        const int64_t index = row * shape.n_heads + head, at = index * args.trace.positions;
+        const float* sink = rows.sinks == nullptr ? nullptr : rows.sinks + head;
+        take(ScoresOfRow{rows.scores + at + from, rows.scores + at + to, sink}, at + from, index);
+      }
+    }
+  }
 }
 
 // x *= weight / rms(x), of n values.
@@ -75,22 +120,17 @@ MetHeads MeetingHeads(const AttentionShape& shape, const HeadNorm& norm, const i
   return met;
 }
 
-TracedAttention TraceAttention(const AttentionArgs& args, const float* scores, const float* sinks) {
-  const AttentionShape& shape = *args.shape;
-  const int64_t positions = args.trace.positions;
-  const auto size = static_cast<size_t>(args.rows * shape.n_heads * positions);
-  TracedAttention traced = {std::vector<float>(size, 0.0f), std::vector<float>(size, 0.0f)};
-  for (int64_t i = 0; i < args.n_sequences; ++i) {
-    const SequenceSpan& s = args.sequences[i];
-    for (int64_t row = 0; row < s.n_tokens * shape.n_heads; ++row) {
-      const int64_t position = s.start + row / shape.n_heads, head = row % shape.n_heads;
-      const int64_t from = shape.From(position), to = shape.To(position, s.Length());
-      const int64_t at = (s.row * shape.n_heads + row) * positions;
-      std::copy(scores + at + from, scores + at + to, traced.scores.data() + at + from);
-      Softmax(scores + at, from, to, sinks == nullptr ? nullptr : sinks + head, traced.weights.data() + at);
-    }
-  }
-  return traced;
+void CopyScores(const AttentionArgs& args, const ScoreRows& rows, float* out) {
+  ForScores(args, rows,
+            [out](const ScoresOfRow& row, int64_t at, int64_t) { std::copy(row.first, row.end, out + at); });
+}
+
+void AttentionWeights(const AttentionArgs& args, const ScoreRows& rows, float* out) {
+  ForScores(args, rows, [out](const ScoresOfRow& row, int64_t at, int64_t) { Softmax(row, out + at); });
+}
+
+void AttentionEntropies(const AttentionArgs& args, const ScoreRows& rows, float* out) {
+  ForScores(args, rows, [out](const ScoresOfRow& row, int64_t, int64_t index) { out[index] = Entropy(row); });
 }
 
 void CheckSpans(const AttentionShape& shape, const SequenceSpan* sequences, int64_t n_sequences) {

@@ -1,5 +1,5 @@
-// What attention of a traced step shows: queries and keys as they meet, the scores where rows attend, and the softmax weights
-// that they give.
+// What attention of a traced step shows: queries and keys as they meet, the scores where rows attend, the softmax weights
+// that they give, and how evenly these are spread.
 #pragma once
 
 #include <vector>
@@ -8,13 +8,23 @@
 
 namespace kvasir {
 
-// Both [rows, n_heads, positions], zero where a row does not attend. With sinks the weights of a row add up to less than 1.
-struct TracedAttention {
-  std::vector<float> scores, weights;
+// Rows [first, end) of a traced step: the scores as args.trace has them and the sinks as args.bias has them, on the host.
+struct ScoreRows {
+  const float* scores = nullptr;
+  const float* sinks = nullptr;
+  int64_t first = 0;
+  int64_t end = 0;
 };
 
-// `scores` as args.trace has them and `sinks` as args.bias has them, both on the host.
-TracedAttention TraceAttention(const AttentionArgs& args, const float* scores, const float* sinks);
+// Those rows of out [rows of the step, n_heads, positions], where they attend.
+void CopyScores(const AttentionArgs& args, const ScoreRows& rows, float* out);
+
+// The same of weights. With sinks those of a row add up to less than 1.
+void AttentionWeights(const AttentionArgs& args, const ScoreRows& rows, float* out);
+
+// Those rows of out [rows of the step, n_heads]: -sum(w ln w) of the weights, in nats, without making them. A sink is one more
+// of them.
+void AttentionEntropies(const AttentionArgs& args, const ScoreRows& rows, float* out);
 
 // Queries [rows, n_heads * head_dim] and keys [rows, n_kv_heads * head_dim] as scores take them, in their own basis.
 struct MetHeads {

@@ -32,9 +32,9 @@ void Stage::AttentionInput(const Step& step, int64_t layer, const RowBlock& bloc
   const int64_t n = block.count;
   float* x = scratch_.x + block.first * spec_.hidden_size;
   const LinearInput input = InputOf(AttentionNorm(layer), w.qkv, x, n, &s);
+  Record(step, layer, "attn_norm", input.f32, n, spec_.hidden_size);
   backend_->Linear(w.qkv, input, n, s.wide, w.qkv.n, false);
   Adapt(w.qkv, input, s.adapted, s.wide, w.qkv.n);
-  Record(step, layer, "attn_norm", input.f32, n, spec_.hidden_size);
   Record(step, layer, "qkv", s.wide, n, w.qkv.n);
   if (step.taps != nullptr) TapQueriesAndKeys(step, layer, s.wide);
   backend_->StoreKv(ArgsOf(step, layer), block, s.wide, &scratch_.queries);
@@ -112,12 +112,12 @@ void Stage::ActivatedInput(const Step& step, int64_t layer, float* x, int64_t ro
     backend_->LinearActivation(w.gate_up, f.activation, input, rows, s->wide, s->work, &s->down_input);
     return;
   }
+  Record(step, layer, "ffn_norm", input.f32, rows, spec_.hidden_size);
   float* gate_up = adapted ? s->gate_up : s->wide;
   backend_->Linear(w.gate_up, input, rows, gate_up, w.gate_up.n, false);
   Adapt(w.gate_up, input, s->adapted, gate_up, w.gate_up.n);
-  backend_->Activation(f.activation, f.gated, gate_up, rows, s->work, &s->down_input);
-  Record(step, layer, "ffn_norm", input.f32, rows, spec_.hidden_size);
   Record(step, layer, "gate_up", gate_up, rows, w.gate_up.n);
+  backend_->Activation(f.activation, f.gated, gate_up, rows, s->work, &s->down_input);
   Record(step, layer, "activation", s->work, rows, f.size);
 }
 

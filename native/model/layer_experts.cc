@@ -39,15 +39,15 @@ void Stage::RunExperts(const Step& step, int64_t layer, const Rows& rows) {
   } else {
     backend_->Prepare(rows.x, n, 1, &input);
   }
+  Record(step, layer, "ffn_norm", input.f32, n, spec_.hidden_size);
   LinearInput routed = input;
   routed.dtype = w.router.dtype;
   backend_->Linear(w.router, routed, n, s.logits, f.experts.count, false);
   backend_->Route(RouterOf(f.experts, w.router_bias), s.logits, n, s.ids, s.weights);
-  backend_->Experts(ExpertsFormOf(f, spec_.hidden_size, &w), input, {.ids = s.ids, .weights = s.weights}, n,
-                    s.work, s.out);
-  Record(step, layer, "ffn_norm", input.f32, n, spec_.hidden_size);
   Record(step, layer, "router", s.logits, n, f.experts.count);
   RecordIds(step, layer, "experts_used", s.ids, n, f.experts.used);
+  backend_->Experts(ExpertsFormOf(f, spec_.hidden_size, &w), input, {.ids = s.ids, .weights = s.weights}, n,
+                    s.work, s.out);
   Record(step, layer, "experts", s.out, n, spec_.hidden_size);
 }
 

@@ -181,6 +181,7 @@ class Stage {
                  int64_t columns);
   void TapQueriesAndKeys(const Step& step, int64_t layer, const float* qkv);
   void TapAttention(const Step& step, int64_t layer);
+  void TapAttended(const Step& step, int64_t layer, int64_t width);
   void TapScores(const Step& step, int64_t layer);
   void PatchHeads(const HeadPatch& patch, int64_t layer, int64_t rows);
   std::unique_ptr<BackendMemory> OutputOf(const LinearWeight& weight, const float* x, int64_t rows);

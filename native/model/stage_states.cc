@@ -19,9 +19,9 @@ void Stage::StateInput(const Step& step, int64_t layer, const RowBlock& block) {
   float* in = scratch_.state_in + block.first * width;
   LinearInput input =
       InputOf(AttentionNorm(layer), w.state_in, scratch_.x + block.first * spec_.hidden_size, n, &s);
+  Record(step, layer, "attn_norm", input.f32, n, spec_.hidden_size);
   backend_->Linear(w.state_in, input, n, in, width, false);
   Adapt(w.state_in, input, s.adapted, in, width);
-  Record(step, layer, "attn_norm", input.f32, n, spec_.hidden_size);
   Record(step, layer, InputName(state), in, n, width);
   if (gates == 0) return;
   float* row_gates = scratch_.state_gates + block.first * gates;

@@ -18,6 +18,11 @@ int64_t MostHeads(const ModelSpec& spec) {
   return most;
 }
 
+// Those that take all scores of a step, which are many.
+bool WantsScores(const TapSink& taps) {
+  return taps.Wants("scores") || taps.Wants("weights") || taps.Wants("attention_entropy");
+}
+
 // What taps are called: "embed", "layers.3.qkv".
 std::string TapName(int64_t layer, const char* op) {
   return layer < 0 ? op : "layers." + std::to_string(layer) + "." + op;
@@ -40,6 +45,8 @@ void Stage::TakeTraceMemory(const Step& step) {
   traced_ = StepScratch::TakeRows(arena, spec_, dtype_, tokens, *backend_, false);
   traced_.adapted.low = arena.TakeArray<float>(low);
   traced_.gate_up = traced_.wide;
+  traced_scores_.reset();
+  if (!WantsScores(*step.taps)) return;
   traced_scores_ = backend_->Allocate(tokens * MostHeads(spec_) * traced_positions_ * kFloat,
                                       "the trace of attention", false);
 }
@@ -90,9 +97,13 @@ std::vector<float> Stage::Values(const float* values, int64_t n) {
 
 void Stage::Record(const Step& step, int64_t layer, const char* op, const float* values, int64_t rows,
                    int64_t columns) {
-  if (step.taps == nullptr || !step.taps->Wants(op)) return;
-  step.taps->Record(TapName(layer, op), backend_->HostView(values, rows * columns, &host_copy_), rows,
-                    columns);
+  if (step.taps == nullptr) return;
+  const std::string name = TapName(layer, op);
+  step.taps->Ran(name, rows * columns * kFloat);
+  if (step.taps->Wants(op)) {
+    step.taps->Record(name, backend_->HostView(values, rows * columns, &host_copy_), rows, columns);
+  }
+  step.taps->Resume();
 }
 
 // Whole numbers below 2^24, which floats hold exactly.
@@ -104,6 +115,7 @@ void Stage::RecordIds(const Step& step, int64_t layer, const char* op, const int
   std::memcpy(whole.data(), bytes, whole.size() * sizeof(int32_t));
   const std::vector<float> values(whole.begin(), whole.end());
   step.taps->Record(TapName(layer, op), values.data(), rows, columns);
+  step.taps->Resume();
 }
 
 // Queries and keys as the scores take them. qkv [n_tokens, (n_heads + 2 n_kv_heads) * head_dim]
@@ -129,6 +141,7 @@ void Stage::TapQueriesAndKeys(const Step& step, int64_t layer, const float* qkv)
   const MetHeads met = MeetingHeads(shape, norm, step.positions, step.n_tokens, rows.data());
   step.taps->Record(TapName(layer, "q_rotated"), met.q.data(), step.n_tokens, q);
   step.taps->Record(TapName(layer, "k_rotated"), met.k.data(), step.n_tokens, k);
+  step.taps->Resume();
 }
 
 // Other heads keep their bits: what is patched alone is turned into the basis of the cache's values.
@@ -154,19 +167,26 @@ void Stage::PatchHeads(const HeadPatch& patch, int64_t layer, int64_t rows) {
 
 // What the heads attended, in their own basis, and how they came to it.
 void Stage::TapAttention(const Step& step, int64_t layer) {
-  if (step.taps->Wants("scores") || step.taps->Wants("weights")) TapScores(step, layer);
-  if (!step.taps->Wants("attention")) return;
   const AttentionShape& attention = ShapeAt(layer);
   const int64_t width = attention.n_heads * attention.head_dim;
+  step.taps->Ran(TapName(layer, "attention"), step.n_tokens * width * kFloat);
+  if (WantsScores(*step.taps)) TapScores(step, layer);
+  if (step.taps->Wants("attention")) TapAttended(step, layer, width);
+  step.taps->Resume();
+}
+
+void Stage::TapAttended(const Step& step, int64_t layer, int64_t width) {
   const auto own_basis = backend_->Allocate(step.n_tokens * width * kFloat, "the trace of attention", false);
   float* attended = reinterpret_cast<float*>(own_basis->data());
   backend_->Copy(attended, scratch_.attended, static_cast<int64_t>(own_basis->size()));
   LinearInput rows = {.dtype = Dtype::kF32, .width = width};
-  backend_->Prepare(attended, step.n_tokens, attention.rotation, &rows);
-  Record(step, layer, "attention", rows.f32, step.n_tokens, width);
+  backend_->Prepare(attended, step.n_tokens, ShapeAt(layer).rotation, &rows);
+  const float* values = backend_->HostView(rows.f32, step.n_tokens * width, &host_copy_);
+  step.taps->Record(TapName(layer, "attention"), values, step.n_tokens, width);
 }
 
-// The scores that the attention kernel computed and the weights they give, [n_tokens, n_heads, traced_positions_].
+// The scores that the attention kernel computed and what they give, [n_tokens, n_heads, traced_positions_], and the entropy
+// of each row of weights, [n_tokens, n_heads].
 void Stage::TapScores(const Step& step, int64_t layer) {
   const AttentionShape& attention = ShapeAt(layer);
   const int64_t per_row = attention.n_heads * traced_positions_, n_scores = step.n_tokens * per_row;
@@ -176,11 +196,17 @@ void Stage::TapScores(const Step& step, int64_t layer) {
   std::vector<float> buffer;
   const float* sinks = args.bias.sinks;
   if (sinks != nullptr) sinks = backend_->HostView(sinks, attention.n_heads, &buffer);
-  const TracedAttention shown = TraceAttention(args, traced, sinks);
-  for (const auto& [op, values] :
-       {std::pair("scores", &shown.scores), std::pair("weights", &shown.weights)}) {
-    if (step.taps->Wants(op)) step.taps->Record(TapName(layer, op), values->data(), step.n_tokens, per_row);
-  }
+  const auto show = [&](const char* op, int64_t columns, const auto& compute) {
+    if (!step.taps->Wants(op)) return;
+    std::vector<float> values(static_cast<size_t>(step.n_tokens * columns), 0.0f);
+    backend_->ForRowBlocks(step.n_tokens, [&](const RowBlock& block) {
+      compute(args, ScoreRows{traced, sinks, block.first, block.first + block.count}, values.data());
+    });
+    step.taps->Record(TapName(layer, op), values.data(), step.n_tokens, columns);
+  };
+  show("scores", per_row, CopyScores);
+  show("weights", per_row, AttentionWeights);
+  show("attention_entropy", attention.n_heads, AttentionEntropies);
 }
 
 }  // namespace kvasir

@@ -278,6 +278,7 @@ void Transformer::RunStep(Step step, const LayerRange& range, const RowsFn& on_r
     if (input != nullptr) stage->SetInput(input, step.n_tokens);
     const bool whole = range.input == nullptr && first == stage->first() && end == stage->end();
     StepScope scope = stage->Begin(step, whole);
+    if (step.taps != nullptr) step.taps->Resume();
     if (input == nullptr) stage->Embed(step);
     stage->RunLayers(step, first, end);
     if (stage == stages_.back()) stage->WantedRows(step, on_rows);

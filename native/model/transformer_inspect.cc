@@ -34,7 +34,9 @@ void Transformer::RunLayers(const std::vector<int32_t>& tokens, const LayerRange
   const bool fresh = place.sequence < 0;
   const int32_t sequence = fresh ? cache_.Create() : place.sequence;
   try {
-    const std::vector<WantedRow> wanted(rows.begin(), rows.end());
+    const bool logits = spec_.head == HeadKind::kLogits;
+    std::vector<WantedRow> wanted;
+    for (const int32_t row : rows) wanted.emplace_back(row, logits, !logits);
     Check({.sequences = {{sequence, n}}, .tokens = tokens, .wanted = wanted});
     cache_.GiveBack(sequence);
     cache_.Reserve(sequence, n);

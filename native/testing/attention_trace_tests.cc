@@ -1,5 +1,5 @@
-// The trace of attention: its weights times V are what attention computed, whatever kind it is, and there are none where a
-// row does not attend. Sequences that must come whole are refused in parts.
+// The trace of attention: its weights times V are what attention computed, whatever kind it is, there are none where a row
+// does not attend, and their entropy is that of the weights. Sequences that must come whole are refused in parts.
 #include <cmath>
 
 #include "model/attention_trace.h"
@@ -25,7 +25,7 @@ AttentionStep Step(int64_t before, int64_t after, bool sinks) {
 }
 
 // What the trace says attention gave, against what it gave.
-std::string Mismatch(const AttentionStep& step, const StepResult& result, const TracedAttention& traced) {
+std::string Mismatch(const AttentionStep& step, const StepResult& result, const std::vector<float>& weights) {
   std::vector<double> expected, tolerance;
   int64_t row = 0, first_entry = 0;
   for (const auto& [start, n_tokens] : step.sequences) {
@@ -33,7 +33,7 @@ std::string Mismatch(const AttentionStep& step, const StepResult& result, const 
       for (int64_t d = 0; d < step.head_dim; ++d) {
         double out = 0;
         for (int64_t j = 0; j < start + n_tokens; ++j) {
-          const float weight = traced.weights[static_cast<size_t>(row * step.longest() + j)];
+          const float weight = weights[static_cast<size_t>(row * step.longest() + j)];
           const float value = result.values[static_cast<size_t>((first_entry + j) * step.head_dim + d)];
           if (weight != 0) out += static_cast<double>(weight) * value;
         }
@@ -44,6 +44,22 @@ std::string Mismatch(const AttentionStep& step, const StepResult& result, const 
     first_entry += start + n_tokens;
   }
   return Excess(result.out, expected, tolerance);
+}
+
+// Of weights [rows, positions]; what a row lacks to 1 is its sink's.
+std::vector<double> EntropiesOf(const std::vector<float>& weights, int64_t positions, bool sinks) {
+  std::vector<double> entropies;
+  for (size_t row = 0; row < weights.size(); row += static_cast<size_t>(positions)) {
+    double entropy = 0, rest = 1;
+    for (size_t i = row; i < row + static_cast<size_t>(positions); ++i) {
+      const double weight = weights[i];
+      if (weight > 0) entropy -= weight * std::log(weight);
+      rest -= weight;
+    }
+    if (sinks && rest > 0) entropy -= rest * std::log(rest);
+    entropies.push_back(entropy);
+  }
+  return entropies;
 }
 
 KV_TEST(attention_trace_weights_give_what_attention_gave) {
@@ -62,19 +78,33 @@ KV_TEST(attention_trace_weights_give_what_attention_gave) {
                                     .trace = {nullptr, step.longest()},
                                     .bias = {}};
         const float* sink_scores = sinks ? step.sinks.data() : nullptr;
-        TracedAttention traced = TraceAttention(args, result.scores.data(), sink_scores);
-        KV_EXPECT_EQ(Mismatch(step, result, traced), "");
-        for (size_t i = 0; i < traced.scores.size(); ++i) {
+        const ScoreRows all = {result.scores.data(), sink_scores, 0, 6};
+        std::vector<float> scores(result.scores.size()), weights(result.scores.size()), entropies(6 * 3);
+        CopyScores(args, all, scores.data());
+        AttentionWeights(args, all, weights.data());
+        AttentionEntropies(args, all, entropies.data());
+        KV_EXPECT_EQ(Mismatch(step, result, weights), "");
+        for (size_t i = 0; i < scores.size(); ++i) {
           const bool attends = result.scores[i] != StepResult::kUntouched;
-          KV_EXPECT_EQ(traced.scores[i], attends ? result.scores[i] : 0.0f);
-          KV_EXPECT(attends || traced.weights[i] == 0);
+          KV_EXPECT_EQ(scores[i], attends ? result.scores[i] : 0.0f);
+          KV_EXPECT(attends || weights[i] == 0);
         }
+        std::vector<float> part(entropies.size(), -1.0f);
+        AttentionEntropies(args, {result.scores.data(), sink_scores, 1, 5}, part.data());
+        for (size_t i = 0; i < part.size(); ++i) {
+          KV_EXPECT_EQ(part[i], i >= 3 && i < 15 ? entropies[i] : -1.0f);
+        }
+        KV_EXPECT_EQ(Excess(entropies, EntropiesOf(weights, step.longest(), sinks),
+                            std::vector<double>(entropies.size(), 1e-5)),
+                     "");
         if (before == 0) continue;
         if (sinks) {
-          KV_EXPECT(Mismatch(step, result, TraceAttention(args, result.scores.data(), nullptr)) != "");
+          std::vector<float> without(weights.size());
+          AttentionWeights(args, {result.scores.data(), nullptr, 0, 6}, without.data());
+          KV_EXPECT(Mismatch(step, result, without) != "");
         }
-        for (float& weight : traced.weights) weight *= 1.01f;
-        KV_EXPECT(Mismatch(step, result, traced) != "");
+        for (float& weight : weights) weight *= 1.01f;
+        KV_EXPECT(Mismatch(step, result, weights) != "");
       }
     }
   }

@@ -41,16 +41,10 @@ const compareNames = [
   'signal',
 ];
 const embedNames = ['pooling', 'normalize', 'dimensions', 'overflow', 'adapter', 'onProgress', 'signal'];
+// Not `folder`: a wrong text may be a path that can be made.
 const traceNames = [
-  'layers',
-  'heads',
-  'tokens',
-  'tensors',
-  'lens',
-  'generate',
-  'attribute',
-  'interventions',
-  'signal',
+  ...['layers', 'heads', 'tokens', 'tensors', 'lens', 'generate', 'sampling', 'predictions', 'timeline'],
+  ...['attribute', 'interventions', 'signal'],
 ];
 const chatNames = ['tools', 'documents', 'addGenerationPrompt', 'variables'];
 const runToolsNames = ['maxRounds', 'toolTimeoutMs', 'onChunk', 'signal', 'toolChoice', 'temperature'];

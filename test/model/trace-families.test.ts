@@ -3,7 +3,9 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { Model, type Trace } from '../../lib/index.js';
 import { logitsOf, tracedOf } from '../../lib/model.js';
-import { attentionOf } from '../../lib/spec.js';
+import { attentionOf, seesAhead } from '../../lib/spec.js';
+import { runTrace } from '../../lib/trace/run-trace.js';
+import { parseTraceOptions } from '../../lib/trace/trace-options.js';
 import {
   expectErrorWithin,
   expectSameBits,
@@ -144,16 +146,32 @@ describe.each([
 });
 
 describe.each(readdirSync(`${fixtures}encoders`))('%s', (family) => {
-  it('the residual stream of an encoder is that of the reference, whole texts at once', async () => {
+  it('the residual stream of an encoder, its final norm too, is that of the reference, whole texts at once', async () => {
     const { prompts, float32Error } = readGolden<FamilyGolden>(`encoders/${family}/golden.json`);
     await withModel(`${fixtures}encoders/${family}`, 'fp32', async (model) => {
       for (const { ids, hidden } of prompts) {
-        const trace = await model.trace(Int32Array.from(ids), { tensors: ['embed', 'ffn_residual'] });
-        const states = joined(trace.tensors.map(({ values }) => values));
+        const tensors = ['embed', 'ffn_residual', 'final_norm'] as const;
+        const trace = await model.trace(Int32Array.from(ids), { tensors });
         expect(trace.predictions).toEqual([]);
-        const expected = (valuesOf(hidden) as Float32Array).subarray(0, states.length);
+        expect(trace.has('final_norm')).toBe(tracedOf(model).spec.finalNorm !== false);
+        const states = joined(trace.tensors.map(({ values }) => values));
+        const expected = valuesOf(hidden) as Float32Array;
+        expect(states).toHaveLength(expected.length);
         expectErrorWithin(states, expected, float32Error.hidden, 2, 'hidden states');
       }
+    });
+  });
+
+  it('a text that is longer than a step is refused: its tokens see later ones', async () => {
+    await withModel(`${fixtures}encoders/${family}`, 'int8', async (model) => {
+      const { spec, stepTokens } = tracedOf(model);
+      const traced = { ...tracedOf(model), stepTokens: 4 };
+      expect(seesAhead(spec) && stepTokens > 4).toBe(true);
+      const tracing = runTrace(traced, Int32Array.of(5, 6, 7, 8, 9), undefined, parseTraceOptions({}, spec));
+      await expect(tracing).rejects.toMatchObject({
+        code: 'CONTEXT_OVERFLOW',
+        details: { tokens: 5, limit: 4 },
+      });
     });
   });
 });

@@ -337,7 +337,7 @@ describe('stories-260k', () => {
     });
   });
 
-  it('refuses a text that no step holds, and a tensor that is not there', async () => {
+  it('refuses a text that the context does not hold, and a tensor that is not there', async () => {
     await expect(model.trace('a '.repeat(600))).rejects.toMatchObject({ code: 'CONTEXT_OVERFLOW' });
     expect(() => whole.get('layers.0.attended')).toThrow('layers.0.attended');
     expect(() => whole.get('logits').at(99)).toThrow(RangeError);
