@@ -26,6 +26,8 @@ export interface PageData {
   kind: ValueKind;
   /** The part that is shown first, from 1. Default 1. */
   part?: number;
+  /** The page shows that part alone; these files, beside it, show all of them. */
+  series?: readonly string[];
   model: {
     name: string;
     architecture: string;

@@ -64,7 +64,7 @@ function readState() {
     Number(given.get(name) ?? otherwise);
   const layer = within(number('layer', 0), data.spec.layers.length);
   return {
-    part: within(number('part', data.part ?? 1) - 1, parts.length) + 1,
+    part: data.series ? data.part : within(number('part', data.part ?? 1) - 1, parts.length) + 1,
     layer,
     head: within(number('head', 0), data.spec.layers[layer].attention?.heads ?? 1),
     position: within(number('token', data.chosen.at(-1)), data.tokens.length),
@@ -80,14 +80,43 @@ function go(changes) {
   state.layer = within(state.layer, data.spec.layers.length);
   state.head = within(state.head, data.spec.layers[state.layer].attention?.heads ?? 1);
   const address = `#part=${state.part}&layer=${state.layer}&head=${state.head}&token=${state.position}`;
+  if (data.series && state.part !== before.part) {
+    location.href = data.series[state.part - 1] + address;
+    return;
+  }
   if (state.part !== before.part) history.pushState(null, '', address);
   else history.replaceState(null, '', address);
   render();
+  void complete(state.position);
   if (state.part !== before.part) {
     const title = find('part').querySelector('h2');
     title?.focus({ preventScroll: true });
     title?.scrollIntoView({ block: 'nearest' });
   }
+}
+
+/**
+ * Of the live page: asks its server for the tensors of a token that the page does not hold; undefined where that fails.
+ * @type {((position: number, kind: string) => Promise<any>) | undefined}
+ */
+const rowsOfTrace = /** @type {any} */ (globalThis).rowsOfTrace;
+/** @type {Set<number>} */
+const asked = new Set(values.shown);
+
+/** @param {number} position */
+async function complete(position) {
+  if (rowsOfTrace === undefined || asked.has(position)) return;
+  asked.add(position);
+  const rows = await rowsOfTrace(position, data.kind);
+  if (rows === undefined) {
+    asked.delete(position);
+    return;
+  }
+  values.add(position, rows.tensors, rows.values);
+  if (rows.prediction) data.predictions[position] = rows.prediction;
+  Object.assign(data.neighbours, rows.neighbours);
+  if (rows.headBias) data.headBias = { ...data.headBias, ...rows.headBias };
+  render();
 }
 
 /** @param {State} at */
@@ -120,7 +149,7 @@ function render() {
 
 /** @param {Context} ctx */
 function tokenStrip(ctx) {
-  const chosen = new Set(data.chosen);
+  const chosen = new Set(values.shown);
   return data.tokens.map((/** @type {any} */ token, /** @type {number} */ i) =>
     h(
       'button',
@@ -279,6 +308,7 @@ addEventListener('keydown', (event) => {
 addEventListener('hashchange', () => {
   state = readState();
   render();
+  void complete(state.position);
 });
 addEventListener('popstate', () => {
   state = readState();
@@ -297,10 +327,12 @@ matchMedia('print').addEventListener('change', ({ matches }) => {
     return;
   }
   const ctx = contextAt(state);
+  const printed = data.series ? [state.part] : parts.map((_, i) => i + 1);
   fill(
     find('part'),
-    parts.map((_, i) => h('section', { class: 'sheet' }, partView(ctx, i + 1))),
+    printed.map((part) => h('section', { class: 'sheet' }, partView(ctx, part))),
   );
 });
 render();
+void complete(state.position);
 document.documentElement.dataset.ready = 'yes';

@@ -25,9 +25,12 @@ export function decode(base64, kind, count) {
 export class Tensor {
   /** @type {Float32Array | undefined} */
   #values;
+  /** Of positions that came later, all heads: [heads, columns]. @type {Map<number, Float32Array>} */
+  #later = new Map();
 
-  /** @param {string} name @param {Entry} entry @param {Values} owner */
-  constructor(name, entry, owner) {
+  /** @param {string} name @param {Entry} entry @param {Values} owner @param {Float32Array} [values] where they are not the owner's */
+  constructor(name, entry, owner, values) {
+    this.#values = values;
     this.name = name;
     this.entry = entry;
     this.owner = owner;
@@ -43,7 +46,12 @@ export class Tensor {
   /** Positions that it has rows of. @returns {number[]} */
   get positions() {
     if (this.entry.rows === 'one') return [0];
-    return this.entry.rows === 'chosen' ? this.owner.chosen : this.owner.all;
+    return this.entry.rows === 'chosen' ? this.owner.shown : this.owner.all;
+  }
+
+  /** @param {number} position @param {Float32Array} values [heads, columns] */
+  add(position, values) {
+    if (this.entry.rows === 'chosen') this.#later.set(position, values);
   }
 
   /** Values of one position, of a head where it has any; undefined where the page does not hold them. @param {number} position */
@@ -51,8 +59,9 @@ export class Tensor {
     const { rows } = this.entry;
     if (rows === 'lower') return this.#lower(position, head);
     const index = rows === 'one' ? 0 : rows === 'all' ? position : this.owner.chosen.indexOf(position);
-    if (index < 0) return undefined;
-    const at = (head * this.positions.length + index) * this.columns;
+    if (index < 0) return this.#later.get(position)?.subarray(head * this.columns, (head + 1) * this.columns);
+    const held = rows === 'chosen' ? this.owner.chosen.length : this.positions.length;
+    const at = (head * held + index) * this.columns;
     return this.values.subarray(at, at + this.columns);
   }
 
@@ -80,6 +89,8 @@ export class Values {
     this.#text = text;
     this.#kind = kind;
     this.chosen = chosen;
+    /** Positions that every tensor has: those and what came later. @type {number[]} */
+    this.shown = chosen;
     this.all = Array.from({ length: tokens }, (_, i) => i);
     this.#tensors = new Map(
       Object.entries(entries).map(([name, entry]) => [name, new Tensor(name, entry, this)]),
@@ -92,8 +103,19 @@ export class Values {
   }
 
   /** @param {Entry} entry */
-  read({ at, count }) {
+  read({ at, count }, text = this.#text) {
     const size = this.#kind === 'f24' ? 4 * count : 4 * Math.ceil((4 * count) / 3);
-    return decode(this.#text.slice(at, at + size), this.#kind, count);
+    return decode(text.slice(at, at + size), this.#kind, count);
+  }
+
+  /** The tensors of one position more. @param {number} position @param {Record<string, Entry>} entries @param {string} text */
+  add(position, entries, text) {
+    for (const [name, entry] of Object.entries(entries)) {
+      const values = this.read(entry, text);
+      const tensor = this.#tensors.get(name);
+      if (tensor) tensor.add(position, values);
+      else this.#tensors.set(name, new Tensor(name, entry, this, values));
+    }
+    this.shown = [...this.shown, position].sort((a, b) => a - b);
   }
 }
