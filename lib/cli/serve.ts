@@ -26,6 +26,7 @@ interface ServeFlags extends Record<string, unknown> {
   speculate?: 'prompt';
   lenient?: boolean;
   page: boolean;
+  inspect?: boolean;
   withFp32?: boolean;
   logPrompts?: boolean;
 }
@@ -66,6 +67,7 @@ export function registerServe(program: Command, interrupts: Interrupts): void {
       'serve the first model in FP32 too, as <name>-fp32, for the page to show beside it',
     )
     .option('--no-page', 'no page to chat in at /')
+    .option('--inspect', 'a page to look into the models with, at /inspect')
     .addOption(
       new Option('--speculate <how>', 'prompt: draft what followed the same tokens before').choices([
         'prompt',
@@ -122,6 +124,7 @@ function handlerOptionsOf(models: readonly string[], flags: ServeFlags): Handler
     speculate: flags.speculate,
     lenient: flags.lenient,
     page: flags.page,
+    inspect: flags.inspect,
     logPrompts: flags.logPrompts,
     log,
   };

@@ -9,7 +9,7 @@ import type { Failure } from './failure.js';
 import type { ServerLimits } from './options.js';
 
 export interface Call {
-  readonly model: Pick<Model, 'info' | 'tokenizer' | 'embed' | 'rerank' | 'classify'>;
+  readonly model: Model;
   /** Of the model. @param variables what its chat template knows besides. */
   generate(prompt: Prompt, options: GenerateOptions, variables?: Record<string, unknown>): Generation;
   /** The name by which it is served. */

@@ -5,6 +5,7 @@ import type { Answer, Call } from './call.js';
 import { EventStream, streamResponse } from './event-stream.js';
 import { Exchange, type RequestFacts } from './exchange.js';
 import { Failure, failureOf } from './failure.js';
+import { inspectRoutes } from './inspect.js';
 import { KeyRing } from './keys.js';
 import { type Model, startGeneration } from '../model.js';
 import { type Speculate, speculationBeside } from '../speculation/options.js';
@@ -148,12 +149,13 @@ class ServerCore {
 
   #createApp(): Hono<Env> {
     const app = new Hono<Env>();
-    const served = this.#settings.page ? [...routes, ...pageRoutes] : routes;
+    const { page, inspect } = this.#settings;
+    const served = [...routes, ...(page ? pageRoutes : []), ...(inspect ? inspectRoutes : [])];
     for (const route of served) {
       app.on(route.method, route.path, ({ env, req }) => this.#route(route, env.exchange, req.param('id')));
     }
     app.notFound(({ env, req }) => {
-      const others = routes.filter(({ path }) => path === req.path).map(({ method }) => method);
+      const others = served.filter(({ path }) => path === req.path).map(({ method }) => method);
       if (others.length > 0) {
         throw new Failure('method', `${req.path} takes ${others.join(', ')}.`, {
           code: 'method_not_allowed',

@@ -33,6 +33,8 @@ export interface ServerLimits {
   sequences?: number;
   /** Inputs that one request may have embedded. Default 2048. */
   inputs?: number;
+  /** With `inspect`: tokens of a text that is looked into, all of whose tensors are in memory at a time. Default 64. */
+  inspectTokens?: number;
 }
 
 /** A line of the log: what happened, with figures. */
@@ -63,6 +65,8 @@ export interface HandlerOptions {
   origins?: readonly string[];
   /** A page to chat in, at `/`. Default true. */
   page?: boolean;
+  /** A page to look into the models with, at `/inspect`, and what it asks for. Default false. */
+  inspect?: boolean;
   /** Told of every request that is over, of loads and unloads. No text of a prompt. */
   log?: (entry: LogEntry) => void;
   /** Let the log have the bodies of requests. Default false. */
@@ -82,6 +86,7 @@ export interface HandlerSettings {
   lenient: boolean;
   origins: readonly string[];
   page: boolean;
+  inspect: boolean;
   log: ((entry: LogEntry) => void) | undefined;
   logPrompts: boolean;
   pingMs: number;
@@ -102,6 +107,7 @@ const limitRules = {
   maxTokens: integer(1, Number.MAX_SAFE_INTEGER),
   sequences: integer(1, 4096),
   inputs: integer(1, 65536),
+  inspectTokens: integer(1, 65536),
 } satisfies Record<keyof ServerLimits, Rule>;
 
 const keyRules = {
@@ -129,6 +135,7 @@ const rules = {
   lenient: boolean,
   origins: list(isName, 0, 1000, 'a list of origins'),
   page: boolean,
+  inspect: boolean,
   log: callback,
   logPrompts: boolean,
   pingMs: integer(1, longest),
@@ -143,6 +150,7 @@ const defaultLimits: Required<ServerLimits> = {
   maxTokens: 2048,
   sequences: 64,
   inputs: 2048,
+  inspectTokens: 64,
 };
 
 /** Throws INVALID_OPTION. */
@@ -163,6 +171,7 @@ function read(options: unknown): HandlerSettings {
     lenient: given.lenient ?? false,
     origins: given.origins ?? [],
     page: given.page ?? true,
+    inspect: given.inspect ?? false,
     log: given.log,
     logPrompts: given.logPrompts ?? false,
     pingMs: given.pingMs ?? 15_000,

@@ -34,8 +34,8 @@ function readModule(name: string): Module {
   return { name, needs, script };
 }
 
-/** Throws what reading the package's own files throws. */
-export function pageCode(): string {
+/** @param entry the module that needs the others. Throws what reading the package's own files throws. */
+export function pageCode(entry = 'main.js'): string {
   const done = new Map<string, string>();
   const add = (name: string): void => {
     if (done.has(name)) return;
@@ -43,6 +43,6 @@ export function pageCode(): string {
     for (const one of needs) add(one);
     done.set(name, script);
   };
-  add('main.js');
+  add(entry);
   return `'use strict';\nconst modules = {};\n${[...done.values()].join('')}`;
 }

@@ -37,6 +37,11 @@ export class PageReader {
     return new PageReader(page);
   }
 
+  /** Of a page that is open already. */
+  static on(page: Page): PageReader {
+    return new PageReader(page);
+  }
+
   async goTo({ part, layer = 0, head = 0, token }: Place): Promise<void> {
     const address = `#part=${part}&layer=${layer}&head=${head}${token === undefined ? '' : `&token=${token}`}`;
     await this.page.evaluate<void>(`new Promise((done) => {
