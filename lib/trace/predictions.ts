@@ -41,11 +41,13 @@ export class RowReader {
     const found = this.#finder.find(logits, logits.length, Math.max(1, count), this.#ids);
     const max = logits[this.#ids[0]!]!;
     let [sum, weighted] = [0, 0];
-    for (const logit of logits) {
-      const weight = Math.exp(logit - max);
+    // By index: twice as fast as by iterator, and there are many.
+    for (let i = 0; i < logits.length; i++) {
+      const below = logits[i]! - max;
+      const weight = Math.exp(below);
       if (weight === 0) continue;
       sum += weight;
-      weighted += weight * (logit - max);
+      weighted += weight * below;
     }
     const logSumExp = max + Math.log(sum);
     const top = Array.from(this.#ids.subarray(0, Math.min(count, found)), (id) => {

@@ -273,16 +273,26 @@ class Run {
     return attended;
   }
 
-  /** Rows of hidden states through final norm and head, some at a time. */
+  /** Rows of hidden states through final norm and head, some at a time: the next ones while these are read. */
   async #rows(
     hidden: Float32Array,
     names: readonly string[],
     take: (part: Part, seen: { logits: Float32Array; taps: Taps }) => Promise<void>,
   ): Promise<void> {
     const { from, to } = this.kept;
-    for (let first = from; first < to; first += rowsAtOnce) {
+    const compute = (first: number) => {
       const part = { first, end: Math.min(to, first + rowsAtOnce) };
-      await take(part, await this.text.ending(hidden, part, names));
+      const seen = this.text.ending(hidden, part, names);
+      // Where these rows fail nobody waits for the next ones.
+      seen.catch(() => {});
+      return { part, seen };
+    };
+    let next = compute(from);
+    for (let first = from; first < to; first += rowsAtOnce) {
+      const { part, seen: running } = next;
+      const seen = await running;
+      if (part.end < to) next = compute(part.end);
+      await take(part, seen);
     }
   }
 

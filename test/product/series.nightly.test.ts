@@ -33,7 +33,9 @@ describe.skipIf(missing)(`the series of SmolLM2${needsChromium}${needsSmollm2}`,
         const text = await reader.page.locator('#part').innerText();
         expect(text).toContain(`Part ${i + 1} of 20`);
         expect(text).not.toContain('The page holds no tensor');
-        expect((await reader.arithmetic())?.said ?? '').not.toContain('apart');
+        // What rounds in INT8 is apart from the arithmetic on purpose, and says so.
+        const { said = '' } = (await reader.arithmetic()) ?? {};
+        if (said.includes('apart')) expect(said, `part ${i + 1}`).toMatch(/round|INT8/);
       }
       await reader.close();
     }
