@@ -49,6 +49,10 @@ export interface NativeMatcher {
   rollback(count: number): void;
   /** Tokens of a short text to the end; -1: there is none that is short enough. */
   shortest(): number;
+  /** The fewest tokens of the text that must follow whatever is chosen, of at most `most` bytes. */
+  forced(most: number): Int32Array;
+  /** It goes on, and only with one byte. Never throws. */
+  readonly forces: boolean;
   /** The text may end here. */
   readonly canEnd: boolean;
   /** Nothing may follow. */

@@ -19,8 +19,8 @@ export class Shortlist {
   #row!: LogitRow;
   #penalties: LogitChanges | undefined;
   #temperature = 1;
-  /** Of the row, at `#temperature`; NaN where it is not known. */
-  #logSumExp = Number.NaN;
+  /** The row's log-sum-exp is not of `#temperature` any more. */
+  #tempered = false;
   /** [vocabSize] places of the largest entries of a list that has been cut. */
   #places: Int32Array | undefined;
 
@@ -54,7 +54,7 @@ export class Shortlist {
     this.#row = row;
     this.#penalties = penalties;
     this.#temperature = temperature || 1;
-    this.#logSumExp = row.logSumExp;
+    this.#tempered = false;
     this.#hasValues = false;
     if (penalties?.onlyBans) {
       this.#loadAllowed(penalties, limit);
@@ -167,7 +167,7 @@ export class Shortlist {
   /** Goes on at another temperature. */
   temper(temperature: number): void {
     this.#temperature = temperature;
-    this.#logSumExp = Number.NaN;
+    this.#tempered = true;
     this.#weigh(this.#max);
   }
 
@@ -291,7 +291,9 @@ export class Shortlist {
 
   /** NaN where the difference between before and after penalties is too small to trust. */
   #totalFromLogSumExp(): number {
-    const before = Math.exp(this.#logSumExp - this.#max / this.#temperature);
+    if (this.#tempered) return Number.NaN;
+    // Rows of which only some tokens may be drawn sum up when they are asked.
+    const before = Math.exp(this.#row.logSumExp - this.#max / this.#temperature);
     const penalties = this.#penalties;
     if (!penalties) return before;
     const full = this.#row.full as Float32Array;

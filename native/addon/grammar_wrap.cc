@@ -1,5 +1,6 @@
 #include "addon/grammar_wrap.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "addon/async.h"
@@ -40,7 +41,8 @@ class MatcherWrap : public Napi::ObjectWrap<MatcherWrap> {
         env, "NativeMatcher",
         {InstanceMethod<&MatcherWrap::Mask>("mask"), InstanceMethod<&MatcherWrap::Accept>("accept"),
          InstanceMethod<&MatcherWrap::Rollback>("rollback"), InstanceMethod<&MatcherWrap::Fork>("fork"),
-         InstanceMethod<&MatcherWrap::Shortest>("shortest"), InstanceAccessor<&MatcherWrap::CanEnd>("canEnd"),
+         InstanceMethod<&MatcherWrap::Shortest>("shortest"), InstanceMethod<&MatcherWrap::Forced>("forced"),
+         InstanceAccessor<&MatcherWrap::Forces>("forces"), InstanceAccessor<&MatcherWrap::CanEnd>("canEnd"),
          InstanceAccessor<&MatcherWrap::Over>("over")});
   }
   static Napi::Value Wrap(Napi::Env env, std::unique_ptr<Matcher> matcher) {
@@ -86,6 +88,28 @@ class MatcherWrap : public Napi::ObjectWrap<MatcherWrap> {
       const bool found = Get().Shortest(tokens);
       return Napi::Number::New(env, found ? static_cast<double>(tokens.size()) : -1);
     });
+  }
+  Napi::Value Forced(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return GuardGrammar(env, [&] {
+      const int64_t most =
+          std::clamp<int64_t>(info[0].ToNumber().Int64Value(), 0, grammar::kLongestCompletion);
+      const std::vector<int32_t> tokens = Get().ForcedTokens(static_cast<size_t>(most));
+      Napi::Int32Array result = Napi::Int32Array::New(env, tokens.size());
+      std::copy(tokens.rbegin(), tokens.rend(), result.Data());
+      return result;
+    });
+  }
+  Napi::Value Forces(const Napi::CallbackInfo& info) {
+    // A grammar at one of its limits: what asks for a mask is told.
+    const auto forces = [&] {
+      try {
+        return !Get().Forced(1).empty();
+      } catch (const LimitError&) {
+        return false;
+      }
+    };
+    return GuardGrammar(info.Env(), [&] { return Napi::Boolean::New(info.Env(), forces()); });
   }
   Napi::Value CanEnd(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), Get().CanEnd());

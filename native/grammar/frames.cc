@@ -75,6 +75,26 @@ int32_t Frames::FrameOf(std::vector<Config> open) {
   return Intern(std::move(open));
 }
 
+FrameCount Frames::CountOf(const std::vector<Config>& configs) const {
+  FrameCount count;
+  for (const Config& config : configs) {
+    const int32_t loop = automaton_.states[static_cast<size_t>(config.state)].loop;
+    if (loop < 0) continue;
+    if (count.loop < 0) count = {loop, config.least, config.most};
+    if (loop != count.loop || config.least != count.least || config.most != count.most) return {};
+  }
+  return count;
+}
+
+int32_t Frames::WithMost(int32_t frame, uint32_t most) {
+  std::vector<Config> configs = At(frame).configs;
+  for (Config& config : configs) {
+    if (automaton_.states[static_cast<size_t>(config.state)].loop >= 0) config.most = most;
+  }
+  std::sort(configs.begin(), configs.end());
+  return Intern(std::move(configs));
+}
+
 int32_t Frames::Intern(std::vector<Config> configs) {
   const auto [place, is_new] = known_.try_emplace(configs, size());
   if (!is_new) return place->second;
@@ -92,6 +112,7 @@ int32_t Frames::Intern(std::vector<Config> configs) {
   frame.next.assign(frame.moves ? static_cast<size_t>(automaton_.classes) : 0, kUnknown);
   frame.next.resize(static_cast<size_t>(automaton_.classes), -1);
   bytes_ += sizeof(Frame) + 2 * configs.size() * sizeof(Config) + frame.next.size() * sizeof(int32_t);
+  frame.count = CountOf(configs);
   frame.configs = std::move(configs);
   frames_.push_back(std::move(frame));
   return size() - 1;
@@ -143,9 +164,13 @@ int32_t Frames::Within(int32_t frame, uint32_t bytes) {
   std::vector<Config> cut = At(frame).configs;
   bool changed = false;
   for (Config& config : cut) {
+    const int32_t loop = automaton_.states[static_cast<size_t>(config.state)].loop;
+    if (loop < 0) continue;
+    // After the turn that it is in each further one takes some bytes.
+    const uint32_t turns = bytes / std::max(1u, automaton_.loops[static_cast<size_t>(loop)].body_length) + 1;
     const Config before = config;
-    config.least = std::min(config.least, bytes);
-    if (config.most > bytes) config.most = kUnbounded;
+    config.least = std::min(config.least, turns);
+    if (config.most > turns) config.most = kUnbounded;
     changed = changed || config != before;
   }
   int32_t to = frame;

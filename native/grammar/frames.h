@@ -16,6 +16,12 @@ struct Call {
   int32_t after;  // frame
 };
 
+// How the configurations of a frame that are in a counted loop count: all alike.
+struct FrameCount {
+  int32_t loop = -1;  // -1: none is in a loop, or they are in different ones or count differently
+  uint32_t least = 0, most = 0;
+};
+
 class Frames {
  public:
   explicit Frames(const Automaton& automaton);
@@ -36,12 +42,16 @@ class Frames {
   bool Accepts(int32_t frame) const { return At(frame).accepts; }
   // Some byte may follow within the rule itself.
   bool Moves(int32_t frame) const { return At(frame).moves; }
+  bool IsCalling(int32_t frame) const { return !At(frame).called.empty(); }
   // Nothing may follow but the end.
   bool OnlyEnds(int32_t frame) const { return !At(frame).moves && At(frame).called.empty(); }
   // Least bytes to the end of the rule.
   uint32_t Distance(int32_t frame) const { return At(frame).distance; }
   // The frame that takes the same texts of at most `bytes` bytes: longer counts are cut.
   int32_t Within(int32_t frame, uint32_t bytes);
+  const FrameCount& Count(int32_t frame) const { return At(frame).count; }
+  // The same frame with other turns that may follow.
+  int32_t WithMost(int32_t frame, uint32_t most);
   const std::vector<Config>& Configs(int32_t frame) const { return At(frame).configs; }
   // Bytes of what is kept.
   size_t bytes() const { return bytes_; }
@@ -56,12 +66,14 @@ class Frames {
     std::vector<Call> calls;
     bool calls_known = false, accepts = false, moves = false;
     uint32_t distance = kFar;
+    FrameCount count;
   };
   const Frame& At(int32_t frame) const { return frames_[static_cast<size_t>(frame)]; }
   int32_t MakeStep(int32_t frame, uint8_t byte_class);
   void Close(std::vector<Config>& configs);
   void Push(const Config& config);
   int32_t Intern(std::vector<Config> configs);
+  FrameCount CountOf(const std::vector<Config>& configs) const;
 
   struct Hash {
     size_t operator()(const std::vector<Config>& configs) const;

@@ -2,9 +2,13 @@
 // one thread at a time: they share what they find out.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -62,6 +66,8 @@ class Matcher {
   bool Shortest(std::vector<int32_t>& tokens);
   // Bytes that must follow, whatever is chosen; at most `most`.
   std::string Forced(size_t most);
+  // Fewest tokens that spell these, the first one last; none where no tokens do.
+  std::vector<int32_t> ForcedTokens(size_t most);
   size_t words() const { return grammar_->trie().words(); }
 
  private:
@@ -69,29 +75,39 @@ class Matcher {
   struct Place {
     int32_t state;
     int32_t below;
+    uint64_t key() const {
+      return uint64_t{static_cast<uint32_t>(state)} << 32 | static_cast<uint32_t>(below);
+    }
+  };
+  struct PlacedTokens {
+    Place place;
+    std::vector<int32_t> tokens;
   };
   struct Exit {
     int32_t node;   // of the trie
     int32_t below;  // what follows the rule that ended
   };
   struct TokensBehind {
-    std::vector<int32_t> tokens;
+    std::vector<PlacedTokens> groups;
     uint32_t farthest = 0;  // the largest distance, in bytes, to the end of the text after one of them
   };
   const Heads& now() const { return history_.back(); }
-  const TokensBehind& Behind(int32_t frame, int32_t stack, const std::vector<int32_t>& nodes);
+  int OnlyByte(const Heads& heads);
+  // `nodes`: those of `source`, as a mask gives them; kept by their number.
+  const TokensBehind& Behind(int32_t source, int32_t stack, std::span<const int32_t> nodes);
   bool MaskFreely(uint32_t* bits, int64_t bytes);
   bool MaskWithin(uint32_t* bits, int64_t tokens);
   bool Fits(const Place& place, int64_t tokens);
   bool ShortestFrom(const Place& place, std::vector<int32_t>& tokens);
   void PlacesAfter(int32_t token, std::vector<Place>& places);
-  template <typename Token>
-  void FollowExits(std::vector<Exit> exits, const Token& token);
+  template <typename Tokens>
+  void FollowExits(std::vector<Exit> exits, const Tokens& tokens);
 
   const std::shared_ptr<Grammar> grammar_;
   Stacks stacks_;
   std::vector<Heads> history_;
-  std::unordered_map<uint64_t, TokensBehind> behind_;
+  std::map<std::array<int32_t, 3>, TokensBehind> behind_;
+  std::unordered_map<uint64_t, int64_t> ways_;  // fewest tokens to the end from places, INT64_MAX: none are
   // A way to the end that is short enough, the next token last, while tokens run short.
   std::vector<int32_t> plan_;
   bool planned_ = false;

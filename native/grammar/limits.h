@@ -25,6 +25,7 @@ constexpr size_t kMostStackNodes = 1 << 18;
 constexpr size_t kMostLocalStates = 1 << 16;
 constexpr size_t kMostHeadSteps = 20'000;            // to close one set of heads
 constexpr size_t kMostBehind = 64;                   // lists of tokens behind a rule that a matcher keeps
+constexpr size_t kMostWays = 8'192;                  // lengths of ways to the end that a matcher keeps
 constexpr size_t kMostMaskBytes = size_t{64} << 20;  // beyond it kept masks are dropped
 constexpr size_t kLongestCompletion = 1 << 14;       // bytes
 constexpr uint32_t kLongestToken = 1024;             // bytes; longer tokens are never allowed

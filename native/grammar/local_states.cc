@@ -11,8 +11,9 @@ int32_t LocalStates::Intern(Heads heads) {
   if (states_.size() >= kMostLocalStates)
     throw LimitError("The grammar has more than 65,536 states within its rules");
   const uint32_t distance = heads.Distance(frames_, stacks_);
-  const auto classes = static_cast<size_t>(frames_.automaton().classes);
-  states_.push_back({std::move(heads), distance, std::vector<int32_t>(classes, kUnknown)});
+  states_.push_back({.distance = distance, .exits = heads.bottom, .goes = !heads.heads.empty()});
+  heads_.push_back(std::move(heads));
+  next_.resize(next_.size() + classes_, kUnknown);
   return static_cast<int32_t>(states_.size()) - 1;
 }
 
@@ -36,8 +37,20 @@ int32_t LocalStates::Closed(int32_t frame) {
 int32_t LocalStates::MakeStep(int32_t state, uint8_t byte) {
   const std::vector<Head> heads = At(state).heads;
   const int32_t to = Intern(grammar::Step(frames_, stacks_, heads, byte));
-  states_[static_cast<size_t>(state)].next[frames_.automaton().class_of[byte]] = to;
+  next_[static_cast<size_t>(state) * classes_ + class_of_[byte]] = to;
   return to;
+}
+
+ByteKinds LocalStates::FindAbsorbed(int32_t state) {
+  ByteKinds others = 0;
+  for (int byte = 0; byte < 256; ++byte) {
+    if (Step(state, static_cast<uint8_t>(byte)) != state)
+      others |= ByteKinds{1} << KindOf(static_cast<uint8_t>(byte));
+  }
+  LocalState& found = states_[static_cast<size_t>(state)];
+  found.absorbed = ~others;
+  found.absorbed_known = true;
+  return found.absorbed;
 }
 
 }  // namespace kvasir::grammar

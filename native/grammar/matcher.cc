@@ -3,8 +3,26 @@
 
 #include "core/error.h"
 #include "grammar/grammar.h"
+#include "grammar/walk.h"
 
 namespace kvasir::grammar {
+
+namespace {
+
+// Without an instruction for it, which not every processor has: eight words at a time are added up in vectors.
+int32_t CountBits(const uint32_t* bits, size_t words) {
+  uint32_t all = 0;
+  for (size_t i = 0; i < words; ++i) {
+    uint32_t word = bits[i];
+    word -= word >> 1 & 0x55555555;
+    word = (word & 0x33333333) + (word >> 2 & 0x33333333);
+    word = (word + (word >> 4)) & 0x0F0F0F0F;
+    all += word * 0x01010101 >> 24;
+  }
+  return static_cast<int32_t>(all);
+}
+
+}  // namespace
 
 Matcher::Matcher(std::shared_ptr<Grammar> grammar) : grammar_(std::move(grammar)) {
   Frames& frames = grammar_->frames();
@@ -20,13 +38,13 @@ MaskOutcome Matcher::Mask(uint32_t* bits, int64_t remaining) {
     std::memset(bits, 0, words() * sizeof(uint32_t));
     outcome.narrowed = MaskWithin(bits, after);
   }
-  for (size_t i = 0; i < words(); ++i) outcome.allowed += __builtin_popcount(bits[i]);
+  outcome.allowed = CountBits(bits, words());
   return outcome;
 }
 
-// Goes on in what follows each rule that ended; each place once. `token(id, place)`.
-template <typename Token>
-void Matcher::FollowExits(std::vector<Exit> exits, const Token& token) {
+// Goes on in what follows each rule that ended; each place once. `tokens(begin, end, place)`.
+template <typename Tokens>
+void Matcher::FollowExits(std::vector<Exit> exits, const Tokens& tokens) {
   LocalStates& locals = grammar_->locals();
   std::unordered_set<uint64_t> seen;
   while (!exits.empty()) {
@@ -41,10 +59,10 @@ void Matcher::FollowExits(std::vector<Exit> exits, const Token& token) {
       if (start == LocalStates::kDead) continue;
       if (locals.Exits(start)) exits.push_back({exit.node, below.stack});
       if (!locals.Goes(start)) continue;
-      grammar_->masks().Walk(
-          start, exit.node,
-          [&](int32_t id, int32_t state) {
-            token(id, Place{state, below.stack});
+      Walk(
+          locals, grammar_->trie(), start, exit.node, 0,
+          [&](const int32_t* begin, const int32_t* end, int32_t state) {
+            tokens(begin, end, Place{state, below.stack});
           },
           [&](int32_t node) {
             exits.push_back({node, below.stack});
@@ -55,28 +73,27 @@ void Matcher::FollowExits(std::vector<Exit> exits, const Token& token) {
 
 // Of tokens that go on behind the rule that a frame is in. In the body of a string they are thousands, and the same at each
 // token: they are kept.
-const Matcher::TokensBehind& Matcher::Behind(int32_t frame, int32_t stack,
-                                             const std::vector<int32_t>& nodes) {
+const Matcher::TokensBehind& Matcher::Behind(int32_t source, int32_t stack, std::span<const int32_t> nodes) {
   if (behind_.size() >= kMostBehind) behind_.clear();
-  const uint64_t key = uint64_t{static_cast<uint32_t>(frame)} << 32 | static_cast<uint32_t>(stack);
-  const auto [place, is_new] = behind_.try_emplace(key);
-  TokensBehind& found = place->second;
-  if (!is_new) return found;
+  const std::array<int32_t, 3> key{source, stack, static_cast<int32_t>(nodes.size())};
+  if (const auto known = behind_.find(key); known != behind_.end()) return known->second;
+  TokensBehind found;
   std::vector<Exit> exits;
   exits.reserve(nodes.size());
   for (const int32_t node : nodes) exits.push_back({node, stack});
-  try {
-    FollowExits(std::move(exits), [&](int32_t id, const Place& to) {
-      found.tokens.push_back(id);
+  std::unordered_map<uint64_t, size_t> groups;
+  FollowExits(std::move(exits), [&](const int32_t* begin, const int32_t* end, const Place& to) {
+    const size_t group = groups.try_emplace(to.key(), found.groups.size()).first->second;
+    if (group == found.groups.size()) {
+      found.groups.push_back({to, {}});
       const uint32_t distance =
           AddDistance(grammar_->locals().Distance(to.state), stacks_.Distance(to.below));
       found.farthest = std::max(found.farthest, distance);
-    });
-  } catch (...) {
-    behind_.erase(key);
-    throw;
-  }
-  return found;
+    }
+    std::vector<int32_t>& tokens = found.groups[group].tokens;
+    tokens.insert(tokens.end(), begin, end);
+  });
+  return behind_.emplace(key, std::move(found)).first->second;
 }
 
 // All that the grammar allows. False: after some of it the end may be more than `bytes` away.
@@ -91,12 +108,12 @@ bool Matcher::MaskFreely(uint32_t* bits, int64_t bytes) {
     const uint32_t farthest = AddDistance(AddDistance(mask.farthest, cut), stacks_.Distance(head.stack));
     if (farthest > bytes) return false;
     for (size_t i = 0; i < mask.bits.size(); ++i) bits[i] |= mask.bits[i];
-    for (const int32_t id : mask.tokens) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
+    SetBits(bits, mask.tokens);
     // Below the bottom nothing follows.
     if (mask.exits.empty() || head.stack == Stacks::kBottom) continue;
-    const TokensBehind& behind = Behind(within, head.stack, mask.exits);
+    const TokensBehind& behind = Behind(mask.source, head.stack, mask.exits);
     if (behind.farthest > bytes) return false;
-    for (const int32_t id : behind.tokens) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
+    for (const PlacedTokens& group : behind.groups) SetBits(bits, group.tokens);
   }
   return true;
 }
@@ -104,27 +121,19 @@ bool Matcher::MaskFreely(uint32_t* bits, int64_t bytes) {
 // What leaves a way to the end of at most `tokens` tokens. True: something was left out.
 bool Matcher::MaskWithin(uint32_t* bits, int64_t tokens) {
   bool narrowed = false;
-  std::vector<Exit> exits;
-  std::unordered_map<uint64_t, bool> known;
-  const auto fits = [&](const Place& place) {
-    const uint64_t key =
-        uint64_t{static_cast<uint32_t>(place.state)} << 32 | static_cast<uint32_t>(place.below);
-    const auto [found, is_new] = known.try_emplace(key, false);
-    if (is_new) found->second = Fits(place, tokens);
-    narrowed = narrowed || !found->second;
-    return found->second;
+  const auto take = [&](const Place& place, const std::vector<int32_t>& ids) {
+    if (Fits(place, tokens))
+      SetBits(bits, ids);
+    else
+      narrowed = true;
   };
   for (const Head& head : now().heads) {
-    const FrameMask& mask = grammar_->masks().Grouped(head.frame);
-    for (const TokenGroup& group : mask.groups) {
-      if (!fits({group.state, head.stack})) continue;
-      for (const int32_t id : group.tokens) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
-    }
-    for (const int32_t node : mask.exits) exits.push_back({node, head.stack});
+    const FrameGroups mask = grammar_->masks().Grouped(head.frame);
+    for (const TokenGroup& group : mask.groups) take({group.state, head.stack}, group.tokens);
+    if (mask.exits.empty() || head.stack == Stacks::kBottom) continue;
+    for (const PlacedTokens& group : Behind(mask.source, head.stack, mask.exits).groups)
+      take(group.place, group.tokens);
   }
-  FollowExits(std::move(exits), [&](int32_t id, const Place& place) {
-    if (fits(place)) bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
-  });
   // The way that was found before holds whatever the shortest texts of other places look like.
   if (!planned_) planned_ = Shortest(plan_);
   if (planned_ && !plan_.empty() && static_cast<int64_t>(plan_.size()) <= tokens + 1)
@@ -136,8 +145,13 @@ bool Matcher::Fits(const Place& place, int64_t tokens) {
   const uint32_t bytes = AddDistance(grammar_->locals().Distance(place.state), stacks_.Distance(place.below));
   if (grammar_->automaton().spelled && bytes <= tokens) return true;
   if (bytes > tokens * grammar_->trie().longest()) return false;
+  if (ways_.size() >= kMostWays) ways_.clear();
+  const auto known = ways_.find(place.key());
+  if (known != ways_.end()) return known->second <= tokens;
   std::vector<int32_t> way;
-  return ShortestFrom(place, way) && static_cast<int64_t>(way.size()) <= tokens;
+  const int64_t length = ShortestFrom(place, way) ? static_cast<int64_t>(way.size()) : INT64_MAX;
+  ways_.emplace(place.key(), length);
+  return length <= tokens;
 }
 
 bool Matcher::ShortestFrom(const Place& place, std::vector<int32_t>& tokens) {
@@ -223,25 +237,41 @@ void Matcher::Rollback(size_t count) {
   planned_ = false;
 }
 
+// The only byte that may follow. -1: the text may end here, or several may.
+int Matcher::OnlyByte(const Heads& heads) {
+  if (heads.bottom) return -1;
+  Frames& frames = grammar_->frames();
+  const Automaton& automaton = grammar_->automaton();
+  int only = -1;
+  for (const Head& head : heads.heads) {
+    for (int i = 0; i < automaton.classes; ++i) {
+      const uint8_t byte = automaton.byte_of_class[static_cast<size_t>(i)];
+      if (frames.Step(head.frame, byte) < 0 || byte == only) continue;
+      const int end = i + 1 < automaton.classes ? automaton.byte_of_class[static_cast<size_t>(i) + 1] : 256;
+      if (only >= 0 || end - byte > 1) return -1;
+      only = byte;
+    }
+  }
+  return only;
+}
+
 std::string Matcher::Forced(size_t most) {
   std::string forced;
-  Frames& frames = grammar_->frames();
   Heads heads = now();
-  while (forced.size() < most && !heads.bottom) {
-    int only = -1;
-    bool several = false;
-    for (const Head& head : heads.heads) {
-      for (int byte = 0; byte < 256 && !several; ++byte) {
-        if (frames.Step(head.frame, static_cast<uint8_t>(byte)) < 0) continue;
-        several = only >= 0 && only != byte;
-        only = byte;
-      }
-    }
-    if (several || only < 0) break;
+  while (forced.size() < most) {
+    const int only = OnlyByte(heads);
+    if (only < 0) break;
     forced.push_back(static_cast<char>(only));
-    heads = Step(frames, stacks_, heads.heads, static_cast<uint8_t>(only));
+    heads = Step(grammar_->frames(), stacks_, heads.heads, static_cast<uint8_t>(only));
   }
   return forced;
+}
+
+std::vector<int32_t> Matcher::ForcedTokens(size_t most) {
+  std::vector<int32_t> tokens;
+  const std::string forced = Forced(most);
+  if (forced.empty() || !grammar_->completion().Spell(forced, tokens)) tokens.clear();
+  return tokens;
 }
 
 }  // namespace kvasir::grammar

@@ -1,17 +1,13 @@
-// Special tokens in grammars, which stand there as bytes that no text has, and matchers that go on from one another.
+// Special tokens in grammars, which stand there as bytes that no text has, matchers that go on from one another, and text that
+// must follow.
 #include <memory>
 
 #include "grammar/grammar.h"
+#include "testing/grammar_table.h"
 #include "testing/native_tests.h"
 
 namespace kvasir::testing {
 namespace {
-
-using grammar::ByteTrie;
-using grammar::Grammar;
-using grammar::Ir;
-using grammar::IrOp;
-using grammar::Matcher;
 
 const std::string kMarker = "\xFF\xF8\xF9\xFA";
 const std::string kOther = "\xFF\xF8\xF9\xFB";
@@ -19,15 +15,6 @@ const std::string kOther = "\xFF\xF8\xF9\xFB";
 // `marker`, then any number of letters a, then `marker`. Tokens: a, aa, the marker, another one, b.
 std::shared_ptr<Grammar> Between() {
   const std::vector<std::string> tokens{"a", "aa", kMarker, kOther, "b"};
-  std::string bytes;
-  std::vector<uint32_t> offsets{0};
-  for (const std::string& token : tokens) {
-    bytes += token;
-    offsets.push_back(static_cast<uint32_t>(bytes.size()));
-  }
-  const std::vector<uint8_t> usable(tokens.size(), 1);
-  auto trie = std::make_shared<ByteTrie>(reinterpret_cast<const uint8_t*>(bytes.data()), offsets.data(),
-                                         usable.data(), tokens.size());
   Ir ir;
   ir.bytes = kMarker + "a";
   ir.lists = {0, 2, 0};
@@ -37,7 +24,7 @@ std::shared_ptr<Grammar> Between() {
               {IrOp::kSequence, 0, 3, 0}};
   ir.rules = {3};
   ir.shared = {0};
-  return std::make_shared<Grammar>(ir, std::move(trie));
+  return std::make_shared<Grammar>(ir, TrieOf(tokens));
 }
 
 uint32_t MaskOf(Matcher& matcher, int64_t remaining) {
@@ -73,6 +60,30 @@ KV_TEST(grammar_matchers_go_on_from_one_another) {
   second.Rollback(2);
   KV_EXPECT_EQ(MaskOf(second, 50), 1u << 2);
   KV_EXPECT(first.Over());
+}
+
+KV_TEST(grammar_tells_what_is_forced) {
+  const std::vector<std::string> tokens{"n",   "a",    "m",    "e", "na",      "me",
+                                        "ame", "\xC3", "\xA9", "b", "\xC3\xA8"};
+  Table table;
+  const int32_t name = table.Literal("name");
+  const int32_t either = table.Choice({table.Literal("a"), table.Literal("b")});
+  const int32_t accented = table.Chars({0xE9, 0xE9});
+  const int32_t two = table.Chars({0xE8, 0xE9});
+  table.SetRules({table.Sequence({name, either, accented, two, table.Repeat(name, 0, 1)})});
+  Matcher matcher(std::make_shared<Grammar>(table.ir, TrieOf(tokens)));
+  using Tokens = std::vector<int32_t>;
+  KV_EXPECT(matcher.Forced(80) == "name" && matcher.Forced(2) == "na");
+  KV_EXPECT(matcher.ForcedTokens(80) == Tokens({6, 0}));  // the last one first
+  KV_EXPECT(matcher.Accept(0) && matcher.ForcedTokens(80) == Tokens({6}));
+  KV_EXPECT(matcher.Accept(6) && matcher.Forced(80).empty() && matcher.ForcedTokens(80).empty());
+  // Two characters that begin alike.
+  KV_EXPECT(matcher.Accept(9) && matcher.Forced(80) == "\xC3\xA9\xC3");
+  KV_EXPECT(matcher.Accept(7) && matcher.Accept(8) && matcher.Accept(10));
+  // It may end here.
+  KV_EXPECT(matcher.CanEnd() && matcher.Forced(80).empty());
+  KV_EXPECT(matcher.Accept(4) && matcher.ForcedTokens(80) == Tokens({5}));
+  KV_EXPECT(matcher.Accept(5) && matcher.Over() && matcher.Forced(80).empty());
 }
 
 }  // namespace kvasir::testing

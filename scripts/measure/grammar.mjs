@@ -1,7 +1,9 @@
 // What masks cost: for each of some schemas the time to compile it and, while instances are written at random, the time of
 // each mask, over the vocabulary of a model that is here.
-// node scripts/measure/grammar.mjs [model, default smollm2-135m] [texts a schema, default 20]
+// node scripts/measure/grammar.mjs [model, or the path of a tokenizer.json; default smollm2-135m] [texts a schema, default 20]
 import { isMain, runMain } from '../command.mjs';
+import { Random } from '../fuzz/random.mjs';
+import { median } from '../peers/statistics.mjs';
 
 const closed = (properties, required = Object.keys(properties)) => ({
   type: 'object',
@@ -17,7 +19,7 @@ const person = closed({
 });
 
 /** Kinds that applications ask for. */
-const schemas = {
+export const schemas = {
   anything: true,
   person,
   people: { type: 'array', items: person, maxItems: 20 },
@@ -55,13 +57,15 @@ function quantile(sorted, q) {
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
 }
 
+const random = new Random(1);
+
 /** Times in microseconds of each mask of one text; tokens are drawn evenly. */
 function write(structure, most, times) {
   for (let remaining = most; remaining > 0 && !structure.over; remaining--) {
     const before = process.hrtime.bigint();
     const { bits, allowed } = structure.mask(remaining);
     times.push(Number(process.hrtime.bigint() - before) / 1000);
-    let place = Math.floor(Math.random() * allowed);
+    let place = random.below(allowed);
     for (let id = 0; id < bits.length * 32; id++) {
       if ((bits[id >>> 5] >>> (id & 31)) & 1 && place-- === 0) {
         structure.accept(id);
@@ -71,21 +75,32 @@ function write(structure, most, times) {
   }
 }
 
+async function tokenizerOf(reference) {
+  const { Model, Tokenizer } = await import('../../dist/index.js');
+  if (reference.endsWith('.json')) {
+    const tokenizer = await Tokenizer.load({ kind: 'tokenizer-json', path: reference });
+    return { tokenizer, dispose: () => tokenizer.dispose() };
+  }
+  const model = await Model.load(reference);
+  return { tokenizer: model.tokenizer, dispose: () => model.dispose() };
+}
+
 async function main([reference = 'smollm2-135m', texts = '20']) {
-  const { Model } = await import('../../dist/index.js');
   const { native } = await import('../../dist/native.js');
   const { Structure, Structures } = await import('../../dist/structure/structure.js');
   const { structureVocabularyOf } = await import('../../dist/vocabulary.js');
-  const model = await Model.load(reference);
-  const vocabulary = structureVocabularyOf(model.tokenizer, model.info.vocabSize, []);
+  const { tokenizer, dispose } = await tokenizerOf(reference);
+  const vocabulary = structureVocabularyOf(tokenizer, tokenizer.vocabSize, []);
   const structures = new Structures(native, vocabulary);
   await structures.compile({ format: { type: 'choice', choices: ['a'] } });
   const all = [];
+  const compiles = [];
   process.stdout.write(`vocabulary of ${vocabulary.known} tokens\n`);
   for (const [name, schema] of Object.entries(schemas)) {
     const before = performance.now();
     const compiled = await structures.compile({ format: { type: 'json', schema } });
     const compile = performance.now() - before;
+    compiles.push(compile);
     const times = [];
     for (let i = 0; i < Number(texts); i++) write(new Structure(compiled, 200, new Set()), 200, times);
     all.push(...times);
@@ -97,8 +112,10 @@ async function main([reference = 'smollm2-135m', texts = '20']) {
   }
   all.sort((a, b) => a - b);
   const mean = all.reduce((sum, time) => sum + time, 0) / all.length;
-  process.stdout.write(`all: mean ${mean.toFixed(1)} us, p99 ${quantile(all, 0.99).toFixed(1)} us\n`);
-  await model.dispose();
+  process.stdout.write(
+    `all: mean ${mean.toFixed(1)} us, p99 ${quantile(all, 0.99).toFixed(1)} us; compile median ${median(compiles).toFixed(1)} ms\n`,
+  );
+  await dispose();
   return 0;
 }
 
