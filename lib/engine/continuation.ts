@@ -50,6 +50,8 @@ export interface ContinuationTask {
   structure?: CompiledStructure;
   /** Who drafts its tokens. Absent: nobody. */
   drafts?: CreateSource;
+  /** What its structure forces is drafted too: sequences can be cut where it was spelled otherwise. */
+  draftsForced?: boolean;
 }
 
 /** Of a text with a structure. */
@@ -128,20 +130,41 @@ export class Continuation {
   /** Samples from a row of a result and appends to the branch; undefined when the token ends the text. */
   take(branch: Branch, result: StepResult, row: number): GeneratedToken | undefined {
     const logits = rowOf(result, row);
-    const { prompt } = this.#task;
     const token = this.#structure?.over ? undefined : this.#choose(logits, branch);
     if (token === undefined || this.#endTokens.has(token)) {
       this.finishReason = 'stop';
       return undefined;
     }
-    branch.tokens[branch.length++] = token;
     if (this.#task.scored) this.logprobSum += logprobOf(logits, token);
+    return { token, pieces: this.#append(branch, token), logprob: this.#describe(logits, token) };
+  }
+
+  /**
+   * What follows whatever the model says: while the structure allows one token alone, it is taken without a row, so that one
+   * step computes all of them. Nothing where their rows are asked for.
+   */
+  *takeForced(branch: Branch): Generator<GeneratedToken> {
+    if (this.logprobs || this.#task.scored) return;
+    while (this.finishReason === undefined) {
+      const mask = this.#structure?.forces ? this.#prepared(branch) : undefined;
+      const token = mask?.allowed === 1 ? onlyOf(mask) : undefined;
+      if (token === undefined || this.#endTokens.has(token)) return;
+      this.#sampler.accept(token);
+      this.#steering?.accept(token);
+      yield { token, pieces: this.#append(branch, token), logprob: undefined };
+    }
+  }
+
+  /** What may go out with it. */
+  #append(branch: Branch, token: number): OutputPiece[] {
+    branch.tokens[branch.length++] = token;
     const pieces = this.#output.push(token, ++this.#generated <= this.#minTokens);
     this.#collect(pieces);
     this.#structure?.accept(token);
+    const { prompt } = this.#task;
     if (this.#output.stopped || this.#structure?.over) this.finishReason = 'stop';
     else if (branch.length - prompt.length >= this.#maxTokens) this.finishReason = 'length';
-    return { token, pieces: [...this.#opened(), ...pieces], logprob: this.#describe(logits, token) };
+    return [...this.#opened(), ...pieces];
   }
 
   #mask({ length }: Branch): TokenMask | undefined {
@@ -150,11 +173,15 @@ export class Continuation {
 
   /** While the next step runs: what its row will need. What this throws, `take` throws too. */
   prepare(branch: Branch): void {
-    if (this.finishReason !== undefined) return;
+    if (this.finishReason === undefined) this.#prepared(branch);
+  }
+
+  #prepared(branch: Branch): TokenMask | undefined {
     try {
-      this.#mask(branch);
+      return this.#mask(branch);
     } catch {
-      // Where it can be told to this request alone.
+      // It is told where it can be told to this request alone.
+      return undefined;
     }
   }
 

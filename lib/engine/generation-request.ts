@@ -12,7 +12,7 @@ import {
 import { perSecond } from './per-second.js';
 import { type Branch, type CacheUse, Request, type WantedRow } from './request.js';
 import type { FinishReason, GenerationResult, GenerationRun } from './run.js';
-import { Speculation } from './speculation.js';
+import { Speculation, sumOf } from './speculation.js';
 
 export type { Vocabulary };
 
@@ -78,6 +78,10 @@ export class GenerationRequest extends Request {
       const token = this.#continuation.take(this.branch, result, first);
       if (token) this.#news.push(token);
     }
+    for (const token of this.#continuation.takeForced(this.branch)) {
+      this.#news.push(token);
+      this.#speculation?.follow(token);
+    }
     if (this.#firstTokenAt === 0) this.#firstTokenAt = now;
     this.#lastTokenAt = now;
     this.settled = this.#continuation.finishReason !== undefined;
@@ -125,7 +129,7 @@ export class GenerationRequest extends Request {
         ttftMs: first > 0 ? first - this.#task.createdAt : 0,
         prefillTokensPerSecond: first > 0 ? perSecond(computedPrompt, first - this.#startedAt) : 0,
         decodeTokensPerSecond: perSecond(generated - 1, this.#lastTokenAt - first),
-        ...this.#speculation?.counts,
+        ...sumOf(this.#speculation ? [this.#speculation] : []),
       },
     };
     if (this.#continuation.logprobs) result.logprobs = this.#continuation.logprobs;

@@ -86,6 +86,7 @@ export function launch(
       plan,
       structure,
       drafts,
+      draftsForced: generator.engine.rollsBack,
       droppedTokens,
     });
     generator.engine.submit(request);

@@ -78,9 +78,18 @@ export class SamplesRequest extends ChoicesRequest {
 
   #take(continuation: Continuation, branch: Branch, result: StepResult, first: number): GeneratedToken[] {
     const speculation = this.#speculationOf(branch);
-    if (speculation) return speculation.take(continuation, branch, result, first);
-    const token = continuation.take(branch, result, first);
-    return token ? [token] : [];
+    const taken: GeneratedToken[] = [];
+    if (speculation) {
+      taken.push(...speculation.take(continuation, branch, result, first));
+    } else {
+      const token = continuation.take(branch, result, first);
+      if (token) taken.push(token);
+    }
+    for (const token of continuation.takeForced(branch)) {
+      taken.push(token);
+      speculation?.follow(token);
+    }
+    return taken;
   }
 
   protected override get speculationCounts() {

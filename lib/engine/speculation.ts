@@ -20,6 +20,9 @@ import {
 import type { DraftSource } from './draft-source.js';
 import type { Branch, WantedRow } from './request.js';
 
+/** How often tokens that a structure's forced text is spelled with are right: those within it, and the last one of it. */
+const FORCED_CHANCES: readonly number[] = [0.85, 0.5];
+
 /** What no text can go on with need not be checked. */
 class DraftFilter {
   readonly #endTokens: ReadonlySet<number>;
@@ -38,6 +41,11 @@ class DraftFilter {
     return this.#structure ? this.#structure.fitting(whole) : whole.length;
   }
 
+  /** At most `most` tokens of what must follow, if the text is spelled so. */
+  forced(most: number): readonly number[] {
+    return this.#structure?.forced().slice(0, most) ?? [];
+  }
+
   /** The text goes on with it. */
   accept(token: number): void {
     this.#structure?.accept(token);
@@ -54,32 +62,45 @@ export interface SpeculationCounts {
 
 export class Speculation {
   readonly counts: SpeculationCounts = { draftedTokens: 0, acceptedTokens: 0 };
-  readonly #source: DraftSource;
+  /** Absent: only what the structure forces is drafted, which nobody asked for. */
+  readonly #source: DraftSource | undefined;
   readonly #filter: DraftFilter;
+  /** Classes of the source, then those of forced text. */
   readonly #acceptance: Acceptance;
+  readonly #forcedClass: number;
   /** For the next token on, also what no step checks. */
   #proposal = NOTHING;
 
   /** Undefined where nothing is drafted. @param positions most that the text will have */
   static of(task: ContinuationTask, positions: number): Speculation | undefined {
-    return task.drafts && new Speculation(task, task.drafts(task.prompt, positions));
+    const source = task.drafts?.(task.prompt, positions);
+    const forces = task.structure !== undefined && task.draftsForced === true;
+    return source || forces ? new Speculation(task, source) : undefined;
   }
 
-  private constructor(task: ContinuationTask, source: DraftSource) {
+  private constructor(task: ContinuationTask, source: DraftSource | undefined) {
     this.#source = source;
     this.#filter = new DraftFilter(endTokensOf(task), task.structure);
-    this.#acceptance = new Acceptance(source.expected);
+    const expected = source?.expected ?? [];
+    this.#forcedClass = expected.length;
+    this.#acceptance = new Acceptance([...expected, ...FORCED_CHANCES]);
+  }
+
+  /** Somebody asked for drafts, and reads how many were right. */
+  get isAsked(): boolean {
+    return this.#source !== undefined;
   }
 
   get waiting(): boolean {
-    return this.#source.waiting;
+    return this.#source?.waiting === true;
   }
 
   /** Writes what may follow behind the branch's tokens, and returns the chances that it is right up to each token. */
   propose(branch: Branch, cost: StepCost): readonly number[] {
     const { tokens, length, positions } = branch;
+    const most = Math.min(MOST_DRAFTED, positions - length);
     const worth = { cost, acceptance: this.#acceptance };
-    const proposal = this.#source.propose(tokens, length, Math.min(MOST_DRAFTED, positions - length), worth);
+    const proposal = this.#forced(most) ?? this.#source?.propose(tokens, length, most, worth) ?? NOTHING;
     const fitting = this.#filter.fitting(proposal.tokens);
     this.#proposal = {
       tokens: proposal.tokens.slice(0, fitting),
@@ -87,6 +108,15 @@ export class Speculation {
     };
     tokens.set(this.#proposal.tokens, length);
     return this.#acceptance.chances(this.#proposal.classes);
+  }
+
+  /** Undefined where several texts may follow. */
+  #forced(most: number): Proposal | undefined {
+    const tokens = this.#filter.forced(most);
+    if (tokens.length === 0) return undefined;
+    // What comes behind it may be one token with its end.
+    const classes = tokens.map((_, i) => this.#forcedClass + (i === tokens.length - 1 ? 1 : 0));
+    return { tokens, classes };
   }
 
   /** The row after the branch's last token, which is `row`, and after each of its drafts. */
@@ -122,14 +152,19 @@ export class Speculation {
     return taken;
   }
 
+  /** The text goes on with what was not taken from a row. */
+  follow({ token }: GeneratedToken): void {
+    this.#filter.accept(token);
+  }
+
   end(): void {
-    this.#source.end();
+    this.#source?.end();
   }
 }
 
-/** Of several texts; undefined where nothing is drafted. */
+/** Of several texts; undefined where nobody asked for drafts. */
 export function sumOf(all: readonly Speculation[]): SpeculationCounts | undefined {
-  if (all.length === 0) return undefined;
+  if (!all.some(({ isAsked }) => isAsked)) return undefined;
   const sum = { draftedTokens: 0, acceptedTokens: 0 };
   for (const { counts } of all) {
     sum.draftedTokens += counts.draftedTokens;

@@ -5,12 +5,25 @@
 import type { NativeMatcher } from '../native.js';
 import type { CompiledStructure } from './structure.js';
 
+/** Bytes of forced text that are looked at: about what a step may check. */
+const MOST_FORCED = 80;
+
 export class DraftedStructure {
   /** Absent once it could not follow: then anything may be drafted. */
   #matcher: NativeMatcher | undefined;
 
   constructor({ grammar }: CompiledStructure) {
     this.#matcher = grammar.createMatcher();
+  }
+
+  /** The fewest tokens of the text that must follow, whatever is chosen; it may be spelled otherwise. */
+  forced(): number[] {
+    let tokens: number[] = [];
+    this.#use((matcher) => {
+      tokens = Array.from(matcher.forced(MOST_FORCED));
+      return true;
+    });
+    return tokens;
   }
 
   /** How many of these tokens may follow behind each other. */

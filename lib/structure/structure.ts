@@ -167,6 +167,11 @@ export class Structure {
     return this.#over;
   }
 
+  /** One byte alone may follow: perhaps one token. It is told faster than by a mask. */
+  get forces(): boolean {
+    return this.#matcher.forces;
+  }
+
   /** Which tokens may come next; valid until `accept`. @param remaining tokens, this one counted */
   mask(remaining: number): TokenMask {
     if (this.#masked) return this.#mask;

@@ -1,6 +1,7 @@
 /** A fake native model that writes what a test tells it, whatever the prompt is. */
 import type { StepBatch, StepResult } from '../../lib/native.js';
 import { FakeNative, type FakeOptions } from './engine-fake.js';
+import { withoutSkipping } from './token-by-token.js';
 
 export class ScriptedNative extends FakeNative {
   /** One list of ids for each answer, in order; behind its end comes `end`. */
@@ -12,6 +13,8 @@ export class ScriptedNative extends FakeNative {
     options: FakeOptions = {},
   ) {
     super(options);
+    // Each row is the next token of the answer: none may be left out.
+    withoutSkipping();
   }
 
   /** The next answer: steps are counted anew. */

@@ -30,6 +30,7 @@ const bytes = [
   new Uint8Array(0),
 ];
 const end = bytes.length - 1;
+export { bytes as tokenBytes, end as endToken };
 
 export const structures = new Structures(native, {
   size: bytes.length,
