@@ -1,4 +1,5 @@
 /** What `Model` does with a conversation, over a real engine and tokenizer and a native model that writes at random. */
+import { enlist } from '../../lib/engine/draft-model.js';
 import { Engine } from '../../lib/engine/engine.js';
 import { guardedRun } from '../../lib/engine/guarded-run.js';
 import { launch } from '../../lib/engine/launch.js';
@@ -17,12 +18,20 @@ const END = 200;
 const vocabSize = 300;
 
 export interface RandomModel {
-  generate(messages: readonly Message[], options?: GenerateOptions): Generation;
+  /** @param adapter what `loadAdapter` of a native model would give */
+  generate(messages: readonly Message[], options?: GenerateOptions, adapter?: number): Generation;
   close(): Promise<void>;
 }
 
-/** @param special its tokens, of which the first ends texts. */
-export async function randomModel(template: string, special: readonly string[]): Promise<RandomModel> {
+/**
+ * @param special its tokens, of which the first ends texts.
+ * @param draft stands for it where it drafts.
+ */
+export async function randomModel(
+  template: string,
+  special: readonly string[],
+  draft: object = {},
+): Promise<RandomModel> {
   const { tokenizer, close } = await chatTokenizer(template, special);
   const engine = new Engine(new FakeNative({ vocabSize, kvCapacity: 16_384 }), 4000);
   const known = vocabularyOf(tokenizer, vocabSize, [END]);
@@ -33,13 +42,15 @@ export async function randomModel(template: string, special: readonly string[]):
     buffers: new SamplerBuffers(vocabSize),
     structures: new Structures(native, structureVocabularyOf(tokenizer, vocabSize, [END])),
   };
+  enlist(draft, generator, true);
   return {
-    generate: (messages, options = {}) => {
+    generate: (messages, options = {}, adapter) => {
       const settings = parseGenerateOptions(options, {}, vocabSize);
       const { guard } = settings.hooks;
       const run = launch(generator, {
         settings,
         cache: { reuse: true },
+        adapter,
         encode: (signal) => prepareChat(tokenizer, { messages, settings: settings.chat, signal }),
       });
       return guard ? guardedRun(run, guard) : run;

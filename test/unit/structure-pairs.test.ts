@@ -1,6 +1,6 @@
 /**
- * Every two of structure, tools, thoughts, stop strings, log-probabilities, several texts, hooks, samplers, batching and
- * prefix reuse over a model that writes at random: both hold, or the pair is refused by name.
+ * Every two of structure, tools, thoughts, stop strings, log-probabilities, several texts, hooks, samplers, drafts, adapters,
+ * batching and prefix reuse over a model that writes at random: both hold, or the pair is refused by name.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GenerationResult } from '../../lib/engine/run.js';
@@ -37,6 +37,11 @@ function checkCalls({ toolCalls = [] }: Pick<GenerationResult, 'toolCalls'>): vo
   }
 }
 
+function checkDrafts({ timings: { draftedTokens = -1, acceptedTokens = -1 } }: GenerationResult): void {
+  expect(acceptedTokens).toBeGreaterThanOrEqual(0);
+  expect(draftedTokens).toBeGreaterThanOrEqual(acceptedTokens);
+}
+
 /** The answer is calls, or what `fits` says. */
 function answers(fits: (result: GenerationResult) => void) {
   return (result: GenerationResult): void => {
@@ -49,12 +54,15 @@ interface Feature {
   check(result: GenerationResult): void;
   /** The template begins thoughts. */
   thinks?: boolean;
+  adapter?: number;
 }
 
 const nothing = (): void => {};
 const sampler = (options: GenerateOptions): Feature => ({ options, check: nothing });
 let processed = 0;
 let guarded = 0;
+/** Stands for `plain`. */
+const draft = { info: { vocabSize: 300 } };
 
 /** Of one name only one can be given. */
 const features: Record<string, Feature> = {
@@ -155,6 +163,9 @@ const features: Record<string, Feature> = {
   chain: sampler({ dryMultiplier: 0.5, xtcProbability: 0.5, topNSigma: 2 }),
   mirostat: sampler({ mirostat: 2 }),
   greedy: { options: { temperature: 0 }, check: nothing },
+  lookup: { options: { speculate: 'prompt' }, check: checkDrafts },
+  draft: { options: { speculate: { draft, tokens: 3 } }, check: checkDrafts },
+  adapter: { options: {}, adapter: 3, check: nothing },
 };
 
 /** What is refused, and the option that the error names. */
@@ -167,6 +178,8 @@ const refusals: [RegExp, RegExp, string][] = [
   [/^mirostat$/, /^greedy$/, 'mirostat'],
   [/^chain$/, /^greedy$/, 'temperature'],
   [/^mirostat$/, /^(topK|topP|typical|chain)$/, ''],
+  [/^beams$/, /^(lookup|draft)$/, 'speculate'],
+  [/^(n|bestOf)$/, /^draft$/, 'speculate'],
 ];
 
 const messages = [{ role: 'user', content: 'Hi '.repeat(8) }];
@@ -174,7 +187,7 @@ let plain: RandomModel;
 let thinking: RandomModel;
 
 beforeAll(async () => {
-  plain = await randomModel(chatTemplate, special);
+  plain = await randomModel(chatTemplate, special, draft);
   thinking = await randomModel(
     chatTemplate.replace('<turn>assistant:', '<turn>assistant:<think>\n'),
     special,
@@ -214,8 +227,13 @@ describe('pairs', () => {
       });
       return;
     }
-    const run = model.generate(messages, options);
-    const [beside, result] = await Promise.all([model.generate(messages, options), run]);
+    const adapter = one.adapter ?? other.adapter;
+    const run = model.generate(messages, options, adapter);
+    const [beside, without, result] = await Promise.all([
+      model.generate(messages, options, adapter),
+      model.generate(messages, options),
+      run,
+    ]);
     one.check(result);
     other.check(result);
     for (const choice of result.choices ?? []) {
@@ -223,9 +241,13 @@ describe('pairs', () => {
         check({ ...result, ...choice, object: choice.object });
     }
     // Batched with another, and from the prefix that it left.
-    const again = await model.generate(messages, options);
+    const again = await model.generate(messages, options, adapter);
     expect(again.text).toBe(result.text);
     expect(beside.text).toBe(result.text);
     expect(again.usage.cachedTokens).toBeGreaterThan(0);
+    // With another adapter, or none, beside it.
+    expect(without.text).toBe(
+      adapter === undefined ? result.text : (await model.generate(messages, options)).text,
+    );
   });
 });
