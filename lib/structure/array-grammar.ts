@@ -40,8 +40,9 @@ function itemsAt(layers: readonly ItemLayer[], i: number): Located[] {
 
 /** Items of which the schema, and those in its place, say nothing. */
 function unevaluatedItems(facts: Facts): ItemLayer[] {
-  return facts.unevaluated.flatMap(({ of, located, owner }): ItemLayer[] => {
-    if (of === 'members') return [];
+  return facts.unevaluated.flatMap((one): ItemLayer[] => {
+    const { of, located, owner } = one;
+    if (of === 'members' || facts.isEvaluatedWithin(one)) return [];
     if (facts.contains.length > 0) throw refused(located.path, 'is not supported beside contains');
     const seen = facts.items.filter(({ chain }) => chain.includes(owner));
     if (seen.some(({ items }) => items !== undefined)) return [];

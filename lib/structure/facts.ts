@@ -41,6 +41,13 @@ export interface Unevaluated {
   owner: unknown;
 }
 
+/** A schema that says something of all that is left of members or items: nothing is, for those around it. */
+export interface Evaluated {
+  of: 'members' | 'items';
+  owner: unknown;
+  chain: readonly unknown[];
+}
+
 /** Items of which so many must satisfy a schema. */
 export interface Contains {
   located: Located;
@@ -73,6 +80,7 @@ export class Facts {
   excluded: { value: unknown; path: string }[] = [];
   contains: Contains[] = [];
   unevaluated: Unevaluated[] = [];
+  evaluated: Evaluated[] = [];
   /** A number that is no integer. */
   fractional = false;
   least: Bound | undefined;
@@ -97,6 +105,7 @@ export class Facts {
     copy.excluded = [...this.excluded];
     copy.contains = [...this.contains];
     copy.unevaluated = [...this.unevaluated];
+    copy.evaluated = [...this.evaluated];
     Object.assign(copy, { seen: new Set(this.seen), grouped: new Set(this.grouped) });
     return copy;
   }
@@ -117,6 +126,11 @@ export class Facts {
 
   shorten(of: 'members' | 'count' | 'length', most: number): void {
     this[of] = [this[of][0], Math.min(this[of][1], most)];
+  }
+
+  /** Some schema in the owner's place leaves it no member or item. */
+  isEvaluatedWithin({ of, owner }: Unevaluated): boolean {
+    return this.evaluated.some((one) => one.of === of && one.owner !== owner && one.chain.includes(owner));
   }
 
   /** An object without this member. */

