@@ -1,39 +1,44 @@
 /**
- * The tests by what they are (test/<kind>/), each kind a vitest project: `npx vitest run --project unit`.
- * Only the unit tests share the cores. All others load models, start processes or measure, and a neighbour would spoil
- * that: one file at a time, each in a process of its own. `npm run test:nightly` (KVASIR_NIGHTLY=1) adds what measures, and
- * the files *.nightly.test.ts.
+ * The tests by what they are (test/<kind>/), each kind a vitest project: `npx vitest run --project unit`. As many files at
+ * a time as there are cores, up to four; all but the unit tests in processes of their own, as they load models and set the
+ * environment. What measures time, or counts the threads of the machine (*.alone.test.ts), comes last, without neighbours.
+ * `npm run test:nightly` (KVASIR_NIGHTLY=1) adds test/measured/, and the files *.nightly.test.ts.
  */
-import { defineConfig } from 'vitest/config';
+import { availableParallelism } from 'node:os';
+import { configDefaults, defineConfig } from 'vitest/config';
 
 const nightly = process.env.KVASIR_NIGHTLY === '1';
-const serial = ['native', 'model', 'cli', 'product', ...(nightly ? ['measured'] : [])];
+const kinds = ['unit', 'native', 'model', 'cli', 'product'];
+const alone = '**/*.alone.test.ts';
+const exclude = [...configDefaults.exclude, ...(nightly ? [] : ['**/*.nightly.test.ts'])];
 
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
-    exclude: nightly ? [] : ['**/*.nightly.test.ts'],
     projects: [
-      {
-        extends: true,
-        test: {
-          name: 'unit',
-          include: ['test/unit/**/*.test.ts'],
-          pool: 'threads',
-          sequence: { groupOrder: 0 },
-        },
-      },
-      ...serial.map((name, index) => ({
+      ...kinds.map((name) => ({
         extends: true as const,
         test: {
           name,
           include: [`test/${name}/**/*.test.ts`],
-          pool: 'forks' as const,
-          fileParallelism: false,
-          sequence: { groupOrder: index + 1 },
+          exclude: [...exclude, alone],
+          pool: name === 'unit' ? ('threads' as const) : ('forks' as const),
+          maxWorkers: Math.min(4, availableParallelism()),
+          sequence: { groupOrder: 0 },
         },
       })),
+      {
+        extends: true,
+        test: {
+          name: 'alone',
+          include: [`test/${alone}`, ...(nightly ? ['test/measured/**/*.test.ts'] : [])],
+          exclude,
+          pool: 'forks',
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
     ],
   },
 });

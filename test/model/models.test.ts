@@ -4,6 +4,7 @@
  */
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { NativeModel } from '../../lib/native.js';
+import { isNightly } from '../nightly.js';
 import { useEmulatedGpu } from './emulated-gpu.js';
 import { expectErrorWithin, expectSameBits } from './golden.js';
 import { type ModelRow, models } from './models.js';
@@ -17,7 +18,10 @@ const onFirstGpu = { device: 0, gpuLayers: -1 };
 useEmulatedGpu();
 
 /** Logits of every token of each prompt, fed whole. */
-async function allLogits(model: NativeModel, { prompts }: ModelRow): Promise<Float32Array[][]> {
+async function allLogits(
+  model: NativeModel,
+  { prompts }: Pick<ModelRow, 'prompts'>,
+): Promise<Float32Array[][]> {
   const all: Float32Array[][] = [];
   for (const { ids } of prompts) all.push(await logitsOf(model, ids));
   return all;
@@ -35,6 +39,10 @@ async function decoded(model: NativeModel, ids: readonly number[]): Promise<Floa
   model.freeSequence(sequence);
   return joined(rows);
 }
+
+/** What the emulated GPU runs: of files that only store a model in another way the first prompts, nightly all. */
+const promptsOnGpu = ({ prompts }: ModelRow) =>
+  isNightly || prompts.some(({ greedyIds }) => greedyIds) ? prompts : prompts.slice(0, 2);
 
 const rowNamed = (name: string) => models.find((row) => row.name === name)!;
 
@@ -90,7 +98,9 @@ describe.each(models.map((row) => [row.name, row] as const))('%s', (_name, row) 
     it('is on the emulated GPU what it is on the CPU, bit for bit', async () => {
       await withModel(await describeAt(row.path), { dtype, ...onFirstGpu }, async (model) => {
         expect(model.info.device).toBe('cuda:0');
-        expectSameBits(flat(await allLogits(model, row)), flat(onCpu), 'on the GPU');
+        const prompts = promptsOnGpu(row);
+        const onGpu = await allLogits(model, { prompts });
+        expectSameBits(flat(onGpu), flat(onCpu.slice(0, prompts.length)), 'on the GPU');
       });
     });
   });

@@ -3,6 +3,7 @@ import { LargestFinder } from '../../lib/generation/largest.js';
 import { Random } from '../../lib/generation/random.js';
 import { Sampler, SamplerBuffers } from '../../lib/generation/sampler.js';
 import type { SamplingOptions } from '../../lib/generation/sampling-options.js';
+import { amount } from '../nightly.js';
 import {
   CANDIDATES,
   drawMany,
@@ -93,15 +94,17 @@ const stages: [string, Partial<SamplingOptions>, History?][] = [
   ],
 ];
 
+const nDraws = amount(1500, 4000);
+
 describe('sampler stages against a float64 oracle', () => {
   for (const [name, change, history] of stages) {
-    it(`${name}: frequencies over 4,000 draws`, () => {
+    it(`${name}: frequencies over ${nDraws} draws`, () => {
       const logits = randomLogits(1500, 77);
       // The history's tokens lead, so that a penalty that is left out shows.
       if (history) for (const token of [3, 11, 29, 40]) logits[token] += 7;
       const options = { ...neutral, ...change };
       const expected = oracle(logits, options, history ?? nothing);
-      const draws = drawMany(logits, options, history ?? nothing, 4000);
+      const draws = drawMany(logits, options, history ?? nothing, nDraws);
       expectFrequencies(draws, expected);
       // The same draws must refute the distribution without the stage, else this case could not fail.
       const without = oracle(logits, neutral, nothing);

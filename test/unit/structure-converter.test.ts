@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 import { answerTable } from '../../lib/structure/answer-grammar.js';
 import type { AnswerTask } from '../../lib/structure/answer-shape.js';
 import { Converter, convertTask } from '../../lib/structure/converter.js';
+import { amount } from '../nightly.js';
 
 const wide = { anyOf: Array.from({ length: 50 }, (_, i) => ({ minimum: i, title: `${i}` })) };
 /** 2,500 combinations. */
@@ -32,7 +33,7 @@ it('leaves the event loop alone', async () => {
 });
 
 it('ends what takes too long, and goes on with what waits', async () => {
-  const converter = new Converter(4000);
+  const converter = new Converter(amount(1000, 4000));
   const outcomes = await Promise.allSettled(
     [endless, small, endless, small].map((task) => converter.convert(task)),
   );
