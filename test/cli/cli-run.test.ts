@@ -125,13 +125,13 @@ describe('run', () => {
       expect(await sampled('--seed', '3', ...narrow), narrow[0]).toEqual(greedy);
     }
     expect(await sampled('--seed', '3', '--typical-p', '0.05')).not.toEqual(first);
+    const long = [...story, '-n', '60'];
+    const plain = (await runJson(long)).tokens;
     for (const penalty of [
       ['--repetition-penalty', '10'],
       ['--presence-penalty', '2'],
       ['--frequency-penalty', '2'],
     ]) {
-      const long = [...story, '-n', '60'];
-      const plain = (await runJson(long)).tokens;
       expect((await runJson([...long, ...penalty])).tokens, penalty[0]).not.toEqual(plain);
     }
   });

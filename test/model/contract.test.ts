@@ -62,11 +62,16 @@ async function inParts(model: NativeModel, parts: readonly number[][], sequence 
   return joined(rows);
 }
 
+/** Of the scalar table, which takes most of the time, pages without a chunk; nightly as much as of the others. */
+const tokensOf = ({ n }: Subject, isa: string) => (isa === 'scalar' && !isNightly ? Math.min(n, 140) : n);
+
 /** What each table says of the whole sequence fed at once: compared with each other at the end. */
 const truths = new Map<string, Float32Array>();
 
-function testContract({ name, model: described, n, dtype, kv = dtype }: Subject, isa: string): void {
+function testContract(subject: Subject, isa: string): void {
+  const { name, model: described, dtype, kv = dtype } = subject;
   const { vocabSize } = described.spec;
+  const n = tokensOf(subject, isa);
   const prompt = randomTokens(1, n, vocabSize);
   const settings: LoadSettings = {
     isa,
@@ -266,7 +271,13 @@ describe('all kernel tables agree bit for bit', () => {
     // A model that says the same whatever it reads, or no number at all, would agree with everything.
     expect(expected.every(Number.isFinite)).toBe(true);
     expect(new Set(expected).size).toBeGreaterThan(expected.length / 10);
-    for (const isa of others)
-      expectSameBits(truths.get(`${name} ${isa}`)!, expected, `${isa} against ${first}`);
+    // The first may have been given fewer tokens.
+    const [second] = others;
+    const all = truths.get(`${name} ${second}`);
+    for (const isa of others) {
+      const values = truths.get(`${name} ${isa}`)!;
+      expectSameBits(values.subarray(0, expected.length), expected, `${isa} against ${first}`);
+      expectSameBits(values, all!, `${isa} against ${second}`);
+    }
   });
 });

@@ -32,7 +32,7 @@ it.each(predicted)('a load of %s takes what was predicted', async (reference) =>
 });
 
 // A byte that one cycle keeps is seen by the next one: more of them meet more orders of what happens at once.
-const cycles = amount(40, 500);
+const cycles = amount(20, 500);
 
 it(`${cycles} cycles of load, generate, abort, error and dispose end where they began`, async () => {
   const before = liveBytes();
