@@ -6,15 +6,13 @@
 // in which it does nothing at all, or 100 s: neighbours may have the processor meanwhile), an error
 // that is no KvasirError, INTERNAL, an unhandled rejection, wrong bytes from a hub, a model that answers otherwise afterwards.
 import { fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const child = fileURLToPath(new URL('fuzz/child.mjs', import.meta.url));
 const hangMs = 10_000;
 const longestMs = 100_000;
-/** Of processor time in `hangMs`, by a process that waits for what does not come. */
-const idleMs = 200;
 /** A child's first run waits for the package to be read and a model to be loaded. */
 const startMs = 30_000;
 
@@ -26,13 +24,23 @@ const { values } = parseArgs({
     only: { type: 'string' },
   },
 });
-/** Processor time of a process and all its threads, ms; undefined where /proc does not tell. */
+/** Processor time of a process and all its threads, ms; NaN where /proc does not tell. */
 function processorMs(pid) {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1].split(' ');
     return (Number(fields[11]) + Number(fields[12])) * 10; // ticks of user and system time, a hundred a second
   } catch {
-    return undefined;
+    return Number.NaN;
+  }
+}
+
+/** One of its threads runs, or would if a neighbour let it. */
+function isRunnable(pid) {
+  try {
+    const tasks = readdirSync(`/proc/${pid}/task`);
+    return tasks.some((task) => /\) [RD] /.test(readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1')));
+  } catch {
+    return false;
   }
 }
 
@@ -65,16 +73,20 @@ function runChild(first) {
     worker.stderr.setEncoding('utf8').on('data', (text) => {
       errors = (errors + text).slice(-3000);
     });
-    let since = { at: performance.now(), used: processorMs(worker.pid) };
+    let since = performance.now();
+    let usedBefore = processorMs(worker.pid);
+    let lastRun = since;
     const heard = () => {
-      since = { at: performance.now(), used: processorMs(worker.pid) };
+      since = performance.now();
+      usedBefore = processorMs(worker.pid);
+      lastRun = since;
     };
     const timer = setInterval(() => {
-      const silent = performance.now() - since.at;
-      if (silent < (kind === 'start' ? startMs : hangMs)) return;
-      const used = processorMs(worker.pid) - since.used;
-      const works = used > (idleMs * silent) / hangMs && used < hangMs;
-      if (works && silent < longestMs) return;
+      const now = performance.now();
+      if (isRunnable(worker.pid)) lastRun = now;
+      const most = kind === 'start' ? startMs : hangMs;
+      const runs = now - lastRun < most && processorMs(worker.pid) - usedBefore < most;
+      if (now - since < most || (runs && now - since < longestMs)) return;
       hung = true;
       worker.kill('SIGKILL');
     }, 500);
