@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/thread_stack.h"
 
 namespace kvasir {
 
 template <typename Fn>
 std::thread StartThread(Fn&& fn) {
+  WidenThreadStacks();
   try {
     return std::thread(std::forward<Fn>(fn));
   } catch (const std::exception&) {  // the system's refusal, or no memory

@@ -11,6 +11,13 @@ import { packageName, targets } from './targets.mjs';
 /** Of a tarball, and of an addon. */
 export const mostBytes = 5_000_000;
 
+/** Where `npm run package` builds. */
+export const packageFolder = (root) => join(root, 'build', 'package');
+export const tarballFolder = (root) => join(packageFolder(root), 'tarballs');
+
+/** The file that a package of a version is packed into. */
+export const tarballName = ({ name, version }) => `${name.replace('@', '').replace('/', '-')}-${version}.tgz`;
+
 export const readManifest = (root) => JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 /** The manifest that is published of the checkout's own. */
@@ -51,15 +58,16 @@ async function npm(args, cwd) {
   return output;
 }
 
-async function tar(args) {
+/** @throws SetupError with what tar says */
+export async function tar(args) {
   const { status, output } = await run('tar', args);
   if (status !== 0) throw new SetupError(`${output.trimEnd()}\n\ntar ${args.join(' ')} failed.`);
 }
 
 /** @returns {Promise<string>} the tarball of `package/` in a folder */
-async function packStaged(staging, { name, version }, out) {
+async function packStaged(staging, manifest, out) {
   mkdirSync(out, { recursive: true });
-  const tarball = join(out, `${name.replace('@', '').replace('/', '-')}-${version}.tgz`);
+  const tarball = join(out, tarballName(manifest));
   await tar(['-czf', tarball, '-C', staging, 'package']);
   const bytes = statSync(tarball).size;
   if (bytes > mostBytes) throw new SetupError(`${tarball} has ${bytes} bytes, of at most ${mostBytes}.`);
