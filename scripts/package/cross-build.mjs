@@ -47,8 +47,9 @@ async function settings(root, target, zig) {
     // Zig keeps what it has compiled.
     CMAKE_CXX_COMPILER_LAUNCHER: '',
     // Neither the debug information nor the frame pointer that Zig has by default, which costs kernels a register; and no
-    // path of this machine in what is published.
-    CMAKE_CXX_FLAGS: `-s -fomit-frame-pointer -ffile-prefix-map=${root}=.`,
+    // path of this machine in what is published. CMake's own probes are optimized too, or Zig would compile its C++ library
+    // twice.
+    CMAKE_CXX_FLAGS: `-O3 -s -fomit-frame-pointer -ffile-prefix-map=${root}=.`,
     CMAKE_SHARED_LINKER_FLAGS: target.linkFlags ?? '',
     CMAKE_LIBRARY_OUTPUT_DIRECTORY: join(folder, 'out'),
     CMAKE_RUNTIME_OUTPUT_DIRECTORY: join(folder, 'out'),
