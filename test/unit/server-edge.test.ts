@@ -129,7 +129,11 @@ describe('bodies', () => {
   it('beyond the bound are refused before they are read, by what they say of their length', async () => {
     let read = 0;
     const headers = new Headers({ ...json, 'content-length': '1001' });
-    const request = { headers, arrayBuffer: async () => (read++, new ArrayBuffer(0)) } as unknown as Request;
+    const arrayBuffer = async () => {
+      read++;
+      return new ArrayBuffer(0);
+    };
+    const request = { headers, arrayBuffer } as unknown as Request;
     expect(await failureOf(readJson(request, 1000, never))).toMatchObject({ status: 413 });
     expect(read).toBe(0);
   });
