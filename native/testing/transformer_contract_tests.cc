@@ -90,6 +90,12 @@ KV_TEST(transformer_whole_prefill_is_equal_on_every_isa_and_thread_count) {
   }
 }
 
+// Positions that are decoded alone: the first ones, and those about the borders of pages, of chunks and of a step; nightly
+// all of them.
+bool IsDecoded(int64_t position) {
+  return IsNightly() || position < 70 || (position + 1) % 64 < 3 || position + 1 == kTokens;
+}
+
 // One thread attends by tile; two split the 256-position chunks of a decode step among them.
 KV_TEST(transformer_decode_steps_equal_prefill) {
   for (const Reference& reference : References()) {
@@ -98,8 +104,10 @@ KV_TEST(transformer_decode_steps_equal_prefill) {
         if (threads == 2 && isa != FastIsas().back()) continue;
         const std::unique_ptr<Transformer> t = reference.Load(isa.c_str(), threads);
         const int32_t sequence = t->cache().Create();
-        for (int64_t i = 0; i < kTokens; ++i) {
-          ExpectRows(reference, isa + " decode", Append(*t, sequence, reference.tokens, i, 1), i);
+        for (int64_t i = 0, n; i < kTokens; i += n) {
+          for (n = 1; !IsDecoded(i) && !IsDecoded(i + n); ++n) {
+          }
+          ExpectRows(reference, isa + " decode", Append(*t, sequence, reference.tokens, i, n), i);
         }
         KV_EXPECT_EQ(t->cache().Length(sequence), kTokens);
       }
