@@ -171,10 +171,10 @@ export async function buildSm75Tests(root) {
 /**
  * Builds native_tests under sanitizers (incrementally, in build/<name>).
  * @param {string} name folder below build/
- * @param {{ sanitize: string, tables: string[] }} options CMake's KVASIR_SANITIZE and KVASIR_TABLES
+ * @param {{ sanitize: string, tables: string[], emulation: boolean }} options CMake's KVASIR_SANITIZE, _TABLES, _EMULATION
  * @returns {Promise<string>} the executable
  */
-export async function buildSanitized(root, name, { sanitize, tables }) {
+export async function buildSanitized(root, name, { sanitize, tables, emulation }) {
   const choice = chooseBuilder(root);
   if (choice.builder !== 'cmake')
     throw new SetupError('The sanitizers need CMake: sudo apt-get install -y cmake');
@@ -186,6 +186,7 @@ export async function buildSanitized(root, name, { sanitize, tables }) {
     '-DKVASIR_NATIVE_TESTS_ONLY=ON',
     `-DKVASIR_SANITIZE=${sanitize}`,
     `-DKVASIR_TABLES=${tables.join(';')}`,
+    `-DKVASIR_EMULATION=${emulation ? 'ON' : 'OFF'}`,
   ];
   await runStep(step, 'cmake', ['-S', root, '-B', folder, '-G', generator, ...settings]);
   await runStep(step, 'cmake', ['--build', folder, '--target', 'native_tests', '--parallel', `${jobs()}`]);

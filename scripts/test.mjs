@@ -3,7 +3,8 @@
 //   npm test -- test/cli -t 'Ctrl-C'     vitest alone, with its own filters
 // `npm run test:nightly` (--nightly): what takes longer too. It sets KVASIR_NIGHTLY=1, by which tests run whole sweeps
 // instead of samples (test/nightly.ts) and vitest.config.ts adds test/measured/ and *.nightly.test.ts; it compiles CUDA
-// for every architecture, all kernel tables under sanitizers, and fails where anything was skipped that a machine can have.
+// for every architecture, all kernel tables and the emulated CUDA under sanitizers, and fails where anything was skipped that
+// a machine can have.
 // Node built-ins only: this runs before `npm ci`.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -119,9 +120,12 @@ async function runSanitized(name, sanitize) {
     UBSAN_OPTIONS: 'print_stacktrace=1',
     TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
   };
-  // Kernel tables have no state, and are instances of one body: two of them show what a sanitizer can see.
-  const tables = isNightly() ? [] : ['scalar', 'avx2'];
-  return runNativeTests(await buildSanitized(root, name, { sanitize, tables }), env);
+  // Kernel tables have no state, and are instances of one body: two of them show what a sanitizer can see. The emulation
+  // of CUDA finds itself what is read or written outside a kernel's memory.
+  const parts = isNightly()
+    ? { tables: [], emulation: true }
+    : { tables: ['scalar', 'avx2'], emulation: false };
+  return runNativeTests(await buildSanitized(root, name, { sanitize, ...parts }), env);
 }
 
 /** The real-model tests find the models in the cache; where one cannot be had they skip themselves by name. */
