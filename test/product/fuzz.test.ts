@@ -1,4 +1,4 @@
-/** Random model files, texts, conversations, options and hubs (scripts/fuzz.mjs): a sample of 100 runs, nightly 5,000. */
+/** Random model files, texts, conversations, options and hubs (scripts/fuzz.mjs): a sample of 200 runs, nightly 5,000. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -7,7 +7,7 @@ import { amount, isNightly } from '../nightly.js';
 const script = fileURLToPath(new URL('../../scripts/fuzz.mjs', import.meta.url));
 
 test('no run ends in a death, a hang, a raw error, INTERNAL or an unhandled rejection', () => {
-  const runs = amount(100, 5000);
+  const runs = amount(200, 5000);
   // Nightly draws another seed each day; the output names it.
   const seed = isNightly ? Math.floor(Date.now() / 86_400_000) : 1;
   const { status, stdout, stderr } = spawnSync(
