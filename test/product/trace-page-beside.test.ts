@@ -9,6 +9,7 @@ import { tracedOf } from '../../lib/model.js';
 import { packageRoot } from '../../lib/native.js';
 import { besideOf } from '../../lib/trace-page/beside.js';
 import { pageTraceOptions, tracePage } from '../../lib/trace-page/trace-page.js';
+import { amount } from '../nightly.js';
 import { hasChromium, needsChromium, startChromium } from './chromium.js';
 import { PageReader } from './trace-page-reader.js';
 
@@ -70,16 +71,17 @@ describe.skipIf(!hasChromium)(`INT8 beside FP32${needsChromium}`, () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('ranks the right place first in at least 9 of 10 damages', { timeout: 300_000 }, async () => {
+  const damaged = amount(4, 10);
+  it(`ranks the right place first in all but one of ${damaged} damages`, { timeout: 300_000 }, async () => {
     await using exact = await Model.load('stories-260k', { device: 'cpu', dtype: 'fp32' });
     const options = pageTraceOptions(tracedOf(exact).spec);
     const reference = { name: 'fp32', traced: tracedOf(exact), trace: await exact.trace(prompt, options) };
     const found: string[] = [];
     const damages: string[] = [];
-    for (let seed = 1; seed <= 10; seed++) {
-      const damaged = join(folder, `damaged-${seed}`);
-      damages.push(damage(seed, damaged));
-      await using model = await Model.load(damaged, { device: 'cpu', dtype: 'int8' });
+    for (let seed = 1; seed <= damaged; seed++) {
+      const weights = join(folder, `damaged-${seed}`);
+      damages.push(damage(seed, weights));
+      await using model = await Model.load(weights, { device: 'cpu', dtype: 'int8' });
       const traced = tracedOf(model);
       const trace = await model.trace(prompt, options);
       const beside = await besideOf(reference, { name: 'int8', traced, trace });
@@ -91,8 +93,8 @@ describe.skipIf(!hasChromium)(`INT8 beside FP32${needsChromium}`, () => {
       await reader.close();
     }
     const right = found.filter((place, i) => place === damages[i]).length;
-    expect(right, `${found.join(', ')} instead of ${damages.join(', ')}`).toBeGreaterThanOrEqual(9);
-    expect(new Set(damages).size).toBeGreaterThan(7);
+    expect(right, `${found.join(', ')} instead of ${damages.join(', ')}`).toBeGreaterThanOrEqual(damaged - 1);
+    expect(new Set(damages).size).toBeGreaterThan(0.7 * damaged);
     expect(damages.some((place) => place.includes('head'))).toBe(true);
   });
 });
