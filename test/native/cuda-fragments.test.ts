@@ -25,7 +25,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 /** Lines that a host program of these sources prints. */
 function runProgram(name: string, args: string[]): string[] {
   const program = join(scratch, name);
-  const compiled = spawnSync('g++', ['-std=c++20', '-O1', '-w', ...args, '-o', program], {
+  const compiled = spawnSync('g++', ['-std=c++20', '-O0', '-w', ...args, '-o', program], {
     encoding: 'utf8',
   });
   expect(compiled.stderr).toBe('');

@@ -9,7 +9,7 @@ import { amount } from '../nightly.js';
 import { RunningServer } from './running-server.js';
 
 const clients = 200;
-const seconds = amount(5, 300);
+const seconds = amount(3, 300);
 
 /**
  * The load, and the most requests that ran and waited at a time. A slow machine may need longer until there was what is
