@@ -1,7 +1,7 @@
 // Embeddings beside peers, MiniLM-L6, two threads each, in turn: node scripts/measure/embedding-peers.mjs PYTHON [rounds]
 // PYTHON has what scripts/peers/embedding_driver.py asks for. Three works: 16 texts of 128 tokens, 64 of 8 to 256, one of 16.
 // Prints tokens a second (medians, least and most), ratios to Kvasir's INT8, and how near our linears come to the rate of
-// operations that SmolLM2's prefill has in the same run. All engines' first vectors must agree.
+// operations that SmolLM2's prefill has in the same run; and the least cosine between first vectors of two engines.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
