@@ -136,7 +136,8 @@ describe('compare: the whole report', () => {
       for (const name of ['ttftMs', 'prefill', 'decode'] as const) {
         const sorted = [...samples[name]].sort((x, y) => x - y);
         const half = sorted.length / 2;
-        expect(half).toBeGreaterThanOrEqual(name === 'decode' ? 12 : 6);
+        // Two of each side in a quad, of which there are six at least for decoding and three for prompts, however slow.
+        expect(half).toBeGreaterThanOrEqual(name === 'decode' ? 6 : 3);
         expect(run[name]).toBeCloseTo((sorted[half - 1]! + sorted[half]!) / 2, 6);
         expect(sorted[0]).toBeGreaterThan(0);
       }
