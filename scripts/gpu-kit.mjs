@@ -60,7 +60,7 @@ async function main() {
   const node = await fetchNode();
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
-  packApp(root, out, programs);
+  await packApp(root, out, programs);
   const libraries = Object.fromEntries(
     await Promise.all(
       ['libstdc++.so.6', 'libgcc_s.so.1'].map(async (name) => [name, await findLibrary(name)]),

@@ -11,24 +11,33 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+import { ownThreads } from '../package/bundle.mjs';
 import { listFiles } from '../stamp.mjs';
 
 export const mostBytes = 55_000_000;
 
+/** Compiled JavaScript that the parts of a check import, and what runs on threads of its own. */
+function entriesOf(root) {
+  const scripts = listFiles(root, ['scripts/kit', 'scripts/gpu-parity.mjs']);
+  const named = scripts.flatMap((name) => [
+    ...readFileSync(join(root, name), 'utf8').matchAll(/[}/](dist\/[\w/-]+\.js)/g),
+  ]);
+  return [...new Set(named.map(([, file]) => file)), ...ownThreads.map((name) => `dist/${name}`)];
+}
+
 /**
- * The npm packages that compiled JavaScript imports, and theirs: names as package-lock.json has them. Optional peers are
- * their users' own.
+ * What runs of the package in a check: its own files, and the npm packages that they import, with theirs, by their names in
+ * package-lock.json. What is only imported when something asks for it (a hub, a server) is left out.
+ * @returns {Promise<{ files: string[], packages: string[] }>} below the root
  */
-export function runtimePackages(root) {
+export async function runtimeParts(root) {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
-  const own = packages[''].dependencies;
-  const imported = new Set();
-  for (const name of listFiles(root, ['dist']).filter((file) => file.endsWith('.js'))) {
-    const text = readFileSync(join(root, name), 'utf8');
-    for (const [, found] of text.matchAll(/(?:from |import\(|require\()'((?:@[\w.-]+\/)?[\w.-]+)[^']*'/g)) {
-      imported.add(found);
-    }
-  }
+  const { metafile } = await build({
+    ...{ absWorkingDir: root, entryPoints: entriesOf(root), outdir: 'unwritten', logLevel: 'error' },
+    ...{ bundle: true, write: false, metafile: true, splitting: true, format: 'esm', platform: 'node' },
+    packages: 'external',
+  });
   const wanted = new Set();
   const add = (name, from) => {
     const nested = `${from}/node_modules/${name}`;
@@ -37,8 +46,13 @@ export function runtimePackages(root) {
     wanted.add(path);
     for (const next of Object.keys(packages[path].dependencies ?? {})) add(next, path);
   };
-  for (const name of imported) if (name in own) add(name, '');
-  return [...wanted].sort();
+  for (const { imports } of Object.values(metafile.inputs)) {
+    for (const { path, kind, external } of imports) {
+      const name = /^(?:@[\w.-]+\/)?[\w.-]+/.exec(path)?.[0];
+      if (external && kind === 'import-statement' && name) add(name, '');
+    }
+  }
+  return { files: Object.keys(metafile.inputs).sort(), packages: [...wanted].sort() };
 }
 
 /** Of a package what runs: no types, no maps, no tests. */
@@ -64,7 +78,8 @@ function scrub(bytes, secrets) {
 }
 
 /** Copies everything but Node. `programs`: name below build/Release -> file. */
-export function packApp(root, folder, programs) {
+export async function packApp(root, folder, programs) {
+  const { files, packages } = await runtimeParts(root);
   const app = join(folder, 'app');
   rmSync(app, { recursive: true, force: true });
   const copy = (name, to = name, filter = () => true) => {
@@ -72,7 +87,7 @@ export function packApp(root, folder, programs) {
     cpSync(join(root, name), join(app, to), { recursive: true, filter });
   };
   copy('package.json');
-  copy('dist', 'dist', (file) => !/\.(d\.ts|map)$/.test(file));
+  for (const file of files) copy(file);
   copy('models');
   // What the CUDA library is built from, where that of the kit does not load.
   copy('native', 'native', (file) => !/\/(testing|addon|io|runtime|backend\/cpu)$/.test(file));
@@ -83,7 +98,7 @@ export function packApp(root, folder, programs) {
   copy('scripts/kit/CMakeLists.txt', 'cuda/CMakeLists.txt');
   const golden = (file) => !/golden\.json$|\.gguf$/.test(file);
   for (const name of ['tiny-llama', 'tiny-gpt2']) copy(`test/fixtures/${name}`, undefined, golden);
-  for (const path of runtimePackages(root)) copyPackage(root, path, app);
+  for (const path of packages) copyPackage(root, path, app);
   for (const [name, file] of Object.entries(programs)) {
     const to = join(app, 'build/Release', name);
     mkdirSync(dirname(to), { recursive: true });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { runtimePackages } from '../../scripts/kit/pack.mjs';
+import { runtimeParts } from '../../scripts/kit/pack.mjs';
 import { planParts, readResults } from '../../scripts/kit/parts.mjs';
 import { floorOf, workOf } from '../../scripts/kit/steps.mjs';
 
@@ -96,15 +96,18 @@ describe('the GPU kit', () => {
 });
 
 describe('the packages in it', () => {
-  it('are what the package needs, and no optional peer', () => {
-    const { peerDependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
-    const packed = runtimePackages(root);
-    expect(packed).toContain('node_modules/valibot');
-    const peers = Object.keys(peerDependencies).map((name) => `node_modules/${name}`);
-    expect(peers.length).toBeGreaterThan(0);
-    expect(packed.filter((path: string) => peers.includes(path))).toEqual([]);
-    // Some of 14 MB; those of a framework would be four times as many.
-    expect(packed.length).toBeLessThan(45);
+  it('are what a check runs: no server, no hub, no optional peer', async () => {
+    const { files, packages } = await runtimeParts(root);
+    expect(files).toEqual(
+      expect.arrayContaining(['dist/index.js', 'dist/load.js', 'dist/native.js', 'dist/tokenizer/worker.js']),
+    );
+    expect(files.filter((file: string) => /^dist\/(server|cli|ai-sdk|langchain)\//.test(file))).toEqual([]);
+    expect(packages).toContain('node_modules/valibot');
+    const { dependencies, peerDependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+    const others = ['hono', '@huggingface/hub', 'commander', ...Object.keys(peerDependencies)];
+    expect(Object.keys(dependencies)).toEqual(expect.arrayContaining(others.slice(0, 3)));
+    const left = others.map((name) => `node_modules/${name}`);
+    expect(packages.filter((path: string) => left.includes(path))).toEqual([]);
   });
 });
 
