@@ -73,14 +73,15 @@ function runChild(first) {
     worker.stderr.setEncoding('utf8').on('data', (text) => {
       errors = (errors + text).slice(-3000);
     });
-    let since = performance.now();
-    let usedBefore = processorMs(worker.pid);
-    let lastRun = since;
+    let since;
+    let usedBefore;
+    let lastRun;
     const heard = () => {
       since = performance.now();
       usedBefore = processorMs(worker.pid);
       lastRun = since;
     };
+    heard();
     const timer = setInterval(() => {
       const now = performance.now();
       if (isRunnable(worker.pid)) lastRun = now;

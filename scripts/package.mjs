@@ -8,7 +8,7 @@ import { isMain, runMain } from './command.mjs';
 import { checkAddon, newestVersion } from './package/check.mjs';
 import { crossBuild } from './package/cross-build.mjs';
 import { packageFolder, packMain, packPlatform, tarballFolder } from './package/pack.mjs';
-import { targetNamed, targets } from './package/targets.mjs';
+import { chooseTargets, targets } from './package/targets.mjs';
 import { installZig } from './package/zig.mjs';
 import { compileTypeScript, installDependencies, projectRoot } from './setup.mjs';
 import { SetupError } from './toolchain.mjs';
@@ -16,15 +16,6 @@ import { SetupError } from './toolchain.mjs';
 const root = projectRoot;
 const say = (text) => process.stdout.write(`${text}\n`);
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`;
-
-/** The targets that are named, or all. */
-export function chooseTargets(names) {
-  const unknown = names.find((name) => targetNamed(name) === undefined);
-  if (unknown) {
-    throw new SetupError(`No system '${unknown}'; there are: ${targets.map(({ name }) => name).join(', ')}`);
-  }
-  return names.length === 0 ? targets : targets.filter(({ name }) => names.includes(name));
-}
 
 async function makePlatform(target, zig) {
   const addon = await crossBuild(root, target, zig);

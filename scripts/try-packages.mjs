@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { isMain, run, runMain } from './command.mjs';
 import { packageFolder, readManifest, tar, tarballFolder, tarballName } from './package/pack.mjs';
 import { runtimes } from './package/runtimes.mjs';
-import { packageName, targetNamed, targets } from './package/targets.mjs';
+import { chooseTargets, packageName, targetNamed } from './package/targets.mjs';
 import { projectRoot } from './setup.mjs';
 import { SetupError } from './toolchain.mjs';
 
@@ -112,11 +112,7 @@ async function tryAndSay(root, runtime, wanted) {
 }
 
 async function main() {
-  const names = process.argv.slice(2);
-  const chosen = targets.filter(({ name }) => names.length === 0 || names.includes(name));
-  if (chosen.length < names.length) {
-    throw new SetupError(`Systems are: ${targets.map(({ name }) => name).join(', ')}`);
-  }
+  const chosen = chooseTargets(process.argv.slice(2));
   const wanted = await expected(projectRoot);
   const results = [];
   for (const { name } of chosen) {

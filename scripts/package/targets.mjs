@@ -1,5 +1,6 @@
 // The systems that a package is made for: `kvasir` names each in `optionalDependencies`, and npm installs the one whose
 // `os`, `cpu` and `libc` are its own.
+import { SetupError } from '../toolchain.mjs';
 
 const linux = (cpu) => ({ CMAKE_SYSTEM_NAME: 'Linux', CMAKE_SYSTEM_PROCESSOR: cpu });
 
@@ -53,3 +54,12 @@ export const targets = [
 export const packageName = (target) => `@kvasir/${target.name}`;
 
 export const targetNamed = (name) => targets.find((target) => target.name === name);
+
+/** The targets that are named, or all. */
+export function chooseTargets(names) {
+  const unknown = names.find((name) => targetNamed(name) === undefined);
+  if (unknown) {
+    throw new SetupError(`No system '${unknown}'; there are: ${targets.map(({ name }) => name).join(', ')}`);
+  }
+  return names.length === 0 ? targets : targets.filter(({ name }) => names.includes(name));
+}
