@@ -34,7 +34,11 @@ function readModule(name: string): Module {
   return { name, needs, script };
 }
 
-/** @param entry the module that needs the others. Throws what reading the package's own files throws. */
+/**
+ * As a script element may hold it.
+ * @param entry the module that needs the others
+ * @throws what reading the package's own files throws
+ */
 export function pageCode(entry = 'main.js'): string {
   const done = new Map<string, string>();
   const add = (name: string): void => {
@@ -44,5 +48,6 @@ export function pageCode(entry = 'main.js'): string {
     done.set(name, script);
   };
   add(entry);
-  return `'use strict';\nconst modules = {};\n${[...done.values()].join('')}`;
+  const code = `'use strict';\nconst modules = {};\n${[...done.values()].join('')}`;
+  return code.replaceAll('</script', '<\\/script');
 }

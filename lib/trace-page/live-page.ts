@@ -26,10 +26,7 @@ const form = `<h1 id="title">Inside a model</h1><p class="quiet" id="facts">What
 
 /** Throws what reading the package's own files throws. */
 export function livePage(): LivePage {
-  const script = `globalThis.showTrace = () => {\n${pageCode()}};\n${pageCode('live.js')}`.replaceAll(
-    '</script',
-    '<\\/script',
-  );
+  const script = `globalThis.showTrace = () => {\n${pageCode()}};\n${pageCode('live.js')}`;
   const hash = createHash('sha256').update(script).digest('base64');
   const data =
     '<script type="application/json" id="data"></script><script type="text/plain" id="values"></script>';

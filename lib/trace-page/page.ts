@@ -28,7 +28,7 @@ export function pageHtml({ data, values }: PageContent): string {
   const title = escapeText(titleOf(data));
   const content = `${jsonScript('data', data).source}
 <script type="text/plain" id="values">${values}</script>
-<script>${pageCode().replaceAll('</script', '<\\/script')}</script>`;
+<script>${pageCode()}</script>`;
   return frame(
     `${policyTag}<title>${title}</title>`,
     `<h1>${title}</h1><p class="quiet">${escapeText(factsOf(data))}</p>`,
