@@ -126,20 +126,24 @@ function grown(from: Int32Array, capacity: number): Int32Array<ArrayBuffer> {
 /** What a change says of a character: 0 it replaces one, 1 it is added, -n it replaces one and n after it go. */
 export type Change = [character: string, change: number];
 
-/** Applies changes to a text from its start to its end, as the reference counts them; they come in lists. */
+/** Applies changes to what follows `at` in the source, as the reference counts them; gives where they end. */
+export function rewrite(rewriting: Rewriting, at: number, changes: readonly Change[]): number {
+  const { text } = rewriting.source;
+  for (const [character, change] of changes) {
+    if (change > 0) {
+      rewriting.put(character, at - 1);
+      continue;
+    }
+    rewriting.put(character, at);
+    for (let gone = 0; gone <= -change && at < text.length; ++gone) at += widthOf(pointAt(text, at));
+  }
+  return at;
+}
+
+/** Applies changes to a text from its start to its end; they come in lists. */
 export function transformed(source: AlignedText, lists: Iterable<readonly Change[]>): AlignedText {
   const rewriting = new Rewriting(source);
-  const { text } = source;
   let at = 0;
-  for (const changes of lists) {
-    for (const [character, change] of changes) {
-      if (change > 0) {
-        rewriting.put(character, at - 1);
-        continue;
-      }
-      rewriting.put(character, at);
-      for (let gone = 0; gone <= -change && at < text.length; ++gone) at += widthOf(pointAt(text, at));
-    }
-  }
+  for (const changes of lists) at = rewrite(rewriting, at, changes);
   return rewriting.done();
 }

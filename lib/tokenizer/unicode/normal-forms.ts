@@ -2,7 +2,7 @@
  * The four normal forms, with the data of Unicode 9 that the reference has: later characters neither decompose nor move.
  * Decompositions and compositions are the runtime's own, which never change for a character once it is there.
  */
-import { type AlignedText, type Change, pointAt, transformed, widthOf } from '../aligned-text.js';
+import { type AlignedText, type Change, pointAt, Rewriting, rewrite, widthOf } from '../aligned-text.js';
 import { checkStopped, limitExceeded } from '../work.js';
 import { CharacterSet } from './classes.js';
 import { combiningClasses, decomposing } from './tables.js';
@@ -133,11 +133,12 @@ function beginsAnew(point: number): boolean {
   return anew.some(([first, last]) => point >= first && point <= last);
 }
 
-/** The end of what is taken together from `from` on. Throws LIMIT_EXCEEDED. */
-function endOfStretch(text: string, from: number): number {
-  let at = Math.min(from + together, text.length);
-  if (at < text.length && text.charCodeAt(at) >> 10 === 0x37) ++at;
-  while (at < text.length) {
+/** The end of what is taken together from `from` on, at most `until`, which begins anew. Throws LIMIT_EXCEEDED. */
+function endOfStretch(text: string, from: number, until: number): number {
+  if (until - from <= together) return until;
+  let at = from + together;
+  if (text.charCodeAt(at) >> 10 === 0x37) ++at;
+  while (at < until) {
     const point = pointAt(text, at);
     if (beginsAnew(point)) break;
     at += widthOf(point);
@@ -150,27 +151,54 @@ function endOfStretch(text: string, from: number): number {
   return at;
 }
 
-function* changesOf(text: string, form: NormalForm): Generator<Change[]> {
-  for (let from = 0; from < text.length; ) {
-    checkStopped();
-    const end = endOfStretch(text, from);
-    const symbols = decomposed(text.slice(from, end), form === 'NFC' || form === 'NFD' ? 'NFD' : 'NFKD');
-    yield form === 'NFC' || form === 'NFKC'
-      ? composed(symbols)
-      : symbols.map(({ character, change }): Change => [character, change]);
-    from = end;
-  }
+function composes(form: NormalForm): boolean {
+  return form === 'NFC' || form === 'NFKC';
 }
 
-/** Latin-1 is composed already, and ASCII is in every form. */
-const unchanged: Readonly<Record<NormalForm, RegExp>> = {
-  NFC: /^[\0-\u02ff\u4e00-\u9fff\u3041-\u3096\uac00-\ud7a3\u2010-\u2027\u0400-\u0482]*$/,
-  NFD: /^[\0-\x7f]*$/,
-  NFKC: /^[\0-\x7f]*$/,
-  NFKD: /^[\0-\x7f]*$/,
+function changesOf(text: string, form: NormalForm): Change[] {
+  const symbols = decomposed(text, form === 'NFC' || form === 'NFD' ? 'NFD' : 'NFKD');
+  if (composes(form)) return composed(symbols);
+  return symbols.map(({ character, change }): Change => [character, change]);
+}
+
+/**
+ * Characters of many texts that a form leaves as they are beside each other, as a class of an expression. Each begins anew;
+ * what follows a run of them may compose with its last one.
+ */
+const unchanged: Readonly<Record<NormalForm, string>> = {
+  NFC: String.raw`[\0-\u02ff\u0400-\u0482\u2010-\u2027\u3041-\u3096\u4e00-\u9fff\uac00-\ud7a3]`,
+  NFD: String.raw`[\0-\x7f\u2010-\u2027\u4e00-\u9fff]`,
+  NFKC: String.raw`[\0-\x7f\xbf-\u0131\u0400-\u0482\u2012-\u2016\u2018-\u2023\u3041-\u3096\u4e00-\u9fff\uac00-\ud7a3]`,
+  NFKD: String.raw`[\0-\x7f\u2012-\u2016\u2018-\u2023\u4e00-\u9fff]`,
 };
 
+/** A shorter run of unchanged characters is taken with what is around it. */
+const shortestRun = 8;
+
+/** Runs of unchanged characters, one after the other, as offsets into the text; the last is empty, at its end. */
+function* unchangedRuns(text: string, form: NormalForm): Generator<[from: number, to: number]> {
+  const runs = new RegExp(`${unchanged[form]}{${shortestRun},}`, 'g');
+  for (let run = runs.exec(text); run !== null; run = runs.exec(text)) {
+    const end = runs.lastIndex;
+    const joins = composes(form) && end < text.length && !beginsAnew(pointAt(text, end));
+    yield [run.index, joins ? end - 1 : end];
+  }
+  yield [text.length, text.length];
+}
+
 export function normalForm(source: AlignedText, form: NormalForm): AlignedText {
-  if (unchanged[form].test(source.text)) return source;
-  return transformed(source, changesOf(source.text, form));
+  const { text } = source;
+  const rewriting = new Rewriting(source);
+  let at = 0;
+  for (const [from, to] of unchangedRuns(text, form)) {
+    if (to - from === text.length) return source;
+    while (at < from) {
+      checkStopped();
+      const stretch = text.slice(at, endOfStretch(text, at, from));
+      at = rewrite(rewriting, at, changesOf(stretch, form));
+    }
+    rewriting.keep(from, to);
+    at = to;
+  }
+  return rewriting.done();
 }
