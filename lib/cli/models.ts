@@ -41,7 +41,9 @@ async function list({ json }: { json?: boolean }): Promise<void> {
     return `${model.padEnd(width)}  ${size(own).padStart(10)}  ${day}\n`;
   });
   await writeData(lines.join(''));
-  say(`${models.length} models, ${size(bytes)} in ${cacheRoot()}. Aliases: ${modelAliases.join(', ')}.`);
+  say(
+    `${models.length} ${models.length === 1 ? 'model' : 'models'}, ${size(bytes)} in ${cacheRoot()}. Aliases: ${modelAliases.join(', ')}.`,
+  );
 }
 
 async function remove(reference: string, { json }: { json?: boolean }): Promise<void> {

@@ -5,8 +5,10 @@
 #include <unistd.h>
 #endif
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 
@@ -36,10 +38,20 @@ std::string PathOf(const std::string& library) {
 
 constexpr char kBuildAgain[] = "build Kvasir again ('npx kvasir build', or 'npm run build' in its checkout)";
 
+// The device files of NVIDIA's kernel module, or of WSL.
+bool HasGpu() {
+  const char* const files[] = {"/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg"};
+  return std::any_of(std::begin(files), std::end(files),
+                     [](const char* file) { return access(file, F_OK) == 0; });
+}
+
 Opened NotThere(const std::string& path, bool forced) {
   if (forced) {
     return {nullptr, CudaStatus::kNoLibrary,
             "KVASIR_CUDA_LIBRARY names " + path + ", which does not exist: correct it or unset it."};
+  }
+  if (!HasGpu()) {
+    return {nullptr, CudaStatus::kNoLibrary, "No NVIDIA GPU was found, and this build has no CUDA library."};
   }
   return {nullptr, CudaStatus::kNoLibrary,
           "This build has no CUDA library: install NVIDIA's CUDA toolkit (nvcc) and " +

@@ -1,6 +1,6 @@
 /** Which device is chosen and what users are told, for everything that a CUDA library can say: a fake one says it. */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -180,7 +180,9 @@ describe('what is told of the CUDA library', () => {
     expect(JSON.parse(report).gpu).toMatchObject({
       ...{ used: false, status: 'NO_LIBRARY', devices: [] },
       reason: expect.stringMatching(
-        /^This build has no CUDA library: install NVIDIA's CUDA toolkit \(nvcc\) and build/,
+        ['/dev/nvidiactl', '/dev/nvidia0', '/dev/dxg'].some((file) => existsSync(file))
+          ? /^This build has no CUDA library: install NVIDIA's CUDA toolkit \(nvcc\) and build/
+          : /^No NVIDIA GPU was found, and this build has no CUDA library\.$/,
       ),
       library: { path: join(folder, 'build/Release/kvasir_cuda.so'), build: record },
     });
