@@ -46,7 +46,7 @@ export class EncodingPipeline {
     const { json } = definition;
     this.#preTokenization = createPreTokenization(json.pre_tokenizer, spellsBytes(json.model));
     const { spellsBytes: spells } = this.#preTokenization;
-    this.#model = createModel(json.model, json.pre_tokenizer !== null, spells);
+    this.#model = createModel(json.model, spells);
     this.#normalizer = json.normalizer === null ? undefined : createNormalizer(json.normalizer);
     this.#added = new AddedVocabulary(json.added_tokens, this.#model, this.#normalizer);
     this.#processor = createProcessor(json.post_processor, (id) => this.tokenOf(id));
@@ -157,17 +157,19 @@ export class EncodingPipeline {
     let pieces: Pieces = { source, bounds: Bounds.whole(source.text.length) };
     for (const stage of this.#preTokenization.stages) pieces = stage(pieces);
     const { bounds } = pieces;
+    const { text } = pieces.source;
+    const { cuts } = this.#model;
     for (let i = 0; i < bounds.count; ++i) {
       const to = bounds.end(i);
       for (let from = bounds.start(i); from < to; ) {
-        const end = this.#cutAfter(pieces.source.text, from, to);
+        const end = cuts === undefined ? to : cuts.next(text, from, to);
         if (++this.#words % wordsBetweenChecks === 0) checkStopped();
         if (end - from > longestWord) {
           throw limitExceeded(`The text has a word of more than ${longestWord} characters`);
         }
         const first = tokens.count;
-        if (barred === undefined) this.#model.encode(pieces.source.text, from, end, tokens);
-        else encodeWithout(barred, this.#model, pieces.source.text.slice(from, end), tokens);
+        if (barred === undefined) this.#model.encode(text, from, end, tokens);
+        else encodeWithout(barred, this.#model, text.slice(from, end), tokens);
         if (tokens.tracked) placeTokens(tokens, first, pieces.source, from, end);
         from = end;
       }
@@ -183,15 +185,6 @@ export class EncodingPipeline {
       this.#barred = new Set(special.map(({ id }) => id));
     }
     return this.#barred;
-  }
-
-  /** The next place where the piece may be cut, or its end. */
-  #cutAfter(text: string, from: number, to: number): number {
-    const { cuts } = this.#model;
-    if (cuts === undefined) return to;
-    let at = from + 1;
-    while (at < to && !cuts(text, at)) ++at;
-    return at;
   }
 }
 

@@ -1,7 +1,7 @@
 /** From bytes of a piece, as models count, to offsets in the original text. */
 import { type AlignedText, pointAt, widthOf } from './aligned-text.js';
-import { utf8Length } from './models/bpe.js';
 import type { TokenSink } from './models/model.js';
+import { utf8Length } from './utf8.js';
 
 /** Turns the spans of the tokens from `first` on, all of the piece source.text[from, to), into offsets. */
 export function placeTokens(

@@ -2,18 +2,33 @@
  * Our tokenizer beside the reference (Rust `tokenizers`, through Python), each on one core, one vocabulary after the other.
  *
  * usage: node scripts/measure/tokenizers.mjs speed PYTHON TOKENIZER.json...
+ *        node scripts/measure/tokenizers.mjs ready PYTHON TOKENIZER.json...|MODEL.gguf...
  *        node scripts/measure/tokenizers.mjs differences PYTHON COUNT TOKENIZER.json...
  *
  * `speed` prints a table, of processor time, all threads of the process together, so that neighbours matter less: prose (1 MB of texts/), 100 KB of one character, and how long until the tokenizer is ready.
+ * `ready` prints how long `Tokenizer.load` takes in a fresh process, its thread's start included: from tokenizer.json, and from
+ * the tables of the INT8 form beside it, with the configuration that is there; and the same of `from_file`, and of reading the
+ * file and parsing its JSON. Milliseconds of processor time, and in brackets by the clock; the least of five.
  * `differences` encodes COUNT seeded random strings with both, prints the first that differs, and fails when one does.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compiledName } from '../../dist/tokenizer/compiled-tables.js';
 import { EncodingPipeline } from '../../dist/tokenizer/encoding-pipeline.js';
+import { Tokenizer } from '../../dist/tokenizer/tokenizer.js';
 import { definitionFromFiles } from '../../dist/tokenizer/tokenizer-files.js';
+import { compileTokenizerJson } from '../../dist/tokenizer/vocabulary-json.js';
 import { randomStrings } from './random-strings.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -86,6 +101,64 @@ function speed(paths) {
   }
 }
 
+/** In this process, which has done nothing else. */
+async function measureOnce(work, path) {
+  const works = {
+    parse: () => JSON.parse(readFileSync(path, 'utf8')),
+    load: async () => {
+      const source = { kind: path.endsWith('.gguf') ? 'gguf' : 'tokenizer-json', path };
+      const configPath = join(dirname(path), 'tokenizer_config.json');
+      const tokenizer = await Tokenizer.load(existsSync(configPath) ? { ...source, configPath } : source);
+      void tokenizer.dispose();
+    },
+  };
+  const [start, clock] = [process.cpuUsage(), performance.now()];
+  await works[work]();
+  const [{ user, system }, end] = [process.cpuUsage(start), performance.now()];
+  console.log(JSON.stringify({ cpu: (user + system) / 1000, clock: end - clock }));
+}
+
+/** The least of five processes. */
+function inProcesses(work, path) {
+  const script = fileURLToPath(import.meta.url);
+  const runs = Array.from({ length: 5 }, () =>
+    JSON.parse(execFileSync(process.execPath, [script, 'once', work, path]).toString()),
+  );
+  return { cpu: Math.min(...runs.map(({ cpu }) => cpu)), clock: Math.min(...runs.map(({ clock }) => clock)) };
+}
+
+/** The files of a folder in the INT8 form. */
+function withTables(path) {
+  const folder = mkdtempSync(join(scratch, 'int8-'));
+  const names = ['tokenizer.json', 'tokenizer_config.json'];
+  for (const name of names) {
+    if (existsSync(join(dirname(path), name))) copyFileSync(join(dirname(path), name), join(folder, name));
+  }
+  const tables = compileTokenizerJson(readFileSync(path));
+  if (tables === undefined) throw new Error(`${path} has no tables`);
+  writeFileSync(join(folder, compiledName), tables);
+  return join(folder, 'tokenizer.json');
+}
+
+function ready(paths) {
+  const shown = ({ cpu, clock }) => `${cpu.toFixed(0)} (${clock.toFixed(0)})`;
+  const nothing = write('none.json', []);
+  console.log('| vocabulary | ready | with tables | from_file | read + parse |');
+  console.log('|---|---|---|---|---|');
+  for (const path of paths) {
+    const cells = [shown(inProcesses('load', path))];
+    if (!path.endsWith('.gguf')) {
+      const loads = Array.from({ length: 3 }, () =>
+        JSON.parse(execFileSync(python, [reference, 'speed', path, nothing]).toString()),
+      );
+      const least = Math.min(...loads.map(({ load }) => 1000 * load));
+      cells.push(shown(inProcesses('load', withTables(path))), least.toFixed(0));
+      cells.push(shown(inProcesses('parse', path)));
+    }
+    console.log(`| ${nameOf(path)} | ${cells.join(' | ')} |`);
+  }
+}
+
 function differences(count, paths) {
   const texts = randomStrings(count);
   const file = write('texts.json', texts);
@@ -107,5 +180,7 @@ function differences(count, paths) {
 }
 
 if (mode === 'speed') speed(rest);
+else if (mode === 'ready') ready(rest);
+else if (mode === 'once') await measureOnce(python, rest[0]);
 else if (mode === 'differences') differences(Number(rest[0]), rest.slice(1));
-else throw new Error('usage: tokenizers.mjs speed PYTHON FILE... | differences PYTHON COUNT FILE...');
+else throw new Error('usage: tokenizers.mjs speed|ready PYTHON FILE... | differences PYTHON COUNT FILE...');

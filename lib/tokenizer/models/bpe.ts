@@ -4,6 +4,8 @@
  */
 import { characterOf } from '../byte-spelling.js';
 import { pointBefore } from '../patterns/word-scanner.js';
+import { utf8Length } from '../utf8.js';
+import { CutPlaces } from './cut-places.js';
 import { IndexedModel } from './indexed-model.js';
 import type { MergeTable } from './merge-table.js';
 import type { TokenSink } from './model.js';
@@ -32,12 +34,6 @@ const encoder = new TextEncoder();
 const none = -1;
 const notAsked = -2;
 
-export function utf8Length(point: number): number {
-  if (point < 0x80) return 1;
-  if (point < 0x800) return 2;
-  return point < 0x10000 ? 3 : 4;
-}
-
 export class BpeModel extends IndexedModel {
   readonly #symbols = new Symbols();
   readonly #cache = new WordCache();
@@ -48,22 +44,40 @@ export class BpeModel extends IndexedModel {
   readonly #unknownId: number;
   readonly #affixed: boolean;
   readonly #spelling = new Uint8Array(1024);
-  readonly cuts?: (text: string, at: number) => boolean;
+  /** null: there are none. */
+  #cuts: CutPlaces | null | undefined;
 
   constructor(
     index: TokenIndex,
     readonly merges: MergeTable,
     readonly options: BpeOptions,
-    cuts?: (text: string, at: number) => boolean,
   ) {
     super(index);
-    this.cuts = cuts;
     const ids = (spell: (byte: number) => string): Int32Array =>
       Int32Array.from({ length: 256 }, (_, byte) => index.get(spell(byte)) ?? none);
     this.#byteIds = ids(characterOf);
     this.#fallback = options.fallsBack ? ids(byteToken) : new Int32Array(256).fill(none);
     this.#unknownId = options.unknown === undefined ? none : (index.get(options.unknown) ?? none);
     this.#affixed = options.prefix !== '' || options.suffix !== '';
+  }
+
+  /** Made for the first text: a load has no time for it. */
+  override get cuts(): CutPlaces | undefined {
+    if (this.#cuts === undefined) this.#cuts = this.#findCuts() ?? null;
+    return this.#cuts ?? undefined;
+  }
+
+  /**
+   * Words of spelled bytes are short. A model that takes whole words from its vocabulary, or spells the first and the last
+   * character of a word otherwise, sees where a word ends. So do the offsets of one that leaves characters out.
+   */
+  #findCuts(): CutPlaces | undefined {
+    const { spellsBytes, ignoresMerges, fallsBack, unknown } = this.options;
+    if (spellsBytes || ignoresMerges || this.#affixed || unknown === '') return undefined;
+    const leavesOut = this.#unknownId < 0 && this.#fallback.some((id) => id < 0);
+    if (leavesOut) return undefined;
+    const others = [...(fallsBack ? [byteToken(0)] : []), ...(unknown === undefined ? [] : [unknown])];
+    return new CutPlaces(this.index, others);
   }
 
   override encode(text: string, from: number, to: number, tokens: TokenSink): void {
@@ -205,29 +219,4 @@ class UnknownRun {
     if (this.#length > 0) this.symbols.push(this.id, this.#length);
     this.#length = 0;
   }
-}
-
-/**
- * Where a SentencePiece text may be cut: before a mark of a space, behind every character that no token has before such a
- * mark. No merge spans the place, and the mark is known, so that no run of unknown characters does.
- */
-export function cutsAtMetaspace(index: TokenIndex): ((text: string, at: number) => boolean) | undefined {
-  if (index.get('\u2581') === undefined) return undefined;
-  const before = new Set<number>();
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  index.forEach((bytes, start, end) => {
-    for (let i = start + 1; i + 2 < end; ++i) {
-      if (bytes[i] !== 0xe2 || bytes[i + 1] !== 0x96 || bytes[i + 2] !== 0x81) continue;
-      const characters = Array.from(decoder.decode(bytes.subarray(start, i)));
-      before.add(characters.at(-1)!.codePointAt(0)!);
-    }
-  });
-  // The spelling of a byte token or of the unknown one may end so, and stand for any character.
-  if (before.has(0x3e)) return undefined;
-  return (text, at) => {
-    if (text.charCodeAt(at) !== 0x2581 || at === 0) return false;
-    const unit = text.charCodeAt(at - 1);
-    const point = unit >> 10 === 0x37 && at > 1 ? text.codePointAt(at - 2)! : unit;
-    return !before.has(point);
-  };
 }

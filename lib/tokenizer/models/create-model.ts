@@ -1,7 +1,7 @@
 /** Makes the model that a definition names. */
 import { KvasirError } from '../../errors.js';
 import type { TokenizerJson } from '../definition.js';
-import { BpeModel, type BpeOptions, cutsAtMetaspace } from './bpe.js';
+import { BpeModel, type BpeOptions } from './bpe.js';
 import { MergeList } from './merge-list.js';
 import type { WordModel } from './model.js';
 import { idLimit, maxId, TokenIndex } from './token-index.js';
@@ -20,11 +20,11 @@ export function spellsBytes(model: ModelJson): boolean {
   return model.type === 'BPE' && !affixed && model.byte_fallback !== true;
 }
 
-/** `words`: the text comes in words; else as a whole, which may be cut. `spells`: by the model. Throws MODEL_FORMAT. */
-export function createModel(model: ModelJson, words: boolean, spells: boolean): WordModel {
+/** `spells`: whether a model of bytes spells them itself. Throws MODEL_FORMAT. */
+export function createModel(model: ModelJson, spells: boolean): WordModel {
   switch (model.type) {
     case 'BPE':
-      return createBpe(model, words, spells);
+      return createBpe(model, spells);
     case 'Unigram':
       return createUnigram(model);
     case 'WordPiece':
@@ -70,7 +70,7 @@ function optionalText(model: ModelJson, name: string): string | undefined {
   throw wrong(model, `${name} must be a string`);
 }
 
-function createBpe(model: ModelJson, words: boolean, spells: boolean): WordModel {
+function createBpe(model: ModelJson, spells: boolean): WordModel {
   if (model.dropout !== undefined && model.dropout !== null && model.dropout !== 0) {
     throw wrong(model, 'dropout makes its ids random, and is not supported');
   }
@@ -89,9 +89,7 @@ function createBpe(model: ModelJson, words: boolean, spells: boolean): WordModel
     options.unknown = undefined;
   }
   const merges = readMerges(model, index, options.prefix).table();
-  const affixed = options.prefix !== '' || options.suffix !== '';
-  const cuts = words || spells || affixed || options.ignoresMerges ? undefined : cutsAtMetaspace(index);
-  return new BpeModel(index, merges, options, cuts);
+  return new BpeModel(index, merges, options);
 }
 
 function parts(model: ModelJson, merge: unknown): readonly [string, string] {

@@ -1,5 +1,4 @@
 /** What a model of words does, and where it puts its tokens. */
-
 import { limitExceeded, mostTokens } from '../work.js';
 
 /** UTF-8 of the spellings of ids from 0 on, one after the other; id i has bytes[offsets[i], offsets[i + 1]). */
@@ -7,6 +6,12 @@ export interface Spellings {
   bytes: Uint8Array;
   /** uint32 [ids + 1]. */
   offsets: Uint32Array;
+}
+
+/** Where a word may be cut. */
+export interface Cuts {
+  /** The first place behind `from` where text[from, to) may be cut, or `to`. */
+  next(text: string, from: number, to: number): number;
 }
 
 export interface WordModel {
@@ -21,11 +26,8 @@ export interface WordModel {
   tokenOf(id: number): string | undefined;
   /** Those of all ids, which may be read and no more: they may be the model's own. */
   spellings(): Spellings;
-  /**
-   * Places before which a text may be cut without a change of its tokens, because no token spans them; then words can be
-   * remembered. Undefined: nowhere.
-   */
-  readonly cuts?: (text: string, at: number) => boolean;
+  /** Where words may be cut without a change of their tokens; pieces can be remembered. Undefined: nowhere. */
+  readonly cuts?: Cuts;
 }
 
 /** Ids, and, when offsets are wanted, the bytes of the piece (as UTF-8) that each stands for. */
