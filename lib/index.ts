@@ -77,6 +77,8 @@ export {
   Trace,
   type Candidate,
   type LensRow,
+  type Neighbour,
+  type NeighbourRow,
   type Prediction,
   type SaveOptions,
   type TracedToken,

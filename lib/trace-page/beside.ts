@@ -35,6 +35,8 @@ export interface Beside {
   /** Of linears given what the reference gives them, the greatest first. */
   ranking: PlaceError[];
   components: ComponentError[];
+  /** Of the residual stream behind each layer, at each token: |difference|^2 / |reference|^2. */
+  stream: number[][];
   /** Absent without an output layer. */
   parted?: {
     /** The first position at which they expect different tokens, and these. */
@@ -70,8 +72,19 @@ export async function besideOf(reference: Side, other: Side): Promise<Beside> {
     other: other.name,
     ranking: ranking.sort((a, b) => b.nmse - a.nmse),
     components,
+    stream: streamErrors(reference.trace, other.trace),
     ...(parted ? { parted } : {}),
   };
+}
+
+function streamErrors(reference: Trace, other: Trace): number[][] {
+  const streams = reference.tensors.filter(({ name }) => name.endsWith('.ffn_residual'));
+  return streams.map((tensor) =>
+    Array.from({ length: reference.tokens.length }, (_, position) => {
+      const { nmse } = ErrorSum.of(tensor.at(position), other.get(tensor.name).at(position));
+      return Number(nmse.toPrecision(3));
+    }),
+  );
 }
 
 function partingOf(a: Trace, b: Trace): Beside['parted'] {

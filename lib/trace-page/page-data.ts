@@ -46,6 +46,11 @@ export interface PageData {
   lens: readonly (readonly (readonly [string, number])[])[];
   /** Chosen position -> tokens whose rows of the table are nearest to its own, [text, cosine]. */
   neighbours: Readonly<Record<number, readonly (readonly [string, number])[]>>;
+  /**
+   * Position -> before the first layer and behind each one, tokens whose rows of the table are nearest to the residual stream,
+   * [text, cosine]. Of as many of the chosen positions as take no more than a second or so.
+   */
+  streamNeighbours: Readonly<Record<number, readonly (readonly (readonly [string, number])[])[]>>;
   scale: readonly ScalePart[];
   scaling: readonly ModelSize[];
   tensors: Readonly<Record<string, ValueEntry>>;

@@ -97,7 +97,7 @@ class WeightReader {
       await this.#cells(`${at}o`, { [`${at}o`]: [this.#largestChange(layer, 'attn_residual', position), 0] });
     }
     const { gated = false, size, experts } = feedForwardOf(spec, layer);
-    if (experts) return;
+    if (experts) return this.#cells(`${at}router`, { [`${at}router`]: [largest('router'), 0] });
     await this.#cells(`${at}gate_up`, {
       ...(gated ? { [`${at}gate`]: [largest('gate'), 0] } : {}),
       [`${at}up`]: [largest('up'), gated ? size : 0],

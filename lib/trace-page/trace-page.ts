@@ -11,7 +11,7 @@ import type { Trace } from '../trace/trace.js';
 import type { TraceOptions, TraceTensorName } from '../trace/trace-options.js';
 import { packageVersion } from '../version.js';
 import type { Beside } from './beside.js';
-import { heldValues, keepRows } from './kept-rows.js';
+import { heldValues, keepRows, spread } from './kept-rows.js';
 import { type PageContent, pageHtml } from './page.js';
 import { type PageData, type PagePrediction, pageSpec } from './page-data.js';
 import { addWeights } from './page-weights.js';
@@ -27,6 +27,10 @@ export interface PageModel {
 /** Candidates at the chosen positions. */
 const topShown = 50;
 const neighboursShown = 6;
+/** Behind the twenty. */
+const besidePart = 21;
+/** Multiplications that comparing residual streams with the token table may take: a second or so. */
+const neighbourWork = 1e9;
 
 /** What `model.trace` is asked for, so that a page can be made of it. */
 export function pageTraceOptions(spec: ModelSpec): TraceOptions {
@@ -80,6 +84,8 @@ export async function pageContent(
   const data: PageData = {
     kvasir: packageVersion(),
     digits: digitsOf[kept.kind],
+    // Who asked for a comparison reads it first.
+    ...(beside ? { part: besidePart } : {}),
     kind: kept.kind,
     model: modelFacts(info),
     spec: pageSpec(spec),
@@ -98,6 +104,7 @@ export async function pageContent(
     tensors: text.entries,
     statistics: Object.fromEntries(trace.tensors.map(({ name, statistics }) => [name, statistics])),
     neighbours: near,
+    streamNeighbours: await streamNeighboursOf(traced, trace, kept.chosen),
     ...weights,
     ...(beside ? { beside } : {}),
   };
@@ -118,6 +125,29 @@ export async function neighboursOf(
       const others = found[i]!.filter(({ id }) => id !== ids[i]).slice(0, neighboursShown);
       return [position, others.map(({ text, cosine }) => [text, cosine] as const)];
     }),
+  );
+}
+
+/** @param chosen positions of a whole text */
+async function streamNeighboursOf(
+  traced: Traced,
+  trace: Trace,
+  chosen: readonly number[],
+): Promise<PageData['streamNeighbours']> {
+  const { spec } = traced;
+  const names = ['embed', ...Array.from({ length: layerCount(spec) }, (_, i) => `layers.${i}.ffn_residual`)];
+  const most = Math.floor(neighbourWork / (names.length * spec.vocabSize * spec.hiddenSize));
+  if (most === 0) return {};
+  const positions = spread(chosen.length, most).map((i) => chosen[i]!);
+  const streams = positions.flatMap((position) => names.map((name) => trace.get(name).at(position)));
+  const found = await nearestTokens(traced, streams, neighboursShown);
+  return Object.fromEntries(
+    positions.map((position, i) => [
+      position,
+      found
+        .slice(i * names.length, (i + 1) * names.length)
+        .map((near) => near.map(({ text, cosine }) => [text, Number(cosine.toPrecision(3))] as const)),
+    ]),
   );
 }
 

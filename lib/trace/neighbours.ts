@@ -9,8 +9,19 @@ export interface Neighbour {
   cosine: number;
 }
 
+/** What lies nearest to the residual stream at one position. */
+export interface NeighbourRow {
+  /** Behind this layer; undefined: before the first one. */
+  layer?: number;
+  position: number;
+  /** Most similar first, equal ones by the lower id. */
+  nearest: Neighbour[];
+}
+
 /** Rows of the table that are read at a time. */
 const rowsAtOnce = 1024;
+/** Multiplications between two turns of the event loop: some 20 ms. */
+const turnWork = 2 ** 24;
 
 /**
  * @param vectors each [hidden]
@@ -25,6 +36,7 @@ export async function nearestTokens(
   const { vocabSize, hiddenSize } = spec;
   const found = vectors.map((): { id: number; cosine: number }[] => []);
   const sizes = vectors.map(lengthOf);
+  let work = 0;
   for (let first = 0; first < vocabSize; first += rowsAtOnce) {
     signal?.throwIfAborted();
     const n = Math.min(rowsAtOnce, vocabSize - first);
@@ -40,8 +52,12 @@ export async function nearestTokens(
           count,
         );
       }
+      work += vectors.length * hiddenSize;
+      if (work < turnWork) continue;
+      work = 0;
+      await nextTurn();
+      signal?.throwIfAborted();
     }
-    await nextTurn();
   }
   return found.map((list) => list.map(({ id, cosine }) => ({ id, text: textOf(id), cosine })));
 }

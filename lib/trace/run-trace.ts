@@ -15,6 +15,7 @@ import {
   layerTensorNames,
   nativeNamesOf,
 } from './layer-tensors.js';
+import { nearestTokens, type NeighbourRow } from './neighbours.js';
 import { RowReader } from './predictions.js';
 import { intoStore } from './tensor-folder.js';
 import type { TensorStore } from './tensor-store.js';
@@ -57,10 +58,11 @@ export async function runTrace(
   return intoStore(settings.folder, traced, async (store, file) => {
     const run = new Run(traced, ids, settings, { from, to, heads: settings.heads }, store);
     await run.allLayers();
-    const { predictions, lens, attribution } = run;
+    const { predictions, lens, neighbours, attribution } = run;
     const tensors = await store.finish();
     const timeline = timelineOf(traced, run.text.ops);
-    return new Trace({ tokens, from, tensors, predictions, lens, attribution, generated, timeline, file });
+    const found = { predictions, lens, neighbours, attribution };
+    return new Trace({ tokens, from, tensors, ...found, generated, timeline, file });
   });
 }
 
@@ -94,6 +96,7 @@ class Run {
   readonly text: TextRun;
   readonly predictions: Prediction[] = [];
   readonly lens: LensRow[] = [];
+  readonly neighbours: NeighbourRow[] = [];
   attribution: Contribution[] = [];
   readonly #parts: { attention: Float32Array; feedForward: Float32Array; heads?: Float32Array }[] = [];
   readonly #hasHead: boolean;
@@ -118,6 +121,7 @@ class Run {
     const { tensors: wanted, layers, interventions, lens } = this.settings;
     let hidden = await this.#embedded();
     const embedded = hidden;
+    await this.#neighbourRows(undefined, hidden);
     const perLayer = layerTensorNames.filter((name) => wanted.has(name));
     for (let layer = 0; layer < this.#layers; ++layer) {
       const changes = interventions.filter((one) => one.layer === layer);
@@ -126,6 +130,7 @@ class Run {
         hidden = await this.#layer(layer, hidden, isKept ? perLayer : []);
       hidden = changed(hidden, changes, this.traced.spec.hiddenSize);
       if (lens > 0 && this.#hasHead && isKept) await this.#lensRows(layer, hidden);
+      if (isKept) await this.#neighbourRows(layer, hidden);
     }
     await this.#ending(hidden);
     if (this.settings.attribute) await this.#attribute(this.settings.attribute, embedded, hidden);
@@ -316,6 +321,17 @@ class Run {
         this.lens.push({ layer, position, top: this.#reader.read(row, lens).top });
       }),
     );
+  }
+
+  async #neighbourRows(layer: number | undefined, hidden: Float32Array): Promise<void> {
+    const { neighbours, signal } = this.settings;
+    if (neighbours === 0) return;
+    const { from, to } = this.kept;
+    const rows = Array.from({ length: to - from }, (_, i) => rowOf(hidden, from + i, this.ids.length));
+    const found = await nearestTokens(this.traced, rows, neighbours, signal);
+    for (const [i, nearest] of found.entries()) {
+      this.neighbours.push({ ...(layer === undefined ? {} : { layer }), position: from + i, nearest });
+    }
   }
 
   async #ending(hidden: Float32Array): Promise<void> {

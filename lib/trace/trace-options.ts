@@ -71,6 +71,12 @@ export interface TraceOptions {
    * Logit lens: so many most probable tokens behind each layer, as if it were the last one. From 0, the default: none, to 100.
    */
   lens?: number;
+  /**
+   * So many tokens whose rows of the token table point the way of the residual stream at each position that is kept, before the
+   * first layer and behind each layer that is kept: `Trace.neighbours`. A vector is compared with the whole table, which takes
+   * some milliseconds for each million of its values: choose `layers` and `tokens`. From 0, the default: none, to 100.
+   */
+  neighbours?: number;
   /** So many candidates of each prediction, from 1 to 100. Default: 10, or as many as `lens` where that is more. */
   top?: number;
   /** Direct logit attribution: what each layer and head adds to one logit. Default: none. */
@@ -96,7 +102,7 @@ export interface TraceOptions {
 }
 
 export type TraceSettings = Required<
-  Pick<TraceOptions, 'lens' | 'top' | 'generate' | 'predictions' | 'timeline'>
+  Pick<TraceOptions, 'lens' | 'neighbours' | 'top' | 'generate' | 'predictions' | 'timeline'>
 > & {
   layers: readonly number[];
   heads: readonly number[] | undefined;
@@ -132,6 +138,7 @@ function rulesFor(spec: ModelSpec): Record<keyof TraceOptions, Rule> {
       `some of ${traceTensorNames.join(', ')}`,
     ),
     lens: integer(0, 100),
+    neighbours: integer(0, 100),
     top: integer(1, 100),
     generate: integer(0, 2 ** 20),
     // What it holds is read by `generate`.
@@ -202,6 +209,7 @@ export function parseTraceOptions(given: unknown, spec: ModelSpec): TraceSetting
   const {
     tokens,
     lens = 0,
+    neighbours = 0,
     top = Math.max(leastTop, lens),
     generate = 0,
     predictions = true,
@@ -233,6 +241,7 @@ export function parseTraceOptions(given: unknown, spec: ModelSpec): TraceSetting
     tokens,
     tensors: set,
     lens,
+    neighbours,
     top,
     generate,
     sampling,

@@ -4,10 +4,12 @@ import { invalidOption, list, parseOptions } from '../given.js';
 import type { Contribution } from './attribution.js';
 import type { Draw } from './draws.js';
 import { type TraceFormat, traceFormats, writeTrace } from './formats.js';
+import type { NeighbourRow } from './neighbours.js';
 import type { Candidate } from './predictions.js';
 import type { TracedTensor } from './tensor.js';
 import type { Timeline } from './timeline.js';
 
+export type { Neighbour, NeighbourRow } from './neighbours.js';
 export type { Candidate } from './predictions.js';
 
 export interface TracedToken {
@@ -68,6 +70,7 @@ export interface TraceParts {
   tensors: TracedTensor[];
   predictions: Prediction[];
   lens: LensRow[];
+  neighbours: NeighbourRow[];
   attribution: Contribution[];
   generated: Generated | undefined;
   timeline: Timeline | undefined;
@@ -86,6 +89,8 @@ export class Trace {
   readonly predictions: readonly Prediction[];
   /** Layer after layer, each with the tokens that are kept; [] where no `lens` was asked for. */
   readonly lens: readonly LensRow[];
+  /** Before the first layer and behind each one that is kept, with the tokens that are kept; [] where no `neighbours` were asked for. */
+  readonly neighbours: readonly NeighbourRow[];
   /** Of one logit: embedding, then of each layer attention, its heads where they add up, and feed-forward. [] where none was asked for. */
   readonly attribution: readonly Contribution[];
   /** Of each token that was generated, and of the one that ended the text: why it was that one. */
@@ -103,6 +108,7 @@ export class Trace {
   /** Made by model.trace. */
   constructor({ tokens, from, tensors, predictions, lens, attribution, ...parts }: TraceParts) {
     this.attribution = attribution;
+    this.neighbours = parts.neighbours;
     this.draws = parts.generated?.draws ?? [];
     this.cachedTokens = parts.generated?.cachedTokens;
     this.timeline = parts.timeline;
@@ -143,7 +149,7 @@ export class Trace {
   }
 
   /**
-   * Writes the tensors (float32, by their names) and `trace.json` (tokens, predictions, lens, draws, shapes, statistics) into a
+   * Writes the tensors (float32, by their names) and `trace.json` (tokens, predictions, lens, neighbours, draws, shapes, statistics) into a
    * folder, which is made where there is none.
    * @throws INVALID_OPTION, LIMIT_EXCEEDED for an 'npz' of 4 GiB and more, and what the file system says.
    */
@@ -158,14 +164,17 @@ export class Trace {
 
   /** Without the values. */
   toJSON(): object {
-    const { tokens, from, predictions, lens, attribution, cachedTokens, draws, timeline } = this;
+    const { tokens, from, predictions, lens, neighbours, attribution, cachedTokens, draws, timeline } = this;
     const tensors = this.tensors.map(({ name, layer, shape, statistics }) => ({
       name,
       layer,
       shape,
       statistics,
     }));
-    return { tokens, from, cachedTokens, predictions, lens, attribution, draws, timeline, tensors };
+    return {
+      ...{ tokens, from, cachedTokens, predictions, lens, neighbours, attribution, draws, timeline },
+      tensors,
+    };
   }
 }
 

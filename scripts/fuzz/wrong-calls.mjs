@@ -44,7 +44,7 @@ const embedNames = ['pooling', 'normalize', 'dimensions', 'overflow', 'adapter',
 // Not `folder`: a wrong text may be a path that can be made.
 const traceNames = [
   ...['layers', 'heads', 'tokens', 'tensors', 'lens', 'generate', 'sampling', 'predictions', 'timeline'],
-  ...['attribute', 'interventions', 'signal'],
+  ...['attribute', 'interventions', 'neighbours', 'signal'],
 ];
 const chatNames = ['tools', 'documents', 'addGenerationPrompt', 'variables'];
 const runToolsNames = ['maxRounds', 'toolTimeoutMs', 'onChunk', 'signal', 'toolChoice', 'temperature'];

@@ -27,6 +27,7 @@ import smollm2
 import static_models
 import stories
 import tiny
+import traces
 import word_vectors
 from fixture import differences
 
@@ -53,6 +54,7 @@ MAKERS = {
     "classifiers": lambda options, out: classifiers.make(out),
     "word-vectors": lambda options, out: word_vectors.make(out),
     "static-models": lambda options, out: static_models.make(out),
+    "traces": lambda options, out: traces.make(out, FIXTURES, options.gguf),
 }
 
 

@@ -12,7 +12,7 @@ TENSOR, FUNCTIONAL = torch.Tensor, torch.nn.functional
 
 
 @contextmanager
-def _no_float32():
+def no_float32():
     """Meanwhile whoever asks for float32 gets float64."""
     to, to_type, to_float, softmax = TENSOR.to, TENSOR.type, TENSOR.float, FUNCTIONAL.softmax
     wide = lambda value: torch.float64 if value is torch.float32 else value  # noqa: E731
@@ -35,7 +35,7 @@ def to_float64(model):
     forward = model.forward
 
     def in_float64(*args, **kwargs):
-        with _no_float32():
+        with no_float32():
             return forward(*args, **kwargs)
 
     model.forward = in_float64

@@ -1,5 +1,6 @@
 /** INT8 beside FP32: where the error comes from, how it grows along the layers, and where the texts part. */
 import { h, svg, tableHead } from './dom.js';
+import { picture } from './heat.js';
 import { percent, show } from './numbers.js';
 
 /** @typedef {import('./context.js').Context} Context */
@@ -23,8 +24,8 @@ const partOf = {
   lm_head: 17,
 };
 
-/** @param {Context} ctx @param {string} place */
-function link(ctx, place) {
+/** @param {Context} ctx @param {string} place @param {number} [head] */
+function link(ctx, place, head) {
   const layer = layerOf(place);
   const part = partOf[place.slice(place.lastIndexOf('.') + 1)] ?? 15;
   return h(
@@ -32,7 +33,12 @@ function link(ctx, place) {
     {
       type: 'button',
       class: 'link',
-      onclick: () => ctx.go({ part, ...(Number.isNaN(layer) ? {} : { layer }) }),
+      onclick: () =>
+        ctx.go({
+          part,
+          ...(Number.isNaN(layer) ? {} : { layer }),
+          ...(head === undefined ? {} : { head }),
+        }),
     },
     place,
   );
@@ -47,7 +53,12 @@ function ranking(ctx) {
       'tr',
       { 'data-place': one.head === undefined ? one.place : `${one.place} head ${one.head}` },
       h('td', {}, i + 1),
-      h('th', { scope: 'row' }, link(ctx, one.place), one.head !== undefined && ` head ${one.head}`),
+      h(
+        'th',
+        { scope: 'row' },
+        link(ctx, one.place, one.head),
+        one.head !== undefined && ` head ${one.head}`,
+      ),
       h('td', {}, show(one.nmse, 3)),
       h('td', {}, show(one.cosine, 6)),
       h(
@@ -130,6 +141,32 @@ function growth(ctx) {
   );
 }
 
+/** At which tokens it grows. @param {Context} ctx */
+function byToken(ctx) {
+  /** @type {number[][]} */
+  const errors = ctx.data.beside.stream;
+  const logs = errors.map((row) => row.map((one) => Math.log10(Math.max(1e-12, one))));
+  const least = Math.floor(Math.min(...logs.flat()));
+  return h(
+    'section',
+    {},
+    h('h3', {}, 'At which tokens'),
+    picture({
+      title: `Powers of ten of that error above 1e${least}, behind each layer (rows) at each token (columns)`,
+      rows: errors.length,
+      columns: ctx.tokens,
+      value: (layer, position) => logs[layer][position] - least,
+      rowName: (layer) => `behind layer ${layer}`,
+      columnName: (position) => `token ${ctx.place(position)}`,
+      rowLabels: errors.map((_, layer) => `layer ${layer}`),
+      columnLabels: ctx.values.all.map((position) => ctx.token(position)),
+      signed: false,
+      picked: [ctx.state.layer, ctx.state.position],
+      onpick: (layer, position) => ctx.go({ layer, position }),
+    }),
+  );
+}
+
 /** Of the layer that is looked at. @param {Context} ctx */
 function components(ctx) {
   const start = `layers.${ctx.state.layer}.`;
@@ -205,5 +242,5 @@ export const beside = {
   formula: 'error = |y_{int8} − y_{fp32}|^2 / |y_{fp32}|^2',
   why: 'INT8 holds a weight in a byte. What that costs is told at every point, and who hunts an error finds the place where it begins.',
   /** @param {Context} ctx */
-  view: (ctx) => h('div', {}, ranking(ctx), growth(ctx), components(ctx), parting(ctx)),
+  view: (ctx) => h('div', {}, parting(ctx), ranking(ctx), growth(ctx), byToken(ctx), components(ctx)),
 };

@@ -106,26 +106,18 @@ export function rows(ctx, tensor, { title, head = 0, unit = 'component', signed,
 /**
  * The same of values that the page computes.
  * @param {Context} ctx @param {number[]} positions @param {number} columns @param {(position: number, column: number) => number} value
- * @param {{ title: string, unit?: string, signed?: boolean, end?: number, onpick?: (position: number, column: number) => void, column?: number }} how
+ * @param {{ title: string, unit?: string, columnLabels?: string[], signed?: boolean, end?: number, none?: string, key?: string, onpick?: (position: number, column: number) => void, column?: number }} how
  */
-export function derived(
-  ctx,
-  positions,
-  columns,
-  value,
-  { title, unit = 'component', signed, end, onpick, column = 0 },
-) {
+export function derived(ctx, positions, columns, value, { unit = 'component', onpick, column = 0, ...how }) {
   const at = Math.max(0, positions.indexOf(ctx.state.position));
   return picture({
-    title,
+    ...how,
     rows: positions.length,
     columns,
     value: (row, c) => value(positions[row], c),
     rowName: (row) => `token ${ctx.place(positions[row])}`,
     columnName: (c) => `${unit} ${c}`,
     rowLabels: positions.map((position) => ctx.place(position)),
-    signed,
-    end,
     picked: [at, column],
     onpick: onpick && ((row, c) => onpick(positions[row], c)),
   });

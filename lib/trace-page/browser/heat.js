@@ -7,11 +7,12 @@ import { show } from './numbers.js';
  * - `rows`, `columns`: how many; `value(row, column)`: NaN where there is none.
  * - `rowName`, `columnName`: what a reader is told of a cell; `rowLabels`, `columnLabels`: beside the picture.
  * - `signed`: two colours around 0, else one from 0 on; `end`: of the scale, default: found from the values.
+ * - `key`: what the colours say, in the place of a scale.
  * - `picked`: the cell that is looked at; `onpick`: another one is.
  * @typedef {{
  *   title: string, rows: number, columns: number, value: (row: number, column: number) => number,
  *   rowName: (row: number) => string, columnName: (column: number) => string,
- *   rowLabels?: string[], columnLabels?: string[], signed?: boolean, end?: number, none?: string,
+ *   rowLabels?: string[], columnLabels?: string[], signed?: boolean, end?: number, none?: string, key?: string,
  *   picked?: [number, number], onpick?: (row: number, column: number) => void,
  * }} Picture
  */
@@ -48,8 +49,8 @@ function draw(p, end) {
   return canvas;
 }
 
-/** @param {number} end @param {number} largest @param {boolean} signed */
-function legend(end, largest, signed) {
+/** The scale of the colours. @param {number} end @param {number} largest @param {boolean} signed */
+export function legend(end, largest, signed) {
   const stops = Array.from({ length: 11 }, (_, i) => cssColor(signed ? i / 5 - 1 : i / 10, signed));
   const beyond = largest > end * 1.001;
   const mark = beyond ? '≥ ' : '';
@@ -148,7 +149,7 @@ export function picture(p) {
     { class: 'picture' },
     h('figcaption', {}, p.title),
     frame(p, height, p.columns * cell, canvas, mark),
-    legend(end, largest, signed),
+    p.key === undefined ? legend(end, largest, signed) : h('div', { class: 'legend' }, p.key),
     readout,
     details,
   );
@@ -198,7 +199,9 @@ function extremes({ rows, columns, value }) {
   return { min, max };
 }
 
-const hasColumnNames = (/** @type {Picture} */ p) => p.columnLabels !== undefined && p.columns <= 48;
+const mostColumnNames = 72;
+const hasColumnNames = (/** @type {Picture} */ p) =>
+  p.columnLabels !== undefined && p.columns <= mostColumnNames;
 
 /** @param {Picture} p */
 function columnNames(p) {
@@ -206,7 +209,7 @@ function columnNames(p) {
     hasColumnNames(p) &&
     h(
       'div',
-      { class: 'columns', 'aria-hidden': 'true' },
+      { class: p.columns <= 40 ? 'columns' : 'columns narrow', 'aria-hidden': 'true' },
       p.columnLabels?.map((label) => h('span', {}, label)),
     )
   );

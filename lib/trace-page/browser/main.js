@@ -6,6 +6,7 @@ import { fill, formula, h } from './dom.js';
 import { setDigits } from './numbers.js';
 import * as attention from './parts-attention.js';
 import * as embedding from './parts-embedding.js';
+import { overview } from './parts-heads.js';
 import * as layers from './parts-layers.js';
 import * as output from './parts-output.js';
 import { scaleDrawing } from './scale.js';
@@ -21,7 +22,7 @@ const twenty = /** @type {Part[]} */ ([
   embedding.positionEmbedding,
   embedding.sum,
   embedding.layerNorm,
-  attention.overview,
+  overview,
   attention.queryKeyValue,
   attention.scores,
   attention.mask,

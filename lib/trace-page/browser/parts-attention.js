@@ -1,90 +1,14 @@
-/** Parts 6 to 12: self-attention, from the rows that it reads to what it adds to the residual stream. */
+/** Parts 7 to 12: self-attention, from the rows that it reads to what it adds to the residual stream. */
 import { arithmetic, dot, rounded } from './arithmetic.js';
 import { added, derived, grid, rows, sees } from './context.js';
 import { h } from './dom.js';
-import { thumbnail } from './heat.js';
-import { percent, show } from './numbers.js';
+import { show } from './numbers.js';
+import { attending } from './parts-heads.js';
 
 /** @typedef {import('./context.js').Context} Context */
 
 const oneRow =
   'Of each map one row of weights is in the page, that of its largest output: a pick writes it out at its token.';
-
-/** What a layer without attention says in these parts. @param {Context} ctx */
-function stateOf(ctx) {
-  const { state } = ctx.layer;
-  if (state === undefined) return undefined;
-  const what =
-    state === 'short_conv'
-      ? 'a short convolution over the last tokens'
-      : 'a gated delta net, a memory of one size';
-  const tensors = ['conv_in', 'delta_in', 'delta_gates'].map((name) =>
-    rows(ctx, ctx.own(name), { title: name }),
-  );
-  return h(
-    'div',
-    {},
-    h('p', {}, `Layer ${ctx.state.layer} has no attention: in its place stands ${what}.`),
-    tensors,
-  );
-}
-
-/** A part that needs attention. @param {(ctx: Context) => any} view @returns {(ctx: Context) => any} */
-const attending = (view) => (ctx) => stateOf(ctx) ?? view(ctx);
-
-export const overview = {
-  title: 'Self-attention',
-  formula: 'a_i = Σ_j w_{ij} v_j',
-  why: 'A token alone cannot know what it means here. In each head it asks a question, all tokens that it sees answer as far as they fit, and it takes a mix of what they carry.',
-  view: attending((ctx) => {
-    const weights = ctx.own('weights');
-    if (weights === undefined) return undefined;
-    const shown = weights.positions;
-    const value = (/** @type {number} */ head) => (/** @type {number} */ row, /** @type {number} */ c) =>
-      sees(ctx)(shown[row], c) ? (weights.row(shown[row], head)?.[c] ?? Number.NaN) : Number.NaN;
-    const heads = Array.from({ length: weights.heads }, (_, head) =>
-      thumbnail(
-        { rows: shown.length, columns: weights.columns, value: value(head), signed: false, end: 1 },
-        `head ${head}`,
-        head === ctx.state.head,
-        () => ctx.go({ head }),
-      ),
-    );
-    const position = ctx.positionIn(weights);
-    return h(
-      'div',
-      {},
-      h('div', { class: 'thumbnails' }, heads),
-      h('p', {}, `Where each head looks from ${ctx.place(position)}:`),
-      h(
-        'table',
-        {},
-        h(
-          'tbody',
-          {},
-          heads.map((_, head) => looks(ctx, weights, position, head)),
-        ),
-      ),
-    );
-  }),
-};
-
-/** @param {Context} ctx @param {import('./values.js').Tensor} weights @param {number} position @param {number} head */
-function looks(ctx, weights, position, head) {
-  const row = Array.from(weights.row(position, head) ?? []);
-  const order = row
-    .map((weight, key) => ({ weight, key }))
-    .sort((a, b) => b.weight - a.weight)
-    .slice(0, 4);
-  return h(
-    'tr',
-    { class: head === ctx.state.head && 'current' },
-    h('th', { scope: 'row' }, `head ${head}`),
-    order
-      .filter(({ weight }) => weight > 0.005)
-      .map(({ weight, key }) => h('td', {}, h('code', {}, ctx.place(key)), ` ${percent(weight)}`)),
-  );
-}
 
 export const queryKeyValue = {
   title: 'Query, key and value',
@@ -247,8 +171,11 @@ export const mask = {
     const picture = derived(ctx, ctx.values.all, ctx.tokens, (row, c) => (seen(row, c) ? 1 : Number.NaN), {
       title: 'Which tokens each token sees (columns)',
       unit: 'token',
+      columnLabels: ctx.values.all.map((position) => ctx.token(position)),
       signed: false,
       end: 1.6,
+      none: 'not seen',
+      key: 'Coloured: seen. Hatched: not seen.',
       onpick: (p, key) => box.update(cell(p, key)),
     });
     return h(

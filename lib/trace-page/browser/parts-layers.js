@@ -5,6 +5,7 @@ import { fill, h, tableHead, tokenText } from './dom.js';
 import { picture } from './heat.js';
 import { show } from './numbers.js';
 import { linearCell } from './parts-attention.js';
+import { expertsView } from './parts-experts.js';
 
 /** @typedef {import('./context.js').Context} Context */
 
@@ -98,25 +99,6 @@ function activationCell(ctx, position, c) {
     value,
     computed: act.of(x) * up,
   };
-}
-
-/** @param {Context} ctx */
-function expertsView(ctx) {
-  const [router, used, experts] = ['router', 'experts_used', 'experts'].map((name) => ctx.own(name));
-  const position = ctx.positionIn(used);
-  const chosen = Array.from(used?.row(position) ?? []);
-  return h(
-    'div',
-    {},
-    h(
-      'p',
-      {},
-      `${ctx.place(position)} goes through experts ${chosen.join(', ')} of ${ctx.layer.feedForward.experts?.count}.`,
-    ),
-    rows(ctx, router, { title: 'What the router gives each expert', unit: 'expert' }),
-    rows(ctx, used, { title: 'Experts used, the best first', unit: 'rank', signed: false }),
-    rows(ctx, experts, { title: 'What they give together' }),
-  );
 }
 
 /** @type {Record<string, { formula: string, why: string }>} */
@@ -266,6 +248,7 @@ export const stacking = {
       'div',
       {},
       lens(ctx, layers),
+      nearest(ctx),
       picture({
         title:
           'Length of the residual stream behind each layer (rows), of each token (columns), as its logarithm to base 10',
@@ -289,6 +272,38 @@ export const stacking = {
     );
   },
 };
+
+/** Tokens whose rows of the table point the way of the stream, layer after layer. @param {Context} ctx */
+function nearest(ctx) {
+  const { streamNeighbours: held } = ctx.data;
+  const positions = Object.keys(held).map(Number);
+  if (positions.length === 0) return undefined;
+  const { position: wanted } = ctx.state;
+  const position = positions.reduce((a, b) => (Math.abs(b - wanted) < Math.abs(a - wanted) ? b : a));
+  const row = (/** @type {[string, number][]} */ near, /** @type {number} */ i) =>
+    h(
+      'tr',
+      { class: i - 1 === ctx.state.layer && 'current' },
+      h('th', { scope: 'row' }, i === 0 ? 'before' : `layer ${i - 1}`),
+      near.map(([text, cosine]) => h('td', {}, h('code', {}, tokenText(text)), ` ${show(cosine, 2)}`)),
+    );
+  return h(
+    'section',
+    { 'aria-label': 'Nearest rows of the token table' },
+    h('h3', {}, `Where the stream of ${ctx.place(position)} points`),
+    h(
+      'p',
+      { class: 'quiet' },
+      'Tokens whose rows of the table are nearest to the stream behind each layer, with the cosine of the angle between them: it begins at the token itself and turns away from it.',
+    ),
+    h(
+      'details',
+      { class: 'nearest' },
+      h('summary', {}, 'Nearest rows, layer after layer'),
+      h('div', { class: 'scroll many' }, h('table', {}, h('tbody', {}, held[position].map(row)))),
+    ),
+  );
+}
 
 /** What each layer would say next, at each token. @param {Context} ctx @param {number[]} layers */
 function lens(ctx, layers) {

@@ -1,6 +1,7 @@
 /** Parts 17 to 20: logits and their softmax, models of other sizes, and the way as a whole. */
 import { arithmetic, dot, rounded } from './arithmetic.js';
 import { rows } from './context.js';
+import { decoding } from './decoding.js';
 import { h, tableHead, tokenText } from './dom.js';
 import { bytes, percent, short, show } from './numbers.js';
 import { scaleDrawing } from './scale.js';
@@ -220,6 +221,8 @@ export const pipeline = {
         {},
         `${short(model.parameters)} parameters in ${bytes(model.weightBytes)}; a token takes ${short(ctx.data.scale.reduce((/** @type {number} */ all, /** @type {any} */ part) => all + part.operations, 0))} multiplications and additions.`,
       ),
+      decoding(ctx),
+      h('h3', {}, 'Its parts'),
       scaleDrawing(ctx, { tall: true }),
     );
   },
