@@ -6,6 +6,7 @@ const rooms = {
   'errors.ts': [],
   'given.ts': ['errors.ts'],
   'package-root.ts': ['errors.ts'],
+  'quiet.ts': [],
   addon: [],
   'native.ts': [
     'addon',
@@ -39,7 +40,7 @@ const rooms = {
   templates: ['errors.ts'],
   tokenizer: [
     ...['templates', 'errors.ts', 'given.ts', 'json-scanner.ts', 'native.ts', 'package-root.ts', 'python-json.ts'],
-    'regular-file.ts',
+    ...['quiet.ts', 'regular-file.ts'],
   ],
   formats: [
     ...['architectures', 'hub', 'tokenizer', 'config-schema.ts', 'errors.ts', 'native.ts', 'options.ts'],
@@ -53,7 +54,7 @@ const rooms = {
   'prompt-options.ts': ['lora', 'errors.ts', 'given.ts', 'tokenizer'],
   output: ['generation', 'structure'],
   tools: ['engine', 'output', 'structure', 'tokenizer', 'errors.ts', 'given.ts'],
-  structure: ['generation', 'errors.ts', 'given.ts', 'native.ts', 'package-root.ts'],
+  structure: ['generation', 'errors.ts', 'given.ts', 'native.ts', 'package-root.ts', 'quiet.ts'],
   speculation: ['errors.ts', 'given.ts'],
   'options.ts': [
     ...['generation', 'prompt-options.ts', 'speculation', 'structure', 'tools', 'given.ts', 'native.ts'],

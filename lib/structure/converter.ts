@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { KvasirError, type KvasirErrorCode } from '../errors.js';
 import type { GrammarTable } from '../native.js';
 import { compiledFile } from '../package-root.js';
+import { quietMs } from '../quiet.js';
 import type { AnswerTask } from './answer-shape.js';
 
 /** What the thread answers. */
@@ -50,9 +51,7 @@ export class Converter {
     this.#current = this.#waiting.shift();
     const worker = this.#worker;
     if (this.#current === undefined) {
-      worker?.unref();
-      this.#timeIn(idleMs, () => this.#end());
-      this.#timer?.unref();
+      this.#rest(worker);
       return;
     }
     try {
@@ -67,6 +66,16 @@ export class Converter {
       const error = new KvasirError('INTERNAL', 'The thread of grammars does not start.', { cause });
       this.#settle(cause instanceof KvasirError ? cause : error);
     }
+  }
+
+  /** A thread with nothing to do keeps the process alive until it is quiet, and ends some time later. */
+  #rest(worker: Worker | undefined): void {
+    this.#timeIn(quietMs, () => {
+      worker?.unref();
+      this.#timeIn(idleMs, () => this.#end());
+      this.#timer?.unref();
+    });
+    if (worker === undefined) this.#timer?.unref();
   }
 
   #start(): Worker {

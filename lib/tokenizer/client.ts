@@ -200,6 +200,7 @@ export class TokenizerClient {
         if (request.kind === 'part') thread.post(request);
         else reply = thread.postAndWait({ ...request, synchronous: true }, goesOn);
       }
+      this.#rest();
       if (reply?.kind === 'encoded' || reply?.kind === 'rendered') return reply;
       if (reply?.kind === 'failed') throw received(reply.error);
       if (over === undefined) throw new KvasirError('INTERNAL', 'The tokenizer thread gave no answer.');
@@ -213,7 +214,7 @@ export class TokenizerClient {
   async dispose(): Promise<void> {
     if (this.#ended) return;
     this.#end(new KvasirError('DISPOSED', 'The model has been disposed; its tokenizer no longer encodes.'));
-    await this.#thread.terminate();
+    await this.#thread.end();
   }
 
   #receive(message: WorkerMessage): void {
@@ -222,11 +223,11 @@ export class TokenizerClient {
         this.#opens = false;
         this.#onReady?.resolve(message);
         this.#onReady = undefined;
-        if (this.#pending.size === 0) this.#thread.unref();
+        this.#rest();
         return;
       case 'broken':
         this.#end(received(message.error));
-        void this.#thread.terminate();
+        void this.#thread.end();
         return;
       case 'encoded':
       case 'rendered':
@@ -240,12 +241,17 @@ export class TokenizerClient {
     }
   }
 
-  /** Takes a request off the list. A thread with nothing to do does not keep the process alive. */
+  /** Takes a request off the list. */
   #settle(id: number): Pending | undefined {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
-    if (this.#pending.size === 0 && !this.#ended && !this.#opens) this.#thread.unref();
+    this.#rest();
     return pending;
+  }
+
+  /** A thread with nothing to do does not keep the process alive. */
+  #rest(): void {
+    if (this.#pending.size === 0 && !this.#ended && !this.#opens) this.#thread.unref();
   }
 
   /** Milliseconds that what the thread is at may take. What nobody waits for any more has to go. */
@@ -286,7 +292,7 @@ export class TokenizerClient {
   /** Ends what the thread is at, and the thread. */
   #giveUp(current: number): void {
     const allowed = this.#allowed(current);
-    void this.#thread.terminate();
+    void this.#thread.end();
     if (current === opening) {
       this.#end(new KvasirError('LIMIT_EXCEEDED', `The tokenizer took longer than ${allowed} ms to build.`));
       return;
@@ -330,7 +336,7 @@ export class TokenizerClient {
       this.#onReady?.reject(signal.reason);
       this.#onReady = undefined;
       this.#end(new KvasirError('DISPOSED', 'The load of this tokenizer was given up.'));
-      void this.#thread.terminate();
+      void this.#thread.end();
     };
     signal.addEventListener('abort', abort, { once: true });
     const done = (): void => signal.removeEventListener('abort', abort);

@@ -6,7 +6,7 @@ import type { TokenizerSource } from './source.js';
 import type { TokenTableData } from './token-table.js';
 
 export interface WorkerStart {
-  /** Int32 [3], see `Shared`. */
+  /** Int32 [4], see `Shared`. */
   shared: SharedArrayBuffer;
 }
 
@@ -18,6 +18,8 @@ export const Shared = {
   thread: 1,
   /** The request that it works on; `idle` or `opening`. */
   current: 2,
+  /** 1: the thread is to end. It gives up what it works on, and begins nothing more. */
+  ending: 3,
 } as const;
 export const idle = 0;
 export const opening = -1;
@@ -74,6 +76,8 @@ export type ThreadRequest =
   | PartRequest
   /** The request whose parts these were does not come. */
   | { kind: 'forget'; id: number }
+  /** The last one: the thread ends when it has been quiet. */
+  | { kind: 'end' }
   | Request;
 
 /** An error as plain data; `code` is that of a KvasirError. */

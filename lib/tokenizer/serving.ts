@@ -4,11 +4,13 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
+import { quietMs } from '../quiet.js';
 import type { Segment } from '../templates/text.js';
 import type { ChatTemplate } from './chat-template.js';
 import type { ChatMessage } from './chat-messages.js';
 import { createDecoder } from './decoders/decoder.js';
 import { EncodingPipeline } from './encoding-pipeline.js';
+import type { TokenizerDefinition } from './definition.js';
 import { loadDefinition } from './load-definition.js';
 import {
   type ChatRequest,
@@ -43,6 +45,11 @@ const turnEnds = [
 
 const shared = new Int32Array((workerData as WorkerStart).shared);
 const port = parentPort!;
+
+/** Whoever owns the thread has done with it. */
+const ending = (): boolean => Atomics.load(shared, Shared.ending) === 1;
+/** In ms of `performance.now()`. */
+let lastWork = performance.now();
 
 let served: Served | undefined;
 let replies: MessagePort | undefined;
@@ -116,7 +123,7 @@ class Served {
 async function answer(served: Served, request: Request): Promise<Reply> {
   const { id } = request;
   const stop = request.stop && new Int32Array(request.stop);
-  const stopped = (): boolean => stop !== undefined && Atomics.load(stop, 0) === 1;
+  const stopped = (): boolean => ending() || (stop !== undefined && Atomics.load(stop, 0) === 1);
   try {
     if (stopped()) return { kind: 'stopped', id };
     if (request.kind === 'encode') return { kind: 'encoded', id, ...served.encode(request, stopped) };
@@ -143,10 +150,10 @@ function whole(request: Request): Request {
 
 async function serveRequest(request: Request): Promise<void> {
   // One that could not be built answers nothing: its thread ends.
-  if (served === undefined) return;
+  if (served === undefined || ending()) return;
   Atomics.store(shared, Shared.current, request.id);
   const reply = await answer(served, whole(request));
-  Atomics.store(shared, Shared.current, idle);
+  rest();
   const transfer = reply.kind === 'encoded' ? [reply.ids.buffer as ArrayBuffer] : [];
   if (!request.synchronous) {
     port.postMessage(reply, transfer);
@@ -157,10 +164,21 @@ async function serveRequest(request: Request): Promise<void> {
   Atomics.notify(shared, Shared.answers);
 }
 
+function rest(): void {
+  lastWork = performance.now();
+  Atomics.store(shared, Shared.current, idle);
+}
+
+function build(definition: TokenizerDefinition): [EncodingPipeline, ReadyMessage] {
+  const pipeline = new EncodingPipeline(definition);
+  return [pipeline, describe(pipeline)];
+}
+
 async function open(source: TokenizerSource): Promise<Served | undefined> {
   try {
-    const pipeline = new EncodingPipeline(await loadDefinition(source));
-    const ready = describe(pipeline);
+    const definition = await loadDefinition(source);
+    if (ending()) return undefined;
+    const [pipeline, ready] = stoppable(ending, () => build(definition));
     if (source.embeddingRows !== undefined) {
       checkVocabularySize(ready.table.special.length, source.embeddingRows);
     }
@@ -173,6 +191,7 @@ async function open(source: TokenizerSource): Promise<Served | undefined> {
     );
     return new Served(pipeline);
   } catch (cause) {
+    if (cause instanceof EncodingStopped) return undefined;
     port.postMessage({ kind: 'broken', error: sent(cause, 'MODEL_FORMAT', 'The tokenizer cannot be built') });
     return undefined;
   }
@@ -181,9 +200,10 @@ async function open(source: TokenizerSource): Promise<Served | undefined> {
 async function serve(request: ThreadRequest): Promise<void> {
   switch (request.kind) {
     case 'open':
+      if (ending()) return;
       Atomics.store(shared, Shared.current, opening);
       served = await open(request.source);
-      Atomics.store(shared, Shared.current, idle);
+      rest();
       return;
     case 'replies':
       replies = request.port;
@@ -194,11 +214,21 @@ async function serve(request: ThreadRequest): Promise<void> {
     case 'forget':
       parts.delete(request.id);
       return;
+    case 'end':
+      served = undefined;
+      setTimeout(end, lastWork + quietMs - performance.now());
+      return;
     case 'encode':
     case 'chat':
       await serveRequest(request);
       return;
   }
+}
+
+/** Nothing is left that keeps the thread running. */
+function end(): void {
+  replies?.close();
+  port.close();
 }
 
 /** One after the other, in the order in which they came. */

@@ -1,4 +1,7 @@
-/** The worker thread that a tokenizer lives on, as a channel. It ends with its tokenizer. */
+/**
+ * The worker thread that a tokenizer lives on, as a channel. It ends with its tokenizer, when it has been quiet (lib/quiet.ts);
+ * one that does not stop working is terminated.
+ */
 import {
   MessageChannel,
   type MessagePort,
@@ -8,6 +11,7 @@ import {
 } from 'node:worker_threads';
 import { KvasirError } from '../errors.js';
 import { compiledFile } from '../package-root.js';
+import { quietMs } from '../quiet.js';
 import {
   Shared,
   type Reply,
@@ -34,7 +38,7 @@ export interface ThreadOwner {
   ended(error: KvasirError): void;
 }
 
-function failed(cause: Error): KvasirError {
+function failureOf(cause: Error): KvasirError {
   if ('code' in cause && cause.code === 'ERR_WORKER_OUT_OF_MEMORY') {
     return new KvasirError('LIMIT_EXCEEDED', 'The text takes more memory than its thread has.', { cause });
   }
@@ -44,13 +48,18 @@ function failed(cause: Error): KvasirError {
 const askEveryMs = 100;
 /** Of its heap, where the process has no smaller limit: the rest of what a text takes is outside of it. */
 const resourceLimits = { maxOldGenerationSizeMb: 1024 };
+/** A thread that is to end, and has not after so long, works on what cannot be given up: in a regular expression, say. */
+const mostEndingMs = 1000;
 
 export class TokenizerThread {
   readonly #worker: Worker;
-  readonly #shared = new Int32Array(new SharedArrayBuffer(12));
+  readonly #shared = new Int32Array(new SharedArrayBuffer(16));
+  readonly #gone: Promise<void>;
   /** Opened for the first synchronous request: it takes milliseconds, which a load has not. */
   #replies: MessagePort | undefined;
   #owner: ThreadOwner | undefined;
+  /** Until it is quiet. */
+  #resting: NodeJS.Timeout | undefined;
 
   /** Starts at once, and keeps the process alive until `unref`. */
   constructor(owner: ThreadOwner) {
@@ -60,9 +69,14 @@ export class TokenizerThread {
     // for it, which takes 1.7 of the constructor's 3.5 ms.
     this.#worker = startWorker({ workerData, execArgv: [], stdout: true, stderr: true, resourceLimits });
     this.#worker.on('message', (message: WorkerMessage) => this.#owner?.receive(message));
-    this.#worker.on('error', (cause) => this.#end(failed(cause)));
-    this.#worker.on('exit', (code) => {
-      this.#end(new KvasirError('INTERNAL', `The tokenizer thread ended unexpectedly (exit code ${code}).`));
+    this.#worker.on('error', (cause) => this.#failed(failureOf(cause)));
+    this.#gone = new Promise((resolve) => {
+      this.#worker.on('exit', (code) => {
+        resolve();
+        this.#failed(
+          new KvasirError('INTERNAL', `The tokenizer thread ended unexpectedly (exit code ${code}).`),
+        );
+      });
     });
   }
 
@@ -103,22 +117,31 @@ export class TokenizerThread {
   }
 
   ref(): void {
+    clearTimeout(this.#resting);
     this.#worker.ref();
   }
 
+  /** It has nothing to do: when it has been quiet it keeps the process alive no longer. */
   unref(): void {
-    this.#worker.unref();
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => this.#worker.unref(), quietMs);
   }
 
-  async terminate(): Promise<void> {
+  /** Resolves when it has ended: what it works on is given up, and then it has been quiet. */
+  async end(): Promise<void> {
     this.#owner = undefined;
     // A thread that is ending keeps the process alive, or it could end before an awaited dispose is through.
     this.ref();
     this.#replies?.close();
-    await this.#worker.terminate();
+    Atomics.store(this.#shared, Shared.ending, 1);
+    this.post({ kind: 'end' });
+    const timer = setTimeout(() => void this.#worker.terminate(), mostEndingMs);
+    await this.#gone;
+    clearTimeout(timer);
   }
 
-  #end(error: KvasirError): void {
+  #failed(error: KvasirError): void {
+    clearTimeout(this.#resting);
     this.#owner?.ended(error);
     this.#owner = undefined;
   }

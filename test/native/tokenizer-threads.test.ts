@@ -1,11 +1,15 @@
-/** A tokenizer's thread is its own and ends with it. */
+/** A tokenizer's thread is its own and ends with it, when it has been quiet. */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { packageRoot } from '../../lib/native.js';
+import { quietMs } from '../../lib/quiet.js';
 import type { TokenizerSource } from '../../lib/tokenizer/source.js';
 import { Tokenizer } from '../../lib/tokenizer/tokenizer.js';
 
@@ -89,6 +93,92 @@ it('a thread that dies fails its tokenizer alone', async () => {
   await expect(tokenizer.encodeAsync('Once')).rejects.toMatchObject({ code: 'INTERNAL' });
   await tokenizer.dispose();
   await useOnce();
+});
+
+describe('a thread ends by itself (0), and is terminated (1) only where it does not stop working', () => {
+  /** Of the thread that runs. */
+  const status = async () => {
+    await wait(1);
+    return once([...running][0]!, 'exit');
+  };
+
+  it('when it has run nothing for a moment', async () => {
+    const tokenizer = await Tokenizer.load(stories);
+    const ended = status();
+    tokenizer.encode('Once upon a time');
+    const begin = performance.now();
+    await tokenizer.dispose();
+    // The clocks of two threads.
+    expect(performance.now() - begin).toBeGreaterThan(quietMs - 5);
+    expect(await ended).toEqual([0]);
+  });
+
+  it('which may have passed', async () => {
+    const tokenizer = await Tokenizer.load(stories);
+    const ended = status();
+    await wait(2 * quietMs);
+    const begin = performance.now();
+    await tokenizer.dispose();
+    expect(performance.now() - begin).toBeLessThan(quietMs);
+    expect(await ended).toEqual([0]);
+  });
+
+  it('in the middle of a text', async () => {
+    const tokenizer = await Tokenizer.load(stories);
+    const ended = status();
+    tokenizer.encodeAsync(longText).catch(() => {});
+    await wait(20);
+    await tokenizer.dispose();
+    expect(await ended).toEqual([0]);
+  });
+
+  it('where there is no tokenizer, or nobody waits for it', async () => {
+    const refused = Tokenizer.load({ ...stories, path: __filename });
+    const ended = status();
+    await expect(refused).rejects.toMatchObject({ code: 'MODEL_FORMAT' });
+    expect(await ended).toEqual([0]);
+    const controller = new AbortController();
+    const loading = Tokenizer.load(stories, { signal: controller.signal });
+    const givenUp = status();
+    controller.abort('enough');
+    await expect(loading).rejects.toBe('enough');
+    expect(await givenUp).toEqual([0]);
+  });
+
+  it('not in a regular expression that does not end', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kvasir-threads-'));
+    const path = join(folder, 'tokenizer.json');
+    const definition = JSON.parse(readFileSync(stories.path, 'utf8'));
+    const pattern = { Regex: '^(a+)+$' };
+    definition.normalizer = null;
+    definition.pre_tokenizer = { type: 'Split', pattern, behavior: 'Isolated', invert: false };
+    writeFileSync(path, JSON.stringify(definition));
+    const tokenizer = await Tokenizer.load({ ...stories, path });
+    rmSync(folder, { recursive: true });
+    const ended = status();
+    tokenizer.encodeAsync(`${'a'.repeat(60)}b`).catch(() => {});
+    await wait(20);
+    await tokenizer.dispose();
+    expect(await ended).toEqual([1]);
+  });
+});
+
+it('lets the process end when it has been quiet', async () => {
+  const program = `
+    import { Tokenizer } from ${JSON.stringify(join(packageRoot, 'dist', 'tokenizer', 'tokenizer.js'))};
+    const tokenizer = await Tokenizer.load(${JSON.stringify(stories)});
+    tokenizer.encode('Once upon a time');
+    const sync = performance.now();
+    await new Promise((resolve) => process.once('beforeExit', resolve));
+    const between = performance.now();
+    await tokenizer.encodeAsync('Once upon a time');
+    const last = performance.now();
+    process.on('exit', () => console.log(between - sync, performance.now() - last));`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
+  for (const ms of stdout.split(' ').map(Number)) {
+    expect(ms).toBeGreaterThan(quietMs - 5);
+    expect(ms).toBeLessThan(quietMs + 1000);
+  }
 });
 
 it('keeps no process open', async () => {
