@@ -22,25 +22,52 @@ inline void Rotate64(F32 (&v)[4]) {
   for (F32& x : v) x = Mul(x, Set1(kRotationNorm));
 }
 
+// Sums and differences within each kBlock of a vector's lanes.
+template <int kBlock>
+inline F32 RotateLanes(F32 x) {
+  x = Butterfly<1>(x);
+  if constexpr (kBlock > 2) x = Butterfly<2>(x);
+  if constexpr (kBlock > 4) x = Butterfly<4>(x);
+  if constexpr (kBlock > 8) x = Butterfly<8>(x);
+  return x;
+}
+
+// n a multiple of kBlock, kBlock at most 16.
+template <int kBlock>
+inline void RotateWithinVectors(float* x, int64_t n) {
+  const F32 norm = Set1(1.0f / __builtin_sqrtf(kBlock));
+  for (int64_t i = 0; i < n; i += 16) {
+    StoreFirst(x + i, n - i, Mul(RotateLanes<kBlock>(LoadFirst(x + i, n - i, 0.0f)), norm));
+  }
+}
+
+inline void Rotate32(float* x) {
+  const F32 norm = Set1(1.0f / __builtin_sqrtf(32));
+  const F32 low = RotateLanes<16>(Load(x)), high = RotateLanes<16>(Load(x + 16));
+  Store(x, Mul(Add(low, high), norm));
+  Store(x + 16, Mul(Sub(low, high), norm));
+}
+
+inline void Rotate64(float* x) {
+  F32 v[4];
+  for (int i = 0; i < 4; ++i) v[i] = Load(x + 16 * i);
+  Rotate64(v);
+  for (int i = 0; i < 4; ++i) Store(x + 16 * i, v[i]);
+}
+
 void RotateBlocks(float* x, int64_t n, int block) {
-  for (int64_t base = 0; base + block <= n; base += block) {
-    if (block == 64) {
-      F32 v[4];
-      for (int i = 0; i < 4; ++i) v[i] = Load(x + base + 16 * i);
-      Rotate64(v);
-      for (int i = 0; i < 4; ++i) Store(x + base + 16 * i, v[i]);
-      continue;
-    }
-    for (int stride = 1; stride < block; stride *= 2) {
-      for (int i = 0; i < block; ++i) {
-        if ((i & stride) != 0) continue;
-        const float low = x[base + i], high = x[base + i + stride];
-        x[base + i] = low + high;
-        x[base + i + stride] = low - high;
-      }
-    }
-    const float norm = 1.0f / __builtin_sqrtf(static_cast<float>(block));
-    for (int i = 0; i < block; ++i) x[base + i] *= norm;
+  const int64_t whole = n / block * block;
+  switch (block) {
+    case 2: return RotateWithinVectors<2>(x, whole);
+    case 4: return RotateWithinVectors<4>(x, whole);
+    case 8: return RotateWithinVectors<8>(x, whole);
+    case 16: return RotateWithinVectors<16>(x, whole);
+    case 32:
+      for (int64_t i = 0; i < whole; i += 32) Rotate32(x + i);
+      return;
+    case 64:
+      for (int64_t i = 0; i < whole; i += 64) Rotate64(x + i);
+      return;
   }
 }
 
