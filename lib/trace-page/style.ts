@@ -1,4 +1,17 @@
 /** The page's style: light, dark, paper and phone. No font, image or script comes from elsewhere. */
+
+/** Colours of a light ground: printers are told before the page is laid out, and media change when it is. */
+const paper = `color-scheme: light;
+  --ground: #ffffff; --ink: #000000; --quiet: #444444; --rule: #bbbbbb; --panel: #ffffff; --accent: #b34d12; --select: #ffffff;
+  --cell: #f4f5f7; --negative: #1f5fa8; --positive: #c2571a; --weight: #6b2fa0;
+  --k1: #6b7a90; --k2: #c2571a; --k3: #3f8f7d; --k4: #b79a3c; --k5: #7a57b0; --k6: #2f7fb8;`;
+
+/** Behind the words of the logit lens: the deeper, the surer. */
+const shades = Array.from(
+  { length: 10 },
+  (_, i) => `.p${i + 1} { background: color-mix(in srgb, var(--weight) ${6 * (i + 1)}%, transparent); }`,
+).join(' ');
+
 export const style = `
 :root { color-scheme: light dark;
   --ground: #ffffff; --ink: #1c2430; --quiet: #5b6675; --rule: #dfe3e8; --panel: #f6f7f9; --accent: #b34d12; --select: #fff1e6;
@@ -8,10 +21,8 @@ export const style = `
   --ground: #14181f; --ink: #e6e9ee; --quiet: #9aa5b3; --rule: #2c333d; --panel: #1b2029; --accent: #f08a4b; --select: #3a2a1f;
   --cell: #20262f; --negative: #6db1ff; --positive: #ff9d5c; --weight: #c79bff;
   --k1: #93a3ba; --k2: #f08a4b; --k3: #5fb8a3; --k4: #d4b95c; --k5: #b394e6; --k6: #6bb5e8; } }
-@media print { :root { color-scheme: light;
-  --ground: #ffffff; --ink: #000000; --quiet: #444444; --rule: #bbbbbb; --panel: #ffffff; --accent: #b34d12; --select: #ffffff;
-  --cell: #f4f5f7; --negative: #1f5fa8; --positive: #c2571a; --weight: #6b2fa0;
-  --k1: #6b7a90; --k2: #c2571a; --k3: #3f8f7d; --k4: #b79a3c; --k5: #7a57b0; --k6: #2f7fb8; } }
+:root[data-paper] { ${paper} }
+@media print { :root { ${paper} } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 header { padding: 1rem 1.25rem .5rem; } header p { max-width: none; } h1 { font-size: 1.35rem; line-height: 1.2; margin: 0; }
@@ -39,8 +50,9 @@ figure { margin: 1rem 0; min-width: 0; } figcaption { font-weight: 600; font-siz
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0 1.5rem; }
 .frame { display: flex; min-width: 0; } .frame > .scroll { flex: 1; min-width: 0; } .scroll { overflow-x: auto; }
 .labels { display: flex; flex-direction: column; max-width: 9rem; padding-right: .4rem; font-family: ui-monospace, monospace; color: var(--quiet); }
-.labels span { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; text-align: right; } .labels .corner, .columns { height: 4.2rem; flex: none; } .columns.narrow span { font-size: 9px; }
-.columns { display: flex; } .columns span { flex: 1; min-width: 0; writing-mode: vertical-rl; transform: rotate(180deg); font: 11px ui-monospace, monospace; color: var(--quiet); overflow: hidden; white-space: nowrap; display: flex; align-items: center; }
+.labels span { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; text-align: right; } .labels .corner, .columns { flex: none; }
+.columns { display: flex; } .columns span { flex: 1; min-width: 0; writing-mode: vertical-rl; transform: rotate(180deg); font: 11px ui-monospace, monospace; color: var(--quiet); overflow: hidden; white-space: nowrap; display: flex; align-items: center; padding-top: 3px; }
+.columns.narrow span { font-size: 9px; } .columns.flat span { writing-mode: initial; transform: none; justify-content: center; padding: 0; }
 .canvas { max-width: none; } .cells { position: relative; } canvas { display: block; image-rendering: pixelated; cursor: crosshair; background: repeating-linear-gradient(45deg, transparent 0 3px, var(--rule) 3px 4px); }
 .mark { position: absolute; border: 2px solid var(--ink); outline: 1px solid var(--ground); pointer-events: none; min-height: 5px; }
 .legend { display: flex; align-items: center; gap: .5rem; font-size: .78rem; color: var(--quiet); font-variant-numeric: tabular-nums; margin-top: .25rem; flex-wrap: wrap; } .legend i { width: 9rem; height: .6rem; border-radius: 2px; }
@@ -54,11 +66,12 @@ caption { text-align: left; color: var(--quiet); font-size: .85rem; } tr.current
 .arithmetic { background: var(--panel); border: 1px solid var(--rule); border-radius: .5rem; padding: .7rem .9rem; margin: 1rem 0; overflow-x: auto; } .step, .result { font-family: ui-monospace, monospace; font-size: .88rem; margin: .15rem 0; max-width: none; } .result { font-weight: 700; } .result .quiet { font-weight: 400; }
 .terms td { font-family: ui-monospace, monospace; font-size: .8rem; } .terms td:nth-child(2) { text-align: right; } .terms .total td { font-weight: 700; } .terms .others td { color: var(--quiet); }
 .bar { width: 9rem; min-width: 4rem; } .bar i { display: block; height: .7rem; margin-top: .3rem; border-radius: 1px; min-width: 1px; } .plus { background: var(--positive); } .minus { background: var(--negative); } .bars { max-width: 34rem; width: 100%; } .bars .bar { width: 60%; } .many { max-height: 28rem; overflow-y: auto; max-width: 36rem; }
-.lens td, .lens th { padding: .05rem .35rem; font: .74rem ui-monospace, monospace; white-space: nowrap; max-width: 6rem; overflow: hidden; text-overflow: ellipsis; } .lens td { background: color-mix(in srgb, var(--weight) calc(var(--p) * .6), transparent); } .lens .same { font-weight: 700; } .lens tbody th { position: sticky; left: 0; background: var(--ground); } .lens th.current { color: var(--accent); }
+table.lens { table-layout: fixed; } ${shades} .lens th:first-child, .lens td:first-child { width: 2.6rem; }
+.lens td, .lens th { padding: .05rem .35rem; font: .74rem ui-monospace, monospace; white-space: nowrap; max-width: 6rem; overflow: hidden; text-overflow: ellipsis; } .lens .same { font-weight: 700; } .lens tbody th { position: sticky; left: 0; background: var(--ground); } .lens th.current { color: var(--accent); }
 .turning { display: flex; justify-content: space-between; gap: 1rem; margin-top: 2rem; flex-wrap: wrap; }
 svg.scale { width: 100%; height: auto; display: block; } svg .label { font: 10px system-ui, sans-serif; fill: var(--quiet); } svg .here { fill: var(--select); } .kind { cursor: pointer; } .key { font-size: .8rem; color: var(--quiet); } .key span { white-space: nowrap; margin-right: .8em; display: inline-block; } .key i { display: inline-block; width: .8em; height: .8em; margin-right: .3em; border-radius: 2px; }
 .kind.embedding { fill: var(--k4); background: var(--k4); } .kind.attention { fill: var(--k6); background: var(--k6); } .kind.projection { fill: var(--k3); background: var(--k3); } .kind.feed-forward { fill: var(--k2); background: var(--k2); } .kind.norm { fill: var(--k1); background: var(--k1); } .kind.output { fill: var(--k5); background: var(--k5); } .kind.state { fill: var(--k3); background: var(--k3); }
-.chart { width: 100%; max-width: 40rem; height: auto; } .grid { stroke: var(--rule); } .curve { fill: none; stroke: var(--positive); stroke-width: 1.5; } .dot { fill: var(--positive); }
+.chart { width: 100%; min-width: 30rem; max-width: 40rem; height: auto; } .grid { stroke: var(--rule); } .curve { fill: none; stroke: var(--positive); stroke-width: 1.5; } .dot { fill: var(--positive); }
 .decoding canvas { cursor: default; } .decoding input { flex: 1; max-width: 20rem; }
 .squares { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 1rem; margin: 1rem 0; font-size: .8rem; } .squares i { display: block; background: var(--k6); } .squares .self { background: var(--accent); }
 footer { padding: 0 1.25rem 2rem; color: var(--quiet); font-size: .85rem; max-width: 96rem; margin: 0 auto; } kbd { font: .8em ui-monospace, monospace; border: 1px solid var(--rule); border-radius: .25em; padding: 0 .3em; }

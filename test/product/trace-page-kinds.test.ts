@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Model } from '../../lib/index.js';
+import { Model, type Trace } from '../../lib/index.js';
 import { tracedOf } from '../../lib/model.js';
-import { layerCount } from '../../lib/spec.js';
+import { attentionOf, layerCount } from '../../lib/spec.js';
 import { pageTraceOptions, tracePage } from '../../lib/trace-page/trace-page.js';
 import { fixtures } from '../model/golden.js';
 import { hasChromium, needsChromium, startChromium } from './chromium.js';
@@ -37,6 +37,28 @@ const kinds: readonly Kind[] = [
   },
 ];
 
+/** What the page says that tokens see is what the weights say: no share of it is 0, and all of the rest is. */
+async function checkSeen(reader: PageReader, trace: Trace, layer: number): Promise<void> {
+  const weights = trace.get(`layers.${layer}.weights`);
+  await reader.goTo({ part: 9, layer });
+  const shown = (await reader.values('Which tokens each token sees')).map((value) => value === 1);
+  const seen = Array.from(trace.tokens, (_, row) => Array.from(weights.at(0, row), (weight) => weight !== 0));
+  expect(shown, `layer ${layer}`).toEqual(seen.flat());
+}
+
+/** A layer with a state shows what it reads in the place of attention. */
+async function checkState(reader: PageReader, trace: Trace, layer: number): Promise<void> {
+  const names = ['conv_in', 'delta_in', 'delta_gates'].filter((name) => trace.has(`layers.${layer}.${name}`));
+  expect(names.length).toBeGreaterThan(0);
+  await reader.goTo({ part: 6, layer });
+  for (const name of names) {
+    const { values } = trace.get(`layers.${layer}.${name}`);
+    expect(await reader.values(name), name).toEqual(
+      Array.from(values, (value) => Number(value.toPrecision(6))),
+    );
+  }
+}
+
 describe.skipIf(!hasChromium)(`the page${needsChromium}`, () => {
   let folder = '';
   let browser: Browser;
@@ -57,7 +79,8 @@ describe.skipIf(!hasChromium)(`the page${needsChromium}`, () => {
     });
     const traced = tracedOf(model);
     const { spec } = traced;
-    const ids = Int32Array.of(3, 17, 5, 60, 41, 8, 29, 11);
+    // Longer than the windows of 20.
+    const ids = Int32Array.from({ length: 26 }, (_, i) => 5 + ((i * 37) % 120));
     const trace = await model.trace(ids, pageTraceOptions(spec));
     const path = join(folder, `${family.replace('/', '-')}.html`);
     writeFileSync(path, await tracePage({ info: model.info, traced }, trace, undefined));
@@ -65,7 +88,7 @@ describe.skipIf(!hasChromium)(`the page${needsChromium}`, () => {
     const shown = new Set<number>();
     for (let part = 1; part <= 20; part++) {
       for (let layer = 0; layer < layerCount(spec); layer++) {
-        await reader.goTo({ part, layer, token: 5 });
+        await reader.goTo({ part, layer, token: 24 });
         const text = await reader.page.locator('#part').innerText();
         expect(text, `part ${part}`).toContain(`Part ${part} of 20`);
         if (!text.includes('The page holds no tensor')) shown.add(part);
@@ -77,6 +100,10 @@ describe.skipIf(!hasChromium)(`the page${needsChromium}`, () => {
           true,
         );
       }
+    }
+    for (let layer = 0; layer < layerCount(spec); layer++) {
+      if (attentionOf(spec, layer)) await checkSeen(reader, trace, layer);
+      else await checkState(reader, trace, layer);
     }
     // What an encoder has no output layer for says so in its own words.
     expect([...shown]).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));

@@ -191,6 +191,11 @@ describe.skipIf(!hasChromium)(`the page${needsChromium}`, () => {
       await reader.goTo({ part });
       expect(await page.evaluate<number>('document.documentElement.scrollWidth'), `part ${part}`).toBe(360);
     }
+    // A printer lays the page out before the media change: each part begins a sheet of its own, and fills at least one.
+    const printed = (await page.pdf({ format: 'A4' })).toString('latin1');
+    expect(printed.match(/\/Type\s*\/Page\b/g)!.length).toBeGreaterThanOrEqual(20);
+    await expect.poll(() => page.locator('.sheet').count()).toBe(0);
+    expect(await ground()).toBe('rgb(20, 24, 31)');
     await page.emulateMedia({ media: 'print' });
     expect(await ground()).toBe('rgb(255, 255, 255)');
     await expect.poll(() => page.locator('.sheet').count()).toBe(20);

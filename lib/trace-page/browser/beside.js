@@ -44,6 +44,9 @@ function link(ctx, place, head) {
   );
 }
 
+/** Places that are shown, and those that are there at all. */
+const [shownPlaces, mostPlaces] = [12, 40];
+
 /** @param {Context} ctx */
 function ranking(ctx) {
   const { ranking: places } = ctx.data.beside;
@@ -66,8 +69,23 @@ function ranking(ctx) {
         { class: 'bar' },
         h('i', {
           class: 'plus',
-          style: `width:${(100 * Math.log1p(1e4 * one.nmse)) / Math.log1p(1e4 * most)}%`,
+          style: `width:${(100 * one.nmse) / most}%`,
         }),
+      ),
+    );
+  const table = (/** @type {any[]} */ some, /** @type {number} */ first) =>
+    h(
+      'div',
+      { class: 'scroll' },
+      h(
+        'table',
+        { class: 'ranking' },
+        tableHead(['', 'place', 'squared error / size', 'cosine', '']),
+        h(
+          'tbody',
+          {},
+          some.map((one, i) => row(one, first + i)),
+        ),
       ),
     );
   return h(
@@ -79,16 +97,14 @@ function ranking(ctx) {
       { class: 'quiet' },
       'Each linear is given what FP32 gives it: its error is its own. The greatest stands first; a head is named where most of the error is its.',
     ),
-    h(
-      'div',
-      { class: 'scroll' },
+    table(places.slice(0, shownPlaces), 0),
+    places.length > shownPlaces &&
       h(
-        'table',
-        { class: 'ranking' },
-        tableHead(['', 'place', 'squared error / size', 'cosine', '']),
-        h('tbody', {}, places.slice(0, 30).map(row)),
+        'details',
+        {},
+        h('summary', {}, `The next ${Math.min(mostPlaces, places.length) - shownPlaces}`),
+        table(places.slice(shownPlaces, mostPlaces), shownPlaces),
       ),
-    ),
   );
 }
 
@@ -121,21 +137,25 @@ function growth(ctx) {
     'section',
     {},
     h('h3', {}, 'How it grows along the layers'),
-    svg(
-      'svg',
-      {
-        viewBox: `0 0 ${width} ${height}`,
-        role: 'img',
-        class: 'chart',
-        'aria-label': `Error of the residual stream behind each layer: ${layers.map((/** @type {any} */ one, /** @type {number} */ i) => `layer ${i} ${show(one.nmse, 2)}`).join(', ')}`,
-      },
-      lines.flat(),
-      path,
-      dots,
+    h(
+      'div',
+      { class: 'scroll' },
       svg(
-        'text',
-        { x: width / 2, y: height - 4, class: 'label', 'text-anchor': 'middle' },
-        `layers 0 to ${layers.length - 1}: squared error of the stream over its size`,
+        'svg',
+        {
+          viewBox: `0 0 ${width} ${height}`,
+          role: 'img',
+          class: 'chart',
+          'aria-label': `Error of the residual stream behind each layer: ${layers.map((/** @type {any} */ one, /** @type {number} */ i) => `layer ${i} ${show(one.nmse, 2)}`).join(', ')}`,
+        },
+        lines.flat(),
+        path,
+        dots,
+        svg(
+          'text',
+          { x: width / 2, y: height - 4, class: 'label', 'text-anchor': 'middle' },
+          `layers 0 to ${layers.length - 1}: squared error of the stream over its size`,
+        ),
       ),
     ),
   );
@@ -151,8 +171,13 @@ function byToken(ctx) {
     'section',
     {},
     h('h3', {}, 'At which tokens'),
+    h(
+      'p',
+      { class: 'quiet' },
+      'Each token by itself: where one of them has grown huge, as the first one often does, it hides the others in the sum above.',
+    ),
     picture({
-      title: `Powers of ten of that error above 1e${least}, behind each layer (rows) at each token (columns)`,
+      title: 'That error behind each layer (rows) at each token (columns)',
       rows: errors.length,
       columns: ctx.tokens,
       value: (layer, position) => logs[layer][position] - least,
@@ -161,6 +186,8 @@ function byToken(ctx) {
       rowLabels: errors.map((_, layer) => `layer ${layer}`),
       columnLabels: ctx.values.all.map((position) => ctx.token(position)),
       signed: false,
+      ends: [show(10 ** least, 2), `${show(10 ** Math.max(...logs.flat()), 2)}, by powers of ten`],
+      said: (log) => show(10 ** (log + least), 3),
       picked: [ctx.state.layer, ctx.state.position],
       onpick: (layer, position) => ctx.go({ layer, position }),
     }),
@@ -222,7 +249,7 @@ function parting(ctx) {
     position === undefined
       ? 'Both expect the same next token at every position.'
       : [
-          `They part behind ${ctx.place(position)}: ${reference} expects `,
+          `They part behind ${ctx.named(position)}: ${reference} expects `,
           h('code', {}, expected[0]),
           `, ${other} `,
           h('code', {}, expected[1]),

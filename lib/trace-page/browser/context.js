@@ -46,6 +46,11 @@ export class Context {
     return tokenText(this.data.tokens[position].text);
   }
 
+  /** In a sentence: '“·little” at 7'. @param {number} position */
+  named(position) {
+    return `“${this.token(position)}” at ${position}`;
+  }
+
   /** '7 ·little' @param {number} position */
   place(position) {
     return `${position} ${this.token(position)}`;
@@ -106,7 +111,7 @@ export function rows(ctx, tensor, { title, head = 0, unit = 'component', signed,
 /**
  * The same of values that the page computes.
  * @param {Context} ctx @param {number[]} positions @param {number} columns @param {(position: number, column: number) => number} value
- * @param {{ title: string, unit?: string, columnLabels?: string[], signed?: boolean, end?: number, none?: string, key?: string, onpick?: (position: number, column: number) => void, column?: number }} how
+ * @param {{ title: string, unit?: string, columnLabels?: string[], signed?: boolean, end?: number, none?: string, key?: string, said?: (value: number) => string, onpick?: (position: number, column: number) => void, column?: number }} how
  */
 export function derived(ctx, positions, columns, value, { unit = 'component', onpick, column = 0, ...how }) {
   const at = Math.max(0, positions.indexOf(ctx.state.position));
@@ -169,5 +174,7 @@ export function sees(ctx) {
 
 /** @param {Float32Array} x */
 export function norm(x) {
-  return Math.sqrt(x.reduce((sum, value) => sum + value * value, 0));
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i] * x[i];
+  return Math.sqrt(sum);
 }

@@ -60,7 +60,7 @@ function said(ctx, read, step) {
   const what =
     step === 0 && read > 1
       ? `The ${read} tokens of the prompt go through all layers at once: each writes its keys and values, and reads those before it.`
-      : `${ctx.place(read - 1)} goes through all layers alone: it writes its keys and values, and reads those of the ${read - 1} before it.`;
+      : `${ctx.named(read - 1)} goes through all layers alone: it writes its keys and values, and reads those of the ${read - 1} before it.`;
   const numbers = perToken > 0 ? ` Numbers held: ${short(read * perToken)}.` : '';
   const state = states > 0 ? ` ${states} layers keep a state of one size instead (hatched).` : '';
   const next = read < ctx.tokens ? ` What comes next: ${ctx.token(read)}.` : '';

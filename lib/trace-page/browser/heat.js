@@ -7,12 +7,13 @@ import { show } from './numbers.js';
  * - `rows`, `columns`: how many; `value(row, column)`: NaN where there is none.
  * - `rowName`, `columnName`: what a reader is told of a cell; `rowLabels`, `columnLabels`: beside the picture.
  * - `signed`: two colours around 0, else one from 0 on; `end`: of the scale, default: found from the values.
- * - `key`: what the colours say, in the place of a scale.
+ * - `key`: what the colours say, in the place of a scale; `ends`: what is said at both ends of the scale; `said`: a value as it is told, default: by the page's digits.
  * - `picked`: the cell that is looked at; `onpick`: another one is.
  * @typedef {{
  *   title: string, rows: number, columns: number, value: (row: number, column: number) => number,
  *   rowName: (row: number) => string, columnName: (column: number) => string,
- *   rowLabels?: string[], columnLabels?: string[], signed?: boolean, end?: number, none?: string, key?: string,
+ *   rowLabels?: string[], columnLabels?: string[], signed?: boolean, end?: number, none?: string, key?: string, ends?: [string, string],
+ *   said?: (value: number) => string,
  *   picked?: [number, number], onpick?: (row: number, column: number) => void,
  * }} Picture
  */
@@ -21,45 +22,56 @@ const sampled = 20_000;
 const wholeTable = 4_000;
 const tableColumns = 24;
 
-/** The end of the colours: the largest value, or where few are far larger than all others, what 99.5 % stay below. @param {Picture} p */
-function scaleOf({ rows, columns, value, end }) {
-  let largest = 0;
+/**
+ * All values, read once. `end` of the colours: the largest value, or where few are far larger than all others, what 99.5 % stay
+ * below.
+ * @param {Picture} p
+ */
+function read({ rows, columns, value, end }) {
+  const values = new Float64Array(rows * columns);
+  let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   const sizes = [];
-  const step = Math.max(1, Math.floor((rows * columns) / sampled));
-  for (let i = 0; i < rows * columns; i++) {
-    const size = Math.abs(value(Math.floor(i / columns), i % columns));
-    if (!Number.isFinite(size)) continue;
-    largest = Math.max(largest, size);
-    if (i % step === 0) sizes.push(size);
+  const step = Math.max(1, Math.floor(values.length / sampled));
+  for (let row = 0, i = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++, i++) {
+      const one = value(row, column);
+      values[i] = one;
+      if (one < min) min = one;
+      if (one > max) max = one;
+      if (i % step === 0 && Number.isFinite(one)) sizes.push(Math.abs(one));
+    }
   }
+  const largest = values.length === 0 ? 0 : Math.max(0, ...[min, max].map(Math.abs).filter(Number.isFinite));
   sizes.sort((a, b) => a - b);
   const most = sizes[Math.floor(0.995 * (sizes.length - 1))] ?? 0;
-  return { end: end ?? (largest > 3 * most && most > 0 ? most : largest), largest };
+  return { values, min, max, largest, end: end ?? (largest > 3 * most && most > 0 ? most : largest) };
 }
 
-/** @param {Picture} p @param {number} end */
-function draw(p, end) {
+/** @param {Picture} p @param {Float64Array} values @param {number} end */
+function draw(p, values, end) {
   const canvas = h('canvas', { width: p.columns, height: p.rows });
   const context = canvas.getContext('2d');
   const image = context.createImageData(p.columns, p.rows);
-  for (let row = 0; row < p.rows; row++)
-    for (let column = 0; column < p.columns; column++)
-      paint(image.data, 4 * (row * p.columns + column), p.value(row, column), end, p.signed !== false);
+  const signed = p.signed !== false;
+  for (let i = 0; i < values.length; i++) paint(image.data, 4 * i, values[i], end, signed);
   context.putImageData(image, 0, 0);
   return canvas;
 }
 
-/** The scale of the colours. @param {number} end @param {number} largest @param {boolean} signed */
-export function legend(end, largest, signed) {
+/**
+ * The scale of the colours.
+ * @param {number} end @param {number} largest @param {boolean} signed @param {[string, string]} [ends] what is said at both
+ */
+export function legend(end, largest, signed, ends) {
   const stops = Array.from({ length: 11 }, (_, i) => cssColor(signed ? i / 5 - 1 : i / 10, signed));
   const beyond = largest > end * 1.001;
   const mark = beyond ? '≥ ' : '';
   return h(
     'div',
     { class: 'legend' },
-    h('span', {}, signed ? `${beyond ? '≤ ' : ''}${show(-end, 3)}` : '0'),
+    h('span', {}, ends?.[0] ?? (signed ? `${beyond ? '≤ ' : ''}${show(-end, 3)}` : '0')),
     h('i', { style: `background: linear-gradient(90deg, ${stops.join(', ')})` }),
-    h('span', {}, `${mark}${show(end, 3)}`),
+    h('span', {}, ends?.[1] ?? `${mark}${show(end, 3)}`),
     beyond && h('span', { class: 'quiet' }, `largest ${show(largest, 3)}`),
   );
 }
@@ -67,7 +79,7 @@ export function legend(end, largest, signed) {
 /** @param {Picture} p @param {[number, number]} at */
 function said(p, [row, column]) {
   const value = p.value(row, column);
-  const text = Number.isNaN(value) ? (p.none ?? 'nothing') : show(value);
+  const text = Number.isNaN(value) ? (p.none ?? 'nothing') : (p.said ?? show)(value);
   return `${p.rowName(row)}, ${p.columnName(column)}: ${text}`;
 }
 
@@ -90,7 +102,7 @@ function table(p, around) {
       h('th', { scope: 'row' }, p.rowLabels?.[row] ?? p.rowName(row)),
       columns.map((column) => {
         const value = p.value(row, column);
-        return h('td', {}, Number.isNaN(value) ? (p.none ?? '') : show(value));
+        return h('td', {}, Number.isNaN(value) ? (p.none ?? '') : (p.said ?? show)(value));
       }),
     ),
   );
@@ -103,15 +115,25 @@ function table(p, around) {
   );
 }
 
+/** Of all cells, where they are many; no less than the least, where a narrow window scrolls. In pixels. */
+const [widest, least] = [640, 480];
+
+/** Few cells have a size of their own; many fill what room there is. @param {number} columns @param {number} cell */
+function widthOf(columns, cell) {
+  const own = columns * cell;
+  if (own < least) return `width:${own}px;min-width:${own}px`;
+  return `width:100%;min-width:${columns * Math.max(1, Math.floor(least / columns))}px`;
+}
+
 const rowHeight = (/** @type {number} */ rows) => (rows <= 16 ? 18 : rows <= 40 ? 14 : rows <= 100 ? 11 : 5);
 
 /** @param {Picture} p */
 export function picture(p) {
   const signed = p.signed !== false;
-  const { end, largest } = scaleOf(p);
-  const canvas = draw(p, end);
+  const { values, min, max, end, largest } = read(p);
+  const canvas = draw(p, values, end);
   const height = rowHeight(p.rows);
-  const cell = Math.max(1, Math.min(p.columnLabels ? 22 : 16, Math.floor(640 / p.columns)));
+  const cell = Math.max(1, Math.min(p.columnLabels ? 22 : 16, Math.floor(widest / p.columns)));
   /** @type {[number, number]} */
   let at = [Math.min(p.picked?.[0] ?? 0, p.rows - 1), Math.min(p.picked?.[1] ?? 0, p.columns - 1)];
   const mark = h('div', { class: 'mark' });
@@ -124,7 +146,7 @@ export function picture(p) {
   };
   mark.style.width = `max(3px, ${100 / p.columns}%)`;
   mark.style.height = `${100 / p.rows}%`;
-  canvas.style.width = `max(100%, ${p.columns * cell}px)`;
+  canvas.style.width = '100%';
   canvas.style.height = `${p.rows * height}px`;
   const pick = (/** @type {[number, number]} */ cellAt) => {
     at = cellAt;
@@ -136,7 +158,6 @@ export function picture(p) {
   details.addEventListener('toggle', () => {
     if (details.open) fill(details, details.firstElementChild, table(p, at[1]));
   });
-  const { min, max } = extremes(p);
   canvas.setAttribute('role', 'img');
   canvas.setAttribute('tabindex', '0');
   canvas.setAttribute(
@@ -148,8 +169,8 @@ export function picture(p) {
     'figure',
     { class: 'picture' },
     h('figcaption', {}, p.title),
-    frame(p, height, p.columns * cell, canvas, mark),
-    p.key === undefined ? legend(end, largest, signed) : h('div', { class: 'legend' }, p.key),
+    frame(p, height, widthOf(p.columns, cell), canvas, mark),
+    p.key === undefined ? legend(end, largest, signed, p.ends) : h('div', { class: 'legend' }, p.key),
     readout,
     details,
   );
@@ -157,7 +178,7 @@ export function picture(p) {
 
 /**
  * The cells, and names beside and above them.
- * @param {Picture} p @param {number} height of a row @param {number} width of all cells, in pixels
+ * @param {Picture} p @param {number} height of a row @param {string} width of all cells
  * @param {HTMLElement} canvas @param {HTMLElement} mark
  */
 function frame(p, height, width, canvas, mark) {
@@ -177,31 +198,21 @@ function frame(p, height, width, canvas, mark) {
     h(
       'div',
       { class: 'scroll' },
-      h(
-        'div',
-        { class: 'canvas', style: `width:${width}px;min-width:${width}px` },
-        columnNames(p),
-        h('div', { class: 'cells' }, canvas, mark),
-      ),
+      h('div', { class: 'canvas', style: width }, columnNames(p), h('div', { class: 'cells' }, canvas, mark)),
     ),
   );
-}
-
-/** @param {Picture} p */
-function extremes({ rows, columns, value }) {
-  let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (let i = 0; i < rows * columns; i++) {
-    const one = value(Math.floor(i / columns), i % columns);
-    if (Number.isNaN(one)) continue;
-    min = Math.min(min, one);
-    max = Math.max(max, one);
-  }
-  return { min, max };
 }
 
 const mostColumnNames = 72;
 const hasColumnNames = (/** @type {Picture} */ p) =>
   p.columnLabels !== undefined && p.columns <= mostColumnNames;
+
+const longestName = (/** @type {Picture} */ p) =>
+  Math.max(...(p.columnLabels ?? []).map((label) => label.length));
+/** Short names stand upright. */
+const isFlat = (/** @type {Picture} */ p) => longestName(p) <= 2 && p.columns <= 40;
+const nameHeight = (/** @type {Picture} */ p) =>
+  isFlat(p) ? 1.2 : Math.min(4.2, 0.6 + 0.44 * longestName(p));
 
 /** @param {Picture} p */
 function columnNames(p) {
@@ -209,7 +220,11 @@ function columnNames(p) {
     hasColumnNames(p) &&
     h(
       'div',
-      { class: p.columns <= 40 ? 'columns' : 'columns narrow', 'aria-hidden': 'true' },
+      {
+        class: `columns${p.columns <= 40 ? '' : ' narrow'}${isFlat(p) ? ' flat' : ''}`,
+        style: `height:${nameHeight(p)}rem`,
+        'aria-hidden': 'true',
+      },
       p.columnLabels?.map((label) => h('span', {}, label)),
     )
   );
@@ -217,7 +232,7 @@ function columnNames(p) {
 
 /** @param {Picture} p */
 function columnSpace(p) {
-  return hasColumnNames(p) && h('span', { class: 'corner' });
+  return hasColumnNames(p) && h('span', { class: 'corner', style: `height:${nameHeight(p)}rem` });
 }
 
 /**
@@ -266,7 +281,8 @@ function listen(canvas, p, look, pick, current) {
  */
 export function thumbnail(p, label, pressed, onclick) {
   const whole = /** @type {Picture} */ ({ title: label, rowName: String, columnName: String, ...p });
-  const canvas = draw(whole, scaleOf(whole).end);
+  const { values, end } = read(whole);
+  const canvas = draw(whole, values, end);
   return h(
     'button',
     { type: 'button', class: 'thumbnail', 'aria-pressed': String(pressed), onclick },

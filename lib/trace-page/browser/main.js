@@ -320,20 +320,31 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
   render();
 });
 
-/** On paper all parts come one after the other, of the layer, the head and the token that are looked at, on a light ground. */
-matchMedia('print').addEventListener('change', ({ matches }) => {
+/**
+ * On paper all parts come one after the other, of the layer, the head and the token that are looked at, on a light ground.
+ * Printers are told before the page is laid out, and media that change by themselves when they have.
+ * @param {boolean} isPaper
+ */
+function setPaper(isPaper) {
+  const { dataset } = document.documentElement;
+  if (isPaper === (dataset.paper !== undefined)) return;
   forgetPalette();
-  if (!matches) {
+  if (!isPaper) {
+    delete dataset.paper;
     render();
     return;
   }
+  dataset.paper = 'yes';
   const ctx = contextAt(state);
   const printed = data.series ? [state.part] : parts.map((_, i) => i + 1);
   fill(
     find('part'),
     printed.map((part) => h('section', { class: 'sheet' }, partView(ctx, part))),
   );
-});
+}
+addEventListener('beforeprint', () => setPaper(true));
+addEventListener('afterprint', () => setPaper(false));
+matchMedia('print').addEventListener('change', ({ matches }) => setPaper(matches));
 render();
 void complete(state.position);
 document.documentElement.dataset.ready = 'yes';

@@ -24,7 +24,7 @@ export function expertsView(ctx) {
     h(
       'p',
       {},
-      `${ctx.place(position)} goes through `,
+      `${ctx.named(position)} goes through `,
       usedBy(position).length === 1 ? 'expert ' : 'experts ',
       h('strong', {}, usedBy(position).join(', ')),
       ` of ${count}, the best first; the others compute nothing for it.`,
@@ -40,7 +40,7 @@ export function expertsView(ctx) {
         columnLabels: Array.from({ length: count }, (_, expert) => `${expert}`),
         signed: false,
         none: 'not used',
-        key: 'The deeper, the more it is wanted. Hatched: not used.',
+        key: 'The stronger, the more it is wanted. Hatched: not used.',
       },
     ),
     busy(used, usedBy, count),

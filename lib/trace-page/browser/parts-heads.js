@@ -60,7 +60,7 @@ export const overview = {
       ),
       h('div', { class: 'thumbnails' }, heads),
       legend(1, 1, false),
-      h('h3', {}, `Where each head looks from ${ctx.place(position)}`),
+      h('h3', {}, `Where each head looks from ${ctx.named(position)}`),
       h(
         'table',
         {},
@@ -101,11 +101,11 @@ function looked(ctx, weights, position) {
   return h(
     'section',
     { class: 'reading' },
-    h('h3', {}, `Head ${ctx.state.head} reads the text from ${ctx.place(position)}`),
+    h('h3', {}, `Head ${ctx.state.head} reads the text from ${ctx.named(position)}`),
     h(
       'p',
       { class: 'quiet' },
-      'The deeper a token is coloured, the more of what it carries is taken. Pick another token, and see where it looks from there.',
+      'The stronger a token is coloured, the more of what it carries is taken. Pick another token, and see where it looks from there.',
     ),
     h('div', { class: 'lookeds' }, ctx.values.all.map(token)),
   );

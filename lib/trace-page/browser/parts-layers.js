@@ -3,7 +3,7 @@ import { arithmetic } from './arithmetic.js';
 import { added, derived, norm, rows } from './context.js';
 import { fill, h, tableHead, tokenText } from './dom.js';
 import { picture } from './heat.js';
-import { show } from './numbers.js';
+import { percent, show } from './numbers.js';
 import { linearCell } from './parts-attention.js';
 import { expertsView } from './parts-experts.js';
 
@@ -230,6 +230,22 @@ export const block = {
   },
 };
 
+/** @type {WeakMap<object, number[][]>} the values of a page and the lengths of its residual stream, computed once */
+const lengths = new WeakMap();
+
+/** [layers][tokens] @param {Context} ctx */
+function lengthsOf(ctx) {
+  const held = lengths.get(ctx.values);
+  if (held !== undefined) return held;
+  const found = ctx.spec.layers.map((/** @type {unknown} */ _, /** @type {number} */ layer) =>
+    ctx.values.all.map((position) =>
+      norm(ctx.tensor(`layers.${layer}.ffn_residual`)?.row(position) ?? new Float32Array(0)),
+    ),
+  );
+  lengths.set(ctx.values, found);
+  return found;
+}
+
 export const stacking = {
   title: 'Stacking blocks',
   formula: (/** @type {Context} */ ctx) =>
@@ -238,11 +254,7 @@ export const stacking = {
   /** @param {Context} ctx */
   view(ctx) {
     const layers = ctx.spec.layers.map((/** @type {unknown} */ _, /** @type {number} */ layer) => layer);
-    const sizes = layers.map((/** @type {number} */ layer) =>
-      ctx.values.all.map((position) =>
-        norm(ctx.tensor(`layers.${layer}.ffn_residual`)?.row(position) ?? new Float32Array(0)),
-      ),
-    );
+    const sizes = lengthsOf(ctx);
     const picked = h('p', { class: 'readout' });
     return h(
       'div',
@@ -259,7 +271,7 @@ export const stacking = {
         columnName: (c) => `token ${ctx.place(c)}`,
         rowLabels: layers.map((/** @type {number} */ layer) => `layer ${layer}`),
         columnLabels: ctx.values.all.map((position) => ctx.token(position)),
-        signed: true,
+        signed: sizes.flat().some((/** @type {number} */ size) => size < 1),
         onpick: (layer, position) => {
           fill(
             picked,
@@ -290,7 +302,7 @@ function nearest(ctx) {
   return h(
     'section',
     { 'aria-label': 'Nearest rows of the token table' },
-    h('h3', {}, `Where the stream of ${ctx.place(position)} points`),
+    h('h3', {}, `Where the stream of ${ctx.named(position)} points`),
     h(
       'p',
       { class: 'quiet' },
@@ -313,15 +325,20 @@ function lens(ctx, layers) {
   const cell = (/** @type {number} */ layer, /** @type {number} */ position) => {
     const [text, probability] = rowsOf[layer][position];
     const is = text === ctx.data.predictions[position]?.top[0]?.[1];
-    return h(
-      'td',
-      {
-        class: is ? 'same' : undefined,
-        style: `--p: ${Math.round(100 * probability)}%`,
-        title: `layer ${layer} behind ${ctx.place(position)}: ${text} ${show(100 * probability, 2)} %`,
-      },
-      tokenText(text),
-    );
+    // Few classes and no styles or titles of their own: there are thousands of cells.
+    return h('td', { class: `p${Math.round(10 * probability)}${is ? ' same' : ''}` }, tokenText(text));
+  };
+  const readout = h('p', { class: 'readout', 'aria-live': 'polite' });
+  const look = (/** @type {number} */ layer, /** @type {number} */ position) => {
+    const [text, probability] = rowsOf[layer][position];
+    const share = percent(probability);
+    fill(readout, `layer ${layer} behind ${ctx.named(position)}: “${tokenText(text)}”, ${share}`);
+  };
+  const over = (/** @type {Event} */ event) => {
+    const found = /** @type {Element} */ (event.target).closest('td');
+    const row = found?.parentElement;
+    if (!found || !row || row.parentElement?.tagName !== 'TBODY') return;
+    look(layers.length - 1 - [...row.parentElement.children].indexOf(row), found.cellIndex - 1);
   };
   const head = h(
     'tr',
@@ -347,6 +364,7 @@ function lens(ctx, layers) {
       ctx.values.all.map((position) => cell(layer, position)),
     ),
   );
+  look(ctx.state.layer, ctx.state.position);
   return h(
     'section',
     { 'aria-label': 'Logit lens' },
@@ -354,8 +372,18 @@ function lens(ctx, layers) {
     h(
       'p',
       { class: 'quiet' },
-      'The most probable next token behind each layer, the last layer on top; the deeper the colour, the surer. Bold: what the model says in the end.',
+      'The most probable next token behind each layer, the last layer on top; the stronger the colour, the surer. Bold: what the model says in the end.',
     ),
-    h('div', { class: 'scroll' }, h('table', { class: 'lens' }, h('thead', {}, head), h('tbody', {}, body))),
+    h(
+      'div',
+      { class: 'scroll', onpointerover: over, onclick: over },
+      h(
+        'table',
+        { class: 'lens', style: `width:${2.6 + 4.4 * ctx.tokens}rem` },
+        h('thead', {}, head),
+        h('tbody', {}, body),
+      ),
+    ),
+    readout,
   );
 }

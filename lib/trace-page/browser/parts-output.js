@@ -98,7 +98,7 @@ export const outputLayer = {
       'div',
       {},
       rows(ctx, normed, { title: 'The stream behind the last layer, through the final norm' }),
-      h('h3', {}, `Largest logits behind ${ctx.place(position)}`),
+      h('h3', {}, `Largest logits behind ${ctx.named(position)}`),
       box.element,
       bars(
         top,
@@ -141,7 +141,7 @@ export const outputSoftmax = {
       h(
         'p',
         {},
-        `Behind ${ctx.place(position)}: entropy ${show(entropy)} nats, as if ${show(Math.exp(entropy), 2)} tokens were equally probable.`,
+        `Behind ${ctx.named(position)}: entropy ${show(entropy)} nats, as if ${show(Math.exp(entropy), 2)} tokens were equally probable.`,
       ),
       box.element,
       bars(

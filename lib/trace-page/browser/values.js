@@ -27,6 +27,8 @@ export class Tensor {
   #values;
   /** Of positions that came later, all heads: [heads, columns]. @type {Map<number, Float32Array>} */
   #later = new Map();
+  /** @type {{ at: number, of: number, values: Float32Array | undefined }} */
+  #last = { at: -1, of: -1, values: undefined };
 
   /** @param {string} name @param {Entry} entry @param {Values} owner @param {Float32Array} [values] where they are not the owner's */
   constructor(name, entry, owner, values) {
@@ -54,8 +56,21 @@ export class Tensor {
     if (this.entry.rows === 'chosen') this.#later.set(position, values);
   }
 
-  /** Values of one position, of a head where it has any; undefined where the page does not hold them. @param {number} position */
+  /**
+   * Values of one position, of a head where it has any; undefined where the page does not hold them. Pictures ask for a row once
+   * for each of its cells: the last one is kept.
+   * @param {number} position
+   */
   row(position, head = 0) {
+    const { at, of, values } = this.#last;
+    if (values !== undefined && at === position && of === head) return values;
+    const row = this.#read(position, head);
+    this.#last = { at: position, of: head, values: row };
+    return row;
+  }
+
+  /** @param {number} position @param {number} head */
+  #read(position, head) {
     const { rows } = this.entry;
     if (rows === 'lower') return this.#lower(position, head);
     const index = rows === 'one' ? 0 : rows === 'all' ? position : this.owner.chosen.indexOf(position);
