@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { isMain, run, runMain } from './command.mjs';
 import { packageFolder, readManifest, tar, tarballFolder, tarballName } from './package/pack.mjs';
 import { runtimes } from './package/runtimes.mjs';
-import { chooseTargets, packageName, targetNamed } from './package/targets.mjs';
+import { chooseTargets, packageName } from './package/targets.mjs';
 import { projectRoot } from './setup.mjs';
 import { SetupError } from './toolchain.mjs';
 
@@ -79,8 +79,7 @@ async function examine(runtime, folder) {
 }
 
 /** @returns {Promise<string>} the kernel tables that said what was wanted */
-async function tryRuntime(root, { target, allTables, open }, wanted) {
-  const path = await install(root, targetNamed(target));
+async function tryRuntime(root, { allTables, open }, { path, wanted }) {
   const runtime = await open(root);
   const { available, selected } = await examine(runtime, dirname(path));
   const tables = allTables ? available : [selected];
@@ -93,8 +92,11 @@ async function tryRuntime(root, { target, allTables, open }, wanted) {
   return tables.join(', ');
 }
 
-/** @returns {Promise<'passed' | 'failed' | 'untried'>} */
-async function tryAndSay(root, runtime, wanted) {
+/**
+ * @param installed gives the path of the installed program
+ * @returns {Promise<'passed' | 'failed' | 'untried'>}
+ */
+async function tryAndSay(root, runtime, { installed, wanted }) {
   const title = `${runtime.target}, ${runtime.name}`;
   const lacks = runtime.lacks();
   if (lacks.length > 0) {
@@ -102,7 +104,8 @@ async function tryAndSay(root, runtime, wanted) {
     return 'untried';
   }
   try {
-    say(`${title}: the checkout's text and likelihood (${await tryRuntime(root, runtime, wanted)})`);
+    const tables = await tryRuntime(root, runtime, { path: await installed(), wanted });
+    say(`${title}: the checkout's text and likelihood (${tables})`);
     return 'passed';
   } catch (error) {
     if (error.name === 'Interrupted') throw error;
@@ -115,10 +118,16 @@ async function main() {
   const chosen = chooseTargets(process.argv.slice(2));
   const wanted = await expected(projectRoot);
   const results = [];
-  for (const { name } of chosen) {
-    const own = runtimes.filter(({ target }) => target === name);
-    if (own.length === 0) say(`${name}: untried, nothing here runs it`);
-    for (const runtime of own) results.push(await tryAndSay(projectRoot, runtime, wanted));
+  for (const target of chosen) {
+    const own = runtimes.filter((runtime) => runtime.target === target.name);
+    if (own.length === 0) say(`${target.name}: untried, nothing here runs it`);
+    let path;
+    // One installation for all that run it.
+    const installed = () => {
+      path ??= install(projectRoot, target);
+      return path;
+    };
+    for (const runtime of own) results.push(await tryAndSay(projectRoot, runtime, { installed, wanted }));
   }
   const [passed, failed] = ['passed', 'failed'].map((kind) => results.filter((one) => one === kind).length);
   say(`\n${passed} passed, ${failed} failed`);

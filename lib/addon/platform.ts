@@ -1,5 +1,5 @@
 /** The system that this process runs on, as the packages of prebuilt addons are named. */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 
 /** Systems that a package is published for; scripts/package/targets.mjs makes them. */
 export const prebuilt: readonly string[] = [
@@ -47,8 +47,35 @@ function readHead(path: string): Buffer {
   }
 }
 
-/** Whether this process runs on musl, the C library of Alpine: its own executable names the loader. */
+type CLibrary = 'glibc' | 'musl';
+
+/**
+ * The C library among the files that a process has in memory; undefined where none of both is there.
+ * @param maps what /proc/PID/maps says
+ */
+export function mappedLibrary(maps: string): CLibrary | undefined {
+  const has = (name: string) => new RegExp(`/(?:${name})(?: \\(deleted\\))?$`, 'm').test(maps);
+  // musl's loader and library are one file, which some systems call libc.so.
+  if (has('ld-musl-[^/\\n]*|libc\\.musl-[^/\\n]*|libc\\.so')) return 'musl';
+  return has('libc\\.so\\.6|libc-[\\d.]+\\.so') ? 'glibc' : undefined;
+}
+
+function readMaps(): string {
+  try {
+    return readFileSync('/proc/self/maps', 'utf8');
+  } catch {
+    // Without /proc, and in Deno without all permissions.
+    return '';
+  }
+}
+
+/**
+ * Whether this process runs on musl, the C library of Alpine. The executable alone does not tell: a loader that was named on
+ * the command line is the executable, and the loader that a file names may stand in for another C library's.
+ */
 function isMusl(): boolean {
+  const library = mappedLibrary(readMaps());
+  if (library !== undefined) return library === 'musl';
   return interpreterOf(readHead(process.execPath))?.includes('/ld-musl-') === true;
 }
 

@@ -24,7 +24,8 @@ export const readManifest = (root) => JSON.parse(readFileSync(join(root, 'packag
 function publishedManifest(manifest) {
   const { scripts: _, ...published } = manifest;
   const platforms = targets.map((target) => [packageName(target), manifest.version]);
-  return { ...published, optionalDependencies: Object.fromEntries(platforms) };
+  // The addon opens models that lie in the package, and cannot look into an archive.
+  return { ...published, optionalDependencies: Object.fromEntries(platforms), preferUnplugged: true };
 }
 
 /** The manifest of a system's package. */

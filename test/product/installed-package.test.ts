@@ -2,43 +2,28 @@
  * The packages as they are published, installed with npm from a registry on this machine: no install script runs, no compiler
  * is there, and the embedded model answers. The addon is the checkout's own.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemName } from '../../lib/addon/platform.js';
-import { packageRoot } from '../../lib/package-root.js';
 import { ownThreads } from '../../scripts/package/bundle.mjs';
-import { packMain, packPlatform, platformManifest, readManifest } from '../../scripts/package/pack.mjs';
-import { targets } from '../../scripts/package/targets.mjs';
 import { Project } from './installed.js';
-import { type Registry, serveRegistry } from './local-registry.js';
+import type { Registry } from './local-registry.js';
+import { type Packed, root, servePacked, system } from './packed.js';
 
-const root = packageRoot.replace(/\/$/, '');
-const out = mkdtempSync(join(tmpdir(), 'kvasir-packed-'));
-const system = targets.find(({ name }) => name === systemName())!;
 const mostBytes = 25_000_000;
+let packed: Packed;
 let registry: Registry;
 let project: Project;
 
 beforeAll(async () => {
-  const addon = join(root, 'build/Release/kvasir.node');
-  const main = await packMain(root, join(out, 'kvasir'), out);
-  const own = await packPlatform(root, { target: system, addon, staging: join(out, 'own'), out });
-  const others = targets.filter((target) => target !== system);
-  const manifest = readManifest(root);
-  registry = await serveRegistry(
-    root,
-    [main, own],
-    others.map((other) => platformManifest(manifest, other)),
-  );
+  packed = await servePacked({ checkout: root });
+  registry = packed.registry;
   project = new Project(registry.url);
 }, 120_000);
 afterAll(() => {
-  registry?.close();
   project?.remove();
-  rmSync(out, { recursive: true, force: true });
+  packed?.remove();
 });
 
 const generate = [
@@ -198,9 +183,9 @@ describe('esbuild', () => {
 
   it('makes one that says what it lacks where the package is not installed', async () => {
     const file = await bundle('esm', []);
-    const elsewhere = join(out, 'app.mjs');
+    const elsewhere = join(packed.out, 'app.mjs');
     renameSync(file, elsewhere);
-    const { stdout } = await project.run('node', [elsewhere], out);
+    const { stdout } = await project.run('node', [elsewhere], { cwd: packed.out });
     expect(stdout).toMatch(/^\w+ .*leave 'kvasir' external/);
   });
 });

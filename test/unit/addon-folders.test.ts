@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { addonFolders, explainMissing } from '../../lib/addon/folders.js';
 import { kvasirCommand, packageManager } from '../../lib/addon/package-manager.js';
-import { interpreterOf, prebuilt, systemName } from '../../lib/addon/platform.js';
+import { interpreterOf, mappedLibrary, prebuilt, systemName } from '../../lib/addon/platform.js';
 import { findPackageRoot } from '../../lib/package-root.js';
 import { targets } from '../../scripts/package/targets.mjs';
 
@@ -112,10 +112,36 @@ describe('the C library', () => {
     }
   });
 
+  it.each([
+    ['/usr/lib/x86_64-linux-gnu/libc.so.6', 'glibc'],
+    ['/lib/x86_64-linux-gnu/libc-2.28.so', 'glibc'],
+    ['/usr/lib/libc.so.6 (deleted)', 'glibc'],
+    ['/lib/ld-musl-x86_64.so.1', 'musl'],
+    ['/lib/libc.musl-aarch64.so.1', 'musl'],
+    // Of Debian and of Void Linux.
+    ['/usr/lib/x86_64-linux-musl/libc.so', 'musl'],
+    ['/lib/ld-musl-x86_64.so.1 (deleted)', 'musl'],
+    ['/usr/lib/libc.so.conf', undefined],
+    ['/opt/mylibc.so', undefined],
+    ['[vdso]', undefined],
+  ])('with %s in memory is %s', (file, library) => {
+    const line = (range: string, name: string) => `${range} r-xp 00026000 103:02 1324   ${name}\n`;
+    const maps = [
+      line('55d0c0a00000-55d0c2e00000', '/usr/bin/node'),
+      line('7f2c9a028000-7f2c9a1bd000', file),
+      '7ffd4e5fe000-7ffd4e600000 rw-p 00000000 00:00 0\n',
+      line('7f2c9a400000-7f2c9a500000', '/usr/lib/libm.so.6'),
+    ];
+    expect(mappedLibrary(maps.join(''))).toBe(library);
+    expect(mappedLibrary('')).toBeUndefined();
+  });
+
   it.runIf(process.platform === 'linux')('of this Node is found', () => {
     const loader = interpreterOf(readFileSync(process.execPath).subarray(0, 4096));
     expect(loader).toMatch(/\/ld-/);
     expect(systemName().endsWith('-musl')).toBe(loader!.includes('musl'));
+    const library = loader!.includes('musl') ? 'musl' : 'glibc';
+    expect(mappedLibrary(readFileSync('/proc/self/maps', 'utf8'))).toBe(library);
   });
 });
 
