@@ -4,10 +4,14 @@ import type { EncodingPipeline } from './encoding-pipeline.js';
 import type { Spellings } from './models/model.js';
 import type { TokenTableData } from './token-table.js';
 
-export function buildTokenTable(pipeline: EncodingPipeline, decoder: Component | null): TokenTableData {
+/** `spellings`: of the pipeline. */
+export function buildTokenTable(
+  pipeline: EncodingPipeline,
+  decoder: Component | null,
+  spellings = pipeline.spellings(),
+): TokenTableData {
   const count = pipeline.idEnd;
   const special = new Uint8Array(count);
-  const spellings = pipeline.spellings();
   const changes: Change[] = [];
   for (const { id } of pipeline.addedTokens) {
     special[id] = pipeline.isSpecial(id) ? 1 : 0;
@@ -40,16 +44,23 @@ function isSpelled({ bytes, offsets }: Spellings, id: number, spelling: string):
 function withChanges({ bytes, offsets }: Spellings, changes: readonly Change[], count: number): Spellings {
   const last = offsets.length - 1;
   if (changes.length === 0 && count === last) return { bytes: bytes.slice(), offsets: offsets.slice() };
-  const out = new Uint8Array(changes.reduce((sum, { spelling }) => sum + spelling.length, bytes.length));
+  const replaced = (id: number): number => (id < last ? offsets[id + 1]! - offsets[id]! : 0);
+  const grown = changes.reduce((sum, { id, spelling }) => sum + spelling.length - replaced(id), 0);
+  const out = new Uint8Array(bytes.length + grown);
   const places = new Uint32Array(count + 1);
   let id = 0;
   let length = 0;
   const copyUntil = (end: number): void => {
+    const known = Math.max(id, Math.min(end, last));
     const from = offsets[Math.min(id, last)]!;
     const to = offsets[Math.min(end, last)]!;
     out.set(bytes.subarray(from, to), length);
-    for (; id < end; ++id) places[id + 1] = length + offsets[Math.min(id + 1, last)]! - from;
+    // Mostly nothing has moved so far.
+    if (length === from) places.set(offsets.subarray(id + 1, known + 1), id + 1);
+    else for (let i = id; i < known; ++i) places[i + 1] = length + offsets[i + 1]! - from;
     length += to - from;
+    places.fill(length, known + 1, end + 1);
+    id = end;
   };
   for (const change of changes) {
     copyUntil(change.id);
@@ -58,5 +69,5 @@ function withChanges({ bytes, offsets }: Spellings, changes: readonly Change[], 
     places[++id] = length;
   }
   copyUntil(count);
-  return { bytes: out.slice(0, length), offsets: places };
+  return { bytes: out, offsets: places };
 }

@@ -7,31 +7,34 @@ import { KvasirError } from '../errors.js';
 export type JsonObject = Record<string, unknown>;
 
 export class CheckedJson {
+  /** `place`: in what is at `path`, of which there are thousands: the two are put together for an error. */
   private constructor(
     readonly file: string,
     readonly path: string,
+    readonly place: string | number,
     readonly value: JsonObject,
   ) {}
 
   /** Throws MODEL_FORMAT unless the value is an object. */
-  static of(file: string, value: unknown, path = ''): CheckedJson {
+  static of(file: string, value: unknown, path = '', place: string | number = ''): CheckedJson {
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      return new CheckedJson(file, path, value as JsonObject);
+      return new CheckedJson(file, path, place, value as JsonObject);
     }
-    throw wrong(file, path, 'an object');
+    throw wrong(file, joined(path, place), 'an object');
   }
 
   /** Null counts as absent. */
   object(name: string): CheckedJson | undefined {
     const value = this.#get(name);
-    return value === undefined ? undefined : CheckedJson.of(this.file, value, this.#at(name));
+    return value === undefined ? undefined : CheckedJson.of(this.file, value, this.#own(), name);
   }
 
   /** Objects of an array; an absent one is empty. */
   objects(name: string): CheckedJson[] {
     const value = this.#get(name) ?? [];
     if (!Array.isArray(value)) throw this.wrong(name, 'an array');
-    return value.map((item, i) => CheckedJson.of(this.file, item, `${this.#at(name)}.${i}`));
+    const path = this.#at(name);
+    return value.map((item, i) => CheckedJson.of(this.file, item, path, i));
   }
 
   text(name: string): string {
@@ -58,9 +61,18 @@ export class CheckedJson {
     return (Object.hasOwn(this.value, name) ? this.value[name] : undefined) ?? undefined;
   }
 
-  #at(name: string): string {
-    return this.path === '' ? name : `${this.path}.${name}`;
+  #own(): string {
+    return joined(this.path, this.place);
   }
+
+  #at(name: string): string {
+    return joined(this.#own(), name);
+  }
+}
+
+function joined(path: string, place: string | number): string {
+  if (place === '') return path;
+  return path === '' ? String(place) : `${path}.${place}`;
 }
 
 function wrong(file: string, path: string, expected: string): KvasirError {

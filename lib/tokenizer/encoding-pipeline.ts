@@ -158,7 +158,7 @@ export class EncodingPipeline {
     for (const stage of this.#preTokenization.stages) pieces = stage(pieces);
     const { bounds } = pieces;
     const { text } = pieces.source;
-    const { cuts } = this.#model;
+    const cuts = this.#model.cutsFor?.(text.length);
     for (let i = 0; i < bounds.count; ++i) {
       const to = bounds.end(i);
       for (let from = bounds.start(i); from < to; ) {

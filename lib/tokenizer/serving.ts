@@ -76,9 +76,10 @@ function describe(pipeline: EncodingPipeline): ReadyMessage {
   const eos = id(specialTokens.eos);
   const { unk_token: unknown, unk_id: unknownId } = json.model as { unk_token?: unknown; unk_id?: unknown };
   const ends = special.filter((token) => turnEnds.includes(token.content)).map((token) => token.id);
+  const spellings = pipeline.spellings();
   return {
     kind: 'ready',
-    table: buildTokenTable(pipeline, json.decoder),
+    table: buildTokenTable(pipeline, json.decoder, spellings),
     specialIds: {
       bos: id(specialTokens.bos),
       eos,
@@ -88,7 +89,7 @@ function describe(pipeline: EncodingPipeline): ReadyMessage {
     chatTemplates,
     warning,
     longestText,
-    unitsOfToken: unitsOfToken(pipeline),
+    unitsOfToken: unitsOfToken(pipeline, spellings),
   };
 }
 

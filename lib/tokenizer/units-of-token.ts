@@ -8,8 +8,11 @@ import type { EncodingPipeline } from './encoding-pipeline.js';
 import { characterOf } from './byte-spelling.js';
 import { byteToken } from './models/bpe.js';
 
-/** UTF-16 units. undefined: there is no bound. */
-export function unitsOfToken(pipeline: EncodingPipeline): number | undefined {
+/** UTF-16 units. undefined: there is no bound. `spellings`: of the pipeline. */
+export function unitsOfToken(
+  pipeline: EncodingPipeline,
+  spellings = pipeline.spellings(),
+): number | undefined {
   const { json } = pipeline.definition;
   if (!keepsLength(json.normalizer) || !keepsAll(json.pre_tokenizer) || !knowsAll(json, pipeline))
     return undefined;
@@ -19,7 +22,7 @@ export function unitsOfToken(pipeline: EncodingPipeline): number | undefined {
     if (lstrip || rstrip) return undefined;
     most = Math.max(most, content.length, pipeline.tokenOf(id)!.length);
   }
-  const { bytes, offsets } = pipeline.spellings();
+  const { bytes, offsets } = spellings;
   for (let id = 0; id + 1 < offsets.length; ++id) {
     // A unit has a byte at least.
     if (offsets[id + 1]! - offsets[id]! > most)

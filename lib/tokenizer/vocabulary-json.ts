@@ -10,15 +10,13 @@ import {
   type TextInPieces,
   type VocabularyTables,
 } from './compiled-tables.js';
-import { checkJsonSize } from './json-size.js';
+import { checkJsonSize, checkJsonText } from './json-size.js';
 import { byteOf, JsonScanner, NotPlain } from '../json-scanner.js';
 import { MergeList } from './models/merge-list.js';
 import { maxId, TokenIndex } from './models/token-index.js';
 
 type Tables = Partial<VocabularyTables>;
 
-/** UTF-16 units of what is no vocabulary: of most files there are some thousands. */
-const largestRest = 2 ** 20;
 /** Bytes of a file for each token of its vocabulary, merges included: a guess, so that tables need not grow. */
 const bytesOfToken = 64;
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -47,7 +45,7 @@ export function compileTokenizerJson(file: Buffer): Buffer | undefined {
 /** What `parseTokenizerJson` gives for the text that `compiled` was made from. undefined: it was made from another, or is none. */
 export function parseCompiled(compiled: Uint8Array, text: TextInPieces): unknown {
   const tables = decodeTables(compiled, text);
-  if (tables && tables.rest.length > largestRest) checkJsonSize(Buffer.from(tables.rest));
+  if (tables) checkJsonText(tables.rest);
   const whole = tables && modelOf(tables.rest);
   if (whole === undefined) return undefined;
   const { fields, value } = whole;
@@ -81,7 +79,7 @@ function parseRest(bytes: Buffer, cuts: Range[]): { model: Record<string, unknow
     at = end;
   }
   text += bytes.toString('utf8', at);
-  if (text.length > largestRest) checkJsonSize(Buffer.from(text));
+  checkJsonText(text);
   try {
     return JSON.parse(text);
   } catch {

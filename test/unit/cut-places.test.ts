@@ -10,10 +10,14 @@ import { amount } from '../nightly.js';
 
 type Model = TokenizerJson['model'];
 
+/** Those of a model that many texts have come to. */
+const cutsOf = (model: WordModel) => model.cutsFor?.(2 ** 20);
+
 function piecesOf(model: WordModel, text: string): string[] {
+  const cuts = cutsOf(model);
   const pieces: string[] = [];
   for (let from = 0; from < text.length; ) {
-    const end = model.cuts?.next(text, from, text.length) ?? text.length;
+    const end = cuts?.next(text, from, text.length) ?? text.length;
     pieces.push(text.slice(from, end));
     from = end;
   }
@@ -174,6 +178,12 @@ describe('a text with marks of spaces', () => {
     expect(tokensOf(model, pieces)).toEqual(tokensOf(model, [text]));
   });
 
+  test('is cut once there has been enough text to pay for it', () => {
+    const fresh = createModel(json.model, false);
+    expect(fresh.cutsFor?.(8000)).toBeUndefined();
+    expect(fresh.cutsFor?.(200)?.next(`ab${space}ab`, 0, 5)).toBe(2);
+  });
+
   test('is no word, however long: a pre-tokenizer that parts nothing makes none', () => {
     const text = 'ab ab. '.repeat(600_000);
     const ids = new EncodingPipeline({ json, specialTokens: {}, chatTemplates: [] }).encode(text, {
@@ -195,11 +205,11 @@ describe('there are no cuts', () => {
     ['characters that are no tokens are left out', { byte_fallback: false, unk_token: null }],
     ['the unknown token has no spelling', { unk_token: '', vocab: { ...(model.vocab as object), '': 400 } }],
   ])('where %s', (_, change) => {
-    expect(createModel({ ...model, ...change }, false).cuts).toBeUndefined();
-    expect(createModel(model, false).cuts).toBeDefined();
+    expect(cutsOf(createModel({ ...model, ...change }, false))).toBeUndefined();
+    expect(cutsOf(createModel(model, false))).toBeDefined();
   });
 
   test('where words are spelled as bytes', () => {
-    expect(createModel(model, true).cuts).toBeUndefined();
+    expect(cutsOf(createModel(model, true))).toBeUndefined();
   });
 });

@@ -112,12 +112,22 @@ describe('tables of its own', () => {
       { ...model, continuing_subword_prefix: '#', vocab: { a: 0, '#b': 1, ab: 2 }, merges: ['a #b'] },
     ],
     ['merges before the vocabulary', { type: 'BPE', merges: ['a b'], vocab: { a: 0, b: 1, ab: 2 } }],
+    ['tokens of equal ids', { type: 'BPE', vocab: { b: 1, a: 0, c: 1, d: 0 }, merges: [] }],
     ['nothing', { type: 'BPE', vocab: {}, merges: [] }],
   ])('are of every kind of vocabulary: %s', (_, other) => {
     const text = Buffer.from(JSON.stringify({ ...JSON.parse(json.toString()), model: other }));
     const tables = compileTokenizerJson(text)!;
     expect(decoded(tables, text)).toBeDefined();
     expect(behaviour(loaded(text, tables))).toEqual(behaviour(loaded(text)));
+  });
+
+  test('have the spellings in the order of the ids, so that a load need not order them', () => {
+    const other = { type: 'BPE', vocab: { c: 2, bb: 1, a: 0 }, merges: [] };
+    const text = Buffer.from(JSON.stringify({ ...JSON.parse(json.toString()), model: other }));
+    const tables = compileTokenizerJson(text)!;
+    const { bytes } = decoded(tables, text)!.index.spellings();
+    expect(Buffer.from(bytes).toString()).toBe('abbc');
+    expect(bytes.buffer).toBe(tables.buffer);
   });
 
   test('there are none of a list of pieces, and of what is no plain JSON', () => {

@@ -33,6 +33,8 @@ export function byteToken(byte: number): string {
 const encoder = new TextEncoder();
 const none = -1;
 const notAsked = -2;
+/** Of texts in UTF-16 units, before anything is cut. */
+const unitsWithout = 2 ** 13;
 
 export class BpeModel extends IndexedModel {
   readonly #symbols = new Symbols();
@@ -46,6 +48,8 @@ export class BpeModel extends IndexedModel {
   readonly #spelling = new Uint8Array(1024);
   /** null: there are none. */
   #cuts: CutPlaces | null | undefined;
+  /** Of all texts so far. */
+  #unitsBefore = 0;
 
   constructor(
     index: TokenIndex,
@@ -61,9 +65,10 @@ export class BpeModel extends IndexedModel {
     this.#affixed = options.prefix !== '' || options.suffix !== '';
   }
 
-  /** Made for the first text: a load has no time for it. */
-  override get cuts(): CutPlaces | undefined {
-    if (this.#cuts === undefined) this.#cuts = this.#findCuts() ?? null;
+  /** None at first: where only short texts come, none is worth the time that the table takes. */
+  cutsFor(units: number): CutPlaces | undefined {
+    this.#unitsBefore += units;
+    if (this.#cuts === undefined && this.#unitsBefore > unitsWithout) this.#cuts = this.#findCuts() ?? null;
     return this.#cuts ?? undefined;
   }
 

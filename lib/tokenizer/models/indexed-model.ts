@@ -1,13 +1,9 @@
 /** What all models have that keep their vocabulary in a TokenIndex. */
-import type { Cuts, Spellings, TokenSink, WordModel } from './model.js';
+import type { Spellings, TokenSink, WordModel } from './model.js';
 import type { TokenIndex } from './token-index.js';
 
 export abstract class IndexedModel implements WordModel {
   constructor(readonly index: TokenIndex) {}
-
-  get cuts(): Cuts | undefined {
-    return undefined;
-  }
 
   get size(): number {
     return this.index.count;

@@ -26,8 +26,8 @@ export interface WordModel {
   tokenOf(id: number): string | undefined;
   /** Those of all ids, which may be read and no more: they may be the model's own. */
   spellings(): Spellings;
-  /** Where words may be cut without a change of their tokens; pieces can be remembered. Undefined: nowhere. */
-  readonly cuts?: Cuts;
+  /** For a text of so many units: where its words may be cut without a change of their tokens. Undefined: nowhere. */
+  cutsFor?(units: number): Cuts | undefined;
 }
 
 /** Ids, and, when offsets are wanted, the bytes of the piece (as UTF-8) that each stands for. */

@@ -56,6 +56,8 @@ export class TokenIndex {
   /** The entry of an id, int32 [idEnd]; -1: none. Made when first asked for. */
   #entries: Int32Array | undefined;
   #idEnd: number | undefined;
+  /** Whether entry i has the id i. Known with `#idEnd`. */
+  #inOrder = false;
   /** Of spellings that are looked up together. */
   #hashes = new Int32Array(0);
   /** A spelling that came as a string. */
@@ -91,14 +93,21 @@ export class TokenIndex {
     return slots.length === slotsFor(tokens) && areSlots(slots, tokens);
   }
 
-  /** What `of` takes. */
+  /** What `of` takes, in the order of the ids: then `spellings` are there as they are. Of equal ids the last stays the last. */
   get entries(): IndexedSpellings {
+    const order = Int32Array.from({ length: this.#count }, (_, entry) => entry);
+    order.sort((a, b) => this.#ids[a]! - this.#ids[b]! || a - b);
+    const bytes = new Uint8Array(this.#offsets[this.#count]!);
+    const offsets = new Uint32Array(this.#count + 1);
     // There was room for more: then there are too many slots.
     const slots = new Int32Array(slotsFor(this.#count));
-    const offsets = this.#offsets.subarray(0, this.#count + 1);
-    const bytes = this.#bytes.subarray(0, offsets[this.#count]);
-    for (let entry = 0; entry < this.#count; ++entry) place(slots, bytes, offsets, entry);
-    return { bytes, offsets, ids: this.#ids.subarray(0, this.#count), slots };
+    order.forEach((entry, i) => {
+      const spelling = this.bytesAt(entry);
+      bytes.set(spelling, offsets[i]!);
+      offsets[i + 1] = offsets[i]! + spelling.length;
+      place(slots, bytes, offsets, i);
+    });
+    return { bytes, offsets, ids: order.map((entry) => this.#ids[entry]!), slots };
   }
 
   /** Different spellings. */
@@ -109,9 +118,16 @@ export class TokenIndex {
   /** One more than the greatest id. */
   get idEnd(): number {
     if (this.#idEnd === undefined) {
+      const ids = this.#ids;
       let end = 0;
-      for (let i = 0; i < this.#count; ++i) end = Math.max(end, this.#ids[i]! + 1);
+      let moved = 0;
+      for (let i = 0; i < this.#count; ++i) {
+        const id = ids[i]!;
+        moved |= id ^ i;
+        if (id >= end) end = id + 1;
+      }
       this.#idEnd = end;
+      this.#inOrder = moved === 0;
     }
     return this.#idEnd;
   }
@@ -244,9 +260,7 @@ export class TokenIndex {
   spellings(): Spellings {
     const ids = this.idEnd;
     const bytes = this.#bytes;
-    let inOrder = ids === this.#count;
-    for (let i = 0; i < ids && inOrder; ++i) inOrder = this.#ids[i] === i;
-    if (inOrder) {
+    if (this.#inOrder) {
       const offsets = this.#offsets.subarray(0, ids + 1);
       return { bytes: bytes.subarray(0, offsets[ids]), offsets };
     }
