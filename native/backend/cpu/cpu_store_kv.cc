@@ -62,12 +62,22 @@ void PrepareHead(const AttentionShape& shape, const KernelTable& kernels, const 
   if (work.scale != 1.0f) kernels.scale_values(n, work.scale, head);
 }
 
+// Nothing is done to single heads and nothing stands between them, as in encoders and of values.
+bool IsPlain(const AttentionShape& shape, const HeadWork& work) {
+  return work.norm.kind == HeadNormKind::kNone && work.scale == 1.0f &&
+         (work.rope_position < 0 || shape.rope == RopeKind::kNone) && shape.head_dim == shape.padded_head_dim;
+}
+
 // `n` head vectors in a row, each padded with zeros, rotated for an INT8 cache.
 void LoadHeads(const AttentionShape& shape, const KernelTable& kernels, const HeadWork& work,
                const float* source, int64_t n, float* heads) {
-  for (int64_t h = 0; h < n; ++h) {
-    PrepareHead(shape, kernels, work, source + h * shape.head_dim, work.weight + h * work.weight_step,
-                heads + h * shape.padded_head_dim);
+  if (IsPlain(shape, work)) {
+    std::copy_n(source, n * shape.head_dim, heads);
+  } else {
+    for (int64_t h = 0; h < n; ++h) {
+      PrepareHead(shape, kernels, work, source + h * shape.head_dim, work.weight + h * work.weight_step,
+                  heads + h * shape.padded_head_dim);
+    }
   }
   // The order of the rotation divides the padding too, where there is any.
   if (shape.rotation > 1) kernels.rotate_blocks(heads, n * shape.padded_head_dim, shape.rotation);
