@@ -59,10 +59,15 @@ export class PromptEncoding {
       return cutTokens(await this.text(given, signal), most, overflow);
     const messages = given instanceof LongConversation ? await given.read() : given;
     const chat = { ...settings.chat, tools: settings.chat.tools ?? tools };
-    const prefix = await this.#tokenizer.encodeAsync(answerPrefix, { addSpecialTokens: false, signal });
+    // Most answers begin with nothing: no question to the text thread then.
+    const prefix =
+      answerPrefix === ''
+        ? undefined
+        : await this.#tokenizer.encodeAsync(answerPrefix, { addSpecialTokens: false, signal });
     const prepare = async (told: readonly Message[]) => {
       const request = { messages: told, settings: chat, template, variables, signal };
       const prepared = await prepareChat(this.#tokenizer, request);
+      if (prefix === undefined) return prepared;
       return { ...prepared, ids: Int32Array.from([...prepared.ids, ...prefix]) };
     };
     return (fit ?? new ConversationFit(overflow)).fit(messages, most, prepare);

@@ -21,6 +21,10 @@ const MAX_ACTIVE = 64;
 export const MAX_QUEUED = 16_384;
 /** Sampling may hold the event loop so long; then the rest of the step's rows waits for the next turn. */
 const SAMPLING_SLICE_MS = 2;
+/** Callers that are told something in one turn of it: what they make of it, a server's events, takes a multiple of sampling. */
+const TOLD_TOGETHER = 8;
+/** Requests that find their pages in one turn, each with a look for a prefix that is kept. */
+const ADMITTED_TOGETHER = 16;
 
 interface Visit {
   positions: number;
@@ -197,12 +201,16 @@ export class Engine {
         this.#retire();
         await this.#receive();
         this.#pages.rollBack(this.#active);
-        this.#admit();
+        if (this.#admit()) {
+          await nextTurn();
+          continue;
+        }
         this.#drafting.choose(this.#active);
         const plan = planStep(this.#active, this.#pace, this.#whole, this.#checkpoints);
         if (plan) await this.#step(plan);
         // Whom it tells something may read on, and so go on.
-        else if (!this.#emit() && this.#visits.length === 0) return;
+        else if (this.#silent.length > 0) await this.#tell();
+        else if (this.#visits.length === 0) return;
       }
     } catch (error) {
       for (const request of [...this.#active, ...this.#queue]) request.fail(fromNative(error));
@@ -210,7 +218,7 @@ export class Engine {
       this.#queue = [];
       this.#failVisits(fromNative(error));
     } finally {
-      this.#emit();
+      for (const request of this.#silent.splice(0)) request.emit();
       // In the same turn as the decision to stop: a wake-up after it starts the next loop.
       this.#loop = undefined;
     }
@@ -221,9 +229,7 @@ export class Engine {
     const [visit] = this.#visits;
     if (!visit || !this.#pages.makeRoom(visit.positions, this.#active)) return;
     this.#visits.shift();
-    const paid = visit.pay();
-    this.#emit();
-    await paid;
+    await Promise.all([visit.pay(), this.#tell()]);
   }
 
   #failVisits(error: unknown): void {
@@ -236,18 +242,21 @@ export class Engine {
     this.#queue = this.#queue.filter((request) => !request.settled);
   }
 
-  #admit(): void {
-    for (;;) {
+  /** False: nobody else can run now. True: others may, in the next turn. */
+  #admit(): boolean {
+    for (let admitted = 0; admitted < ADMITTED_TOGETHER; ) {
       const next = this.#queue.find((request) => !request.paused);
-      if (!next) return;
+      if (!next) return false;
       const sequences = this.#active.reduce((sum, { live }) => sum + live.length, next.live.length);
       if (sequences <= this.#mostActive && this.#pages.place(next, this.#active, performance.now())) {
         this.#queue = this.#queue.filter((request) => request !== next);
         this.#active.push(next);
+        ++admitted;
       } else if (!this.#suspendOne()) {
-        return;
+        return false;
       }
     }
+    return true;
   }
 
   /** A request whose output nobody reads gives its pages to those who wait. */
@@ -265,9 +274,7 @@ export class Engine {
     this.#inFlight = plan;
     let result: StepResult;
     try {
-      const running = this.#native.step(plan.batch);
-      this.#emit();
-      result = await running;
+      [result] = await Promise.all([this.#native.step(plan.batch), this.#tell()]);
     } catch (error) {
       for (const { request } of plan.slices) {
         request.fail(fromNative(error));
@@ -291,6 +298,11 @@ export class Engine {
       await nextTurn();
       turnStarted = performance.now();
     }
+    // Somebody waits for the first token, and nobody beside him for a step: it is on its way before the next one takes all cores.
+    if (plan.slices.length === 1 && plan.promptTokens > 0 && this.#silent.length > 0) {
+      await this.#tell();
+      await nextTurn();
+    }
   }
 
   /** A request's rows of the result. */
@@ -306,13 +318,15 @@ export class Engine {
 
   /**
    * What the last step brought, to the callers: as soon as the next one runs, so that what they do with it costs it no
-   * time. Whether there was anything.
+   * time; and of many only a few in a turn of the event loop, apart from what began the step.
    */
-  #emit(): boolean {
+  async #tell(): Promise<void> {
     const silent = this.#silent;
     this.#silent = [];
-    for (const request of silent) request.emit();
-    return silent.length > 0;
+    for (let i = 0; i < silent.length; ++i) {
+      if (silent.length > TOLD_TOGETHER && i % TOLD_TOGETHER === 0) await nextTurn();
+      silent[i].emit();
+    }
   }
 }
 

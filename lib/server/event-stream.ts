@@ -139,7 +139,8 @@ export class EventStream {
 
   /** The reader is gone. */
   leave(): void {
-    this.#leave(new FailureError('gone', 'The client left.'));
+    // Every connection closes some time: what that says of a stream that is over costs no error.
+    if (!this.#over) this.#leave(new FailureError('gone', 'The client left.'));
   }
 
   #enlist(): void {

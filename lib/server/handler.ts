@@ -264,8 +264,10 @@ class ServerCore {
       onLeave: (reason) => exchange.abort(reason),
       onEnd: giveBack,
     });
+    // Made while the model computes: from the first event on nothing keeps it back.
+    const response = streamResponse(stream, streamHeaders);
     await stream.begin();
-    return streamResponse(stream, streamHeaders);
+    return response;
   }
 
   #refuse(exchange: Exchange, failure: Failure): Response {

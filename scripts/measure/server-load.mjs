@@ -7,7 +7,10 @@
 // - tokensPerSecond, and tokens for each second of the processors' time: the same work, whatever neighbours do; the server's
 //   part of the engine's, by the clock (shareOfRate) and by the processors (share)
 // - clientsShare: processors that the clients took
-// - longestMs: the longest turn of the main thread's event loop, in time of that thread
+// - longestMs: the longest turn of the main thread's event loop, in time of that thread: of all callbacks that came together
+// With `callbacks` at the end it measures the callbacks of the server's main thread instead, as callback-probe.mjs does, while it
+// meets its clients (coldly: V8 has compiled nothing) and then for so many seconds:
+//   node scripts/measure/server-load.mjs smollm2-135m 20 200 callbacks
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,9 +24,9 @@ const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const round = (value, digits = 2) => Number(value.toFixed(digits));
 
 /** Starts a process with the probe of its main thread; `read` tells what it took since the last time. */
-function startProbed(args, folder) {
+function startProbed(args, folder, probe = 'loop-probe.mjs') {
   const file = join(folder, `probe-${args.length}.json`);
-  const env = { ...process.env, NODE_OPTIONS: `--import ${here('./loop-probe.mjs')}`, KVASIR_PROBE: file };
+  const env = { ...process.env, NODE_OPTIONS: `--import ${here(`./${probe}`)}`, KVASIR_PROBE: file };
   const child = spawn(process.execPath, args, { env, stdio: 'pipe' });
   let log = '';
   child.stderr.setEncoding('utf8').on('data', (text) => {
@@ -133,18 +136,37 @@ function burn(share) {
   return () => clearInterval(timer);
 }
 
+function startServer(reference, folder, probe) {
+  const flags = ['--port', '0', '--kv-capacity', '32768', '--max-queue', '1024'];
+  return startProbed(
+    [here('../../dist/cli/main.js'), 'serve', `model=${reference}`, ...flags],
+    folder,
+    probe,
+  );
+}
+
+/** Of the server's main thread under load. */
+async function callbacksOf(reference, seconds, clients, folder) {
+  const server = startServer(reference, folder, 'callback-probe.mjs');
+  const address = await server.line();
+  await server.read();
+  const load = async (length) => {
+    const end = performance.now() + length * 1000;
+    const { answered, events, faults } = await runClients({
+      address,
+      clients,
+      until: () => performance.now() > end,
+    });
+    return { answered, events, faults: faults.slice(0, 10), ...(await server.read()) };
+  };
+  const cold = await load(Math.min(5, seconds));
+  const warm = await load(seconds);
+  server.child.kill('SIGTERM');
+  return { cold, warm };
+}
+
 async function loadServer(reference, seconds, clients, folder) {
-  const args = [
-    'serve',
-    `model=${reference}`,
-    '--port',
-    '0',
-    '--kv-capacity',
-    '32768',
-    '--max-queue',
-    '1024',
-  ];
-  const server = startProbed([here('../../dist/cli/main.js'), ...args], folder);
+  const server = startServer(reference, folder);
   const address = await server.line();
   const firstToken = await firstTokens(server, address, 100);
   const idle = await idleShare(server);
@@ -188,33 +210,29 @@ async function loadEngine(reference, seconds, folder, neighboursShare) {
   return { ...rates(tokens, ms, took, idle), longestMs: took.longestMs };
 }
 
-const [reference = 'smollm2-135m', seconds = '20', third = '200'] = process.argv.slice(2);
-if (third === 'engine') await runEngine(reference, Number(seconds));
+/** The server, and the engine beside as much of its clients. */
+async function compare(reference, seconds, clients, folder) {
+  const loaded = await loadServer(reference, seconds, clients, folder);
+  const { firstToken, clientsShare, server } = loaded;
+  const engine = await loadEngine(reference, seconds, folder, clientsShare);
+  const shareOfRate = round(server.tokensPerSecond / engine.tokensPerSecond, 3);
+  const share = round(server.tokensPerCpuSecond / engine.tokensPerCpuSecond, 3);
+  const httpUsPerEvent = round(
+    (server.mainUsPerToken - engine.mainUsPerToken) * (server.tokens / server.events),
+    1,
+  );
+  return { firstToken, clientsShare, server, engine, shareOfRate, share, httpUsPerEvent };
+}
+
+const [reference = 'smollm2-135m', length = '20', third = '200', what = ''] = process.argv.slice(2);
+const seconds = Number(length);
+if (third === 'engine') await runEngine(reference, seconds);
 else {
   const folder = mkdtempSync(join(tmpdir(), 'kvasir-load-'));
+  const measure = what === 'callbacks' ? callbacksOf : compare;
   try {
-    const loaded = await loadServer(reference, Number(seconds), Number(third), folder);
-    const { firstToken, clientsShare, server } = loaded;
-    const engine = await loadEngine(reference, Number(seconds), folder, clientsShare);
-    const shareOfRate = round(server.tokensPerSecond / engine.tokensPerSecond, 3);
-    const share = round(server.tokensPerCpuSecond / engine.tokensPerCpuSecond, 3);
-    const httpUsPerEvent = round(
-      (server.mainUsPerToken - engine.mainUsPerToken) * (server.tokens / server.events),
-      1,
-    );
-    console.log(
-      JSON.stringify({
-        model: reference,
-        seconds: Number(seconds),
-        firstToken,
-        clientsShare,
-        server,
-        engine,
-        shareOfRate,
-        share,
-        httpUsPerEvent,
-      }),
-    );
+    const report = await measure(reference, seconds, Number(third), folder);
+    console.log(JSON.stringify({ model: reference, seconds, ...report }));
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -3,11 +3,17 @@
  * twice, no fault, and beyond its capacity clean refusals. Twenty seconds here, minutes nightly. scripts/measure/server-load.mjs
  * measures the same load.
  */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packageRoot } from '../../lib/native.js';
 import { type Counts, runClients } from '../../scripts/measure/load-clients.mjs';
 import { amount } from '../nightly.js';
 import { RunningServer, until } from './running-server.js';
 
+const hasClock = existsSync('/proc/self/schedstat');
 const clients = 200;
 const seconds = amount(7, 300);
 
@@ -62,16 +68,38 @@ async function allStatusesOf(server: RunningServer, asked: number): Promise<Reco
   return statusesOf(server);
 }
 
+/** What callbacks of the server's main thread took since the last time; see scripts/measure/callback-probe.mjs. */
+async function callbacksOf(
+  server: RunningServer,
+  file: string,
+): Promise<{ callbacks: number; longestOwnMs: number }> {
+  rmSync(file, { force: true });
+  server.child.kill('SIGUSR2');
+  await until(async () => existsSync(file) && readFileSync(file, 'utf8').endsWith('\n'));
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
 describe('with room for all of them', () => {
   let server: RunningServer;
+  let scratch: string;
+  let probed: string;
   beforeAll(async () => {
-    server = await RunningServer.start(['--max-queue', '1024']);
+    scratch = mkdtempSync(join(tmpdir(), 'kvasir-load-'));
+    probed = join(scratch, 'callbacks.json');
+    const probe = pathToFileURL(join(packageRoot, 'scripts', 'measure', 'callback-probe.mjs')).href;
+    const env = hasClock ? { NODE_OPTIONS: `--import ${probe}`, KVASIR_PROBE: probed } : {};
+    server = await RunningServer.start(['--max-queue', '1024'], env);
   });
-  afterAll(() => server.stop());
+  afterAll(async () => {
+    await server.stop();
+    rmSync(scratch, { recursive: true });
+  });
 
-  it('each request is answered once and whole, and memory stays', async () => {
+  it('each request is answered once and whole, memory stays, and no callback takes long', async () => {
     const { counts: first } = await load(server);
     const warm = await residentBytes(server);
+    // What the first load brought V8 had to compile.
+    if (hasClock) await callbacksOf(server, probed);
     const { counts, running } = await load(server);
     expect(counts.faults).toEqual([]);
     expect(counts.refused).toBe(0);
@@ -82,6 +110,11 @@ describe('with room for all of them', () => {
     const statuses = await allStatusesOf(server, first.asked + counts.asked);
     expect(statuses).toEqual({ 200: first.answered + counts.answered });
     expect((await residentBytes(server)) - warm).toBeLessThan(64 * 2 ** 20);
+    if (!hasClock) return;
+    const { callbacks, longestOwnMs } = await callbacksOf(server, probed);
+    expect(callbacks).toBeGreaterThan(counts.answered);
+    // Where files of tests run side by side, a pause of the collector takes longer.
+    expect(longestOwnMs).toBeLessThanOrEqual(amount(20, 8));
   }, 400_000);
 });
 
