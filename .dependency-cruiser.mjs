@@ -5,9 +5,10 @@
 const rooms = {
   'errors.ts': [],
   'given.ts': ['errors.ts'],
-  'package-root.ts': ['errors.ts'],
+  'node-require.ts': [],
+  'package-root.ts': ['errors.ts', 'node-require.ts'],
   'quiet.ts': [],
-  addon: [],
+  addon: ['node-require.ts'],
   'native.ts': [
     'addon',
     'errors.ts',
@@ -16,6 +17,7 @@ const rooms = {
     'native-reports.ts',
     'native-tensors.ts',
     'native-vectors.ts',
+    'node-require.ts',
     'package-root.ts',
   ],
   'native-adapters.ts': [],

@@ -2,11 +2,12 @@
  * The only file that loads the native addon, and the types of everything that crosses that border.
  * It knows no architecture, no tokenizer and no sampling.
  */
-import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { types } from 'node:util';
 import { addonFolders, buildFolder, explainMissing } from './addon/folders.js';
 import { KvasirError, type KvasirErrorCode } from './errors.js';
+import { createRequire } from './node-require.js';
 import type { AdapterTensor, NativeAdapters, NativeSessions } from './native-adapters.js';
 import type { TokenTrie } from './native-grammar.js';
 import type {
@@ -377,7 +378,7 @@ export function native(): NativeAddon {
 
 /** A native error as KvasirError; anything else as it is. */
 export function fromNative(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof KvasirError) return error;
+  if (!types.isNativeError(error) || error instanceof KvasirError) return error;
   const code = (error as { code?: unknown }).code;
   if (typeof code !== 'string') return new KvasirError('INTERNAL', error.message, { cause: error });
   return new KvasirError(code as KvasirErrorCode, error.message, { cause: error });

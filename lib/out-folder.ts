@@ -1,6 +1,7 @@
 /** A folder that a command writes: it appears whole or not at all, where nothing was. */
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { types } from 'node:util';
 import { KvasirError } from './errors.js';
 import { invalidOption } from './given.js';
 
@@ -37,7 +38,7 @@ export async function writeWhole(
 
 /** Errors of the file system as ours. */
 function cannotWrite(error: unknown, folder: string, what: string): unknown {
-  if (!(error instanceof Error) || error instanceof KvasirError) return error;
+  if (!types.isNativeError(error) || error instanceof KvasirError) return error;
   const { code, message, syscall } = error as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined) return error;
   return new KvasirError(

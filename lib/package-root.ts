@@ -3,10 +3,10 @@
  * where a bundler has moved this code into another file, in the installed package.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { KvasirError } from './errors.js';
+import { createRequire } from './node-require.js';
 
 /** undefined in a bundle that was written as CommonJS. */
 const moduleUrl: string | undefined = import.meta.url;

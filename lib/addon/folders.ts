@@ -2,8 +2,8 @@
  * Folders that may hold the addon, and what to do where none does. It loads nothing: lib/native.ts does.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { createRequire } from '../node-require.js';
 import { kvasirCommand, packageManager, reinstallCommand } from './package-manager.js';
 import { prebuilt, systemName } from './platform.js';
 

@@ -99,7 +99,7 @@ export function launch(
   const start = async () => {
     const given = await encode(encoding.signal);
     if (run.settled) return;
-    const encoded = given instanceof Int32Array ? { ids: given } : given;
+    const encoded = ArrayBuffer.isView(given) ? { ids: given } : given;
     checkPrompt(encoded.ids, generator);
     const structure = await structureOf(generator, settings, encoded.plan);
     const { answerPrefix } = settings.prompt;

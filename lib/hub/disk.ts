@@ -1,5 +1,6 @@
 /** What can go wrong with the disk, as errors that say what to do. */
 import { mkdir, open, statfs } from 'node:fs/promises';
+import { types } from 'node:util';
 import { KvasirError } from '../errors.js';
 
 /** Left free beside what is written. */
@@ -57,7 +58,7 @@ const inTheWay: Readonly<Record<string, string>> = {
 
 /** A failed write as a DOWNLOAD error; `required` bytes were still to come. What is no error of the system stays itself. */
 export async function writeError(cause: unknown, folder: string, required: number): Promise<unknown> {
-  if (!(cause instanceof Error) || cause instanceof KvasirError) return cause;
+  if (!types.isNativeError(cause) || cause instanceof KvasirError) return cause;
   const { code, message, path, dest } = cause as NodeJS.ErrnoException & { dest?: string };
   const where = dest ?? path ?? folder;
   const failed = (text: string, reason: string): KvasirError =>

@@ -1,9 +1,9 @@
 /** GET / and /assets: the page, from this package alone. Its policy lets it ask this server and nobody else. */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { packageRoot } from '../native.js';
+import { createRequire } from '../node-require.js';
 import { Failure } from './failure.js';
 import { openAi } from './protocol.js';
 import type { PlainRoute } from './route.js';

@@ -1,4 +1,5 @@
 /** The vocabulary in GGUF metadata, checked. */
+import { types } from 'node:util';
 import { KvasirError } from '../errors.js';
 import type { Container, MetadataValue } from '../native.js';
 import type { AddedTokenEntry, Component } from './definition.js';
@@ -35,7 +36,7 @@ export function strings(source: VocabularyMetadata, key: string): TokenList {
 export function numbers(source: VocabularyMetadata, key: string, length?: number): Float64Array {
   if (!Object.hasOwn(source.metadata, key)) throw formatError(`"${key}" is missing`);
   const value = source.metadataArray(key);
-  if (!(value instanceof Float64Array)) throw formatError(`"${key}" must be a list of numbers`);
+  if (!types.isFloat64Array(value)) throw formatError(`"${key}" must be a list of numbers`);
   if (length !== undefined && value.length !== length) {
     throw formatError(`"${key}" must be a list of ${length} numbers, one per token`);
   }

@@ -41,8 +41,9 @@ export class TracedTensor {
 
   /** Computed when it is asked for, once. */
   get statistics(): TensorStatistics {
-    this.#statistics ??=
-      this.#values instanceof Float32Array ? statisticsOf(this.#values) : this.#values.statistics;
+    this.#statistics ??= ArrayBuffer.isView(this.#values)
+      ? statisticsOf(this.#values)
+      : this.#values.statistics;
     return this.#statistics;
   }
 
@@ -65,7 +66,7 @@ export class TracedTensor {
 
   #read(first: number, count: number): Float32Array {
     const values = this.#values;
-    if (!(values instanceof Float32Array)) return values.read(first, count);
+    if (!ArrayBuffer.isView(values)) return values.read(first, count);
     return count === values.length ? values : values.subarray(first, first + count);
   }
 }

@@ -1,4 +1,5 @@
 /** What `model.trace` may be asked for. */
+import { types } from 'node:util';
 import { type ChainOptions, chainRules } from '../generation/chain-options.js';
 import type { SamplingOptions } from '../generation/sampling-options.js';
 import {
@@ -176,7 +177,7 @@ function copyIntervention(given: unknown): unknown {
   const { layer, skip, residual, token, head, attended, ...others } = given as Record<string, unknown>;
   if (Object.keys(others).length > 0) return undefined;
   const copyOf = (values: unknown): unknown =>
-    values instanceof Float32Array ? new Float32Array(values) : values;
+    types.isFloat32Array(values) ? new Float32Array(values) : values;
   return { layer, skip, residual: copyOf(residual), token, head, attended: copyOf(attended) };
 }
 
@@ -187,7 +188,7 @@ function isIntervention(value: unknown, spec: ModelSpec): boolean {
   if (head !== undefined) return residual === undefined && isOfHead(value as Record<string, unknown>, spec);
   if (attended !== undefined) return false;
   if (residual === undefined) return skip === true && token === undefined;
-  if (skip !== undefined || !(residual instanceof Float32Array)) return false;
+  if (skip !== undefined || !types.isFloat32Array(residual)) return false;
   if (token === undefined) return residual.length > 0 && residual.length % spec.hiddenSize === 0;
   return isIndex(token, 2 ** 31) && residual.length === spec.hiddenSize;
 }
@@ -197,7 +198,7 @@ function isOfHead({ layer, skip, token, head, attended }: Record<string, unknown
   if (attention === undefined || !isIndex(head, attention.heads)) return false;
   if (token !== undefined && !isIndex(token, 2 ** 31)) return false;
   if (attended === undefined) return skip === true;
-  if (skip !== undefined || !(attended instanceof Float32Array) || attended.length === 0) return false;
+  if (skip !== undefined || !types.isFloat32Array(attended) || attended.length === 0) return false;
   return token === undefined
     ? attended.length % attention.headDim === 0
     : attended.length === attention.headDim;
