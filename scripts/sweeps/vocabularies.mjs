@@ -1,11 +1,12 @@
-// Random strings through nine vocabularies that people have, each as tokenizer.json and as a GGUF vocabulary made from it: the
-// ids must be those of Rust `tokenizers`. Prints a line for each, the first string that differs, and at last a line of JSON.
+// Random strings through ten vocabularies that people have, each as tokenizer.json and as a GGUF vocabulary made from it
+// (multilingual-e5-small as two tokenizer.json): the ids must be those of Rust `tokenizers`. Prints a line for each, the first
+// string that differs, and at last a line of JSON.
 //
 // usage: node scripts/sweeps/vocabularies.mjs COUNT [NAME...]
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { aliases } from '../../dist/hub/aliases.js';
 import { fetchPackage } from '../../dist/hub/package-source.js';
 import { native } from '../../dist/native.js';
@@ -14,11 +15,12 @@ import { definitionFromGguf } from '../../dist/tokenizer/gguf-vocabulary.js';
 import { definitionFromFiles } from '../../dist/tokenizer/tokenizer-files.js';
 import { randomStrings } from '../measure/random-strings.mjs';
 import { ggufMetadata, sayableInGguf } from './gguf-form.mjs';
-import { fetchPython, fetchVocabulary, root, vocabularies } from './sources.mjs';
+import { fetchE5, fetchPython, fetchVocabulary, root, vocabularies } from './sources.mjs';
 
 const count = Number(process.argv[2]);
 if (!(count > 0)) throw new Error('usage: vocabularies.mjs COUNT [NAME...]');
-const names = process.argv.length > 3 ? process.argv.slice(3) : [...Object.keys(vocabularies), 'smollm2'];
+const names =
+  process.argv.length > 3 ? process.argv.slice(3) : [...Object.keys(vocabularies), 'smollm2', 'e5'];
 
 const scratch = mkdtempSync(join(tmpdir(), 'kvasir-sweep-'));
 process.on('exit', () => rmSync(scratch, { recursive: true }));
@@ -71,5 +73,13 @@ async function sweep(name) {
   compare(name, 'GGUF', definitionFromGguf(ggufMetadata(definition, pre)), idsOf(sayable));
 }
 
-for (const name of names) await (name === 'smollm2' ? sweepSmollm2() : sweep(name));
+async function sweepE5() {
+  for (const path of await fetchE5()) {
+    const definition = definitionFromFiles({ kind: 'tokenizer-json', path });
+    compare('e5', basename(path), definition, idsOf(path));
+  }
+}
+
+const others = { smollm2: sweepSmollm2, e5: sweepE5 };
+for (const name of names) await (others[name] ?? sweep)(name);
 console.log(JSON.stringify(results));
