@@ -21,6 +21,16 @@ function tokensOf({ model, added_tokens: added }) {
   return { tokens, kinds };
 }
 
+/** As strings cross the border: UTF-8 one after the other, and where each begins, uint32 [strings + 1]. */
+function packed(strings) {
+  const parts = strings.map((string) => Buffer.from(string));
+  const offsets = new Uint32Array(strings.length + 1);
+  parts.forEach((part, i) => {
+    offsets[i + 1] = offsets[i] + part.length;
+  });
+  return { bytes: new Uint8Array(Buffer.concat(parts)), offsets };
+}
+
 /** SentencePiece merges by the score of the piece that comes out: the earlier its merge, the higher. */
 function scoresOf({ merges }, tokens) {
   const ranks = new Map();
@@ -50,11 +60,15 @@ export function ggufMetadata(definition, pre) {
   for (const [name, { length }] of Object.entries(arrays)) {
     metadata[`tokenizer.ggml.${name}`] = {
       longArray: true,
-      type: name === 'tokens' ? 'string' : 'number',
+      type: typeof arrays[name][0] === 'string' ? 'string' : 'number',
       length,
     };
   }
-  return { metadata, metadataArray: (key) => arrays[key.replace('tokenizer.ggml.', '')] };
+  const metadataArray = (key) => {
+    const values = arrays[key.replace('tokenizer.ggml.', '')];
+    return values instanceof Float64Array ? values : packed(values);
+  };
+  return { metadata, metadataArray };
 }
 
 /** What of the definition is left. */

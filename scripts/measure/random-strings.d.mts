@@ -1,0 +1,1 @@
+export function randomStrings(count: number): string[];
