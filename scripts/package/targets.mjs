@@ -36,8 +36,8 @@ export const targets = [
     ...{ name: 'darwin-arm64', os: 'darwin', cpu: 'arm64' },
     zig: 'aarch64-macos.11.0',
     cmake: { CMAKE_SYSTEM_NAME: 'Darwin', CMAKE_SYSTEM_PROCESSOR: 'arm64' },
-    // Functions of Node are those of the process that loads the addon.
-    linkFlags: '-Wl,-undefined,dynamic_lookup',
+    // Functions of Node are those of the process that loads the addon. By default its name is where it was built.
+    linkFlags: '-Wl,-undefined,dynamic_lookup -Wl,-install_name,@rpath/kvasir.node',
   },
   {
     ...{ name: 'win32-x64', os: 'win32', cpu: 'x64' },

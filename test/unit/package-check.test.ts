@@ -82,6 +82,17 @@ describe('a Mach-O file', () => {
     expect(problemsOf(machO([system], good), mac)).toEqual([]);
   });
 
+  it('may show what the linker and the C++ library inside show, and nothing else', () => {
+    const show = (...names: string[]) => [
+      ...good,
+      ...names.map((name): [string, number, number] => [name, external, 1]),
+    ];
+    const shown = ['__mh_dylib_header', '___dso_handle', '__Znwm', '__ZdaPvSt11align_val_t'];
+    expect(problemsOf(machO([system], show(...shown)), mac)).toEqual([]);
+    const other = '__ZNSt3__16vectorE';
+    expect(problemsOf(machO([system], show(...shown, other)), mac)).toEqual([`shows: ${other.slice(1)}`]);
+  });
+
   it('is refused with a library that macOS lacks, and without an entry point', () => {
     const path = '/opt/homebrew/lib/libc++.1.dylib';
     expect(problemsOf(machO([system, path], good), mac)).toEqual([`needs the library: ${path}`]);
