@@ -17,7 +17,9 @@ const options = { tensors: ['attention_entropy'], predictions: false };
 await model.trace(ids.subarray(0, 600), options);
 const before = peakMb();
 const began = performance.now();
-const trace = await model.trace(ids, options);
+// It takes minutes: what has been done is on stderr.
+const onProgress = ({ done, total }) => process.stderr.write(`layer ${done} of ${total}, ${peakMb()} MB\n`);
+const trace = await model.trace(ids, { ...options, onProgress });
 const seconds = Number(((performance.now() - began) / 1000).toFixed(1));
 const entropies = trace.tensors.map(({ shape }) => shape);
 const heads = entropies.reduce((sum, [, n]) => sum + n, 0);

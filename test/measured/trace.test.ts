@@ -17,8 +17,8 @@ async function measure<T>(script: string, ...args: string[]): Promise<T> {
 interface PageReport {
   tokens: number;
   bytes: number;
-  openMs: number[];
-  clicks: { count: number; medianMs: number; slowest: { what: string; ms: number }[] };
+  opened: { ms: number; threadMs: number }[];
+  clicks: { count: number; medianMs: number; slowest: { what: string; threadMs: number }[] };
   requests: string[];
 }
 
@@ -40,9 +40,10 @@ describe.skipIf(missing || !hasChromium)(`the page of SmolLM2${needsSmollm2}${ne
     expect(report.requests).toEqual([]);
     expect(report.bytes).toBeLessThan(20e6);
     // Neighbours on the machine make one of several slow; what the page takes is the least.
-    expect(Math.min(...report.openMs)).toBeLessThan(2000);
+    expect(Math.min(...report.opened.map(({ ms }) => ms))).toBeLessThan(2000);
     expect(report.clicks.count).toBeGreaterThan(60);
-    for (const { what, ms } of report.clicks.slowest) expect(ms, what).toBeLessThan(100);
+    expect(report.clicks.medianMs).toBeLessThan(100);
+    for (const { what, threadMs } of report.clicks.slowest) expect(threadMs, what).toBeLessThan(100);
   }, 900_000);
 });
 
@@ -52,7 +53,7 @@ describe.skipIf(missing)(`a trace of SmolLM2${needsSmollm2}`, () => {
     record('trace-memory', report);
     expect(report).toMatchObject({ layers: 30, heads: 270 });
     expect(report.weightsMb).toBeGreaterThan(60_000);
-    expect(report.grownMb).toBeLessThan(400);
+    expect(report.grownMb).toBeLessThan(300);
     expect(report.meanEntropy).toBeGreaterThan(0.5);
   }, 900_000);
 });

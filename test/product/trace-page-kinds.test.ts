@@ -88,7 +88,7 @@ describe.skipIf(!hasChromium)(`the page${needsChromium}`, () => {
     const shown = new Set<number>();
     for (let part = 1; part <= 20; part++) {
       for (let layer = 0; layer < layerCount(spec); layer++) {
-        await reader.goTo({ part, layer, token: 24 });
+        await reader.goTo({ part, layer, head: 1, token: 24 });
         const text = await reader.page.locator('#part').innerText();
         expect(text, `part ${part}`).toContain(`Part ${part} of 20`);
         if (!text.includes('The page holds no tensor')) shown.add(part);

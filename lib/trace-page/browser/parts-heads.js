@@ -62,12 +62,16 @@ export const overview = {
       legend(1, 1, false),
       h('h3', {}, `Where each head looks from ${ctx.named(position)}`),
       h(
-        'table',
-        {},
+        'div',
+        { class: 'scroll' },
         h(
-          'tbody',
-          {},
-          heads.map((_, head) => looks(ctx, weights, position, head)),
+          'table',
+          { class: 'looks' },
+          h(
+            'tbody',
+            {},
+            heads.map((_, head) => looks(ctx, weights, position, head)),
+          ),
         ),
       ),
     );

@@ -317,6 +317,9 @@ function nearest(ctx) {
   );
 }
 
+/** What fits a cell of the lens. @param {string} text */
+const cut = (text) => (text.length > 8 ? `${text.slice(0, 7)}…` : text);
+
 /** What each layer would say next, at each token. @param {Context} ctx @param {number[]} layers */
 function lens(ctx, layers) {
   const { lens: rowsOf } = ctx.data;
@@ -326,7 +329,7 @@ function lens(ctx, layers) {
     const [text, probability] = rowsOf[layer][position];
     const is = text === ctx.data.predictions[position]?.top[0]?.[1];
     // Few classes and no styles or titles of their own: there are thousands of cells.
-    return h('td', { class: `p${Math.round(10 * probability)}${is ? ' same' : ''}` }, tokenText(text));
+    return h('td', { class: `p${Math.round(10 * probability)}${is ? ' same' : ''}` }, cut(tokenText(text)));
   };
   const readout = h('p', { class: 'readout', 'aria-live': 'polite' });
   const look = (/** @type {number} */ layer, /** @type {number} */ position) => {
@@ -348,7 +351,7 @@ function lens(ctx, layers) {
       h(
         'th',
         { scope: 'col', class: position === ctx.state.position ? 'current' : undefined },
-        ctx.token(position),
+        cut(ctx.token(position)),
       ),
     ),
   );

@@ -11,15 +11,17 @@
 /** @param {string} base64 @param {'f24' | 'f32'} kind @param {number} count @returns {Float32Array} */
 export function decode(base64, kind, count) {
   const text = atob(base64);
-  const bytes = new Uint8Array(4 * count);
   if (kind === 'f32') {
+    const bytes = new Uint8Array(4 * count);
     for (let i = 0; i < 4 * count; i++) bytes[i] = text.charCodeAt(i);
-  } else {
-    // The three upper bytes of a float32.
-    for (let i = 0; i < count; i++)
-      for (let j = 0; j < 3; j++) bytes[4 * i + 1 + j] = text.charCodeAt(3 * i + j);
+    return new Float32Array(bytes.buffer);
   }
-  return new Float32Array(bytes.buffer);
+  // The three upper bytes of a float32, the least first.
+  const words = new Uint32Array(count);
+  for (let i = 0, at = 0; i < count; i++, at += 3) {
+    words[i] = (text.charCodeAt(at) << 8) | (text.charCodeAt(at + 1) << 16) | (text.charCodeAt(at + 2) << 24);
+  }
+  return new Float32Array(words.buffer);
 }
 
 export class Tensor {
