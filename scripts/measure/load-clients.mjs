@@ -1,5 +1,6 @@
 // Clients of a running server that ask as fast as they are answered, and check each answer: a stream begins once, brings as
-// many tokens as were asked for, and ends once. Node's own fetch; no package.
+// many tokens as were asked for, and ends once; answers to one prompt are greedy, so each goes on as the others do. Node's own
+// fetch; no package.
 
 const openings = [
   'Once upon a time',
@@ -32,6 +33,7 @@ async function askOnce({ address, mostTokens }, i, counts, seen) {
   const body = {
     prompt,
     max_tokens: tokens,
+    temperature: 0,
     ignore_eos: true,
     stream: true,
     stream_options: { include_usage: true },
@@ -46,26 +48,36 @@ async function askOnce({ address, mostTokens }, i, counts, seen) {
     return undefined;
   }
   if (response.status !== 200) return `status ${response.status}: ${(await response.text()).slice(0, 200)}`;
-  return checkStream(await response.text(), tokens, counts, seen);
+  return checkStream(await response.text(), { prompt, tokens }, counts, seen);
 }
 
-function checkStream(text, tokens, counts, seen) {
+function checkStream(text, { prompt, tokens }, counts, seen) {
   const blocks = text.split('\n\n').filter((block) => block.startsWith('data: '));
   if (blocks.at(-1) !== 'data: [DONE]') return 'a stream without its end';
   const events = blocks.slice(0, -1).map((block) => JSON.parse(block.slice(6)));
   const broken = events.find(({ error }) => error !== undefined);
   if (broken) return `an error in the stream: ${JSON.stringify(broken.error)}`;
   const ids = new Set(events.map(({ id }) => id));
-  if (ids.size !== 1 || seen.has(events[0].id)) return 'an answer of another request';
-  seen.add(events[0].id);
+  if (ids.size !== 1 || seen.ids.has(events[0].id)) return 'an answer of another request';
+  seen.ids.add(events[0].id);
   const ends = events.filter(({ choices }) => choices[0]?.finish_reason);
   const usage = events.at(-1).usage;
   if (ends.length !== 1 || ends[0].choices[0].finish_reason !== 'length') return `${ends.length} ends`;
   if (usage?.completion_tokens !== tokens) return `${usage?.completion_tokens} tokens in place of ${tokens}`;
+  if (!goesOnAsBefore(prompt, events.map(({ choices }) => choices[0]?.text ?? '').join(''), seen.texts))
+    return 'another text than that of the same prompt before';
   counts.answered++;
   counts.events += events.length;
   counts.tokens += tokens;
   return undefined;
+}
+
+/** Of two answers to one prompt the shorter one begins the longer one. Half a character may stand at an end. */
+function goesOnAsBefore(prompt, answer, texts) {
+  const text = answer.replace(/\uFFFD+$/, '');
+  const known = texts.get(prompt) ?? '';
+  if (text.length > known.length) texts.set(prompt, text);
+  return text.startsWith(known) || known.startsWith(text);
 }
 
 /**
@@ -75,7 +87,7 @@ function checkStream(text, tokens, counts, seen) {
  */
 export async function runClients({ clients, until, pauseMs = 50, ...load }) {
   const counts = newCounts();
-  const seen = new Set();
+  const seen = { ids: new Set(), texts: new Map() };
   let next = 0;
   const client = async () => {
     while (!until()) {

@@ -204,6 +204,21 @@ describe('an abort', () => {
     }
   });
 
+  it('breaks our own stream with an AbortError, before it begins and in its middle', async () => {
+    scripted.next('x'.repeat(1500));
+    const prompt = [{ role: 'user' as const, content: [{ type: 'text' as const, text: 'Hi' }] }];
+    const early = model().doStream({ prompt, abortSignal: AbortSignal.abort('enough') });
+    await expect(early).rejects.toMatchObject({ name: 'AbortError' });
+    const controller = new AbortController();
+    const { stream } = await model().doStream({ prompt, abortSignal: controller.signal });
+    const read = async () => {
+      const types: string[] = [];
+      for await (const { type } of stream) if (types.push(type) === 5) controller.abort('enough');
+      return types.at(-1);
+    };
+    await expect(read()).rejects.toMatchObject({ name: 'AbortError' });
+  });
+
   it('who leaves the stream ends the run', async () => {
     scripted.next('x'.repeat(1500));
     const { stream } = await model().doStream({
