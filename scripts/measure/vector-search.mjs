@@ -1,18 +1,23 @@
 // Searching a vector index: node scripts/measure/vector-search.mjs [vectors] [dimensions] [file of float32 vectors]
+//                           node scripts/measure/vector-search.mjs tokens MODEL
+//                           node scripts/measure/vector-search.mjs sentences MODEL PATH...
 // Time of a query beside the best read of a huge-page buffer in the same run, and recall@10 of INT8 against float32, by
-// looking at every vector in float32. Without a file the vectors are random: sums of four uniform numbers.
+// looking at every vector in float32. Queries are not in the index. Without a file the vectors are random: sums of four
+// uniform numbers. `tokens` takes a model's token table, `sentences` those of the .md and .txt files below some paths.
 import { createReadStream } from 'node:fs';
 import { createRequire } from 'node:module';
 import { native } from '../../dist/native.js';
 import { VectorIndex } from '../../dist/index.js';
+import { sentenceVectors, tokenVectors } from './real-vectors.mjs';
 
 const { machineLimits } = createRequire(import.meta.url)('../../build/Release/kvasir_testing.node');
-const [countText = '1000000', dimensionsText = '384', file] = process.argv.slice(2);
-const dimensions = Number(dimensionsText);
+const args = process.argv.slice(2);
 const K = 10;
-const QUERIES = 20;
 const ROUNDS = 21;
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+/** A float64 sum over every vector each: few where there are many. */
+const queriesFor = (count) => Math.min(200, Math.max(20, Math.round(2e7 / count)));
 
 function random(count) {
   const values = new Float32Array(count);
@@ -34,7 +39,7 @@ async function readFloats(path) {
 }
 
 /** Places of the k largest cosines, in float64. */
-function brute(vectors, inverse, query) {
+function brute(vectors, dimensions, inverse, query) {
   const best = [];
   for (let row = 0; row < inverse.length; row++) {
     let sum = 0;
@@ -48,7 +53,19 @@ function brute(vectors, inverse, query) {
   return best.map(({ row }) => row);
 }
 
-const all = file === undefined ? random((Number(countText) + QUERIES) * dimensions) : await readFloats(file);
+/** [n, dimensions], the queries first. */
+async function source() {
+  const [what = '1000000', second = '384', ...paths] = args;
+  if (what === 'tokens') return tokenVectors(second);
+  if (what === 'sentences') return sentenceVectors(second, paths);
+  const dimensions = Number(second);
+  const [file] = paths;
+  if (file !== undefined) return { vectors: await readFloats(file), dimensions };
+  return { vectors: random((Number(what) + queriesFor(Number(what))) * dimensions), dimensions };
+}
+
+const { vectors: all, dimensions } = await source();
+const QUERIES = queriesFor(all.length / dimensions);
 const queries = Array.from({ length: QUERIES }, (_, i) => all.subarray(i * dimensions, (i + 1) * dimensions));
 const vectors = all.subarray(QUERIES * dimensions);
 const count = Math.floor(vectors.length / dimensions);
@@ -81,7 +98,7 @@ const inverse = Float64Array.from({ length: count }, (_, row) => {
 let found = 0;
 for (const query of queries) {
   const hits = new Set((await index.search(query, K)).map((hit) => hit.index));
-  found += brute(vectors, inverse, query).filter((row) => hits.has(row)).length;
+  found += brute(vectors, dimensions, inverse, query).filter((row) => hits.has(row)).length;
 }
 await index.dispose();
 const rounded = (value, digits = 2) => Number(value.toFixed(digits));
@@ -100,5 +117,6 @@ console.log(
     shareOfRead: rounded(((bytes / ms) * 1000) / read, 3),
     shareOfMedianRead: rounded(((bytes / ms) * 1000) / median(reads), 3),
     recallAt10: rounded(found / (QUERIES * K), 4),
+    queries: QUERIES,
   }),
 );
