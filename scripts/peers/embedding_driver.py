@@ -47,9 +47,9 @@ def export():
 
     ids = torch.ones((2, 8), dtype=torch.int64)
     names = ["input_ids", "attention_mask", "token_type_ids"]
-    axes = {name: {0: "batch", 1: "length"} for name in [*names, "hidden"]}
+    axes = {name: {0: "batch", 1: "length"} for name in [*names, "last_hidden_state"]}
     torch.onnx.export(
-        Hidden(), (ids, ids, ids * 0), str(scratch / "model.onnx"), input_names=names, output_names=["hidden"],
+        Hidden(), (ids, ids, ids * 0), str(scratch / "model.onnx"), input_names=names, output_names=["last_hidden_state"],
         dynamic_axes=axes, opset_version=17, dynamo=False,
     )  # fmt: skip
     quantize_dynamic(scratch / "model.onnx", scratch / "model-int8.onnx", weight_type=QuantType.QInt8)

@@ -41,10 +41,15 @@ export class Resident {
     return facts;
   }
 
-  /** One turn. @param {number[][]} prompts */
-  async measure({ tokens }, prompts) {
+  /** One turn of a language model. @param {number[][]} prompts */
+  measure({ tokens }, prompts) {
+    return this.ask({ prompts, newTokens: tokens });
+  }
+
+  /** One turn: a line of JSON for another. */
+  async ask(request) {
     this.#child.kill('SIGCONT');
-    this.#child.stdin.write(`${JSON.stringify({ prompts, newTokens: tokens })}\n`);
+    this.#child.stdin.write(`${JSON.stringify(request)}\n`);
     try {
       return await this.#next();
     } finally {
