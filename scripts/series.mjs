@@ -24,7 +24,7 @@ async function writeSeries(name, folder) {
   try {
     const traced = tracedOf(model);
     const { prompt, generate } = texts[name];
-    const trace = await model.trace(prompt, { ...pageTraceOptions(traced.spec), generate });
+    const trace = await model.trace(prompt, { ...pageTraceOptions(traced), generate });
     mkdirSync(folder, { recursive: true });
     let bytes = 0;
     for (const { file, html } of seriesPages(await pageContent({ info: model.info, traced }, trace))) {

@@ -54,7 +54,7 @@ function traceWhole(
   const progress = createProgress();
   return model
     .trace(prompt, {
-      ...pageTraceOptions(tracedOf(model).spec),
+      ...pageTraceOptions(tracedOf(model)),
       generate,
       signal,
       onProgress: ({ done, total }) => progress.count('tracing layers', done, total),

@@ -48,7 +48,7 @@ async function page({ prompt, generate = 0, positions }: PageBody, call: Call): 
   const ids = await model.tokenizer.encodeAsync(prompt, { signal });
   checkTokens(ids.length + generate, call, 'prompt');
   const inside = of(call);
-  const trace = await model.trace(ids, { ...pageTraceOptions(inside.traced.spec), generate, signal });
+  const trace = await model.trace(ids, { ...pageTraceOptions(inside.traced), generate, signal });
   const { data, values } = await pageContent(inside, trace, positions);
   return { json: { title: titleOf(data), facts: factsOf(data), data, values } };
 }
@@ -58,7 +58,12 @@ async function rows({ tokens, position: at, kind }: RowsBody, call: Call): Promi
   checkTokens(tokens.length, call, 'tokens');
   if (at >= tokens.length) throw invalid(`There are ${tokens.length} tokens.`, 'position');
   const inside = of(call);
-  const wanted = { ...pageTraceOptions(inside.traced.spec), lens: 0, tokens: [at, at + 1] as const };
+  const wanted = {
+    ...pageTraceOptions(inside.traced),
+    lens: 0,
+    timeline: false,
+    tokens: [at, at + 1] as const,
+  };
   const trace = await model.trace(Int32Array.from(tokens), { ...wanted, signal });
   return { json: await positionContent(inside, trace, kind) };
 }

@@ -4,6 +4,7 @@ import { attentionOf, feedForwardOf, layerCount, stateOf } from '../spec.js';
 import type { TensorStatistics } from '../trace/tensor.js';
 import type { TracedToken } from '../trace/trace.js';
 import type { Beside } from './beside.js';
+import type { PageTimeline } from './page-timeline.js';
 import type { ModelSize, ScalePart } from './scale.js';
 import type { ValueEntry, ValueKind } from './values.js';
 
@@ -53,6 +54,8 @@ export interface PageData {
   streamNeighbours: Readonly<Record<number, readonly (readonly (readonly [string, number])[])[]>>;
   scale: readonly ScalePart[];
   scaling: readonly ModelSize[];
+  /** Absent where nothing was timed: layers that run on a GPU. */
+  timeline?: PageTimeline;
   tensors: Readonly<Record<string, ValueEntry>>;
   statistics: Readonly<Record<string, TensorStatistics>>;
   /** Linear -> which of its rows is in the page, as the tensor 'cell.<linear>', and its bias. */

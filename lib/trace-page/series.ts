@@ -71,7 +71,9 @@ function contentOf({ data, values }: PageContent, part: number): PageContent {
     at += size;
   }
   const statistics = part === block ? data.statistics : {};
-  return { data: { ...data, part, series: seriesFiles, tensors, statistics }, values: texts.join('') };
+  const timeline = part === parts.length ? data.timeline : undefined;
+  const own = { part, series: seriesFiles, tensors, statistics, timeline };
+  return { data: { ...data, ...own }, values: texts.join('') };
 }
 
 /** @param content of a page without a comparison */

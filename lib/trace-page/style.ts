@@ -4,7 +4,7 @@
 const paper = `color-scheme: light;
   --ground: #ffffff; --ink: #000000; --quiet: #444444; --rule: #bbbbbb; --panel: #ffffff; --accent: #b34d12; --select: #ffffff;
   --cell: #f4f5f7; --negative: #1f5fa8; --positive: #c2571a; --weight: #6b2fa0;
-  --k1: #6b7a90; --k2: #c2571a; --k3: #3f8f7d; --k4: #b79a3c; --k5: #7a57b0; --k6: #2f7fb8;`;
+  --k1: #6b7a90; --k2: #c2571a; --k3: #3f8f7d; --k4: #b79a3c; --k5: #7a57b0; --k6: #2f7fb8; --k7: #a3446e;`;
 
 /** Behind the words of the logit lens: the deeper, the surer. */
 const shades = Array.from(
@@ -16,11 +16,11 @@ export const style = `
 :root { color-scheme: light dark;
   --ground: #ffffff; --ink: #1c2430; --quiet: #5b6675; --rule: #dfe3e8; --panel: #f6f7f9; --accent: #b34d12; --select: #fff1e6;
   --cell: #f4f5f7; --negative: #1f5fa8; --positive: #c2571a; --weight: #6b2fa0;
-  --k1: #6b7a90; --k2: #c2571a; --k3: #3f8f7d; --k4: #b79a3c; --k5: #7a57b0; --k6: #2f7fb8; }
+  --k1: #6b7a90; --k2: #c2571a; --k3: #3f8f7d; --k4: #b79a3c; --k5: #7a57b0; --k6: #2f7fb8; --k7: #a3446e; }
 @media (prefers-color-scheme: dark) { :root {
   --ground: #14181f; --ink: #e6e9ee; --quiet: #9aa5b3; --rule: #2c333d; --panel: #1b2029; --accent: #f08a4b; --select: #3a2a1f;
   --cell: #20262f; --negative: #6db1ff; --positive: #ff9d5c; --weight: #c79bff;
-  --k1: #93a3ba; --k2: #f08a4b; --k3: #5fb8a3; --k4: #d4b95c; --k5: #b394e6; --k6: #6bb5e8; } }
+  --k1: #93a3ba; --k2: #f08a4b; --k3: #5fb8a3; --k4: #d4b95c; --k5: #b394e6; --k6: #6bb5e8; --k7: #e07ba8; } }
 :root[data-paper] { ${paper} }
 @media print { :root { ${paper} } }
 * { box-sizing: border-box; }
@@ -70,11 +70,12 @@ table.lens { table-layout: fixed; } ${shades} .lens th:first-child, .lens td:fir
 .lens td, .lens th { padding: .05rem .35rem; font: .74rem ui-monospace, monospace; white-space: nowrap; } .lens .same { font-weight: 700; } .lens tbody th { position: sticky; left: 0; background: var(--ground); } .lens th.current { color: var(--accent); }
 .turning { display: flex; justify-content: space-between; gap: 1rem; margin-top: 2rem; flex-wrap: wrap; }
 svg.scale { width: 100%; height: auto; display: block; } svg .label { font: 10px system-ui, sans-serif; fill: var(--quiet); } svg .here { fill: var(--select); } .kind { cursor: pointer; } .key { font-size: .8rem; color: var(--quiet); } .key span { white-space: nowrap; margin-right: .8em; display: inline-block; } .key i { display: inline-block; width: .8em; height: .8em; margin-right: .3em; border-radius: 2px; }
-.kind.embedding { fill: var(--k4); background: var(--k4); } .kind.attention { fill: var(--k6); background: var(--k6); } .kind.projection { fill: var(--k3); background: var(--k3); } .kind.feed-forward { fill: var(--k2); background: var(--k2); } .kind.norm { fill: var(--k1); background: var(--k1); } .kind.output { fill: var(--k5); background: var(--k5); } .kind.state { fill: var(--k3); background: var(--k3); }
+.kind.embedding { fill: var(--k4); background: var(--k4); } .kind.attention { fill: var(--k6); background: var(--k6); } .kind.projection { fill: var(--k3); background: var(--k3); } .kind.feed-forward { fill: var(--k2); background: var(--k2); } .kind.norm { fill: var(--k1); background: var(--k1); } .kind.output { fill: var(--k5); background: var(--k5); } .kind.state { fill: var(--k7); background: var(--k7); }
+svg.times { min-width: 35rem; max-width: 44rem; } svg.times:focus-visible { outline-offset: -3px; } svg.times .looked-at { stroke: var(--ink); stroke-width: 1.5; } table.times th:first-child { text-align: left; } table.times i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
 .chart { width: 100%; min-width: 30rem; max-width: 40rem; height: auto; } .grid { stroke: var(--rule); } .curve { fill: none; stroke: var(--positive); stroke-width: 1.5; } .dot { fill: var(--positive); }
 .decoding canvas { cursor: default; } .decoding input { flex: 1; max-width: 20rem; }
 .squares { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 1rem; margin: 1rem 0; font-size: .8rem; } .squares i { display: block; background: var(--k6); } .squares .self { background: var(--accent); }
 footer { padding: 0 1.25rem 2rem; color: var(--quiet); font-size: .85rem; max-width: 96rem; margin: 0 auto; } kbd { font: .8em ui-monospace, monospace; border: 1px solid var(--rule); border-radius: .25em; padding: 0 .3em; }
 @media (max-width: 62rem) { .page { grid-template-columns: minmax(0, 1fr); gap: 1rem; } #parts { overflow-x: auto; } #parts ol { display: flex; position: static; gap: .25rem; } #parts button { white-space: nowrap; border-color: var(--rule); } #scale { max-width: 30rem; } #text { max-height: 6rem; } header, #text, .page, footer { padding-left: .9rem; padding-right: .9rem; } .labels { max-width: 5.5rem; } }
-@media print { #parts, #text, .turning, .stepper button, footer, details, .choice, .decoding .controls { display: none; } .page { display: block; padding: 0; max-width: none; } body { font-size: 10pt; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } .sheet { break-before: page; } .sheet:first-child { break-before: auto; } figure, .arithmetic, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } .scroll, .formula, .many { overflow: visible; max-height: none; } .canvas { width: auto !important; min-width: 0 !important; max-width: 100%; } canvas { width: 100% !important; } #scale { display: none; } .mark { display: none; } }
+@media print { #parts, #text, .turning, .stepper button, footer, details, .choice, .decoding .controls { display: none; } .page { display: block; padding: 0; max-width: none; } body { font-size: 10pt; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } .sheet { break-before: page; } .sheet:first-child { break-before: auto; } figure, .arithmetic, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } .scroll, .formula, .many { overflow: visible; max-height: none; } .canvas { width: auto !important; min-width: 0 !important; max-width: 100%; } canvas { width: 100% !important; } #scale { display: none; } svg.times { min-width: 0; } .mark { display: none; } }
 `;

@@ -14,6 +14,7 @@ import type { Beside } from './beside.js';
 import { heldValues, keepRows, spread } from './kept-rows.js';
 import { type PageContent, pageHtml } from './page.js';
 import { type PageData, type PagePrediction, pageSpec } from './page-data.js';
+import { pageTimeline } from './page-timeline.js';
 import { addWeights } from './page-weights.js';
 import { gptSizes, scaleOf } from './scale.js';
 import { digitsOf, ValueText } from './values.js';
@@ -33,11 +34,13 @@ const besidePart = 21;
 const neighbourWork = 1e9;
 
 /** What `model.trace` is asked for, so that a page can be made of it. */
-export function pageTraceOptions(spec: ModelSpec): TraceOptions {
+export function pageTraceOptions({ spec, info }: Pick<Traced, 'spec' | 'info'>): TraceOptions {
   const outer: TraceTensorName[] = ['token_embed', 'embed', 'final_norm'];
   const decoder = modelKind(spec) === 'decoder';
   return {
     tensors: [...outer, ...layerTensorNames.filter((name) => name !== 'attention_entropy')],
+    // Ops of a GPU run later than they are called.
+    timeline: info.device === 'cpu',
     ...(decoder ? { lens: 1, top: Math.min(topShown, spec.vocabSize) } : {}),
   };
 }
@@ -80,6 +83,7 @@ export async function pageContent(
   }
   const predictions = predictionsOf(trace, kept.chosen);
   const weights = await addWeights(traced, trace, { chosen: kept.chosen, predictions }, text);
+  const timeline = pageTimeline(traced, trace);
   const near = await neighboursOf(traced, trace, kept.chosen);
   const data: PageData = {
     kvasir: packageVersion(),
@@ -101,6 +105,7 @@ export async function pageContent(
       tokens,
     }),
     scaling: [...gptSizes(), sizeOf(info, spec)],
+    ...(timeline ? { timeline } : {}),
     tensors: text.entries,
     statistics: Object.fromEntries(trace.tensors.map(({ name, statistics }) => [name, statistics])),
     neighbours: near,

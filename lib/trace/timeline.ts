@@ -50,8 +50,15 @@ function bytesOf(rows: number, columns: number, dtype: 'int8' | 'fp32'): number 
   return Math.ceil(rows / int8Block.columns) * Math.ceil(columns / int8Block.values) * int8Block.bytes;
 }
 
-/** Bytes of each linear by its name. */
-function linearBytes({ spec, info: { linears } }: Traced): Map<string, number> {
+/** The linears that an op goes through, by its name; none where it goes through experts. */
+export function linearsRead({ hasOwnHead }: Pick<Traced, 'hasOwnHead'>, name: string): string[] {
+  if (name === 'logits') return [hasOwnHead ? 'lm_head' : 'embed.tokens'];
+  const [, prefix = '', last = name] = /^(layers\.\d+\.)(.*)$/.exec(name) ?? [];
+  return (linearsOf[last] ?? []).map((one) => prefix + one);
+}
+
+/** Bytes of each linear by its name, as it lies in memory with its scales. */
+export function linearBytes({ spec, info: { linears } }: Traced): Map<string, number> {
   const tensors = native().tensorsOf(specToJson(spec));
   return new Map(
     tensors
@@ -76,11 +83,8 @@ export function timelineOf(traced: Traced, ops: readonly TimedOp[]): Timeline | 
   if (first === undefined) return undefined;
   const bytes = linearBytes(traced);
   const components = ops.map(({ name, position, tokens, startMs, ns, bytes: outputBytes }): ComponentTime => {
-    const [, layer, last = name] = /^layers\.(\d+)\.(.*)$/.exec(name) ?? [];
-    const prefix = layer === undefined ? '' : `layers.${layer}.`;
-    const head = traced.hasOwnHead ? 'lm_head' : 'embed.tokens';
-    const read = name === 'logits' ? [head] : (linearsOf[last] ?? []).map((one) => prefix + one);
-    const sizes = read.flatMap((one) => bytes.get(one) ?? []);
+    const [, layer] = /^layers\.(\d+)\./.exec(name) ?? [];
+    const sizes = linearsRead(traced, name).flatMap((one) => bytes.get(one) ?? []);
     return {
       name,
       ...(layer === undefined ? {} : { layer: Number(layer) }),

@@ -32,7 +32,7 @@ async function writePage(path) {
   const ids = loaded.tokenizer.encode(book.slice(0, 20 * Number(tokens))).slice(0, Number(tokens));
   const traced = tracedOf(loaded);
   const began = performance.now();
-  const trace = await loaded.trace(Int32Array.from(ids), pageTraceOptions(traced.spec));
+  const trace = await loaded.trace(Int32Array.from(ids), pageTraceOptions(traced));
   writeFileSync(path, await tracePage({ info: loaded.info, traced }, trace, undefined));
   const seconds = (performance.now() - began) / 1000;
   await loaded.dispose();

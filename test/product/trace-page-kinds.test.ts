@@ -81,7 +81,7 @@ describe.skipIf(!hasChromium)(`the page${needsChromium}`, () => {
     const { spec } = traced;
     // Longer than the windows of 20.
     const ids = Int32Array.from({ length: 26 }, (_, i) => 5 + ((i * 37) % 120));
-    const trace = await model.trace(ids, pageTraceOptions(spec));
+    const trace = await model.trace(ids, pageTraceOptions(traced));
     const path = join(folder, `${family.replace('/', '-')}.html`);
     writeFileSync(path, await tracePage({ info: model.info, traced }, trace, undefined));
     const reader = await PageReader.open(browser, path);

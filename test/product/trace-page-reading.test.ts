@@ -25,7 +25,7 @@ describe.skipIf(!hasChromium)(`the page${needsChromium}`, () => {
     browser = await startChromium();
     stories = await Model.load('stories-260k', { device: 'cpu' });
     const traced = tracedOf(stories);
-    trace = await stories.trace(prompt, { ...pageTraceOptions(traced.spec), generate: 4, neighbours: 6 });
+    trace = await stories.trace(prompt, { ...pageTraceOptions(traced), generate: 4, neighbours: 6 });
     const path = join(folder, 'stories.html');
     writeFileSync(path, await tracePage({ info: stories.info, traced }, trace, undefined));
     reader = await PageReader.open(browser, path);
@@ -96,7 +96,7 @@ describe.skipIf(!hasChromium)(`the page${needsChromium}`, () => {
     await using model = await Model.load(`${fixtures}families/mixtral`, { device: 'cpu', dtype: 'fp32' });
     const traced = tracedOf(model);
     const ids = Int32Array.of(3, 17, 5, 60, 41, 8, 29, 11);
-    const routed = await model.trace(ids, pageTraceOptions(traced.spec));
+    const routed = await model.trace(ids, pageTraceOptions(traced));
     const path = join(folder, 'experts.html');
     writeFileSync(path, await tracePage({ info: model.info, traced }, routed, undefined));
     const experts = await PageReader.open(browser, path);
@@ -125,7 +125,7 @@ describe.skipIf(!hasChromium)(`the page${needsChromium}`, () => {
     await using exact = await Model.load('stories-260k', { device: 'cpu', dtype: 'fp32' });
     const traced = tracedOf(exact);
     const ids = Int32Array.from(trace.tokens, ({ id }) => id);
-    const options = pageTraceOptions(traced.spec);
+    const options = pageTraceOptions(traced);
     const reference = { name: 'fp32', traced, trace: await exact.trace(ids, options) };
     const other = { name: 'int8', traced: tracedOf(stories), trace: await stories.trace(ids, options) };
     const beside = await besideOf(reference, other);

@@ -28,7 +28,7 @@ async function writePage(
 ): Promise<{ path: string; trace: Trace }> {
   await using model = await Model.load(reference, { device: 'cpu', dtype, kvDtype: dtype });
   const traced = tracedOf(model);
-  const trace = await model.trace(prompt, pageTraceOptions(traced.spec));
+  const trace = await model.trace(prompt, pageTraceOptions(traced));
   const path = join(folder, `${Math.random()}.html`);
   writeFileSync(path, await tracePage({ info: model.info, traced }, trace, positions));
   return { path, trace };

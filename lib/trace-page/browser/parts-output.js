@@ -5,6 +5,7 @@ import { decoding } from './decoding.js';
 import { h, tableHead, tokenText } from './dom.js';
 import { bytes, percent, short, show } from './numbers.js';
 import { scaleDrawing } from './scale.js';
+import { timeline } from './timeline.js';
 
 /** @typedef {import('./context.js').Context} Context */
 
@@ -224,6 +225,8 @@ export const pipeline = {
       decoding(ctx),
       h('h3', {}, 'Its parts'),
       scaleDrawing(ctx, { tall: true }),
+      h('h3', {}, 'Where the time goes'),
+      timeline(ctx),
     );
   },
 };
