@@ -8,17 +8,18 @@ import { pageContent, pageTraceOptions } from '../../lib/trace-page/trace-page.j
 import { fixtures } from './golden.js';
 
 const tokens = 12;
-const ids = Int32Array.from({ length: tokens }, (_, i) => 5 + ((i * 37) % 120));
+const textOf = (length: number): Int32Array => Int32Array.from({ length }, (_, i) => 5 + ((i * 37) % 120));
+const ids = textOf(tokens);
 
 interface Made {
   trace: Trace;
   data: PageData;
 }
 
-async function made(family: string, dtype: 'fp32' | 'int8' = 'fp32'): Promise<Made> {
+async function made(family: string, dtype: 'fp32' | 'int8' = 'fp32', text = ids): Promise<Made> {
   await using model = await Model.load(`${fixtures}${family}`, { device: 'cpu', dtype });
   const traced = tracedOf(model);
-  const trace = await model.trace(ids, pageTraceOptions(traced));
+  const trace = await model.trace(text, pageTraceOptions(traced));
   const { data } = await pageContent({ info: model.info, traced }, trace, undefined);
   return { trace, data };
 }
@@ -73,6 +74,23 @@ describe.each([
     else expect(output).toBe(0);
   });
 });
+
+it.each(['families/gemma3_text', 'encoders/modernbert'])(
+  'counts no operations of what windows hide in %s',
+  async (family) => {
+    // Longer than the windows.
+    const { trace, data } = await made(family, 'fp32', textOf(30));
+    const whole = data.spec.layers.map(({ attention }, layer) => {
+      const { heads, headDim } = attention!;
+      const weights = trace.get(`layers.${layer}.weights`);
+      const seen = weights.values.reduce((count, weight) => count + (weight === 0 ? 0 : 1), 0);
+      const op = data.timeline!.ops.find((one) => one.layer === layer && one.op === 'attention')!;
+      expect(op.operations, `layer ${layer}`).toBe(2 * headDim * seen);
+      return seen === heads * 30 * 30 || seen === (heads * 30 * 31) / 2;
+    });
+    expect(whole).toContain(false);
+  },
+);
 
 it('reads the bytes of the drawing to scale, norms and what lies beside linears apart', async () => {
   const page = await made('families/mistral');
