@@ -100,6 +100,8 @@ describe.skipIf(!hasChromium)(`in Chromium${needsChromium}`, () => {
       Array.from(values, (one) => Number(one.toPrecision(4)));
     const norm = trace.get('layers.3.ffn_norm');
     const reader = PageReader.on(page);
+    await reader.goTo({ part: 20, layer: 3, token: 0 });
+    expect(await page.locator('.timeline [data-op="layer 4: gate_up"]').count()).toBe(1);
     await reader.goTo({ part: 13, layer: 3, token: 0 });
     expect(await reader.values('What it reads')).toEqual(digits(norm.at(0)));
     expect(asked).toEqual([address, `${server.address}/v1/inspect`, `${server.address}/v1/inspect`]);
