@@ -9,24 +9,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Model } from '../../dist/index.js';
+import { beginnings } from './beginnings.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const [python, file, text = join(root, 'texts/frankenstein.txt')] = process.argv.slice(2);
 if (file === undefined) throw new Error('usage: against-pytorch.mjs PYTHON MODEL.gguf [TEXT]');
 const book = readFileSync(text, 'utf8');
 const steps = 48;
-const prompts = [
-  'The capital of France is',
-  'Once upon a time, in a village by the sea,',
-  'def fibonacci(n):\n    """The n-th Fibonacci number."""\n',
-  'Q: What is 17 + 25?\nA:',
-  'Die Würde des Menschen ist',
-  '{"name": "Ada Lovelace", "born":',
-  '春眠不觉晓，',
-  'Ingredients:\n- 200 g flour\n- 3 eggs\n',
-  book.slice(0, 4_000),
-  book.slice(50_000, 58_000),
-];
+const prompts = [...beginnings, '春眠不觉晓，', book.slice(0, 4_000), book.slice(50_000, 58_000)];
 
 const model = await Model.load(file, { dtype: 'fp32', device: 'cpu', contextLength: 4096 });
 const runs = [];

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Model } from '../../dist/index.js';
+import { beginnings } from './beginnings.mjs';
 
 const [python, file] = process.argv.slice(2);
 if (file === undefined) throw new Error('usage: beams-against-pytorch.mjs PYTHON MODEL.gguf');
@@ -24,18 +25,7 @@ const questions = [
   'Name a colour.',
   'Finish: roses are red, violets are',
 ];
-const beginnings = [
-  'The capital of France is',
-  'Once upon a time, in a village by the sea,',
-  'def fibonacci(n):\n    """The n-th Fibonacci number."""\n',
-  'Q: What is 17 + 25?\nA:',
-  'Die Würde des Menschen ist',
-  '{"name": "Ada Lovelace", "born":',
-  'Ingredients:\n- 200 g flour\n- 3 eggs\n',
-  'To be, or not to be, that is',
-  'In 1969, the first',
-  'Dear Sir or Madam,\n',
-];
+const others = ['To be, or not to be, that is', 'In 1969, the first', 'Dear Sir or Madam,\n'];
 const beams = 4;
 const maxTokens = 24;
 
@@ -43,6 +33,7 @@ const model = await Model.load(file, { dtype: 'fp32', device: 'cpu', contextLeng
 const prompts = [
   ...questions.map((content) => model.tokenizer.applyChatTemplate([{ role: 'user', content }])),
   ...beginnings,
+  ...others,
 ];
 const cases = [];
 for (const prompt of prompts) {

@@ -3,14 +3,13 @@
  * time, and an abort ends it at once. 2,000 texts in `npm test`, 100,000 in the nightly run.
  */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { packageRoot } from '../../lib/native.js';
 import { amount } from '../nightly.js';
+import { hasThreadClock } from '../thread-clock.js';
 
-const hasClock = existsSync('/proc/self/schedstat');
 const texts = amount(2000, 100_000);
 const mostMs = 8;
 const mostAbortMs = 100;
@@ -111,7 +110,7 @@ async function run(code: string) {
   return JSON.parse(stdout);
 }
 
-it.skipIf(!hasClock)(
+it.skipIf(!hasThreadClock)(
   `${texts} texts: flat memory, short callbacks, a prompt abort`,
   async () => {
     const report = await run(program);

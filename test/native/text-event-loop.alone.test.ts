@@ -3,14 +3,14 @@
  * clock of that thread, so that neighbours count as little as can be.
  */
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { packageRoot } from '../../lib/native.js';
+import { hasThreadClock } from '../thread-clock.js';
 
-const hasClock = existsSync('/proc/self/schedstat');
 const mostMs = 8;
 
 let scratch = '';
@@ -74,7 +74,7 @@ const program = (folder: string): string => `
   await measure('load', async () => { await (await Model.load(${JSON.stringify(folder)})).dispose(); });
   console.log(JSON.stringify(report));`;
 
-it.skipIf(!hasClock)(
+it.skipIf(!hasThreadClock)(
   `no callback takes more than ${mostMs} ms`,
   async () => {
     const run = promisify(execFile);

@@ -11,9 +11,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageRoot } from '../../lib/native.js';
 import { type Counts, runClients } from '../../scripts/measure/load-clients.mjs';
 import { amount } from '../nightly.js';
+import { hasThreadClock } from '../thread-clock.js';
 import { RunningServer, until } from './running-server.js';
 
-const hasClock = existsSync('/proc/self/schedstat');
 const clients = 200;
 const seconds = amount(7, 300);
 
@@ -87,7 +87,7 @@ describe('with room for all of them', () => {
     scratch = mkdtempSync(join(tmpdir(), 'kvasir-load-'));
     probed = join(scratch, 'callbacks.json');
     const probe = pathToFileURL(join(packageRoot, 'scripts', 'measure', 'callback-probe.mjs')).href;
-    const env = hasClock ? { NODE_OPTIONS: `--import ${probe}`, KVASIR_PROBE: probed } : {};
+    const env = hasThreadClock ? { NODE_OPTIONS: `--import ${probe}`, KVASIR_PROBE: probed } : {};
     server = await RunningServer.start(['--max-queue', '1024'], env);
   });
   afterAll(async () => {
@@ -99,7 +99,7 @@ describe('with room for all of them', () => {
     const { counts: first } = await load(server);
     const warm = await residentBytes(server);
     // What the first load brought V8 had to compile.
-    if (hasClock) await callbacksOf(server, probed);
+    if (hasThreadClock) await callbacksOf(server, probed);
     const { counts, running } = await load(server);
     expect(counts.faults).toEqual([]);
     expect(counts.refused).toBe(0);
@@ -110,7 +110,7 @@ describe('with room for all of them', () => {
     const statuses = await allStatusesOf(server, first.asked + counts.asked);
     expect(statuses).toEqual({ 200: first.answered + counts.answered });
     expect((await residentBytes(server)) - warm).toBeLessThan(64 * 2 ** 20);
-    if (!hasClock) return;
+    if (!hasThreadClock) return;
     const { callbacks, longestOwnMs } = await callbacksOf(server, probed);
     expect(callbacks).toBeGreaterThan(counts.answered);
     // Where files of tests run side by side, a pause of the collector takes longer.

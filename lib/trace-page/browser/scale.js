@@ -101,12 +101,15 @@ function described(lines, total) {
   return `${measure} of each part, ${amount(total)} in all: ${text.join(', ')}`;
 }
 
+/** Of parts or ops, each once. @param {readonly { kind: string }[]} all */
+export const kindsOf = (all) => [...new Set(all.map(({ kind }) => kind))];
+
+export const swatch = (/** @type {string} */ kind) => h('i', { class: `kind ${kind}` });
+
+/** A kind's colour and name. @param {string} kind */
+export const kindMark = (kind) => h('span', {}, swatch(kind), kind);
+
 /** @param {Part[]} parts */
 function key(parts) {
-  const kinds = [...new Set(parts.map(({ kind }) => kind))];
-  return h(
-    'p',
-    { class: 'key' },
-    kinds.map((kind) => h('span', {}, h('i', { class: `kind ${kind}` }), kind)),
-  );
+  return h('p', { class: 'key' }, kindsOf(parts).map(kindMark));
 }

@@ -1,6 +1,7 @@
 /** Where the time went: the ops of the text, layer after layer, each as long as it took, and how near it came to the limits. */
 import { fill, h, svg, tableHead } from './dom.js';
 import { bytes, percent, short } from './numbers.js';
+import { kindMark, kindsOf, swatch } from './scale.js';
 
 /**
  * @typedef {import('./context.js').Context} Context
@@ -217,7 +218,7 @@ function drawing(ctx, ops, best) {
   listen(picture, ops, bars, (op) => fill(readout, said(op, all, best)));
   return [
     h('div', { class: 'scroll' }, picture),
-    h('p', { class: 'key' }, `A line is ${milliseconds(inLine)}. `, kindsOf(ops).map(mark)),
+    h('p', { class: 'key' }, `A line is ${milliseconds(inLine)}. `, kindsOf(ops).map(kindMark)),
     readout,
   ];
 }
@@ -265,10 +266,6 @@ function moved(ops, from, event) {
   const others = down ? ops.slice(at + 1) : ops.slice(0, at).reverse();
   return others.find(({ op }) => op === from.op) ?? from;
 }
-
-const kindsOf = (/** @type {Op[]} */ ops) => [...new Set(ops.map(({ kind }) => kind))];
-const swatch = (/** @type {string} */ kind) => h('i', { class: `kind ${kind}` });
-const mark = (/** @type {string} */ kind) => h('span', {}, swatch(kind), kind);
 
 /** @param {Context} ctx */
 export function timeline(ctx) {
